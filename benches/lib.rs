@@ -1,0 +1,1 @@
+//! Benchmarks of the house: see the `[[bench]]` files beside this one.

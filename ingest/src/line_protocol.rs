@@ -1,0 +1,418 @@
+//! InfluxDB line protocol: `measurement,tag=value field=1i,other="text" 1767225600000000000`.
+//!
+//! As the [specification](https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/) has it. Good lines go
+//! into the batch, bad ones into the [`Report`] with their number and the reason. Parsing works on the request's own
+//! bytes: only what is escaped is copied, and a series that was seen before is found by its raw bytes without looking
+//! at its tags.
+
+use bumpalo::Bump;
+use memchr::{memchr, memchr2, memchr3};
+use tsdb::{Batch, Row, SeriesRef, Value};
+
+/// The unit of the timestamps in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Precision {
+    /// Nanoseconds in one unit.
+    ns: i64,
+}
+
+impl Precision {
+    /// The precision with this name, as InfluxDB 1, 2 or 3 spells it.
+    pub fn parse(name: &str) -> Option<Precision> {
+        let ns = match name {
+            "n" | "ns" | "nanosecond" | "nanoseconds" => 1,
+            "u" | "us" | "µ" | "microsecond" | "microseconds" => 1_000,
+            "ms" | "millisecond" | "milliseconds" => 1_000_000,
+            "s" | "second" | "seconds" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return None,
+        };
+        Some(Precision { ns })
+    }
+}
+
+impl Default for Precision {
+    /// Nanoseconds.
+    fn default() -> Precision {
+        Precision { ns: 1 }
+    }
+}
+
+/// What became of the lines of a request.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Lines that were taken.
+    pub taken: usize,
+    /// Lines that were refused.
+    pub refused: Vec<Refused>,
+}
+
+/// A line that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Its number in the request, from 1.
+    pub line: usize,
+    /// What was expected and what was found.
+    pub reason: String,
+    /// Its text, cut to a length that suits an answer.
+    pub text: String,
+}
+
+/// How much of a refused line is given back, in characters.
+const TEXT_CHARS_MAX: usize = 200;
+
+/// Takes the rows of `body` into `batch`. Lines without a timestamp get `now`, ns since the epoch.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = tsdb::Store::open(dir.path(), Default::default()).unwrap();
+/// use ingest::line_protocol::{Precision, parse};
+/// let mut batch = store.batch("public");
+/// let report = parse(b"cpu,host=a usage=1.5 10\ncpu usage=oops\n", Precision::default(), 0, &mut batch);
+/// assert_eq!((report.taken, report.refused[0].line), (1, 2));
+/// ```
+pub fn parse(body: &[u8], precision: Precision, now: i64, batch: &mut Batch) -> Report {
+    let mut report = Report::default();
+    let copies = Bump::new();
+    match std::str::from_utf8(body) {
+        Ok(text) => Parser { text, at: 0, line: 1, precision, now, copies: &copies }.run(batch, &mut report),
+        // Some line is not UTF-8: only that one is refused.
+        Err(_) => {
+            for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
+                let number = index + 1;
+                match std::str::from_utf8(line) {
+                    Ok(text) => {
+                        Parser { text, at: 0, line: number, precision, now, copies: &copies }.run(batch, &mut report);
+                    }
+                    Err(error) => report.refuse(number, format!("not UTF-8: {error}"), &String::from_utf8_lossy(line)),
+                }
+            }
+        }
+    }
+    report
+}
+
+impl Report {
+    fn refuse(&mut self, line: usize, reason: String, text: &str) {
+        let text = text.trim_end_matches(['\n', '\r']).chars().take(TEXT_CHARS_MAX).collect();
+        self.refused.push(Refused { line, reason, text });
+    }
+}
+
+/// Walks over the text of a request.
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    /// The number of the line at `at`.
+    line: usize,
+    precision: Precision,
+    now: i64,
+    /// Where unescaped copies live until the request is done.
+    copies: &'a Bump,
+}
+
+type Fields<'a> = Vec<(&'a str, Value<'a>)>;
+type Tags<'a> = Vec<(&'a str, &'a str)>;
+
+impl<'a> Parser<'a> {
+    fn run(mut self, batch: &mut Batch, report: &mut Report) {
+        let mut fields = Fields::new();
+        while self.skip_blank() {
+            let (start, number) = (self.at, self.line);
+            let outcome = self.line(&mut fields).and_then(|(key, time)| {
+                // From here on the line's end is known: a row that the store refuses costs only its own line.
+                self.store(key, time, &fields, batch)
+            });
+            match outcome {
+                Ok(()) => report.taken += 1,
+                Err(reason) => {
+                    if self.at == start {
+                        // Not understood, so quotes cannot be trusted: the line ends at the next newline.
+                        self.at =
+                            memchr(b'\n', &self.bytes()[start..]).map_or(self.text.len(), |found| start + found + 1);
+                    }
+                    report.refuse(number, reason, &self.text[start..self.at]);
+                }
+            }
+            self.line += memchr::memchr_iter(b'\n', &self.bytes()[start..self.at]).count();
+        }
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
+    /// Moves to the next line that is neither empty nor a comment; false at the end.
+    fn skip_blank(&mut self) -> bool {
+        while let Some(byte) = self.bytes().get(self.at) {
+            match byte {
+                b'\n' => self.line += 1,
+                b' ' | b'\t' | b'\r' => {}
+                b'#' => {
+                    let rest = &self.bytes()[self.at..];
+                    self.at += memchr(b'\n', rest).unwrap_or(rest.len());
+                    continue;
+                }
+                _ => return true,
+            }
+            self.at += 1;
+        }
+        false
+    }
+
+    /// Parses a line into its raw key, its fields and its time, and moves behind it; on an error stays where it is.
+    fn line(&mut self, fields: &mut Fields<'a>) -> Result<(&'a str, i64), String> {
+        let mut at = self.key_end(self.at)?;
+        let key = &self.text[self.at..at];
+        at = self.spaces(at);
+        fields.clear();
+        loop {
+            let (name, value_at) = self.field_name(at)?;
+            let (value, end) = self.value(name, value_at)?;
+            fields.push((name, value));
+            at = end + 1;
+            if self.bytes().get(end) != Some(&b',') {
+                at = self.spaces(end);
+                break;
+            }
+        }
+        let (time, end) = self.time(at)?;
+        self.at = end;
+        Ok((key, time))
+    }
+
+    /// Where measurement and tags end: at the first space that is not escaped.
+    fn key_end(&self, start: usize) -> Result<usize, String> {
+        let mut at = start;
+        while let Some(found) = memchr2(b' ', b'\n', &self.bytes()[at..]) {
+            at += found;
+            match (self.bytes()[at], self.escaped(start, at)) {
+                (b'\n', _) => break,
+                (_, true) => at += 1,
+                (_, false) => return Ok(at),
+            }
+        }
+        Err("expected a space and fields after measurement and tags".into())
+    }
+
+    /// Is the byte at `at` behind a backslash? That is all that counts outside of quotes: `\\` is two characters.
+    fn escaped(&self, start: usize, at: usize) -> bool {
+        at > start && self.bytes()[at - 1] == b'\\'
+    }
+
+    fn spaces(&self, mut at: usize) -> usize {
+        while self.bytes().get(at) == Some(&b' ') {
+            at += 1;
+        }
+        at
+    }
+
+    /// The field's name, and where its value starts.
+    fn field_name(&self, start: usize) -> Result<(&'a str, usize), String> {
+        let mut at = start;
+        while let Some(byte) = self.bytes().get(at) {
+            match byte {
+                b'=' | b',' | b' ' if self.escaped(start, at) => {}
+                b'=' if at == start => return Err("expected a field name before '='".into()),
+                b'=' => return Ok((self.unescape(&self.text[start..at]), at + 1)),
+                b',' | b' ' | b'\n' | b'\r' => break,
+                _ => {}
+            }
+            at += 1;
+        }
+        match &self.text[start..at] {
+            "" => Err("expected a field, like value=1".into()),
+            name => Err(format!("expected '=' and a value after field '{name}'")),
+        }
+    }
+
+    /// A field's value and where it ends.
+    fn value(&self, name: &str, start: usize) -> Result<(Value<'a>, usize), String> {
+        if self.bytes().get(start) == Some(&b'"') {
+            return self.string(name, start + 1);
+        }
+        let rest = &self.bytes()[start..];
+        let length = rest.iter().position(|byte| matches!(byte, b',' | b' ' | b'\n' | b'\r')).unwrap_or(rest.len());
+        let end = start + length;
+        let text = &self.text[start..end];
+        let value = match text {
+            "" => return Err(format!("expected a value after '{name}='")),
+            "t" | "T" | "true" | "True" | "TRUE" => Value::Bool(true),
+            "f" | "F" | "false" | "False" | "FALSE" => Value::Bool(false),
+            _ => number(text).map_err(|why| format!("field '{name}': {why}"))?,
+        };
+        Ok((value, end))
+    }
+
+    /// A quoted string, from behind its opening quote; it may hold newlines.
+    fn string(&self, name: &str, start: usize) -> Result<(Value<'a>, usize), String> {
+        let mut at = start;
+        let mut escapes = false;
+        while let Some(found) = memchr2(b'"', b'\\', &self.bytes()[at..]) {
+            at += found;
+            if self.bytes()[at] == b'\\' {
+                escapes = true;
+                at += 2;
+                if at > self.text.len() {
+                    break;
+                }
+                continue;
+            }
+            let inner = &self.text[start..at];
+            let text = if escapes { self.unescape_string(inner) } else { inner };
+            return match self.bytes().get(at + 1) {
+                None | Some(b',' | b' ' | b'\n' | b'\r') => Ok((Value::Str(text), at + 1)),
+                Some(_) => Err(format!("field '{name}': expected ',', a space or the end after the closing quote")),
+            };
+        }
+        Err(format!("field '{name}': the string has no closing quote"))
+    }
+
+    /// The time of a line and where the next line starts.
+    fn time(&self, start: usize) -> Result<(i64, usize), String> {
+        let rest = &self.bytes()[start..];
+        let length = memchr3(b' ', b'\n', b'\r', rest).unwrap_or(rest.len());
+        let text = &self.text[start..start + length];
+        let mut end = self.spaces(start + length);
+        if self.bytes().get(end) == Some(&b'\r') {
+            end += 1;
+        }
+        match self.bytes().get(end) {
+            None => {}
+            Some(b'\n') => end += 1,
+            Some(_) => return Err("expected the end of the line after the timestamp".into()),
+        }
+        if text.is_empty() {
+            return Ok((self.now, end));
+        }
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(format!("expected a whole number as timestamp, found '{text}'"));
+        }
+        let time = text.parse::<i64>().ok().and_then(|units| units.checked_mul(self.precision.ns));
+        let time = time.ok_or_else(|| format!("timestamp {text} is out of range for its precision"))?;
+        Ok((time, end))
+    }
+
+    /// `piece` with `\,` `\=` `\ ` resolved; other backslashes stay as they are.
+    fn unescape(&self, piece: &'a str) -> &'a str {
+        self.resolve(piece, &[',', '=', ' '])
+    }
+
+    /// `piece` with `\"` and `\\` resolved; other backslashes stay as they are.
+    fn unescape_string(&self, piece: &'a str) -> &'a str {
+        self.resolve(piece, &['"', '\\'])
+    }
+
+    fn resolve(&self, piece: &'a str, special: &[char]) -> &'a str {
+        if memchr(b'\\', piece.as_bytes()).is_none() {
+            return piece;
+        }
+        let mut resolved = bumpalo::collections::String::with_capacity_in(piece.len(), self.copies);
+        let mut chars = piece.chars().peekable();
+        while let Some(char) = chars.next() {
+            match char {
+                '\\' if chars.peek().is_some_and(|next| special.contains(next)) => resolved.extend(chars.next()),
+                _ => resolved.push(char),
+            }
+        }
+        resolved.into_bump_str()
+    }
+
+    fn store(&self, key: &'a str, time: i64, fields: &Fields<'a>, batch: &mut Batch) -> Result<(), String> {
+        match batch.find_series(key.as_bytes()) {
+            Some(series) => push_known(batch, series, time, fields),
+            None => {
+                let (measurement, tags) = self.key(key)?;
+                let row = Row { measurement, tags: &tags, time, fields };
+                batch.push_spelled(key.as_bytes(), &row).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// The measurement and the tags of a key.
+    fn key(&self, key: &'a str) -> Result<(&'a str, Tags<'a>), String> {
+        let mut parts = split_unescaped(key, b',');
+        let measurement = self.resolve(parts.next().unwrap_or_default(), &[',', ' ']);
+        if measurement.is_empty() {
+            return Err("expected a measurement at the start of the line".into());
+        }
+        let mut tags = Vec::new();
+        for part in parts {
+            let mut sides = split_unescaped(part, b'=');
+            match (sides.next().unwrap_or_default(), sides.next(), sides.next()) {
+                ("", None, None) => return Err("expected a tag after ','".into()),
+                ("", ..) => return Err("expected a tag name before '='".into()),
+                (name, None | Some(""), None) => return Err(format!("expected '=' and a value after tag '{name}'")),
+                (name, Some(value), None) => tags.push((self.unescape(name), self.unescape(value))),
+                (name, ..) => return Err(format!("tag '{name}': a '=' in a value is written as '\\='")),
+            }
+        }
+        Ok((measurement, tags))
+    }
+}
+
+fn push_known(batch: &mut Batch, series: SeriesRef, time: i64, fields: &Fields<'_>) -> Result<(), String> {
+    batch.push_series(series, time, fields).map_err(|error| error.to_string())
+}
+
+/// The parts of `text` between separators that are not behind a backslash.
+fn split_unescaped(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let bytes = text.as_bytes();
+        let end = (0..bytes.len()).find(|at| bytes[*at] == separator && (*at == 0 || bytes[at - 1] != b'\\'));
+        rest = end.map(|end| &text[end + 1..]);
+        Some(end.map_or(text, |end| &text[..end]))
+    })
+}
+
+/// `1.5`, `-3e8`, `42i`, `42u`. Infinity and NaN are not numbers here, as in InfluxDB.
+fn number(text: &str) -> Result<Value<'static>, String> {
+    let expected = || format!("expected a number, true, false or a \"string\", found '{text}'");
+    if !text.starts_with(|first: char| first.is_ascii_digit() || first == '-' || first == '.') {
+        return Err(expected());
+    }
+    if let Some(digits) = text.strip_suffix('i') {
+        return digits.parse().map(Value::I64).map_err(|error| format!("'{text}' is no 64-bit integer: {error}"));
+    }
+    if let Some(digits) = text.strip_suffix('u') {
+        return digits
+            .parse()
+            .map(Value::U64)
+            .map_err(|error| format!("'{text}' is no unsigned 64-bit integer: {error}"));
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(Value::F64(number)),
+        // "-inf" and "-nan" are spelled with letters, a number that is too large is not.
+        Ok(_) if text.ends_with(|last: char| last.is_ascii_digit() || last == '.') => {
+            Err(format!("{text} is out of range for a 64-bit float"))
+        }
+        _ => Err(expected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Text that is nearly line protocol is taken or refused line by line; it never panics, and every line counts.
+        #[test]
+        fn any_text_is_taken_or_refused(text in "([a-c]{1,2}|[,= \"\\\\\\n\\r#]|1[.0-9]{0,3}[iue]?|é|-|t|=\"[a ]{0,3}\"){0,60}") {
+            let dir = tempfile::tempdir().unwrap();
+            let store = tsdb::Store::open(dir.path(), tsdb::Options::default()).unwrap();
+            let mut batch = store.batch("public");
+            let report = parse(text.as_bytes(), Precision::default(), 7, &mut batch);
+            prop_assert_eq!(report.taken, batch.rows());
+            let lines = text.split('\n').count();
+            prop_assert!(report.taken + report.refused.len() <= lines);
+            prop_assert!(report.refused.iter().all(|bad| (1..=lines).contains(&bad.line)));
+            prop_assert!(report.refused.is_sorted_by_key(|bad| bad.line));
+            store.write(batch).unwrap();
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! fournines
+fn main() {}

@@ -1,0 +1,547 @@
+//! What exists: schemas, tables, their tags and fields, and every series.
+//!
+//! Reading takes no lock: tables, tag values and series live in append-only vectors, columns behind an atomic
+//! pointer. Growing goes through one mutex, which only a row that names something new takes. Each growth is a
+//! [`Change`]; the changes since the last group commit wait in a buffer that the writer makes durable *before* any
+//! frame that could refer to them. Opening the store applies the same changes again.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::ArcSwap;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+use crate::error::RowError;
+use crate::value::{FieldType, Value};
+
+/// Names (measurements, tags, fields) and tag values may be this long, in bytes.
+pub const NAME_BYTES_MAX: usize = 64 * 1024 - 1;
+/// The code of a tag that a series does not have.
+pub(crate) const ABSENT: u32 = u32::MAX;
+/// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
+const SPARE_SPELLINGS: usize = 1024;
+
+/// Which table and which series of it. Valid for the store that made it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SeriesRef {
+    pub(crate) table: u32,
+    pub(crate) series: u32,
+}
+
+/// A table: one measurement of one schema.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub id: u32,
+    pub schema: String,
+    pub name: String,
+    columns: ArcSwap<Columns>,
+    tag_values: boxcar::Vec<boxcar::Vec<Box<str>>>,
+    /// The tag codes of each series, in the order of the tags; tags that came later are absent.
+    series: boxcar::Vec<Box<[u32]>>,
+}
+
+/// The columns of a table at one instant.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Columns {
+    pub tags: Vec<Arc<str>>,
+    pub fields: Vec<(Arc<str>, FieldType)>,
+    by_name: HashMap<Arc<str>, ColumnRef>,
+}
+
+/// A column's place among the tags or among the fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ColumnRef {
+    Tag(u32),
+    Field(u32, FieldType),
+}
+
+impl Columns {
+    pub(crate) fn find(&self, name: &str) -> Option<ColumnRef> {
+        self.by_name.get(name).copied()
+    }
+}
+
+impl Table {
+    /// The columns as they are now.
+    pub(crate) fn columns(&self) -> Arc<Columns> {
+        self.columns.load_full()
+    }
+
+    pub(crate) fn series_count(&self) -> usize {
+        self.series.count()
+    }
+
+    /// The code of a tag of a series: an index into [`tag_values`](Self::tag_values), or [`ABSENT`].
+    pub(crate) fn tag_code(&self, series: u32, tag: u32) -> u32 {
+        let codes = self.series.get(series as usize).expect("a frame only refers to series that exist");
+        codes.get(tag as usize).copied().unwrap_or(ABSENT)
+    }
+
+    /// The values of a tag, by code.
+    pub(crate) fn tag_values(&self, tag: u32) -> &boxcar::Vec<Box<str>> {
+        self.tag_values.get(tag as usize).expect("the tag exists")
+    }
+
+    /// Says where a row contradicts the columns that there are, before anything of it is taken.
+    fn check(&self, row: &Row<'_>) -> Result<(), RowError> {
+        let columns = self.columns.load();
+        let kind = |column: &str, known, got| {
+            Err(RowError::ColumnKind { table: self.name.clone(), column: column.into(), known, got })
+        };
+        for (name, _) in row.tags {
+            if let Some(ColumnRef::Field(..)) = columns.find(name) {
+                return kind(name, "field", "tag");
+            }
+        }
+        for (name, value) in row.fields {
+            let got = value.field_type();
+            match columns.find(name) {
+                Some(ColumnRef::Tag(_)) => return kind(name, "tag", "field"),
+                Some(ColumnRef::Field(_, known)) if known != got => {
+                    return Err(RowError::FieldType { table: self.name.clone(), column: (*name).into(), known, got });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every table and series, and the changes that are not yet durable.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    tables: boxcar::Vec<Arc<Table>>,
+    by_name: papaya::HashMap<String, u32>,
+    /// Series by the hash of the bytes that a client wrote them with.
+    by_spelling: papaya::HashMap<u128, SeriesRef, BuildHasherDefault<Prehashed>>,
+    /// Keys the hash of spellings, so that nobody can aim for a collision.
+    seed: u64,
+    growth: Mutex<Growth>,
+}
+
+/// What only growing needs.
+#[derive(Debug, Default)]
+struct Growth {
+    tables: Vec<TableGrowth>,
+    series: usize,
+    /// Encoded changes that wait to be made durable.
+    pending: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct TableGrowth {
+    /// Series by the hash of their tag codes.
+    by_codes: HashMap<u128, u32>,
+    tag_codes: Vec<HashMap<Box<str>, u32>>,
+}
+
+/// One step of growth, as the catalogue's log has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Change<'a> {
+    Table { schema: &'a str, name: &'a str },
+    Tag { table: u32, name: &'a str },
+    Field { table: u32, kind: FieldType, name: &'a str },
+    TagValue { table: u32, tag: u32, value: &'a str },
+    Series { table: u32, codes: &'a [u32] },
+}
+
+/// A row as a decoder hands it over: names, not numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// The table's name.
+    pub measurement: &'a str,
+    /// Tag names and values, in any order, each name once.
+    pub tags: &'a [(&'a str, &'a str)],
+    /// Nanoseconds since the epoch, UTC.
+    pub time: i64,
+    /// Field names and values; at least one.
+    pub fields: &'a [(&'a str, Value<'a>)],
+}
+
+impl Catalog {
+    pub(crate) fn new() -> Catalog {
+        Catalog {
+            tables: boxcar::Vec::new(),
+            by_name: papaya::HashMap::new(),
+            by_spelling: papaya::HashMap::default(),
+            seed: RandomState::new().hash_one(0),
+            growth: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn table(&self, id: u32) -> Option<&Arc<Table>> {
+        self.tables.get(id as usize)
+    }
+
+    pub(crate) fn find_table(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
+        let id = *self.by_name.pin().get(&full_name(schema, name))?;
+        self.table(id)
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables.iter().map(|(_, table)| table)
+    }
+
+    /// The key of a series' spelling in a schema.
+    pub(crate) fn spelling(&self, schema: &str, raw: &[u8]) -> u128 {
+        // The schema goes into the seed: it is the same for every row of a request.
+        xxh3_128_with_seed(raw, self.seed ^ xxh3_128(schema.as_bytes()) as u64)
+    }
+
+    pub(crate) fn find_spelling(&self, spelling: u128) -> Option<SeriesRef> {
+        self.by_spelling.pin().get(&spelling).copied()
+    }
+
+    /// The series of a row, with its table and tags, all made if they are new.
+    pub(crate) fn series(&self, schema: &str, row: &Row<'_>, spelling: Option<u128>) -> Result<SeriesRef, RowError> {
+        check_row(row)?;
+        let mut growth = self.lock();
+        let known = self.by_name.pin().get(&full_name(schema, row.measurement)).copied();
+        if let Some(table) = known.and_then(|id| self.table(id)) {
+            table.check(row)?;
+        }
+        let table = known.unwrap_or_else(|| {
+            self.grow(&mut growth, Change::Table { schema, name: row.measurement });
+            (growth.tables.len() - 1) as u32
+        });
+        let codes = self.codes(&mut growth, table, row.tags);
+        let known = growth.tables[table as usize].by_codes.get(&codes_key(&codes)).copied();
+        let series = known.unwrap_or_else(|| {
+            self.grow(&mut growth, Change::Series { table, codes: &codes });
+            (self.tables[table as usize].series_count() - 1) as u32
+        });
+        let found = SeriesRef { table, series };
+        if let Some(spelling) = spelling
+            && self.by_spelling.len() < 2 * growth.series + SPARE_SPELLINGS
+        {
+            self.by_spelling.pin().insert(spelling, found);
+        }
+        Ok(found)
+    }
+
+    /// Makes those fields of a row that are new to its table, or none of them.
+    pub(crate) fn fields(&self, table: &Table, fields: &[(&str, Value<'_>)]) -> Result<(), RowError> {
+        let row = Row { measurement: &table.name, tags: &[], time: 0, fields };
+        check_row(&row)?;
+        let mut growth = self.lock();
+        table.check(&row)?;
+        for (name, value) in fields {
+            if table.columns.load().find(name).is_none() {
+                self.grow(&mut growth, Change::Field { table: table.id, kind: value.field_type(), name });
+            }
+        }
+        Ok(())
+    }
+
+    /// The code of each tag in the order of the table's tags.
+    fn codes(&self, growth: &mut Growth, table: u32, tags: &[(&str, &str)]) -> Vec<u32> {
+        let mut codes = Vec::new();
+        for (name, value) in tags {
+            let find = || self.tables[table as usize].columns.load().find(name);
+            if find().is_none() {
+                self.grow(growth, Change::Tag { table, name });
+            }
+            let Some(ColumnRef::Tag(tag)) = find() else { unreachable!("checked before: {name} is no field") };
+            let known = |growth: &Growth| growth.tables[table as usize].tag_codes[tag as usize].get(*value).copied();
+            if known(growth).is_none() {
+                self.grow(growth, Change::TagValue { table, tag, value });
+            }
+            codes.resize(codes.len().max(tag as usize + 1), ABSENT);
+            codes[tag as usize] = known(growth).expect("it was added if it was not there");
+        }
+        codes
+    }
+
+    /// Makes a change and notes it for the log.
+    fn grow(&self, growth: &mut Growth, change: Change<'_>) {
+        change.encode(&mut growth.pending);
+        self.apply(growth, change).expect("a change that the catalogue makes itself fits it");
+    }
+
+    /// Makes a change that comes from the log.
+    pub(crate) fn replay(&self, change: Change<'_>) -> Result<(), String> {
+        self.apply(&mut self.lock(), change)
+    }
+
+    fn apply(&self, growth: &mut Growth, change: Change<'_>) -> Result<(), String> {
+        let table_of = |id: u32| self.table(id).ok_or_else(|| format!("table {id} was never made"));
+        match change {
+            Change::Table { schema, name } => {
+                let id = growth.tables.len() as u32;
+                growth.tables.push(TableGrowth::default());
+                self.tables.push(Arc::new(Table {
+                    id,
+                    schema: schema.into(),
+                    name: name.into(),
+                    columns: ArcSwap::default(),
+                    tag_values: boxcar::Vec::new(),
+                    series: boxcar::Vec::new(),
+                }));
+                self.by_name.pin().insert(full_name(schema, name), id);
+            }
+            Change::Tag { table, name } => {
+                let table = table_of(table)?;
+                growth.tables[table.id as usize].tag_codes.push(HashMap::new());
+                table.tag_values.push(boxcar::Vec::new());
+                table.columns.rcu(|columns| {
+                    let (mut columns, name) = (Columns::clone(columns), Arc::<str>::from(name));
+                    columns.by_name.insert(name.clone(), ColumnRef::Tag(columns.tags.len() as u32));
+                    columns.tags.push(name);
+                    columns
+                });
+            }
+            Change::Field { table, kind, name } => {
+                table_of(table)?.columns.rcu(|columns| {
+                    let (mut columns, name) = (Columns::clone(columns), Arc::<str>::from(name));
+                    columns.by_name.insert(name.clone(), ColumnRef::Field(columns.fields.len() as u32, kind));
+                    columns.fields.push((name, kind));
+                    columns
+                });
+            }
+            Change::TagValue { table, tag, value } => {
+                let values = table_of(table)?.tag_values.get(tag as usize);
+                let values = values.ok_or_else(|| format!("tag {tag} of table {table} was never made"))?;
+                let code = values.push(value.into()) as u32;
+                growth.tables[table as usize].tag_codes[tag as usize].insert(value.into(), code);
+            }
+            Change::Series { table, codes } => {
+                let known = table_of(table)?;
+                let fits = |(tag, code): (usize, &u32)| {
+                    *code == ABSENT || known.tag_values.get(tag).is_some_and(|values| (*code as usize) < values.count())
+                };
+                if !codes.iter().enumerate().all(fits) {
+                    return Err(format!("a series of table {table} has a tag value that was never made"));
+                }
+                let series = known.series.push(codes.into()) as u32;
+                growth.tables[table as usize].by_codes.insert(codes_key(codes), series);
+                growth.series += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the changes that are not yet durable.
+    pub(crate) fn take_pending(&self) -> Vec<u8> {
+        std::mem::take(&mut self.lock().pending)
+    }
+
+    /// Puts back changes that could not be made durable, before those that came meanwhile.
+    pub(crate) fn return_pending(&self, mut changes: Vec<u8>) {
+        let mut growth = self.lock();
+        changes.append(&mut growth.pending);
+        growth.pending = changes;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Growth> {
+        self.growth.lock().expect("nothing panics while it holds the catalogue")
+    }
+}
+
+fn full_name(schema: &str, name: &str) -> String {
+    format!("{schema}\0{name}")
+}
+
+/// The identity of a series in its table: its tag codes without the absent ones at the end.
+fn codes_key(codes: &[u32]) -> u128 {
+    let end = codes.iter().rposition(|code| *code != ABSENT).map_or(0, |last| last + 1);
+    xxh3_128(bytemuck::cast_slice(&codes[..end]))
+}
+
+/// What is wrong with a row by itself, whatever the table knows.
+fn check_row(row: &Row<'_>) -> Result<(), RowError> {
+    check_name("measurement", row.measurement)?;
+    let mut tags = HashSet::new();
+    for (name, value) in row.tags {
+        check_name("tag", name)?;
+        check_length("tag value", value)?;
+        if !tags.insert(*name) {
+            return Err(RowError::DuplicateTag { tag: (*name).into() });
+        }
+    }
+    let mut kinds = HashMap::new();
+    for (name, value) in row.fields {
+        check_name("field", name)?;
+        let (table, column, got) = (row.measurement, *name, value.field_type());
+        if tags.contains(name) {
+            return Err(RowError::ColumnKind {
+                table: table.into(),
+                column: column.into(),
+                known: "tag",
+                got: "field",
+            });
+        }
+        let known = *kinds.entry(column).or_insert(got);
+        if known != got {
+            return Err(RowError::FieldType { table: table.into(), column: column.into(), known, got });
+        }
+    }
+    if kinds.is_empty() { Err(RowError::NoFields) } else { Ok(()) }
+}
+
+fn check_name(what: &'static str, name: &str) -> Result<(), RowError> {
+    match name {
+        "time" if what != "measurement" => Err(RowError::ReservedName { kind: what }),
+        _ => check_length(what, name),
+    }
+}
+
+fn check_length(what: &'static str, text: &str) -> Result<(), RowError> {
+    match text.len() {
+        0 => Err(RowError::Empty { what }),
+        bytes if bytes > NAME_BYTES_MAX => Err(RowError::TooLong { what, bytes, limit: NAME_BYTES_MAX }),
+        _ => Ok(()),
+    }
+}
+
+/// A hasher for keys that are hashes already.
+#[derive(Debug, Default)]
+struct Prehashed(u64);
+
+impl Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only u128 keys are hashed here");
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+}
+
+impl<'a> Change<'a> {
+    /// Appends the change: a kind byte, numbers as u32, then the text or the codes with their length before them.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let mut put = |kind: u8, numbers: &[u32], texts: &[&str]| {
+            out.push(kind);
+            numbers.iter().for_each(|number| out.extend(number.to_le_bytes()));
+            for text in texts {
+                out.extend((text.len() as u32).to_le_bytes());
+                out.extend(text.as_bytes());
+            }
+        };
+        match *self {
+            Change::Table { schema, name } => put(1, &[], &[schema, name]),
+            Change::Tag { table, name } => put(2, &[table], &[name]),
+            Change::Field { table, kind, name } => put(3, &[table, kind as u32], &[name]),
+            Change::TagValue { table, tag, value } => put(4, &[table, tag], &[value]),
+            Change::Series { table, codes } => {
+                put(5, &[table, codes.len() as u32], &[]);
+                codes.iter().for_each(|code| out.extend(code.to_le_bytes()));
+            }
+        }
+    }
+
+    /// Reads the changes of a block one by one and gives each to `take`.
+    pub(crate) fn decode_all(
+        mut bytes: &'a [u8],
+        mut take: impl FnMut(Change<'_>) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut codes = Vec::new();
+        while let Some((kind, rest)) = bytes.split_first() {
+            bytes = rest;
+            match kind {
+                1 => take(Change::Table { schema: text(&mut bytes)?, name: text(&mut bytes)? })?,
+                2 => take(Change::Tag { table: number(&mut bytes)?, name: text(&mut bytes)? })?,
+                3 => {
+                    let (table, kind) = (number(&mut bytes)?, number(&mut bytes)?);
+                    let known = u8::try_from(kind).ok().and_then(FieldType::from_u8);
+                    let kind = known.ok_or_else(|| format!("unknown field type {kind}"))?;
+                    take(Change::Field { table, kind, name: text(&mut bytes)? })?;
+                }
+                4 => {
+                    let (table, tag) = (number(&mut bytes)?, number(&mut bytes)?);
+                    take(Change::TagValue { table, tag, value: text(&mut bytes)? })?;
+                }
+                5 => {
+                    let (table, count) = (number(&mut bytes)?, number(&mut bytes)?);
+                    codes.clear();
+                    for _ in 0..count {
+                        codes.push(number(&mut bytes)?);
+                    }
+                    take(Change::Series { table, codes: &codes })?;
+                }
+                other => return Err(format!("unknown change {other}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(bytes: &mut &[u8]) -> Result<u32, String> {
+    let (number, rest) = bytes.split_first_chunk().ok_or("a number runs past the end")?;
+    *bytes = rest;
+    Ok(u32::from_le_bytes(*number))
+}
+
+fn text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, String> {
+    let length = number(bytes)? as usize;
+    let (text, rest) = bytes.split_at_checked(length).ok_or("a text runs past the end")?;
+    *bytes = rest;
+    std::str::from_utf8(text).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row<'a>(tags: &'a [(&'a str, &'a str)], fields: &'a [(&'a str, Value<'a>)]) -> Row<'a> {
+        Row { measurement: "cpu", tags, time: 0, fields }
+    }
+
+    #[test]
+    fn the_order_of_tags_does_not_make_another_series_and_replay_gives_the_same_numbers() {
+        let catalog = Catalog::new();
+        let fields = [("usage", Value::F64(1.0))];
+        let one = catalog.series("public", &row(&[("host", "a"), ("dc", "x")], &fields), None).unwrap();
+        let same = catalog.series("public", &row(&[("dc", "x"), ("host", "a")], &fields), None).unwrap();
+        let other = catalog.series("public", &row(&[("dc", "x")], &fields), None).unwrap();
+        let elsewhere = catalog.series("other", &row(&[("host", "a"), ("dc", "x")], &fields), None).unwrap();
+        assert_eq!(one, same);
+        assert!(one != other && elsewhere.table != one.table);
+        catalog.fields(&catalog.tables[0], &fields).unwrap();
+
+        let again = Catalog::new();
+        Change::decode_all(&catalog.take_pending(), |change| again.replay(change)).unwrap();
+        assert_eq!(again.series("public", &row(&[("dc", "x"), ("host", "a")], &fields), None).unwrap(), one);
+        assert_eq!(
+            again.find_table("public", "cpu").unwrap().columns().find("usage"),
+            Some(ColumnRef::Field(0, FieldType::F64))
+        );
+        assert!(again.take_pending().is_empty(), "nothing was new");
+    }
+
+    #[test]
+    fn a_refused_row_leaves_nothing_behind() {
+        let catalog = Catalog::new();
+        let fields = [("usage", Value::F64(1.0))];
+        catalog.series("public", &row(&[("host", "a")], &fields), None).unwrap();
+        catalog.fields(&catalog.tables[0], &fields).unwrap();
+        catalog.take_pending();
+        let refused = [
+            row(&[("host", "b")], &[("usage", Value::I64(1))]),
+            row(&[("usage", "b")], &[("other", Value::I64(1))]),
+            row(&[("new", "b")], &[("host", Value::I64(1))]),
+            row(&[("new", "b"), ("new", "c")], &fields),
+            row(&[("time", "b")], &fields),
+            row(&[("new", "")], &fields),
+            row(&[("new", "b")], &[]),
+            row(&[("new", "b")], &[("both", Value::I64(1)), ("both", Value::F64(1.0))]),
+        ];
+        for bad in refused {
+            catalog.series("public", &bad, None).unwrap_err();
+            assert!(catalog.take_pending().is_empty(), "{bad:?} left something behind");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_replay_or_are_refused(bytes in proptest::collection::vec(0u8..6, 0..200)) {
+            let catalog = Catalog::new();
+            let _ = Change::decode_all(&bytes, |change| catalog.replay(change));
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Chunks: one column of one page, compressed.
+//!
+//! A chunk is a block whose payload starts with the codec and a flag for missing values:
+//!
+//! ```text
+//!  0  u8   codec
+//!  1  u8   1 if a validity bitmap follows: one bit a row, lowest first, padded to a multiple of 8 bytes
+//!  2  ...  zeros up to 8
+//!  8  ...  the bitmap if any, then the values of the rows that have one, as the codec writes them
+//! ```
+//!
+//! Every codec gives back the very bits that it was given. Which codec a chunk uses is decided for each chunk alone.
+
+mod bits;
+mod numbers;
+mod runs;
+mod text;
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, StringArray};
+use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
+
+use crate::block::{self, HEADER_BYTES, Kind};
+use crate::value::FieldType;
+
+/// How the values of a chunk are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Codec {
+    /// One value for all rows.
+    Constant = 1,
+    /// Values with the lengths of their runs: series ids in order.
+    Runs = 2,
+    /// The `pco` crate: delta, bins and entropy coding for numbers of all kinds.
+    Pco = 3,
+    /// One bit a boolean.
+    Bits = 4,
+    /// The distinct strings, then a code a row.
+    Dictionary = 5,
+}
+
+impl Codec {
+    fn from_u8(number: u8) -> Result<Codec, String> {
+        use Codec::{Bits, Constant, Dictionary, Pco, Runs};
+        let known = [Constant, Runs, Pco, Bits, Dictionary].into_iter().find(|codec| *codec as u8 == number);
+        known.ok_or_else(|| format!("unknown codec {number}"))
+    }
+}
+
+/// Bytes of the chunk's own header behind the block header.
+const CHUNK_HEADER_BYTES: usize = 8;
+
+/// A chunk around what `fill` writes, which also says with which codec.
+fn chunk(validity: Option<&NullBuffer>, fill: impl FnOnce(&mut Vec<u8>) -> Codec) -> Vec<u8> {
+    let mut chunk = vec![0; HEADER_BYTES + CHUNK_HEADER_BYTES];
+    if let Some(validity) = validity {
+        chunk[HEADER_BYTES + 1] = 1;
+        bits::encode(validity.inner(), &mut chunk);
+        chunk.resize(block::padded(chunk.len()), 0);
+    }
+    chunk[HEADER_BYTES] = fill(&mut chunk) as u8;
+    block::seal(&mut chunk, Kind::Chunk);
+    chunk
+}
+
+/// The series of a page's rows.
+pub(crate) fn encode_series(series: &[u32]) -> Vec<u8> {
+    chunk(None, |out| runs::encode(series, out))
+}
+
+/// The times of a page's rows.
+pub(crate) fn encode_times(times: &[i64]) -> Vec<u8> {
+    chunk(None, |out| numbers::encode(times, out))
+}
+
+/// A field's values in a page. The array has at least one value.
+pub(crate) fn encode_field(array: &ArrayRef, kind: FieldType) -> Vec<u8> {
+    let validity = array.nulls().filter(|nulls| nulls.null_count() > 0);
+    chunk(validity, |out| match kind {
+        FieldType::F64 => numbers::encode(&present(array.as_primitive::<Float64Type>()), out),
+        FieldType::I64 => numbers::encode(&present(array.as_primitive::<Int64Type>()), out),
+        FieldType::U64 => numbers::encode(&present(array.as_primitive::<UInt64Type>()), out),
+        FieldType::Bool => {
+            let values: BooleanBuffer = array.as_boolean().iter().flatten().collect();
+            bits::encode(&values, out)
+        }
+        FieldType::Str => text::encode(array.as_string::<i32>().iter().flatten(), out),
+    })
+}
+
+/// The values of the rows that have one.
+fn present<T: arrow_array::ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Vec<T::Native> {
+    match array.null_count() {
+        0 => array.values().to_vec(),
+        _ => array.iter().flatten().collect(),
+    }
+}
+
+/// The parts of a checked chunk.
+struct Chunk<'a> {
+    codec: Codec,
+    validity: Option<NullBuffer>,
+    /// Values that are present: as many as rows, unless there is a validity bitmap.
+    present: usize,
+    values: &'a [u8],
+}
+
+fn open(bytes: &[u8], rows: usize) -> Result<Chunk<'_>, String> {
+    let chunk = block::open(bytes, Kind::Chunk).map_err(|error| error.to_string())?;
+    let body =
+        chunk.get(HEADER_BYTES..).filter(|body| body.len() >= CHUNK_HEADER_BYTES).ok_or("chunk has no header")?;
+    let codec = Codec::from_u8(body[0])?;
+    if body[1] == 0 {
+        return Ok(Chunk { codec, validity: None, present: rows, values: &body[CHUNK_HEADER_BYTES..] });
+    }
+    let end = CHUNK_HEADER_BYTES + block::padded(rows.div_ceil(8));
+    let bitmap = body.get(CHUNK_HEADER_BYTES..end).ok_or("validity bitmap runs past the end")?;
+    let validity = NullBuffer::new(bits::decode(bitmap, rows)?);
+    let present = rows - validity.null_count();
+    Ok(Chunk { codec, validity: Some(validity), present, values: &body[end..] })
+}
+
+/// The series of a page of so many rows.
+pub(crate) fn decode_series(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<u32>, String> {
+    let chunk = open(bytes, rows)?;
+    let series = match chunk.codec {
+        Codec::Runs => runs::decode(chunk.values, rows)?,
+        codec => numbers::decode(codec, chunk.values, rows)?,
+    };
+    Ok(series.into())
+}
+
+/// The times of a page of so many rows.
+pub(crate) fn decode_times(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<i64>, String> {
+    let chunk = open(bytes, rows)?;
+    Ok(numbers::decode(chunk.codec, chunk.values, rows)?.into())
+}
+
+/// A field's column of a page of so many rows.
+pub(crate) fn decode_field(bytes: &[u8], rows: usize, kind: FieldType) -> Result<ArrayRef, String> {
+    let chunk = open(bytes, rows)?;
+    Ok(match kind {
+        FieldType::F64 => number_array::<Float64Type>(chunk)?,
+        FieldType::I64 => number_array::<Int64Type>(chunk)?,
+        FieldType::U64 => number_array::<UInt64Type>(chunk)?,
+        FieldType::Bool => {
+            let values = bits::decode(chunk.values, chunk.present)?;
+            match chunk.validity {
+                None => Arc::new(BooleanArray::new(values, None)),
+                Some(validity) => {
+                    let mut values = values.iter();
+                    let spread = validity.iter().map(|valid| valid && values.next() == Some(true)).collect();
+                    Arc::new(BooleanArray::new(spread, Some(validity)))
+                }
+            }
+        }
+        FieldType::Str => {
+            let mut values = text::decode(chunk.values, chunk.present)?.into_iter();
+            Arc::new(match &chunk.validity {
+                None => values.map(Some).collect::<StringArray>(),
+                Some(validity) => {
+                    validity.iter().map(|valid| if valid { values.next() } else { None }).collect::<StringArray>()
+                }
+            })
+        }
+    })
+}
+
+fn number_array<T>(chunk: Chunk<'_>) -> Result<ArrayRef, String>
+where
+    T: arrow_array::ArrowPrimitiveType,
+    T::Native: numbers::Number,
+{
+    let values: Vec<T::Native> = numbers::decode(chunk.codec, chunk.values, chunk.present)?;
+    let spread: Vec<T::Native> = match &chunk.validity {
+        None => values,
+        Some(validity) => {
+            let mut values = values.into_iter();
+            let mut next = |valid| if valid { values.next().unwrap_or_default() } else { T::Native::default() };
+            validity.iter().map(&mut next).collect()
+        }
+    };
+    let values = ScalarBuffer::from(Buffer::from_vec(spread));
+    Ok(Arc::new(PrimitiveArray::<T>::new(values, chunk.validity)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::{Float64Array, Int64Array, UInt64Array};
+    use proptest::prelude::*;
+
+    fn round_trip(array: ArrayRef, kind: FieldType) {
+        if array.null_count() == array.len() {
+            return; // the segment leaves such a chunk out
+        }
+        let back = decode_field(&encode_field(&array, kind), array.len(), kind).unwrap();
+        assert_eq!(back.len(), array.len());
+        // Floats are compared by their bits.
+        if kind == FieldType::F64 {
+            let bits = |array: &ArrayRef| -> Vec<Option<u64>> {
+                array.as_primitive::<Float64Type>().iter().map(|value| value.map(f64::to_bits)).collect()
+            };
+            assert_eq!(bits(&back), bits(&array));
+        } else {
+            assert_eq!(&back, &array);
+        }
+    }
+
+    fn floats() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            any::<u64>().prop_map(f64::from_bits),
+            (-1000i32..1000).prop_map(|n| f64::from(n) / 10.0),
+            Just(-0.0),
+            Just(f64::from_bits(0x7ff8_0000_dead_beef)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn floats_come_back_to_the_bit(values in prop::collection::vec(prop::option::weighted(0.8, floats()), 1..300)) {
+            round_trip(Arc::new(Float64Array::from(values)), FieldType::F64);
+        }
+
+        #[test]
+        fn integers_come_back(values in prop::collection::vec(prop::option::weighted(0.9, any::<i64>()), 1..300)) {
+            round_trip(Arc::new(Int64Array::from(values.clone())), FieldType::I64);
+            let unsigned: UInt64Array = values.iter().map(|value| value.map(|v| v as u64)).collect();
+            round_trip(Arc::new(unsigned), FieldType::U64);
+        }
+
+        #[test]
+        fn booleans_and_strings_come_back(values in prop::collection::vec(prop::option::of("[a-c]{0,3}|ü"), 1..300)) {
+            let bools: BooleanArray = values.iter().map(|value| value.as_ref().map(|v| v.len() > 1)).collect();
+            round_trip(Arc::new(bools), FieldType::Bool);
+            round_trip(Arc::new(StringArray::from(values)), FieldType::Str);
+        }
+
+        #[test]
+        fn keys_come_back(mut series in prop::collection::vec(0u32..9, 1..300), times in prop::collection::vec(any::<i64>(), 1..300)) {
+            series.sort_unstable();
+            prop_assert_eq!(&decode_series(&encode_series(&series), series.len()).unwrap()[..], &series[..]);
+            prop_assert_eq!(&decode_times(&encode_times(&times), times.len()).unwrap()[..], &times[..]);
+        }
+
+        /// Content with a right checksum but any bytes inside (an attacker, a bug) is refused, never a panic.
+        #[test]
+        fn any_bytes_decode_or_are_refused(codec in 0u8..7, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
+            let mut bytes = vec![0; HEADER_BYTES];
+            bytes.extend([codec, flag, 0, 0, 0, 0, 0, 0]);
+            bytes.extend(&body);
+            block::seal(&mut bytes, Kind::Chunk);
+            let _ = decode_series(&bytes, rows);
+            let _ = decode_times(&bytes, rows);
+            for kind in 1..=5 {
+                let _ = decode_field(&bytes, rows, FieldType::from_u8(kind).unwrap());
+            }
+        }
+    }
+}

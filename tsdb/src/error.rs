@@ -1,0 +1,154 @@
+//! What can go wrong, with the evidence: which file, which offset, what was expected.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why the store could not do what it was asked to.
+///
+/// Cloneable, because one failed group commit answers every request that waited for it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The operating system refused a file operation.
+    #[error("{action} {path}: {source}")]
+    Io {
+        /// What was tried, as a verb: "read", "sync".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own reason.
+        source: Arc<std::io::Error>,
+    },
+    /// Bytes on disk are not what was written.
+    #[error("{path} is damaged at byte {offset}: {reason}")]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// Another process has the data directory open.
+    #[error("{path} is open in another process; stop it, or ask it over HTTP")]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The ring to the writer is full: try again shortly.
+    #[error("the store is busy: the write ring is full ({capacity} requests); try again shortly")]
+    Busy {
+        /// Slots of the ring ([`Options::ring_slots`](crate::Options::ring_slots)).
+        capacity: usize,
+    },
+    /// The disk has no room; nothing was written. Writes resume by themselves when there is room.
+    #[error("no room on the disk for {path}: the rows were not written")]
+    DiskFull {
+        /// The log file.
+        path: PathBuf,
+    },
+    /// An earlier write or sync failed: the store takes no writes until it is opened again.
+    #[error("the store takes no writes until it is reopened, because: {reason}")]
+    ReadOnly {
+        /// The failure that latched it.
+        reason: String,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// No such table.
+    #[error("there is no table {schema}.{table}")]
+    UnknownTable {
+        /// The schema that was asked for.
+        schema: String,
+        /// The table that was asked for.
+        table: String,
+    },
+    /// No such column.
+    #[error("table {table} has no column {column}")]
+    UnknownColumn {
+        /// The table.
+        table: String,
+        /// The column that was asked for.
+        column: String,
+    },
+}
+
+/// The result of a store operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    pub(crate) fn corrupt(path: &Path, offset: u64, reason: impl Into<String>) -> Error {
+        Error::Corrupt { path: path.to_owned(), offset, reason: reason.into() }
+    }
+}
+
+/// Adds what was tried, and on which file, to an I/O error.
+pub(crate) trait IoContext<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn on(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::Io { action, path: path.to_owned(), source: Arc::new(source) })
+    }
+}
+
+/// Why one row was refused; the rows around it are not touched by that.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowError {
+    /// A field's type is fixed by its first write.
+    #[error("field '{column}' of '{table}' is {known}, this row has {got}")]
+    FieldType {
+        /// The table.
+        table: String,
+        /// The field.
+        column: String,
+        /// The type that its first write fixed.
+        known: crate::FieldType,
+        /// The type in the refused row.
+        got: crate::FieldType,
+    },
+    /// One name cannot be both a tag and a field.
+    #[error("'{column}' of '{table}' is a {known}, this row uses it as a {got}")]
+    ColumnKind {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// `tag` or `field`, as first written.
+        known: &'static str,
+        /// `tag` or `field`, as in the refused row.
+        got: &'static str,
+    },
+    /// `time` is the timestamp's column.
+    #[error("'time' is the timestamp's name; a {kind} cannot be called so")]
+    ReservedName {
+        /// `tag` or `field`.
+        kind: &'static str,
+    },
+    /// The same tag twice in one row.
+    #[error("tag '{tag}' stands twice")]
+    DuplicateTag {
+        /// The tag.
+        tag: String,
+    },
+    /// A row without a field says nothing.
+    #[error("a row needs at least one field")]
+    NoFields,
+    /// An empty measurement, tag, field name or tag value.
+    #[error("an empty {what} is not allowed")]
+    Empty {
+        /// What was empty.
+        what: &'static str,
+    },
+    /// A name or tag value over its limit.
+    #[error("{what} has {bytes} bytes, the limit is {limit}")]
+    TooLong {
+        /// What was too long.
+        what: &'static str,
+        /// Its length in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+}

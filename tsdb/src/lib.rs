@@ -1,0 +1,39 @@
+//! An embedded time-series store: durable at acknowledgement, compressed, memory-mapped.
+//!
+//! Rows of a measurement become a table: tags that say what is measured, fields with what was measured, and a time.
+//! [`Store`] is the face: open, write, scan, flush, close. It knows nothing of HTTP, SQL or probes.
+//!
+//! Inside, a value goes one way: [`Batch`] (rows become columns of a frame) -> ring -> writer (log, one sync for all
+//! that wait) -> head -> sealer -> segment; a [`Scan`] reads head and segments as one table, as Arrow.
+//! `docs/format.md` describes every file, ARCHITECTURE.md the whole.
+
+mod batch;
+mod block;
+mod catalog;
+mod codec;
+mod disk;
+mod error;
+mod frame;
+mod head;
+mod log;
+mod manifest;
+mod map;
+mod merge;
+mod rows;
+mod scan;
+mod sealer;
+mod segment;
+mod series_set;
+mod store;
+mod value;
+mod view;
+mod writer;
+
+pub use batch::Batch;
+pub use catalog::{NAME_BYTES_MAX, Row, SeriesRef};
+pub use error::{Error, Result, RowError};
+pub use scan::{Batches, Scan, ScanRequest, TIME_COLUMN};
+pub use series_set::TagPredicate;
+pub use store::{Ack, DEFAULT_SCHEMA, Options, Store, TableInfo};
+pub use value::{FieldType, Value};
+pub use writer::Durability;

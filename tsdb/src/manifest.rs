@@ -1,0 +1,48 @@
+//! The manifest: which segments are the store's data, and which log files still are.
+//!
+//! The one file that says what counts. It is replaced as a whole, so every step of background work (a seal, later
+//! a compaction) happens at one instant: files that it does not name are leftovers of a crash, and are removed.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
+use crate::disk;
+use crate::error::{Error, Result};
+
+/// The manifest's name in the data directory.
+pub(crate) const FILE_NAME: &str = "MANIFEST";
+
+/// What counts in a data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    /// Segment numbers, oldest first: a later segment's values win over an earlier one's.
+    pub segments: Vec<u64>,
+    /// The first log file that is not sealed. Segments and log files count with the same numbers.
+    pub first_log: u64,
+}
+
+impl Manifest {
+    /// The manifest of a folder, or the one of an empty store.
+    pub(crate) fn load(dir: &Path) -> Result<Manifest> {
+        let path = dir.join(FILE_NAME);
+        if !path.exists() {
+            return Ok(Manifest { segments: Vec::new(), first_log: 1 });
+        }
+        let bytes = disk::read(&path)?;
+        let damaged = |reason: String| Error::corrupt(&path, 0, reason);
+        FileHeader::MANIFEST.check(&bytes).map_err(damaged)?;
+        let block = block::open(&bytes[FILE_HEADER_BYTES..], Kind::Manifest);
+        let block = block.map_err(|error| damaged(error.to_string()))?;
+        serde_json::from_slice(&block[HEADER_BYTES..]).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Makes this the manifest of a folder, durably.
+    pub(crate) fn store(&self, dir: &Path) -> Result<()> {
+        let payload = serde_json::to_vec(self).expect("numbers always become JSON");
+        let mut file = FileHeader::MANIFEST.bytes().to_vec();
+        file.extend(block::wrap(&payload, Kind::Manifest));
+        disk::replace(&dir.join(FILE_NAME), &file)
+    }
+}

@@ -1,0 +1,331 @@
+//! The store: what a program that embeds `tsdb` holds in its hand.
+
+use std::fs::File;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use arrow_schema::SchemaRef;
+use crossbeam::channel::{Sender, TrySendError, bounded};
+use tokio::sync::oneshot;
+
+use crate::batch::Batch;
+use crate::catalog::Catalog;
+use crate::disk::{self, AppendFile};
+use crate::error::{Error, Result};
+use crate::head::Head;
+use crate::log;
+use crate::manifest::Manifest;
+use crate::scan::{Scan, ScanRequest, arrow_schema};
+use crate::sealer::Sealer;
+use crate::segment::Segment;
+use crate::view::View;
+use crate::writer::{Durability, Order, Writer};
+
+/// The schema of a write that names none.
+pub const DEFAULT_SCHEMA: &str = "public";
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// When a write is acknowledged.
+    pub durability: Durability,
+    /// The head is sealed when its frames reach this many bytes.
+    pub head_bytes_max: usize,
+    /// How many write requests may wait for the writer before [`Error::Busy`].
+    pub ring_slots: usize,
+}
+
+impl Default for Options {
+    /// Synced acknowledgements, a head of 64 MiB, 1024 waiting requests.
+    fn default() -> Options {
+        Options { durability: Durability::Sync, head_bytes_max: 64 * 1024 * 1024, ring_slots: 1024 }
+    }
+}
+
+/// A time-series store in a directory of its own.
+///
+/// ```
+/// use tsdb::{Options, Row, ScanRequest, Store, Value};
+///
+/// # let dir = tempfile::tempdir().unwrap();
+/// let store = Store::open(dir.path(), Options::default())?;
+/// let mut batch = store.batch("public");
+/// batch.push(&Row {
+///     measurement: "cpu",
+///     tags: &[("host", "web1")],
+///     time: 1_767_225_600_000_000_000,
+///     fields: &[("usage", Value::F64(12.5)), ("cores", Value::I64(8))],
+/// })?;
+/// store.write(batch)?; // returns when the row would survive a power cut
+///
+/// let scan = store.scan("public", "cpu", &ScanRequest::default())?;
+/// let rows: usize = scan.into_partitions().into_iter().flatten().map(|batch| batch.unwrap().num_rows()).sum();
+/// assert_eq!(rows, 1);
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Store {
+    catalog: Arc<Catalog>,
+    view: Arc<ArcSwap<View>>,
+    orders: Sender<Order>,
+    ring_slots: usize,
+    closing: Arc<AtomicBool>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Held for as long as the store is open.
+    _lock: File,
+}
+
+/// A write under way. Await it, or [`wait`](Self::wait) for it on a thread.
+#[derive(Debug)]
+#[must_use = "a write is acknowledged only by its Ack"]
+pub struct Ack(oneshot::Receiver<Result<()>>);
+
+impl Ack {
+    /// Blocks until the rows are durable and visible.
+    ///
+    /// # Errors
+    ///
+    /// Why the rows were not stored.
+    pub fn wait(self) -> Result<()> {
+        self.0.blocking_recv().unwrap_or(Err(Error::Closed))
+    }
+}
+
+impl Future for Ack {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.0).poll(context).map(|answer| answer.unwrap_or(Err(Error::Closed)))
+    }
+}
+
+/// A table's name and columns.
+#[derive(Debug, Clone)]
+pub struct TableInfo {
+    /// The schema that it is in.
+    pub schema: String,
+    /// The measurement.
+    pub name: String,
+    /// Its columns: `time`, then the tags (dictionaries of strings), then the fields.
+    pub columns: SchemaRef,
+    /// Names of the tags.
+    pub tags: Vec<String>,
+    /// How many series it has.
+    pub series: usize,
+}
+
+impl Store {
+    /// Opens the store in `dir`, made if it is not there. What was acknowledged before is there again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] if another process has it open, [`Error::Corrupt`] if a manifest, catalogue or segment
+    /// cannot be read, [`Error::Io`] otherwise.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Store> {
+        let dir = dir.as_ref().to_owned();
+        disk::create_dir(&dir)?;
+        let lock = disk::lock(&dir.join("LOCK"))?;
+        for part in ["wal", "segments"] {
+            disk::create_dir(&dir.join(part))?;
+        }
+        let manifest = Manifest::load(&dir)?;
+        remove_leftovers(&dir, &manifest)?;
+
+        let catalog = Arc::new(Catalog::new());
+        let catalog_log = log::recover_catalog(&dir, &catalog)?;
+        let segments = manifest.segments.iter().map(|number| Segment::open(&dir, *number).map(Arc::new));
+        let segments = segments.collect::<Result<Vec<_>>>()?;
+        let (heads, log) = recover_heads(&dir, &manifest, &catalog)?;
+        let head = heads.last().expect("there is always a head to write to").clone();
+        let view = Arc::new(ArcSwap::from_pointee(View { segments, heads: heads.clone() }));
+
+        let (orders, orders_in) = bounded(options.ring_slots);
+        // One head may wait while another is sealed and a third is written to: that bounds the memory of heads.
+        let (seals, seals_in) = bounded(1);
+        let backlog = heads[..heads.len() - 1].to_vec();
+        let closing = Arc::new(AtomicBool::new(false));
+        let writer = Writer {
+            dir: dir.clone(),
+            durability: options.durability,
+            head_bytes_max: options.head_bytes_max,
+            catalog: catalog.clone(),
+            catalog_log,
+            log,
+            head,
+            view: view.clone(),
+            orders: orders_in,
+            seals,
+            broken: None,
+            unsynced_since: None,
+        };
+        let sealer = Sealer {
+            dir: dir.clone(),
+            catalog: catalog.clone(),
+            manifest,
+            view: view.clone(),
+            seals: seals_in,
+            closing: closing.clone(),
+        };
+        let threads =
+            vec![spawn(&dir, "writer", || writer.run())?, spawn(&dir, "sealer", move || sealer.run(backlog))?];
+        let threads = Mutex::new(threads);
+        Ok(Store { catalog, view, orders, ring_slots: options.ring_slots, closing, threads, _lock: lock })
+    }
+
+    /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
+    pub fn batch(&self, schema: &str) -> Batch {
+        Batch::new(self.catalog.clone(), schema)
+    }
+
+    /// Hands a batch to the writer. The [`Ack`] tells when it is durable and visible.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] if the writer is too far behind, [`Error::Closed`].
+    pub fn submit(&self, batch: Batch) -> Result<Ack> {
+        let (answer, ack) = oneshot::channel();
+        let frames = batch.into_frames();
+        if frames.is_empty() {
+            let _ = answer.send(Ok(()));
+            return Ok(Ack(ack));
+        }
+        match self.orders.try_send(Order::Write { frames, answer }) {
+            Ok(()) => Ok(Ack(ack)),
+            Err(TrySendError::Full(_)) => Err(Error::Busy { capacity: self.ring_slots }),
+            Err(TrySendError::Disconnected(_)) => Err(Error::Closed),
+        }
+    }
+
+    /// Stores a batch; returns when it is durable (see [`Durability`]) and visible to scans.
+    ///
+    /// # Errors
+    ///
+    /// As [`submit`](Self::submit) and [`Ack::wait`].
+    pub fn write(&self, batch: Batch) -> Result<()> {
+        self.submit(batch)?.wait()
+    }
+
+    /// Reads a table: a snapshot of what is visible now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`]. Damaged pages are errors of the batches.
+    pub fn scan(&self, schema: &str, table: &str, request: &ScanRequest) -> Result<Scan> {
+        let view = self.view.load_full();
+        match self.catalog.find_table(schema, table) {
+            Some(table) => Scan::new(&view, table, request),
+            None => Err(Error::UnknownTable { schema: schema.into(), table: table.into() }),
+        }
+    }
+
+    /// Every table, with its columns as they are now.
+    pub fn tables(&self) -> Vec<TableInfo> {
+        let info = |table: &Arc<crate::catalog::Table>| TableInfo {
+            schema: table.schema.clone(),
+            name: table.name.clone(),
+            columns: arrow_schema(table),
+            tags: table.columns().tags.iter().map(ToString::to_string).collect(),
+            series: table.series_count(),
+        };
+        self.catalog.tables().map(info).collect()
+    }
+
+    /// One table, with its columns as they are now.
+    pub fn table(&self, schema: &str, name: &str) -> Option<TableInfo> {
+        self.catalog.find_table(schema, name)?;
+        self.tables().into_iter().find(|table| table.schema == schema && table.name == name)
+    }
+
+    /// Seals the head: everything acknowledged so far is in segments when the [`Ack`] answers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`]; the [`Ack`] tells why sealing failed.
+    pub fn flush(&self) -> Result<Ack> {
+        let (answer, ack) = oneshot::channel();
+        self.orders.send(Order::Flush { answer }).map_err(|_| Error::Closed)?;
+        Ok(Ack(ack))
+    }
+
+    /// Ends the store: what was handed over is written and synced, a seal under way is left to the next start.
+    /// Scans that have begun go on; writes are refused with [`Error::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// Why the last sync failed.
+    pub fn close(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Relaxed);
+        let (answer, ack) = oneshot::channel();
+        let outcome = match self.orders.send(Order::Close { answer }) {
+            Ok(()) => Ack(ack).wait(),
+            Err(_) => Ok(()), // closed before
+        };
+        let threads = std::mem::take(&mut *self.threads.lock().expect("nothing panics while it holds the threads"));
+        for thread in threads {
+            let _ = thread.join(); // a panic was printed when it happened
+        }
+        outcome
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!("closing the store: {error}");
+        }
+    }
+}
+
+fn spawn(dir: &Path, name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    use crate::error::IoContext;
+    std::thread::Builder::new().name(format!("tsdb-{name}")).spawn(work).on("start a thread for", dir)
+}
+
+/// Removes files that the manifest does not name: a crash came between their making and their counting, or
+/// between their replacement and their removal.
+fn remove_leftovers(dir: &Path, manifest: &Manifest) -> Result<()> {
+    let segment = |path: &PathBuf| manifest.segments.iter().any(|number| *path == crate::segment::path(dir, *number));
+    let log = |path: &PathBuf| log::number(path).is_some_and(|number| number >= manifest.first_log);
+    for path in disk::list(&dir.join("segments"))?.iter().filter(|path| !segment(path)) {
+        disk::remove(path)?;
+    }
+    for path in disk::list(&dir.join("wal"))?.iter().filter(|path| !log(path)) {
+        disk::remove(path)?;
+    }
+    Ok(())
+}
+
+/// The heads of all log files that are not sealed, and the last of those files, to be written on.
+fn recover_heads(dir: &Path, manifest: &Manifest, catalog: &Catalog) -> Result<(Vec<Arc<Head>>, AppendFile)> {
+    let mut numbers = Vec::new();
+    for path in disk::list(&dir.join("wal"))? {
+        if let Some(number) = log::number(&path)
+            && log::exists(&path)?
+        {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    let mut heads = Vec::new();
+    let mut last = None;
+    for number in numbers {
+        let (frames, file) = log::recover(dir, number, catalog)?;
+        heads.push(Arc::new(Head::new(number, frames)));
+        last = Some(file);
+    }
+    let log = match last {
+        Some(file) => file,
+        None => {
+            heads.push(Arc::new(Head::new(manifest.first_log, Vec::new())));
+            log::create(dir, manifest.first_log)?
+        }
+    };
+    Ok((heads, log))
+}

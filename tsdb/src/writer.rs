@@ -1,0 +1,225 @@
+//! The writer: the one thread that appends to the log, syncs it, and publishes to the head.
+//!
+//! Requests reach it through a bounded lock-free ring. It takes all that wait, writes them with one call, syncs
+//! once, makes them visible, and only then acknowledges each. No other thread touches the log.
+
+use std::io::IoSlice;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use tokio::sync::oneshot;
+
+use crate::block::{self, Kind};
+use crate::catalog::Catalog;
+use crate::disk::AppendFile;
+use crate::error::{Error, Result};
+use crate::frame::Frame;
+use crate::head::Head;
+use crate::log;
+use crate::sealer::Seal;
+use crate::view::View;
+
+/// The most bytes that one group commit writes.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How often the log is synced when acknowledgements do not wait for it.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where an answer goes.
+pub(crate) type Answer = oneshot::Sender<Result<()>>;
+
+/// What the writer is asked to do.
+pub(crate) enum Order {
+    /// Store frames; answered when they are durable and visible.
+    Write { frames: Vec<Frame>, answer: Answer },
+    /// Seal the head; answered when the segment is durable and visible.
+    Flush { answer: Answer },
+    /// Sync what is there and end.
+    Close { answer: Answer },
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// After the log is synced: acknowledged rows survive a power cut.
+    #[default]
+    Sync,
+    /// Once the operating system has the rows, which survive a killed process; the log is synced every second.
+    Process,
+}
+
+/// The writer's own state.
+pub(crate) struct Writer {
+    pub dir: PathBuf,
+    pub durability: Durability,
+    pub head_bytes_max: usize,
+    pub catalog: Arc<Catalog>,
+    pub catalog_log: AppendFile,
+    pub log: AppendFile,
+    pub head: Arc<Head>,
+    pub view: Arc<ArcSwap<View>>,
+    pub orders: Receiver<Order>,
+    pub seals: Sender<Seal>,
+    /// Why nothing can be written any more; set by the first failed write or sync, for good.
+    pub broken: Option<String>,
+    /// When the log was last known to be synced, if something was written since.
+    pub unsynced_since: Option<Instant>,
+}
+
+impl Writer {
+    /// Works until it is told to close or nobody can give orders any more.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.orders.recv_timeout(SYNC_INTERVAL) {
+                Ok(Order::Write { frames, answer }) => {
+                    if let Some(order) = self.write_group(frames, answer)
+                        && self.obey(order)
+                    {
+                        return;
+                    }
+                }
+                Ok(order) => {
+                    if self.obey(order) {
+                        return;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return drop(self.sync()),
+            }
+            if self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL) {
+                drop(self.sync());
+            }
+        }
+    }
+
+    /// Does what is not a write. True if that was to close.
+    fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Flush { answer } => self.rotate(Some(answer)),
+            Order::Close { answer } => {
+                let _ = answer.send(self.sync());
+                return true;
+            }
+            Order::Write { frames, answer } => return self.write_group(frames, answer).is_some_and(|o| self.obey(o)),
+        }
+        false
+    }
+
+    /// Writes these frames and those of all writes that wait. Returns the order that ended the group, if one did.
+    fn write_group(&mut self, frames: Vec<Frame>, answer: Answer) -> Option<Order> {
+        let (mut frames, mut answers, mut interruption) = (frames, vec![answer], None);
+        let mut bytes: usize = frames.iter().map(|frame| frame.bytes().len()).sum();
+        while bytes < GROUP_BYTES_MAX {
+            match self.orders.try_recv() {
+                Ok(Order::Write { frames: more, answer }) => {
+                    bytes += more.iter().map(|frame| frame.bytes().len()).sum::<usize>();
+                    frames.extend(more);
+                    answers.push(answer);
+                }
+                Ok(other) => {
+                    interruption = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        let outcome = self.commit(&frames);
+        if outcome.is_ok() {
+            frames.into_iter().for_each(|frame| self.head.push(frame));
+        }
+        for answer in answers {
+            let _ = answer.send(outcome.clone()); // a client that went away needs no answer
+        }
+        if self.head.bytes() >= self.head_bytes_max {
+            self.rotate(None);
+        }
+        interruption
+    }
+
+    /// Makes frames durable, and before them the catalogue's changes that they may refer to.
+    fn commit(&mut self, frames: &[Frame]) -> Result<()> {
+        if let Some(reason) = &self.broken {
+            return Err(Error::ReadOnly { reason: reason.clone() });
+        }
+        let outcome = self.try_commit(frames);
+        match &outcome {
+            Ok(()) | Err(Error::DiskFull { .. }) => {}
+            // What the file holds now is not known: nothing more is written to it, and no sync is tried again.
+            Err(error) => self.break_off(error),
+        }
+        outcome
+    }
+
+    fn try_commit(&mut self, frames: &[Frame]) -> Result<()> {
+        self.commit_catalog()?;
+        let parts: Vec<_> = frames.iter().map(|frame| IoSlice::new(frame.bytes())).collect();
+        self.log.append(&parts)?;
+        match self.durability {
+            Durability::Sync => self.log.sync(),
+            Durability::Process => {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+                Ok(())
+            }
+        }
+    }
+
+    fn commit_catalog(&mut self) -> Result<()> {
+        let changes = self.catalog.take_pending();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let block = block::wrap(&changes, Kind::Catalog);
+        if let Err(error) = self.catalog_log.append(&[IoSlice::new(&block)]) {
+            self.catalog.return_pending(changes);
+            return Err(error);
+        }
+        self.catalog_log.sync()
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.unsynced_since = None;
+        if self.broken.is_some() {
+            return Ok(()); // whoever waited for what is not synced was told so
+        }
+        self.log.sync().inspect_err(|error| self.break_off(error))
+    }
+
+    fn break_off(&mut self, error: &Error) {
+        tracing::error!("the store takes no more writes until it is reopened: {error}");
+        self.broken = Some(error.to_string());
+    }
+
+    /// Gives the head to the sealer and starts a new one, with a new log file. An empty head stays.
+    fn rotate(&mut self, answer: Option<Answer>) {
+        let head = match self.head.is_empty() {
+            true => Ok(None),
+            false => self.change_head().map(Some),
+        };
+        match head {
+            // Waits while the sealer is behind: the ring fills up, and requests are told to come back.
+            Ok(head) => drop(self.seals.send(Seal { head, answer })),
+            Err(error) => {
+                tracing::error!("the head cannot be sealed: {error}");
+                if let Some(answer) = answer {
+                    let _ = answer.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// Starts a new head and returns the old one.
+    fn change_head(&mut self) -> Result<Arc<Head>> {
+        self.sync()?;
+        let number = self.head.number + 1;
+        self.log = log::create(&self.dir, number)?;
+        let new = Arc::new(Head::new(number, Vec::new()));
+        self.view.rcu(|view| {
+            let mut view = View::clone(view);
+            view.heads.push(new.clone());
+            view
+        });
+        Ok(std::mem::replace(&mut self.head, new))
+    }
+}
