@@ -1,2 +1,44 @@
-//! fournines
-fn main() {}
+//! fournines: measures whether services keep 99.99 %.
+//!
+//! This package is the binary: one file a command, the configuration, and the wiring between the crates that do the
+//! work. It has no logic of its own.
+
+mod config;
+mod http;
+mod probe;
+mod serve;
+mod sql;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Measures whether services keep 99.99 %: probes, a time-series store and SQL, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "fournines", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: take metrics, probe targets, answer SQL
+    Serve(serve::Args),
+    /// Ask a server, or a data directory, a question in SQL
+    Sql(sql::Args),
+    /// Probe a web address once and show how long each phase took
+    Probe(probe::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Sql(args) => sql::run(args),
+        Command::Probe(args) => probe::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("fournines: {error:#}");
+        ExitCode::from(2)
+    })
+}

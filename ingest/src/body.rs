@@ -10,9 +10,9 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 /// How large a body may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Bytes as they arrive (`server.body_bytes_max`).
+    /// Bytes as they arrive (`server.body_max`).
     pub body_bytes_max: usize,
-    /// Bytes after decompression (`server.unpacked_bytes_max`).
+    /// Bytes after decompression (`server.unpacked_max`).
     pub unpacked_bytes_max: usize,
 }
 
@@ -51,7 +51,7 @@ where
     let whole = Limited::new(body, limits.body_bytes_max).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             let limit = limits.body_bytes_max;
-            let reason = format!("the body is larger than {limit} bytes (server.body_bytes_max)");
+            let reason = format!("the body is larger than {limit} bytes (server.body_max)");
             return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason);
         }
         Refusal::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
@@ -74,7 +74,7 @@ fn unpack(packed: &[u8], limit: usize) -> Result<Bytes, Refusal> {
     let read = reader.read_to_end(&mut unpacked);
     read.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not gzip: {error}")))?;
     if unpacked.len() > limit {
-        let reason = format!("the body unpacks to more than {limit} bytes (server.unpacked_bytes_max)");
+        let reason = format!("the body unpacks to more than {limit} bytes (server.unpacked_max)");
         return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
     }
     Ok(unpacked.into())
@@ -94,7 +94,7 @@ mod tests {
         assert!(bomb.len() < 20_000, "it is a bomb only if it is small");
         let refusal = unpack(&bomb, 1 << 20).unwrap_err();
         assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert!(refusal.reason.contains("server.unpacked_bytes_max"), "{}", refusal.reason);
+        assert!(refusal.reason.contains("server.unpacked_max"), "{}", refusal.reason);
         assert_eq!(unpack(&bomb, 10 << 20).unwrap().len(), 10 << 20);
         assert_eq!(unpack(&bomb[..100], 10 << 20).unwrap_err().status, StatusCode::BAD_REQUEST);
     }

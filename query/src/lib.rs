@@ -1,1 +1,18 @@
-//! query
+//! SQL over the store: measurements are DataFusion tables, answers leave as JSON, CSV or text.
+//!
+//! [`Engine`] plans and runs statements on threads of its own, so that a heavy query delays no acknowledgement;
+//! [`endpoint`] is its HTTP face. Statements from outside can only read: see [`read_only`].
+
+mod catalog;
+pub mod endpoint;
+mod engine;
+mod error;
+mod format;
+mod pushdown;
+pub mod read_only;
+mod scan_exec;
+mod table;
+
+pub use engine::{Answer, Encoded, Engine, Options};
+pub use error::Error;
+pub use format::Format;

@@ -197,14 +197,10 @@ impl Catalog {
     pub(crate) fn series(&self, schema: &str, row: &Row<'_>, spelling: Option<u128>) -> Result<SeriesRef, RowError> {
         check_row(row)?;
         let mut growth = self.lock();
-        let known = self.by_name.pin().get(&full_name(schema, row.measurement)).copied();
-        if let Some(table) = known.and_then(|id| self.table(id)) {
+        if let Some(table) = self.find_table(schema, row.measurement) {
             table.check(row)?;
         }
-        let table = known.unwrap_or_else(|| {
-            self.grow(&mut growth, Change::Table { schema, name: row.measurement });
-            (growth.tables.len() - 1) as u32
-        });
+        let table = self.table_id(&mut growth, schema, row.measurement);
         let codes = self.codes(&mut growth, table, row.tags);
         let known = growth.tables[table as usize].by_codes.get(&codes_key(&codes)).copied();
         let series = known.unwrap_or_else(|| {
@@ -218,6 +214,39 @@ impl Catalog {
             self.by_spelling.pin().insert(spelling, found);
         }
         Ok(found)
+    }
+
+    /// Makes a table with these columns, or adds those of them that it does not have, in their order.
+    pub(crate) fn declare(
+        &self,
+        schema: &str,
+        name: &str,
+        tags: &[&str],
+        fields: &[(&str, FieldType)],
+    ) -> Result<(), RowError> {
+        check_name("measurement", name)?;
+        tags.iter().try_for_each(|tag| check_name("tag", tag))?;
+        fields.iter().try_for_each(|(field, _)| check_name("field", field))?;
+        let mut growth = self.lock();
+        let table = self.table_id(&mut growth, schema, name);
+        let columns = self.tables[table as usize].columns();
+        // A column that is known otherwise stays as it is: rows that contradict it are refused one by one.
+        for name in tags.iter().filter(|name| columns.find(name).is_none()) {
+            self.grow(&mut growth, Change::Tag { table, name });
+        }
+        for (name, kind) in fields.iter().filter(|(name, _)| columns.find(name).is_none()) {
+            self.grow(&mut growth, Change::Field { table, kind: *kind, name });
+        }
+        Ok(())
+    }
+
+    /// The number of a table, made if it is new.
+    fn table_id(&self, growth: &mut Growth, schema: &str, name: &str) -> u32 {
+        let known = self.by_name.pin().get(&full_name(schema, name)).copied();
+        known.unwrap_or_else(|| {
+            self.grow(growth, Change::Table { schema, name });
+            (growth.tables.len() - 1) as u32
+        })
     }
 
     /// Makes those fields of a row that are new to its table, or none of them.

@@ -131,7 +131,7 @@ pub struct Scan {
 }
 
 /// Rows that must be merged among themselves, and with nothing else.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Unit {
     /// Pages of one segment: in order already, each key once.
     Pages(Arc<Segment>, Vec<PageIndex>),
@@ -159,18 +159,27 @@ impl Scan {
         self.plan.schema.clone()
     }
 
-    /// The batches of each partition. Rows are in no particular order across partitions.
-    pub fn into_partitions(self) -> Vec<Batches> {
-        let plan = &self.plan;
-        let batches = |units: Vec<Unit>| {
-            let (source_plan, answer_plan) = (plan.clone(), plan.clone());
-            let rows = units.into_iter().flat_map(move |unit| source_plan.clone().source(unit));
-            let mut batches = rows.map(move |rows| rows.and_then(|rows| answer_plan.answer(&rows)));
-            Batches(Box::new(std::iter::from_fn(move || {
-                batches.by_ref().find(|batch| batch.as_ref().map_or(true, |batch| batch.num_rows() > 0))
-            })))
-        };
-        self.partitions.into_iter().map(batches).collect()
+    /// How many partitions there are; fewer have rows where there is little to read.
+    pub fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Reads a partition; its rows are in no particular order. Every reading gives the same rows.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    pub fn read(&self, partition: usize) -> Batches {
+        let (source_plan, answer_plan) = (self.plan.clone(), self.plan.clone());
+        let units = self.partitions[partition].clone().into_iter();
+        let rows = units.flat_map(move |unit| source_plan.clone().source(unit));
+        let rows = rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0));
+        Batches(Box::new(rows.map(move |rows| rows.and_then(|rows| answer_plan.answer(&rows)))))
+    }
+
+    /// Reads all partitions one after the other.
+    pub fn read_all(&self) -> impl Iterator<Item = Result<RecordBatch>> {
+        (0..self.partitions()).flat_map(|partition| self.read(partition))
     }
 }
 

@@ -17,13 +17,14 @@ use tokio::sync::oneshot;
 use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::disk::{self, AppendFile};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, RowError};
 use crate::head::Head;
 use crate::log;
 use crate::manifest::Manifest;
 use crate::scan::{Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
 use crate::segment::Segment;
+use crate::value::FieldType;
 use crate::view::View;
 use crate::writer::{Durability, Order, Writer};
 
@@ -65,7 +66,7 @@ impl Default for Options {
 /// store.write(batch)?; // returns when the row would survive a power cut
 ///
 /// let scan = store.scan("public", "cpu", &ScanRequest::default())?;
-/// let rows: usize = scan.into_partitions().into_iter().flatten().map(|batch| batch.unwrap().num_rows()).sum();
+/// let rows: usize = scan.read_all().map(|batch| batch.unwrap().num_rows()).sum();
 /// assert_eq!(rows, 1);
 /// store.close()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -182,6 +183,22 @@ impl Store {
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
     pub fn batch(&self, schema: &str) -> Batch {
         Batch::new(self.catalog.clone(), schema)
+    }
+
+    /// Makes a table with these columns before it has rows, so that queries can name them all. Columns that it has
+    /// already stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// A name is empty, too long, or `time`.
+    pub fn declare(
+        &self,
+        schema: &str,
+        table: &str,
+        tags: &[&str],
+        fields: &[(&str, FieldType)],
+    ) -> Result<(), RowError> {
+        self.catalog.declare(schema, table, tags, fields)
     }
 
     /// Hands a batch to the writer. The [`Ack`] tells when it is durable and visible.

@@ -70,7 +70,7 @@ fn write(store: &Store, rows: &[(Key, Fields)]) {
 fn read(store: &Store, request: &ScanRequest) -> BTreeMap<Key, Fields> {
     let mut rows = BTreeMap::new();
     let Ok(scan) = store.scan("public", "m", request) else { return rows };
-    for batch in scan.into_partitions().into_iter().flatten() {
+    for batch in scan.read_all() {
         let batch: RecordBatch = batch.unwrap();
         let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
         for row in 0..batch.num_rows() {

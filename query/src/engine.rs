@@ -1,0 +1,225 @@
+//! The engine: plans and runs statements, on a runtime of its own, within limits.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SessionState;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::StreamExt;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tsdb::{DEFAULT_SCHEMA, Store};
+
+use crate::catalog::StoreCatalog;
+use crate::error::Error;
+use crate::format::{Encoder, Format};
+use crate::read_only;
+
+/// The name of the one catalogue.
+const CATALOG: &str = "fournines";
+/// Batches that may wait for a slow reader before the query pauses.
+const WAITING_BATCHES_MAX: usize = 4;
+
+/// Limits of the engine.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Threads that run queries (`query.threads`).
+    pub threads: usize,
+    /// Memory that all running queries may use together, in bytes, before they spill (`query.memory`).
+    pub memory_bytes_max: usize,
+    /// How long a query may take, its last row included (`query.timeout`).
+    pub timeout: Duration,
+    /// Where queries spill to: a folder for nothing else, emptied at the start.
+    pub spill_dir: PathBuf,
+}
+
+/// Runs SQL over a store.
+pub struct Engine {
+    session: SessionContext,
+    options: Options,
+    /// Taken when the engine is dropped.
+    runtime: Option<Runtime>,
+}
+
+/// The answer to a statement: its columns, then its rows as they come.
+#[derive(Debug)]
+pub struct Answer {
+    /// The columns of every batch.
+    pub schema: SchemaRef,
+    batches: mpsc::Receiver<Result<RecordBatch, Error>>,
+}
+
+impl Answer {
+    /// The next rows; `None` after the last. Dropping the answer stops the query.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
+        self.batches.recv().await
+    }
+
+    /// The answer as bytes of a format.
+    pub fn encode(self, format: Format) -> Encoded {
+        Encoded { encoder: Some(Encoder::new(format, self.schema.clone())), answer: self }
+    }
+}
+
+/// An answer on its way out as bytes.
+#[derive(Debug)]
+pub struct Encoded {
+    answer: Answer,
+    /// Gone when the last bytes are out.
+    encoder: Option<Encoder>,
+}
+
+impl Encoded {
+    /// The next bytes, never empty; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        loop {
+            let bytes = match (self.encoder.as_mut(), self.answer.next().await) {
+                (None, _) => return None,
+                (Some(encoder), Some(Ok(batch))) => encoder.batch(batch),
+                (Some(_), Some(Err(error))) => {
+                    self.encoder = None;
+                    return Some(Err(error));
+                }
+                (Some(_), None) => self.encoder.take()?.finish(),
+            };
+            match bytes {
+                Ok(bytes) if bytes.is_empty() => {}
+                bytes => return Some(bytes.map_err(|error| Error::Failed(error.to_string()))),
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// An engine over a store.
+    ///
+    /// # Errors
+    ///
+    /// Threads or the folder for spilling cannot be made.
+    pub fn new(store: Arc<Store>, options: Options) -> Result<Engine, Error> {
+        let failed = |error: DataFusionError| Error::Failed(error.strip_backtrace());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads)
+            .thread_name("query")
+            .enable_time()
+            .build()
+            .map_err(|error| Error::Failed(format!("query threads cannot be started: {error}")))?;
+        // What a killed process spilled is of no use to anybody.
+        match std::fs::remove_dir_all(&options.spill_dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::Failed(format!("{} cannot be emptied: {error}", options.spill_dir.display())));
+            }
+            _ => {}
+        }
+        let environment = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes_max)))
+            .with_temp_file_path(&options.spill_dir)
+            .build_arc()
+            .map_err(failed)?;
+        let config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_target_partitions(options.threads)
+            .with_create_default_catalog_and_schema(false)
+            .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(environment)
+            .with_default_features()
+            // No file formats: nothing in a statement can name a file.
+            .with_file_formats(Vec::new())
+            .with_table_factories(std::collections::HashMap::new())
+            .build();
+        let session = SessionContext::new_with_state(state);
+        session.register_catalog(CATALOG, Arc::new(StoreCatalog { store }));
+        Ok(Engine { session, options, runtime: Some(runtime) })
+    }
+
+    /// Answers a statement that only reads. Names without a schema are looked up in `schema`.
+    ///
+    /// # Errors
+    ///
+    /// The statement is wrong or not read-only, or planning hit a limit; the rows bring later errors themselves.
+    pub async fn query(&self, sql: &str, schema: &str) -> Result<Answer, Error> {
+        let deadline = Instant::now() + self.options.timeout;
+        let mut state = self.session.state();
+        state.config_mut().options_mut().catalog.default_schema = schema.into();
+        let (sql, limits) = (sql.to_owned(), self.options.clone());
+        let (planned, plan) = tokio::sync::oneshot::channel();
+        let (rows, batches) = mpsc::channel(WAITING_BATCHES_MAX);
+        let run = async move {
+            let plan = match plan_statement(&state, &sql).await {
+                Ok(plan) => plan,
+                Err(Planning::Refused(error)) => return drop(planned.send(Err(error))),
+                Err(Planning::Failed(error)) => {
+                    return drop(planned.send(Err(Error::from_datafusion(&error, limits.memory_bytes_max))));
+                }
+            };
+            let _ = planned.send(Ok(plan.schema()));
+            let stream = execute_stream(plan, state.task_ctx());
+            let error = |error| Error::from_datafusion(&error, limits.memory_bytes_max);
+            let mut stream = match stream {
+                Ok(stream) => stream,
+                Err(failure) => return drop(rows.send(Err(error(failure))).await),
+            };
+            loop {
+                // A reader that went away ends the query, however long the next batch would take.
+                let next = tokio::select! {
+                    next = stream.next() => next,
+                    () = rows.closed() => return,
+                    () = tokio::time::sleep_until(deadline) => {
+                        return drop(rows.send(Err(Error::Timeout { limit: limits.timeout })).await);
+                    }
+                };
+                let Some(batch) = next else { return };
+                if rows.send(batch.map_err(error)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let runtime = self.runtime.as_ref().expect("only dropping takes the runtime");
+        runtime.spawn(run);
+        match plan.await {
+            Ok(schema) => Ok(Answer { schema: schema?, batches }),
+            Err(_) => Err(Error::Failed("the query broke off while it was planned".into())),
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Why a statement has no plan.
+enum Planning {
+    Refused(Error),
+    Failed(DataFusionError),
+}
+
+async fn plan_statement(state: &SessionState, sql: &str) -> Result<Arc<dyn ExecutionPlan>, Planning> {
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect).map_err(Planning::Failed)?;
+    read_only::check_statement(&statement).map_err(Planning::Refused)?;
+    let plan = state.statement_to_plan(statement).await.map_err(Planning::Failed)?;
+    read_only::check_plan(&plan).map_err(Planning::Refused)?;
+    state.create_physical_plan(&plan).await.map_err(Planning::Failed)
+}

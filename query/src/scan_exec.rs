@@ -1,0 +1,132 @@
+//! The plan node that reads the store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use tsdb::{Scan, ScanRequest};
+
+/// Reads a snapshot of one table, narrowed to what the query needs.
+#[derive(Debug)]
+pub(crate) struct ScanExec {
+    table: String,
+    request: ScanRequest,
+    limit: Option<usize>,
+    scan: Scan,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl ScanExec {
+    pub(crate) fn new(table: String, request: ScanRequest, limit: Option<usize>, scan: Scan) -> ScanExec {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(scan.schema()),
+            Partitioning::UnknownPartitioning(scan.partitions()),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
+        ScanExec { table, request, limit, scan, properties, metrics }
+    }
+}
+
+impl DisplayAs for ScanExec {
+    /// `ScanExec: table=probe, columns=[up], time=2026-01-01T00:00:00Z..=*, tags=[target = portal]`
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.request.columns.as_ref().map_or_else(|| "*".into(), |columns| columns.join(", "));
+        write!(f, "ScanExec: table={}, columns=[{columns}]", self.table)?;
+        let (from, to) = (self.request.from, self.request.to);
+        if (from, to) != (i64::MIN, i64::MAX) {
+            write!(f, ", time={}..={}", Instant(from), Instant(to))?;
+        }
+        if !self.request.tags.is_empty() {
+            let tags: Vec<_> = self.request.tags.iter().map(ToString::to_string).collect();
+            write!(f, ", tags=[{}]", tags.join(" and "))?;
+        }
+        self.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
+    }
+}
+
+/// A time in a plan, as people write it.
+struct Instant(i64);
+
+impl fmt::Display for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            i64::MIN | i64::MAX => f.write_str("*"),
+            ns => match arrow::temporal_conversions::timestamp_ns_to_datetime(ns) {
+                Some(time) => write!(f, "{}Z", time.format("%Y-%m-%dT%H:%M:%S%.f")),
+                None => write!(f, "{ns} ns"),
+            },
+        }
+    }
+}
+
+impl ExecutionPlan for ScanExec {
+    fn name(&self) -> &'static str {
+        "ScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let mut left = self.limit.unwrap_or(usize::MAX);
+        let mut batches = self.scan.read(partition);
+        let next = move || -> Option<Result<RecordBatch>> {
+            if left == 0 {
+                return None;
+            }
+            let timer = metrics.elapsed_compute().timer();
+            let batch = batches.next();
+            timer.done();
+            Some(batch?.map_err(|error| DataFusionError::External(error.into())).map(|batch| {
+                let batch = batch.slice(0, batch.num_rows().min(left));
+                left -= batch.num_rows();
+                metrics.record_output(batch.num_rows());
+                batch
+            }))
+        };
+        let stream = futures::stream::iter(std::iter::from_fn(next));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.scan.schema(), stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+}

@@ -1,0 +1,70 @@
+//! A measurement as a DataFusion table.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use tsdb::{ScanRequest, Store, TableInfo};
+
+use crate::pushdown::push;
+use crate::scan_exec::ScanExec;
+
+/// One table, with its columns as they were when the statement was planned.
+#[derive(Debug)]
+pub(crate) struct StoreTable {
+    pub store: Arc<Store>,
+    pub info: TableInfo,
+}
+
+impl StoreTable {
+    fn is_tag(&self, name: &str) -> bool {
+        self.info.tags.iter().any(|tag| tag == name)
+    }
+}
+
+#[async_trait]
+impl TableProvider for StoreTable {
+    fn schema(&self) -> SchemaRef {
+        self.info.columns.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match push(filter, |name| self.is_tag(name)) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let name = |index: &usize| self.info.columns.field(*index).name().clone();
+        let all: Vec<usize> = (0..self.info.columns.fields().len()).collect();
+        let mut request = ScanRequest {
+            columns: Some(projection.unwrap_or(&all).iter().map(name).collect()),
+            partitions: state.config().target_partitions(),
+            ..ScanRequest::default()
+        };
+        for filter in filters {
+            if let Some(pushed) = push(filter, |name| self.is_tag(name)) {
+                pushed.narrow(&mut request);
+            }
+        }
+        let scan = self.store.scan(&self.info.schema, &self.info.name, &request);
+        let scan = scan.map_err(|error| DataFusionError::External(error.into()))?;
+        Ok(Arc::new(ScanExec::new(self.info.name.clone(), request, limit, scan)))
+    }
+}

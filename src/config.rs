@@ -1,0 +1,285 @@
+//! The configuration file: every key with its unit and default. `docs/configuration.md` shows it whole.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytesize::ByteSize;
+use regex::Regex;
+use serde::{Deserialize, Deserializer};
+use url::Url;
+use web_probe::{Expect, Prober, Target};
+
+/// The file that is read if none is named.
+const DEFAULT_FILE: &str = "fournines.toml";
+
+/// What can be configured.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub server: Server,
+    pub store: Store,
+    pub query: Query,
+    pub probe: Probe,
+    #[serde(rename = "target")]
+    pub targets: Vec<TargetConfig>,
+}
+
+/// `[server]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Where to listen. Default 127.0.0.1:9999.
+    pub listen: SocketAddr,
+    /// Listen on an address that others can reach although anybody may then read and write. Default false.
+    pub allow_without_token: bool,
+    /// The largest request body as it arrives. Default 32 MiB.
+    pub body_max: ByteSize,
+    /// The largest request body after decompression. Default 128 MiB.
+    pub unpacked_max: ByteSize,
+    /// How long a client may take to send its request's head. Default 10 s.
+    #[serde(deserialize_with = "duration")]
+    pub header_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9999)),
+            allow_without_token: false,
+            body_max: ByteSize::mib(32),
+            unpacked_max: ByteSize::mib(128),
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Where the data is. Default `fournines-data`.
+    pub data_dir: PathBuf,
+    /// `sync` (default): acknowledged rows survive a power cut. `process`: they survive a killed process, and a power
+    /// cut takes the last second.
+    pub durability: Durability,
+    /// The head is sealed into a segment when it reaches this size. Default 64 MiB.
+    pub head_max: ByteSize,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store { data_dir: "fournines-data".into(), durability: Durability::Sync, head_max: ByteSize::mib(64) }
+    }
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    Sync,
+    Process,
+}
+
+/// `[query]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Query {
+    /// Threads that run queries. Default: as many as the machine has.
+    pub threads: usize,
+    /// Memory that all running queries may use together before they spill to disk. Default 1 GiB.
+    pub memory: ByteSize,
+    /// How long a query may take, its last row included. Default 1 min.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+}
+
+impl Default for Query {
+    fn default() -> Query {
+        Query {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: ByteSize::gib(1),
+            timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// `[probe]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probe {
+    /// The tag `location` of probe rows: from where this prober looks. Default `local`.
+    pub location: String,
+    /// How many probes may run at the same time. Default 1000.
+    pub concurrency: usize,
+}
+
+impl Default for Probe {
+    fn default() -> Probe {
+        Probe { location: "local".into(), concurrency: 1000 }
+    }
+}
+
+/// `[[target]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetConfig {
+    /// The tag `target`. Default: the address.
+    name: Option<String>,
+    /// What kind of check. `http` is the one there is.
+    #[serde(default)]
+    kind: Kind,
+    /// The address, with `http://` or `https://`.
+    url: String,
+    /// The tag `group`. Default: none.
+    group: Option<String>,
+    /// From one slot to the next. Default 10 s.
+    #[serde(default, deserialize_with = "some_duration")]
+    interval: Option<Duration>,
+    /// A probe that takes longer fails. Default 5 s, or the interval if that is shorter.
+    #[serde(default, deserialize_with = "some_duration")]
+    timeout: Option<Duration>,
+    /// An answer that takes longer is up, but slow. Default: none.
+    #[serde(default, deserialize_with = "some_duration")]
+    slow: Option<Duration>,
+    /// What counts as up.
+    #[serde(default)]
+    expect: ExpectConfig,
+    /// Probe link-local and metadata addresses too. Default false.
+    #[serde(default)]
+    allow_link_local: bool,
+}
+
+/// The kinds of checks.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    #[default]
+    Http,
+}
+
+/// `expect = { ... }`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ExpectConfig {
+    /// Statuses that are up. Default 200 to 399.
+    status: Option<Vec<u16>>,
+    /// A regular expression that the body must contain. Default: none.
+    body: Option<String>,
+}
+
+impl Config {
+    /// Reads the file, or `fournines.toml` if there is one, or the defaults.
+    pub fn load(file: Option<&Path>) -> Result<Config> {
+        let path = match file {
+            Some(path) => path,
+            None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+            None => return Ok(Config::default()),
+        };
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))
+    }
+
+    /// The targets of the file, checked.
+    pub fn targets(&self) -> Result<Vec<Target>> {
+        let targets: Vec<Target> = self.targets.iter().map(TargetConfig::target).collect::<Result<_>>()?;
+        Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
+        Ok(targets)
+    }
+}
+
+impl TargetConfig {
+    fn target(&self) -> Result<Target> {
+        let Kind::Http = self.kind;
+        let mut target = target(&self.url)?;
+        target.name = self.name.clone().unwrap_or(target.name);
+        target.group = self.group.clone();
+        target.interval = self.interval.unwrap_or(target.interval);
+        target.timeout = self.timeout.unwrap_or(target.timeout.min(target.interval));
+        target.slow = self.slow;
+        target.allow_link_local = self.allow_link_local;
+        if let Some(status) = &self.expect.status {
+            target.expect.status = status.iter().map(|status| *status..=*status).collect();
+        }
+        let pattern = self.expect.body.as_deref().map(Regex::new).transpose();
+        target.expect = Expect {
+            body: pattern.with_context(|| format!("target '{}': expect.body", target.name))?,
+            ..target.expect
+        };
+        if target.interval < Duration::from_millis(100) {
+            bail!("target '{}': interval is {:?}, the shortest is 100ms", target.name, target.interval);
+        }
+        if target.timeout > target.interval {
+            let (timeout, interval) = (target.timeout, target.interval);
+            bail!("target '{}': timeout {timeout:?} is longer than its interval {interval:?}", target.name);
+        }
+        Ok(target)
+    }
+}
+
+/// A target with the defaults, from an address as people write it.
+pub fn target(address: &str) -> Result<Target> {
+    let url =
+        Url::parse(address).with_context(|| format!("'{address}' is not a web address like https://example.org/"))?;
+    match url.scheme() {
+        "http" | "https" => Ok(Target::new(url)),
+        other => bail!("'{address}': {other} cannot be probed, http and https can"),
+    }
+}
+
+/// `10s`, `1min 30s`, `400d`.
+fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(input)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("'{text}' is not a duration like 500ms, 10s or 5min: {error}"))
+    })
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    duration(input).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_target_of_the_manual_is_understood() {
+        let config: Config = toml::from_str(
+            r#"
+            [[target]]
+            name = "portal"
+            kind = "http"
+            url = "https://portal.example/"
+            group = "public"
+            interval = "10s"
+            timeout = "5s"
+            slow = "800ms"
+            expect = { status = [200], body = "Welcome" }
+            "#,
+        )
+        .unwrap();
+        let targets = config.targets().unwrap();
+        assert_eq!((targets[0].name.as_str(), targets[0].slow), ("portal", Some(Duration::from_millis(800))));
+        assert!(targets[0].expect.status_is_up(200) && !targets[0].expect.status_is_up(204));
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (text, said) in [
+            ("[server]\nlissen = '127.0.0.1:1'", "line 2"),
+            ("[server]\nlissen = '127.0.0.1:1'", "lissen"),
+            ("[[target]]\nurl = 'ftp://x/'", "ftp cannot be probed"),
+            ("[[target]]\nurl = 'http://x/'\ninterval = 'soon'", "is not a duration like"),
+            ("[[target]]\nurl = 'http://x/'\ntimeout = '20s'", "longer than its interval"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { body = '(' }", "expect.body"),
+            ("[[target]]\nurl = 'http://x/'\n[[target]]\nurl = 'http://x/'", "two targets are called"),
+        ] {
+            let outcome =
+                toml::from_str::<Config>(text).map_err(anyhow::Error::from).and_then(|config| config.targets());
+            let error = format!("{:#}", outcome.unwrap_err());
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}

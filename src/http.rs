@@ -1,0 +1,140 @@
+//! The HTTP face: which path leads where.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use ingest::body::Limits;
+use query::Engine;
+use query::endpoint::Body;
+use tokio::net::TcpListener;
+use tsdb::Store;
+
+/// What requests are answered from.
+#[derive(Debug, Clone)]
+pub struct Server {
+    store: Arc<Store>,
+    engine: Arc<Engine>,
+    limits: Limits,
+    header_timeout: Duration,
+}
+
+impl Server {
+    pub fn new(store: Arc<Store>, engine: Arc<Engine>, limits: Limits, header_timeout: Duration) -> Server {
+        Server { store, engine, limits, header_timeout }
+    }
+
+    /// Answers requests until `stop`; those under way then have `grace` to end.
+    pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>, grace: Duration) {
+        let open = GracefulShutdown::new();
+        tokio::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut stop => break,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let _ = stream.set_nodelay(true);
+                    let server = self.clone();
+                    let service = service_fn(move |request| {
+                        let server = server.clone();
+                        async move { Ok::<_, Infallible>(server.answer(request).await) }
+                    });
+                    let connection = http1::Builder::new()
+                        .timer(TokioTimer::new())
+                        .header_read_timeout(self.header_timeout)
+                        .serve_connection(TokioIo::new(stream), service);
+                    let connection = open.watch(connection);
+                    tokio::spawn(async move {
+                        if let Err(error) = connection.await {
+                            tracing::debug!("a connection broke off: {error}");
+                        }
+                    });
+                }
+                Err(error) => {
+                    // Mostly too many open files: others close theirs, so it is worth trying again.
+                    tracing::warn!("a connection could not be taken: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+        drop(listener);
+        let _ = tokio::time::timeout(grace, open.shutdown()).await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let method = request.method().clone();
+        match (request.uri().path(), &method) {
+            ("/health" | "/ready", &Method::GET | &Method::HEAD) => {
+                let body = serde_json::json!({
+                    "name": "fournines", "status": "pass", "version": env!("CARGO_PKG_VERSION"),
+                });
+                json(StatusCode::OK, &body)
+            }
+            ("/write" | "/api/v2/write", &Method::POST) => {
+                ingest::write::write(&self.store, self.limits, request).await.map(boxed)
+            }
+            ("/api/v3/query_sql", &Method::GET | &Method::POST) => {
+                query::endpoint::query_sql(&self.engine, request).await
+            }
+            ("/api/v1/admin/flush" | "/api/v1/admin/compact", &Method::POST) => self.flush().await,
+            ("/health" | "/ready", _) => not_allowed("GET, HEAD"),
+            ("/api/v3/query_sql", _) => not_allowed("GET, POST"),
+            ("/write" | "/api/v2/write" | "/api/v1/admin/flush" | "/api/v1/admin/compact", _) => not_allowed("POST"),
+            (path, _) => {
+                let reason = format!(
+                    "there is nothing at {path}; there are /health, /ready, /write, /api/v2/write, \
+                     /api/v3/query_sql, /api/v1/admin/flush and /api/v1/admin/compact"
+                );
+                json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": reason }))
+            }
+        }
+    }
+
+    /// Seals the head, and answers when it is sealed.
+    async fn flush(&self) -> Response<Body> {
+        let store = self.store.clone();
+        // Handing over waits for a place in the ring, which would hold up other requests on this thread.
+        let outcome = match tokio::task::spawn_blocking(move || store.flush()).await {
+            Ok(Ok(ack)) => ack.await,
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(tsdb::Error::Closed),
+        };
+        match outcome {
+            Ok(()) => json(StatusCode::OK, &serde_json::json!({ "status": "done" })),
+            Err(error) => {
+                let body = serde_json::json!({ "error": error.to_string() });
+                json(StatusCode::INTERNAL_SERVER_ERROR, &body)
+            }
+        }
+    }
+}
+
+fn boxed(body: Full<Bytes>) -> Body {
+    body.map_err(|never| match never {}).boxed()
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(boxed(Full::from(body.to_string())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let body = serde_json::json!({ "error": format!("this path takes {allowed}") });
+    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &body);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,0 +1,174 @@
+//! `fournines serve`: everything at once, until it is told to stop.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ingest::body::Limits;
+use query::Engine;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
+use tsdb::Store;
+use web_probe::{HttpProbe, Prober, Recorder, Target};
+
+use crate::config::{self, Config, Durability};
+use crate::http::Server;
+
+/// How often this machine and this server's own health are measured.
+const OWN_INTERVAL: Duration = Duration::from_secs(10);
+/// How long requests under way may take to end when the server stops.
+const GRACE: Duration = Duration::from_millis(1000);
+
+/// Run the server: take metrics, probe targets, answer SQL
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fournines serve
+  fournines serve --probe https://example.org/ --probe https://example.com/
+  fournines serve --config /etc/fournines.toml --data-dir /var/lib/fournines")]
+pub struct Args {
+    /// Configuration file [default: fournines.toml if there is one]
+    #[arg(long, value_name = "FILE", env = "FOURNINES_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:9999]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "FOURNINES_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Where the data is [default: fournines-data]
+    #[arg(long, value_name = "DIR", env = "FOURNINES_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Probe this web address every 10 s, too; can be given several times
+    #[arg(long, value_name = "URL")]
+    probe: Vec<String>,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hickory_net=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let mut config = Config::load(args.config.as_deref())?;
+    config.server.listen = args.listen.unwrap_or(config.server.listen);
+    config.store.data_dir = args.data_dir.unwrap_or(config.store.data_dir);
+    let mut targets = config.targets()?;
+    for address in &args.probe {
+        targets.push(config::target(address)?);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
+    let outcome = runtime.block_on(serve(config, targets));
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
+    // The signals first: from here on nothing ends the process half-way.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    check_reach(&config)?;
+    let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
+        format!("listen on {} (another one running? --listen takes another address)", config.server.listen)
+    })?;
+    let address = listener.local_addr()?;
+    targets.insert(0, own_health(address)?);
+    Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
+
+    let dir = config.store.data_dir.clone();
+    let options = store_options(&config);
+    let store = tokio::task::spawn_blocking(move || Store::open(dir, options)).await?;
+    let store = Arc::new(store?);
+    let engine = Arc::new(Engine::new(store.clone(), engine_options(&config))?);
+    let limits = Limits {
+        body_bytes_max: config.server.body_max.as_u64() as usize,
+        unpacked_bytes_max: config.server.unpacked_max.as_u64() as usize,
+    };
+    let server = Server::new(store.clone(), engine, limits, config.server.header_timeout);
+    greet(address, &config.store.data_dir, &targets);
+
+    let (recorder, recording) = Recorder::start(store.clone());
+    let mut measuring = start_probes(&config, store.clone(), &recorder, targets);
+    measuring.spawn(web_probe::host::run(recorder, OWN_INTERVAL));
+
+    let stop = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    server.run(listener, stop, GRACE).await;
+    // Probes under way are given up: their slots are not known. Rows that were measured are still stored.
+    measuring.shutdown().await;
+    let _ = tokio::time::timeout(GRACE, recording).await;
+    tokio::task::spawn_blocking(move || store.close()).await??;
+    println!("stopped; everything acknowledged is on disk");
+    Ok(())
+}
+
+/// Others can reach it only if that was said twice: there is nothing yet that keeps them from reading and writing.
+fn check_reach(config: &Config) -> Result<()> {
+    let listen = config.server.listen;
+    if !listen.ip().is_loopback() && !config.server.allow_without_token {
+        bail!(
+            "{listen} can be reached by others, who could read and write everything: \
+             listen on 127.0.0.1, or set server.allow_without_token = true"
+        );
+    }
+    Ok(())
+}
+
+fn own_health(address: SocketAddr) -> Result<Target> {
+    let ip = match address.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    let mut target = config::target(&format!("http://{}/health", SocketAddr::new(ip, address.port())))?;
+    target.name = "fournines".into();
+    target.interval = OWN_INTERVAL;
+    Ok(target)
+}
+
+fn store_options(config: &Config) -> tsdb::Options {
+    tsdb::Options {
+        durability: match config.store.durability {
+            Durability::Sync => tsdb::Durability::Sync,
+            Durability::Process => tsdb::Durability::Process,
+        },
+        head_bytes_max: config.store.head_max.as_u64() as usize,
+        ..tsdb::Options::default()
+    }
+}
+
+/// The limits of queries, as configured.
+pub fn engine_options(config: &Config) -> query::Options {
+    query::Options {
+        threads: config.query.threads.max(1),
+        memory_bytes_max: config.query.memory.as_u64() as usize,
+        timeout: config.query.timeout,
+        spill_dir: config.store.data_dir.join("spill"),
+    }
+}
+
+fn start_probes(config: &Config, store: Arc<Store>, recorder: &Recorder, targets: Vec<Target>) -> JoinSet<()> {
+    let prober = Prober {
+        store,
+        recorder: recorder.clone(),
+        http: HttpProbe::new(),
+        permits: Arc::new(Semaphore::new(config.probe.concurrency)),
+        location: config.probe.location.clone(),
+    };
+    targets.into_iter().map(|target| prober.clone().run(Arc::new(target))).collect()
+}
+
+fn greet(address: SocketAddr, data_dir: &Path, targets: &[Target]) {
+    let data = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
+    let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
+    let me = std::env::args().next().unwrap_or_else(|| "fournines".into());
+    println!("fournines {} is up", env!("CARGO_PKG_VERSION"));
+    println!("  listens on  http://{address}");
+    println!("  data in     {}", data.display());
+    println!("  probes      {}", names.join(", "));
+    println!(
+        "  try         {me} sql --url http://{address} \"SELECT time, target, outcome, total_ms FROM probe ORDER BY time DESC LIMIT 5\""
+    );
+}

@@ -1,0 +1,137 @@
+//! This machine: cpu, load, memory, disk, network and processes, into the table `host`.
+
+use std::time::{Duration, Instant};
+
+use sysinfo::{Disks, Networks, ProcessRefreshKind, ProcessesToUpdate, System};
+use tsdb::FieldType;
+
+use crate::prober::sleep_until;
+use crate::recorder::{Field, Record, Recorder};
+use crate::schedule::{Schedule, now_ns};
+
+/// The table of host rows.
+const TABLE: &str = "host";
+/// Its fields. Rates and the cpu are means since the row before; disks are all file systems together, and the fullest.
+const FIELDS: [(&str, FieldType); 13] = [
+    ("cpu_percent", FieldType::F64),
+    ("load1", FieldType::F64),
+    ("load5", FieldType::F64),
+    ("load15", FieldType::F64),
+    ("memory_used_bytes", FieldType::I64),
+    ("memory_total_bytes", FieldType::I64),
+    ("memory_percent", FieldType::F64),
+    ("disk_used_bytes", FieldType::I64),
+    ("disk_total_bytes", FieldType::I64),
+    ("disk_fullest_percent", FieldType::F64),
+    ("network_received_bytes_per_s", FieldType::F64),
+    ("network_sent_bytes_per_s", FieldType::F64),
+    ("processes", FieldType::I64),
+];
+/// The first row comes this soon: use of the cpu is a difference between two looks.
+const FIRST_LOOK: Duration = Duration::from_millis(250);
+
+/// Measures this machine every `interval` until dropped. Rates are means since the row before.
+pub async fn run(recorder: Recorder, interval: Duration) {
+    recorder.declare(TABLE, &["host"], &FIELDS);
+    let mut sampler = match tokio::task::spawn_blocking(Sampler::new).await {
+        Ok(Ok(sampler)) => sampler,
+        Ok(Err(error)) => return tracing::error!("this machine cannot be measured: {error}"),
+        Err(error) => return tracing::error!("this machine cannot be measured: {error}"),
+    };
+    let schedule = Schedule::new(TABLE, interval);
+    tokio::time::sleep(FIRST_LOOK).await;
+    let mut time_ns = now_ns();
+    loop {
+        let look = tokio::task::spawn_blocking(move || {
+            let fields = sampler.sample();
+            (sampler, fields)
+        });
+        let Ok((back, fields)) = look.await else { return }; // it panicked, which was printed
+        sampler = back;
+        let tags = vec![("host", sampler.name.clone())];
+        recorder.record(Record { table: TABLE, tags, time_ns, fields }).await;
+        // Slots that a stalled machine slept through are left out: nothing was measured in them.
+        time_ns = schedule.slot_at(now_ns()).end_ns;
+        sleep_until(time_ns).await;
+    }
+}
+
+struct Sampler {
+    name: String,
+    system: System,
+    disks: Disks,
+    networks: Networks,
+    looked_at: Instant,
+}
+
+impl Sampler {
+    fn new() -> Result<Sampler, sysinfo::Error> {
+        let mut system = System::new()?;
+        system.refresh_cpu_usage();
+        Ok(Sampler {
+            name: System::host_name().unwrap_or_else(|_| "localhost".into()),
+            system,
+            disks: Disks::new_with_refreshed_list()?,
+            networks: Networks::new_with_refreshed_list()?,
+            looked_at: Instant::now(),
+        })
+    }
+
+    fn sample(&mut self) -> Vec<(&'static str, Field)> {
+        self.system.refresh_cpu_usage();
+        self.system.refresh_memory();
+        let kind = ProcessRefreshKind::nothing();
+        self.system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
+        self.disks.refresh(true);
+        self.networks.refresh(true);
+        let seconds = self.looked_at.elapsed().as_secs_f64();
+        self.looked_at = Instant::now();
+
+        let mut fields = vec![("cpu_percent", Field::F64(f64::from(self.system.global_cpu_usage())))];
+        if let Ok(load) = System::load_average() {
+            fields.extend([("load1", load.one), ("load5", load.five), ("load15", load.fifteen)].map(float));
+        }
+        let (used, total) = (self.system.used_memory(), self.system.total_memory());
+        fields.extend([count(("memory_used_bytes", used)), count(("memory_total_bytes", total))]);
+        fields.push(float(("memory_percent", percent(used, total))));
+        self.add_disks(&mut fields);
+        let outside = self.networks.iter().filter(|(name, _)| *name != "lo");
+        let (received, sent) =
+            outside.fold((0, 0), |(received, sent), (_, data)| (received + data.received(), sent + data.transmitted()));
+        fields.push(float(("network_received_bytes_per_s", received as f64 / seconds)));
+        fields.push(float(("network_sent_bytes_per_s", sent as f64 / seconds)));
+        fields.push(count(("processes", self.system.processes().len() as u64)));
+        fields
+    }
+
+    /// All file systems together, and the fullest.
+    fn add_disks(&self, fields: &mut Vec<(&'static str, Field)>) {
+        // One device can be mounted in several places.
+        let mut disks: Vec<_> =
+            self.disks.iter().map(|disk| (disk.name(), disk.total_space(), disk.available_space())).collect();
+        disks.sort_unstable();
+        disks.dedup_by_key(|disk| disk.0);
+        disks.retain(|(_, total, _)| *total > 0);
+        let Some(fullest) =
+            disks.iter().map(|(_, total, free)| percent(total.saturating_sub(*free), *total)).max_by(f64::total_cmp)
+        else {
+            return;
+        };
+        let total: u64 = disks.iter().map(|(_, total, _)| total).sum();
+        let used: u64 = disks.iter().map(|(_, total, free)| total.saturating_sub(*free)).sum();
+        fields.extend([count(("disk_used_bytes", used)), count(("disk_total_bytes", total))]);
+        fields.push(float(("disk_fullest_percent", fullest)));
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}
+
+fn float((name, value): (&'static str, f64)) -> (&'static str, Field) {
+    (name, Field::F64(value))
+}
+
+fn count((name, value): (&'static str, u64)) -> (&'static str, Field) {
+    (name, Field::I64(i64::try_from(value).unwrap_or(i64::MAX)))
+}

@@ -1,0 +1,100 @@
+//! What one probe found.
+
+use std::time::Duration;
+
+/// How a slot went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Up, and in time.
+    Ok,
+    /// Up, but slower than its limit.
+    Slow,
+    /// Not up.
+    Fail,
+    /// The probe could not start within its slot: nothing is known about the target.
+    Missed,
+}
+
+impl Outcome {
+    /// Its name in the field `outcome`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Slow => "slow",
+            Outcome::Fail => "fail",
+            Outcome::Missed => "missed",
+        }
+    }
+
+    /// The field `up`: nothing if nothing is known.
+    pub fn up(self) -> Option<bool> {
+        match self {
+            Outcome::Ok | Outcome::Slow => Some(true),
+            Outcome::Fail => Some(false),
+            Outcome::Missed => None,
+        }
+    }
+}
+
+/// How long each phase took; a phase that was not reached or not needed has no time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Resolving the name; none for an address.
+    pub dns: Option<Duration>,
+    /// TCP connect.
+    pub connect: Option<Duration>,
+    /// TLS handshake; none for `http`.
+    pub tls: Option<Duration>,
+    /// From the start of the request to the head of the answer.
+    pub wait: Option<Duration>,
+    /// From the head to the end of the body.
+    pub transfer: Option<Duration>,
+    /// From the start of the first phase to the end of the last.
+    pub total: Option<Duration>,
+}
+
+impl Phases {
+    /// The phases in their order, with the names of their columns, in ms.
+    pub fn columns(&self) -> [(&'static str, Option<f64>); 6] {
+        let ms = |phase: Option<Duration>| phase.map(|phase| phase.as_secs_f64() * 1e3);
+        [
+            ("dns_ms", ms(self.dns)),
+            ("connect_ms", ms(self.connect)),
+            ("tls_ms", ms(self.tls)),
+            ("wait_ms", ms(self.wait)),
+            ("transfer_ms", ms(self.transfer)),
+            ("total_ms", ms(self.total)),
+        ]
+    }
+}
+
+/// What one probe found.
+#[derive(Debug, Clone)]
+pub struct Measurement {
+    /// How it went.
+    pub outcome: Outcome,
+    /// How long its phases took.
+    pub phases: Phases,
+    /// The HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// Bytes of the body that arrived.
+    pub bytes: Option<u64>,
+    /// Why it is not up.
+    pub error: Option<String>,
+    /// Until the server's certificate expires, in seconds; negative if it has.
+    pub cert_expires_s: Option<i64>,
+}
+
+impl Measurement {
+    /// A slot that could not start.
+    pub fn missed() -> Measurement {
+        Measurement {
+            outcome: Outcome::Missed,
+            phases: Phases::default(),
+            status: None,
+            bytes: None,
+            error: None,
+            cert_expires_s: None,
+        }
+    }
+}

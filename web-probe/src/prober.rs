@@ -1,0 +1,162 @@
+//! Runs targets on their schedules and records a row a slot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, Store, TagPredicate};
+
+use crate::http::HttpProbe;
+use crate::measurement::Measurement;
+use crate::recorder::{Field, Record, Recorder};
+use crate::schedule::{Schedule, Slot, now_ns};
+use crate::target::Target;
+
+/// The table of probe rows.
+const TABLE: &str = "probe";
+/// Its tags.
+const TAGS: [&str; 4] = ["target", "kind", "group", "location"];
+/// Its fields. `interval_ms` is the length of the slot: the time that the row speaks for.
+const FIELDS: [(&str, FieldType); 14] = [
+    ("outcome", FieldType::Str),
+    ("up", FieldType::Bool),
+    ("dns_ms", FieldType::F64),
+    ("connect_ms", FieldType::F64),
+    ("tls_ms", FieldType::F64),
+    ("wait_ms", FieldType::F64),
+    ("transfer_ms", FieldType::F64),
+    ("total_ms", FieldType::F64),
+    ("status", FieldType::I64),
+    ("bytes", FieldType::I64),
+    ("error", FieldType::Str),
+    ("cert_expires_s", FieldType::I64),
+    ("lag_ms", FieldType::F64),
+    ("interval_ms", FieldType::F64),
+];
+/// How many slots in a row are recorded as missed. A clock that jumps further was set, not slept through: what lies
+/// between is left without rows, which statistics count as unknown all the same.
+const MISSED_SLOTS_MAX: i64 = 10_000;
+/// How long a sleep may be before the wall clock is looked at again: it may have been set, or the machine suspended.
+const SLEEP_MAX: Duration = Duration::from_secs(5);
+
+/// Probes targets, each in its own slots.
+#[derive(Debug, Clone)]
+pub struct Prober {
+    /// The store, asked at the start for slots that are done already.
+    pub store: Arc<Store>,
+    /// Where rows go.
+    pub recorder: Recorder,
+    /// How probes are made.
+    pub http: HttpProbe,
+    /// How many probes may run at the same time.
+    pub permits: Arc<Semaphore>,
+    /// The tag `location`: from where this prober looks.
+    pub location: String,
+}
+
+impl Prober {
+    /// Probes a target in all its slots, from the present one on, until dropped.
+    ///
+    /// A slot always starts at its own time, however long the probe before it takes. If it cannot start before the
+    /// next one is due, because the machine slept or too many probes run, its row says `missed`.
+    pub async fn run(self, target: Arc<Target>) {
+        self.recorder.declare(TABLE, &TAGS, &FIELDS);
+        let schedule = Schedule::new(&target.name, target.interval);
+        let mut probes = JoinSet::new();
+        let mut slot = schedule.slot_at(now_ns());
+        if self.is_recorded(&target, slot) {
+            slot = schedule.next(slot);
+        }
+        loop {
+            sleep_until(slot.start_ns).await;
+            let behind = (now_ns() - slot.start_ns) / (slot.end_ns - slot.start_ns);
+            if behind > MISSED_SLOTS_MAX {
+                tracing::warn!("{}: {behind} slots are left out, the clock was set forward", target.name);
+                slot = schedule.slot_at(now_ns());
+            }
+            probes.spawn(self.clone().slot(target.clone(), slot));
+            while probes.try_join_next().is_some() {}
+            slot = schedule.next(slot);
+        }
+    }
+
+    /// Is there a row for this slot from before a restart? History is not written twice.
+    fn is_recorded(&self, target: &Target, slot: Slot) -> bool {
+        let request = ScanRequest {
+            columns: Some(vec![tsdb::TIME_COLUMN.into()]),
+            from: slot.start_ns,
+            to: slot.start_ns,
+            tags: vec![
+                TagPredicate::In("target".into(), vec![target.name.clone()]),
+                TagPredicate::In("location".into(), vec![self.location.clone()]),
+            ],
+            ..ScanRequest::default()
+        };
+        let scan = self.store.scan(DEFAULT_SCHEMA, TABLE, &request);
+        scan.is_ok_and(|scan| scan.read_all().any(|batch| batch.is_ok_and(|batch| batch.num_rows() > 0)))
+    }
+
+    /// Probes once for a slot, or records that it was missed.
+    async fn slot(self, target: Arc<Target>, slot: Slot) {
+        let left = Duration::from_nanos(u64::try_from(slot.end_ns - now_ns()).unwrap_or(0));
+        let permit = match left {
+            Duration::ZERO => None,
+            left => tokio::time::timeout(left, self.permits.acquire()).await.ok(),
+        };
+        let (measurement, lag) = match permit {
+            Some(_permit) => {
+                let lag = now_ns() - slot.start_ns;
+                (self.http.probe(&target).await, Some(lag))
+            }
+            None => (Measurement::missed(), None),
+        };
+        self.recorder.record(self.row(&target, slot, &measurement, lag)).await;
+    }
+
+    fn row(&self, target: &Target, slot: Slot, measurement: &Measurement, lag_ns: Option<i64>) -> Record {
+        let mut tags =
+            vec![("target", target.name.clone()), ("kind", "http".to_owned()), ("location", self.location.clone())];
+        tags.extend(target.group.clone().map(|group| ("group", group)));
+        let mut fields = vec![
+            ("outcome", Field::Str(measurement.outcome.name().into())),
+            ("interval_ms", Field::F64((slot.end_ns - slot.start_ns) as f64 / 1e6)),
+        ];
+        fields.extend(measurement.outcome.up().map(|up| ("up", Field::Bool(up))));
+        for (name, ms) in measurement.phases.columns() {
+            fields.extend(ms.map(|ms| (name, Field::F64(ms))));
+        }
+        fields.extend(measurement.status.map(|status| ("status", Field::I64(i64::from(status)))));
+        fields.extend(measurement.bytes.map(|bytes| ("bytes", Field::I64(bytes as i64))));
+        fields.extend(measurement.error.clone().map(|error| ("error", Field::Str(error))));
+        fields.extend(measurement.cert_expires_s.map(|seconds| ("cert_expires_s", Field::I64(seconds))));
+        fields.extend(lag_ns.map(|lag| ("lag_ms", Field::F64(lag as f64 / 1e6))));
+        Record { table: TABLE, tags, time_ns: slot.start_ns, fields }
+    }
+}
+
+/// Waits for a time on the wall clock.
+pub(crate) async fn sleep_until(at_ns: i64) {
+    loop {
+        match u64::try_from(at_ns - now_ns()) {
+            Ok(left) if left > 0 => tokio::time::sleep(Duration::from_nanos(left).min(SLEEP_MAX)).await,
+            _ => return,
+        }
+    }
+}
+
+impl Prober {
+    /// Refuses targets that would write into one another's series, by name.
+    ///
+    /// # Errors
+    ///
+    /// The name that stands twice.
+    pub fn check_names(targets: &[Target]) -> Result<(), String> {
+        let mut seen = BTreeMap::new();
+        match targets.iter().find(|target| seen.insert(&target.name, ()).is_some()) {
+            None => Ok(()),
+            Some(twice) => Err(format!("two targets are called '{}'", twice.name)),
+        }
+    }
+}

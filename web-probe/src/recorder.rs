@@ -1,0 +1,106 @@
+//! Writes measurements into the store, many at a time, and does not give up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tsdb::{Batch, DEFAULT_SCHEMA, Error, FieldType, Row, Store, Value};
+
+/// Rows that may wait for the store; past that their makers wait.
+const WAITING_ROWS_MAX: usize = 10_000;
+/// How long a refused batch waits before it is handed over again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A row on its way to the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub table: &'static str,
+    pub tags: Vec<(&'static str, String)>,
+    pub time_ns: i64,
+    pub fields: Vec<(&'static str, Field)>,
+}
+
+/// A field's own value.
+#[derive(Debug, Clone)]
+pub(crate) enum Field {
+    F64(f64),
+    I64(i64),
+    Bool(bool),
+    Str(String),
+}
+
+impl Field {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Field::F64(value) => Value::F64(*value),
+            Field::I64(value) => Value::I64(*value),
+            Field::Bool(value) => Value::Bool(*value),
+            Field::Str(value) => Value::Str(value),
+        }
+    }
+}
+
+/// Takes rows and stores them. Ends when all its handles are gone and every row is stored.
+#[derive(Debug, Clone)]
+pub struct Recorder {
+    store: Arc<Store>,
+    rows: mpsc::Sender<Record>,
+}
+
+impl Recorder {
+    /// Starts the task that writes; it ends after the last clone of the recorder is dropped.
+    pub fn start(store: Arc<Store>) -> (Recorder, tokio::task::JoinHandle<()>) {
+        let (rows, mut waiting) = mpsc::channel(WAITING_ROWS_MAX);
+        let recorder = Recorder { store: store.clone(), rows };
+        let task = tokio::spawn(async move {
+            let mut records = Vec::new();
+            while waiting.recv_many(&mut records, WAITING_ROWS_MAX).await > 0 {
+                write(&store, &records).await;
+                records.clear();
+            }
+        });
+        (recorder, task)
+    }
+
+    /// Makes a table with all the columns that rows may have, so that queries can name them from the first second.
+    pub(crate) fn declare(&self, table: &str, tags: &[&str], fields: &[(&str, FieldType)]) {
+        self.store.declare(DEFAULT_SCHEMA, table, tags, fields).expect("the names of our own columns are fine");
+    }
+
+    /// Hands a row over; waits while too many wait.
+    pub(crate) async fn record(&self, record: Record) {
+        let _ = self.rows.send(record).await; // fails only if the task panicked, which was printed
+    }
+}
+
+/// Stores rows; on a store that is busy or full tries until it takes them.
+async fn write(store: &Store, records: &[Record]) {
+    loop {
+        let outcome = match store.submit(batch(store, records)) {
+            Ok(ack) => ack.await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(()) => return,
+            Err(error @ (Error::Busy { .. } | Error::DiskFull { .. })) => {
+                tracing::warn!("{} measured rows wait: {error}", records.len());
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+            Err(error) => return tracing::error!("{} measured rows are lost: {error}", records.len()),
+        }
+    }
+}
+
+fn batch(store: &Store, records: &[Record]) -> Batch {
+    let mut batch = store.batch(DEFAULT_SCHEMA);
+    for record in records {
+        let tags: Vec<_> = record.tags.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let fields: Vec<_> = record.fields.iter().map(|(name, field)| (*name, field.value())).collect();
+        let row = Row { measurement: record.table, tags: &tags, time: record.time_ns, fields: &fields };
+        if let Err(error) = batch.push(&row) {
+            // Somebody wrote other types into a table of ours: their rows came first.
+            tracing::error!("a measured row of table {} is refused: {error}", record.table);
+        }
+    }
+    batch
+}
