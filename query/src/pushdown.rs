@@ -27,12 +27,23 @@ impl Pushed {
 }
 
 /// The filter as the store would apply it, or `None` if it cannot.
-pub(crate) fn push(filter: &Expr, is_tag: impl Fn(&str) -> bool) -> Option<Pushed> {
+pub(crate) fn push(filter: &Expr, is_tag: &dyn Fn(&str) -> bool) -> Option<Pushed> {
     let tag = |expr: &Expr| match expr {
         Expr::Column(column) if is_tag(&column.name) => Some(column.name.clone()),
         _ => None,
     };
     match filter {
+        // The optimizer writes short lists as alternatives.
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            match (push(left, is_tag)?, push(right, is_tag)?) {
+                (Pushed::Tag(TagPredicate::In(tag, values)), Pushed::Tag(TagPredicate::In(other, more)))
+                    if tag == other =>
+                {
+                    Some(Pushed::Tag(TagPredicate::In(tag, [values, more].concat())))
+                }
+                _ => None,
+            }
+        }
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             // A literal on the left is turned around.
             let (column, op, value) = match (&**left, &**right) {
@@ -93,7 +104,7 @@ mod tests {
     use datafusion::prelude::{col, lit};
 
     fn pushed(filter: Expr) -> Option<Pushed> {
-        push(&filter, |name| name == "host")
+        push(&filter, &|name| name == "host")
     }
 
     fn at(ns: i64) -> Expr {
@@ -117,6 +128,10 @@ mod tests {
             Some(Pushed::Tag(TagPredicate::NotIn("host".into(), one("a"))))
         );
         assert_eq!(pushed(col("host").is_null()), Some(Pushed::Tag(TagPredicate::IsNull("host".into()))));
+        let either = col("host").eq(lit("a")).or(col("host").eq(lit("b")));
+        let both = Pushed::Tag(TagPredicate::In("host".into(), vec!["a".into(), "b".into()]));
+        assert_eq!(pushed(either), Some(both));
+        assert_eq!(pushed(col("host").eq(lit("a")).or(col("note").eq(lit("b")))), None);
         assert_eq!(pushed(col("note").eq(lit("a"))), None);
         assert_eq!(pushed(col("host").gt(lit("a"))), None);
         // A NULL in the list makes the condition unknown, which the store's predicates do not express.

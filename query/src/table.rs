@@ -37,7 +37,7 @@ impl TableProvider for StoreTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match push(filter, |name| self.is_tag(name)) {
+        let support = |filter: &&Expr| match push(filter, &|name| self.is_tag(name)) {
             Some(_) => TableProviderFilterPushDown::Exact,
             None => TableProviderFilterPushDown::Unsupported,
         };
@@ -59,7 +59,7 @@ impl TableProvider for StoreTable {
             ..ScanRequest::default()
         };
         for filter in filters {
-            if let Some(pushed) = push(filter, |name| self.is_tag(name)) {
+            if let Some(pushed) = push(filter, &|name| self.is_tag(name)) {
                 pushed.narrow(&mut request);
             }
         }

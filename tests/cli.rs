@@ -1,0 +1,136 @@
+//! The command line: what people and scripts meet first.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use crate::server::{BIN, Server, wait_for};
+
+fn run(args: &[&str]) -> Output {
+    Command::new(BIN).args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn sql_asks_a_server_or_opens_a_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let path = data_dir.to_str().unwrap().to_owned();
+    let server = Server::start(&data_dir, "");
+    server.write("", b"cpu,host=a usage=1.5 1");
+    let sql = "SELECT host, usage FROM cpu";
+
+    let asked = run(&["sql", "--url", &server.url, sql]);
+    assert_eq!(
+        stdout(&asked),
+        "+------+-------+\n| host | usage |\n+------+-------+\n| a    | 1.5   |\n+------+-------+\n"
+    );
+    let busy = run(&["sql", "--data-dir", &path, sql]);
+    assert_eq!(busy.status.code(), Some(2));
+    assert!(stderr(&busy).contains("is open in another process"), "{}", stderr(&busy));
+    let refused = run(&["sql", "--url", &server.url, "DROP TABLE cpu"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("DROP TABLE is not allowed"), "{}", stderr(&refused));
+
+    let url = server.url.clone();
+    server.stop(Signal::SIGTERM);
+    let opened = run(&["sql", "--data-dir", &path, "--format", "csv", sql]);
+    assert_eq!(stdout(&opened), "host,usage\na,1.5\n");
+    let alone = run(&["sql", "--url", &url, sql]);
+    assert!(stderr(&alone).contains("does not answer; start it with 'fournines serve'"), "{}", stderr(&alone));
+    let nowhere = run(&["sql", "--data-dir", "/nowhere/at/all", sql]);
+    assert!(stderr(&nowhere).contains("/nowhere/at/all is not there"), "{}", stderr(&nowhere));
+}
+
+#[test]
+fn probe_tells_up_from_down_by_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let health = format!("{}/health", server.url);
+    let up = run(&["probe", &health]);
+    assert_eq!(up.status.code(), Some(0), "{}", stderr(&up));
+    for part in ["is up: status 200", "connect", "wait", "transfer", "total"] {
+        assert!(stdout(&up).contains(part), "{}", stdout(&up));
+    }
+    let missing = run(&["probe", "--format", "json", &format!("{}/missing", server.url)]);
+    assert_eq!(missing.status.code(), Some(1));
+    let json: Vec<_> = ["\"outcome\":\"fail\"", "\"status\":404", "\"up\":false", "status 404 is not expected"].into();
+    assert!(json.iter().all(|part| stdout(&missing).contains(part)), "{}", stdout(&missing));
+    server.stop(Signal::SIGTERM);
+    let down = run(&["probe", &health]);
+    assert_eq!(down.status.code(), Some(1));
+    assert!(stdout(&down).contains("is down") && stdout(&down).contains("refused"), "{}", stdout(&down));
+    let metadata = run(&["probe", "http://169.254.169.254/latest/meta-data/"]);
+    assert!(stdout(&metadata).contains("link-local or metadata address"), "{}", stdout(&metadata));
+    let nonsense = run(&["probe", "example"]);
+    assert_eq!(nonsense.status.code(), Some(2));
+    assert!(stderr(&nonsense).contains("is not a web address like https://example.org/"), "{}", stderr(&nonsense));
+}
+
+#[test]
+fn signals_stop_it_in_time_and_everything_acknowledged_is_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    for (round, signal) in [Signal::SIGTERM, Signal::SIGINT].into_iter().enumerate() {
+        let server = Server::start(&data_dir, "[[target]]\nurl = 'http://127.0.0.1:1/'\ninterval = '1s'\n");
+        for line in 0..50 {
+            assert_eq!(server.write("", format!("m,round={round} f=1 {line}").as_bytes()).status, 204);
+        }
+        let (status, took) = server.stop(signal);
+        assert!(status.success(), "{status}");
+        assert!(took < Duration::from_secs(2), "it took {took:?}");
+    }
+    let server = Server::start(&data_dir, "");
+    assert_eq!(server.rows("SELECT count(*) FROM m"), [["100"]]);
+}
+
+#[test]
+fn configuration_mistakes_stop_it_before_it_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("bad.toml");
+    let data_dir = dir.path().join("data");
+    for (text, said) in [
+        ("[server]\nlissen = '127.0.0.1:0'\n", "lissen"),
+        ("[server]\nlisten = '0.0.0.0:0'\n", "server.allow_without_token"),
+        ("[[target]]\nurl = 'example.org'\n", "is not a web address"),
+        ("[[target]]\nname = 'fournines'\nurl = 'http://127.0.0.1:1/'\n", "two targets are called 'fournines'"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let listen: &[&str] = if text.contains("listen =") { &[] } else { &["--listen", "127.0.0.1:0"] };
+        let args = ["serve", "--config", file.to_str().unwrap(), "--data-dir", data_dir.to_str().unwrap()];
+        let output = run(&[&args, listen].concat());
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(said), "{text}: {}", stderr(&output));
+        assert!(!data_dir.exists(), "{text}: it made a data directory all the same");
+    }
+}
+
+#[test]
+fn a_stalled_prober_records_missed_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[[target]]\nname = 'gone'\nurl = 'http://127.0.0.1:1/'\ninterval = '200ms'\ntimeout = '100ms'\n";
+    let server = Server::start(&dir.path().join("data"), config);
+    let count = |outcome: &str| -> usize {
+        let sql = format!("SELECT count(*) FROM probe WHERE target = 'gone' AND outcome = '{outcome}'");
+        server.rows(&sql)[0][0].parse().unwrap()
+    };
+    wait_for("a failed probe", || count("fail") >= 2);
+    nix::sys::signal::kill(server.pid(), Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    nix::sys::signal::kill(server.pid(), Signal::SIGCONT).unwrap();
+    wait_for("the missed slots", || count("missed") >= 8);
+    let missed = server.rows("SELECT count(*), count(up), count(total_ms) FROM probe WHERE outcome = 'missed'");
+    assert_eq!(missed[0][1..], ["0", "0"], "nothing is known about a missed slot");
+    // Every slot has its row: none is left out silently.
+    let gaps = "SELECT count(*) FROM (SELECT time - lag(time) OVER (ORDER BY time) AS gap FROM probe WHERE target = 'gone') \
+                WHERE gap > INTERVAL '200 milliseconds'";
+    wait_for("the slots to be without gaps", || server.rows(gaps) == [["0"]]);
+}

@@ -1,0 +1,12 @@
+//! The whole program from outside: real clients, crashes, bad input.
+//!
+//! Every test starts its own server on a free loopback port with its own data directory, and stops it again.
+#![allow(clippy::unwrap_used)]
+
+mod cli;
+mod crash;
+mod line_protocol;
+mod nginx;
+mod read_only;
+mod server;
+mod sql;

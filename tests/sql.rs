@@ -1,0 +1,162 @@
+//! SQL over HTTP: tables, push-down, formats, mistakes, limits.
+
+use std::time::Duration;
+
+use crate::server::{Server, agent, post, wait_for};
+
+/// Hours of work without a limit.
+const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000000000) WHERE value % 7 = 8";
+
+fn server() -> (Server, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (Server::start(&dir.path().join("data"), ""), dir)
+}
+
+/// Rows in segments and in the head, overlapping: hosts a and b, ten seconds each, some written twice.
+fn fill(server: &Server) {
+    let line =
+        |host: &str, second: i64, usage: i64| format!("cpu,host={host} usage={usage}i {}\n", second * 1_000_000_000);
+    let older: String = (0..8).flat_map(|s| [line("a", s, s), line("b", s, 10 * s)]).collect();
+    assert_eq!(server.write("", older.as_bytes()).status, 204);
+    assert_eq!(post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap().status, 200);
+    let newer: String = (5..10).flat_map(|s| [line("a", s, 100 + s), line("b", s, 10 * s)]).collect();
+    assert_eq!(server.write("", newer.as_bytes()).status, 204);
+}
+
+#[test]
+fn head_and_segments_are_one_table() {
+    let (server, _dir) = server();
+    fill(&server);
+    let rows =
+        server.rows("SELECT host, count(*), sum(usage), min(usage), max(usage) FROM cpu GROUP BY host ORDER BY host");
+    assert_eq!(rows, [["a", "10", "545", "0", "109"], ["b", "10", "450", "0", "90"]]);
+    let rows = server.rows("SELECT count(*) FROM cpu WHERE host = 'a' AND time >= TIMESTAMP '1970-01-01 00:00:05'");
+    assert_eq!(rows, [["5"]]);
+    let rows = server.rows("SELECT host, usage FROM cpu WHERE usage > 85 AND host <> 'a'");
+    assert_eq!(rows, [["b", "90"]]);
+    let rows = server.rows("SELECT usage FROM cpu WHERE host = 'a' ORDER BY time DESC LIMIT 2");
+    assert_eq!(rows, [["109"], ["108"]]);
+    assert_eq!(server.rows("SELECT usage FROM cpu LIMIT 3").len(), 3);
+    // Later columns appear; rows without them read NULL.
+    server.write("", b"cpu,host=a,dc=x temp=1.5 99");
+    let rows = server.rows("SELECT count(*), count(dc), count(temp), count(usage) FROM cpu");
+    assert_eq!(rows, [["21", "1", "1", "20"]]);
+}
+
+#[test]
+fn explain_shows_what_is_pushed_down() {
+    let (server, _dir) = server();
+    fill(&server);
+    let plan = server.sql(
+        "EXPLAIN SELECT max(usage) FROM cpu WHERE host IN ('a', 'b') AND time >= '1970-01-01T00:00:01Z' AND time < '1970-01-01T00:00:02Z'",
+        "pretty",
+    );
+    let scan = plan.body.lines().find(|line| line.contains("ScanExec")).expect(&plan.body);
+    assert!(scan.contains("columns=[usage]"), "{scan}");
+    assert!(scan.contains("time=1970-01-01T00:00:01Z..=1970-01-01T00:00:01.999999999Z"), "{scan}");
+    assert!(scan.contains("tags=[host in (a, b)]"), "{scan}");
+    assert!(!plan.body.contains("FilterExec"), "what the store filters is not filtered again: {}", plan.body);
+}
+
+#[test]
+fn every_format_and_every_way_to_ask() {
+    let (server, _dir) = server();
+    server.write("", b"m,t=x f=1.5,s=\"a,b\\\"c\" 1\nm f=2 2");
+    let sql = "SELECT * FROM m ORDER BY time";
+    assert_eq!(
+        server.sql(sql, "json").body,
+        "[{\"time\":\"1970-01-01T00:00:00.000000001Z\",\"t\":\"x\",\"f\":1.5,\"s\":\"a,b\\\"c\"},\
+         {\"time\":\"1970-01-01T00:00:00.000000002Z\",\"t\":null,\"f\":2.0,\"s\":null}]\n"
+    );
+    assert_eq!(server.sql(sql, "jsonl").body.lines().count(), 2);
+    assert_eq!(
+        server.sql(sql, "csv").body,
+        "time,t,f,s\n1970-01-01T00:00:00.000000001Z,x,1.5,\"a,b\"\"c\"\n1970-01-01T00:00:00.000000002Z,,2.0,\n"
+    );
+    assert!(server.sql(sql, "pretty").body.contains("| 1970-01-01T00:00:00.000000001Z | x | 1.5 | a,b\"c |"));
+    let none = "SELECT f FROM m WHERE f > 99";
+    assert_eq!(server.sql(none, "json").body, "[]\n");
+    assert_eq!(server.sql(none, "csv").body, "f\n");
+    let url = format!("{}/api/v3/query_sql", server.url);
+    let json = agent().post(&url).header("content-type", "application/json");
+    let body = r#"{"q": "SELECT f FROM m WHERE f = 2", "format": "jsonl"}"#;
+    assert_eq!(json.send(body).unwrap().body_mut().read_to_string().unwrap(), "{\"f\":2.0}\n");
+    let form = agent().post(&url).send_form([("q", "SELECT f FROM m WHERE f = 2"), ("format", "csv")]);
+    assert_eq!(form.unwrap().body_mut().read_to_string().unwrap(), "f\n2.0\n");
+}
+
+#[test]
+fn mistakes_say_what_was_expected() {
+    let (server, _dir) = server();
+    for (sql, format, said) in [
+        ("SELEC 1", "json", "SELEC"),
+        ("SELECT * FROM nothing", "json", "nothing"),
+        ("SELECT missing FROM host", "json", "missing"),
+        ("SELECT 1", "xml", "format is json, jsonl, csv or pretty"),
+        ("", "json", "expected a statement in the parameter q"),
+    ] {
+        let reply = server.sql(sql, format);
+        assert!(reply.status == 400 && reply.body.contains(said), "{sql}: {} {}", reply.status, reply.body);
+    }
+    let reply = post(&format!("{}/api/v3/query_sql?w=1", server.url), b"").unwrap();
+    assert!(reply.status == 400 && reply.body.contains("parameter 'w' is not known"), "{}", reply.body);
+    let reply = post(&format!("{}/nowhere", server.url), b"").unwrap();
+    assert!(reply.status == 404 && reply.body.contains("/write"), "{}", reply.body);
+    let reply = post(&format!("{}/health", server.url), b"").unwrap();
+    assert!(reply.status == 405 && reply.body.contains("GET"), "{}", reply.body);
+}
+
+#[test]
+fn limits_name_their_knob_and_the_server_lives_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[query]\ntimeout = '1s'\nmemory = '4MB'\n";
+    let server = Server::start(&dir.path().join("data"), config);
+    let reply = server.sql(ENDLESS, "json");
+    assert!(reply.status == 503 && reply.body.contains("query.timeout"), "{} {}", reply.status, reply.body);
+    // The table of a hash join is not spilled.
+    let greedy =
+        "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON a.value = b.value";
+    let reply = server.sql(greedy, "json");
+    assert!(reply.status == 503 && reply.body.contains("query.memory"), "{} {}", reply.status, reply.body);
+    assert_eq!(server.rows("SELECT 1"), [["1"]]);
+}
+
+#[test]
+fn a_query_whose_client_went_away_is_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "[query]\ntimeout = '1h'\n");
+    let impatient: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(Duration::from_millis(300))).build().into();
+    let given_up = impatient.get(format!("{}/api/v3/query_sql", server.url)).query("q", ENDLESS).call();
+    assert!(given_up.is_err());
+    let cpu_ticks = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    // A running query burns about a hundred ticks a second.
+    wait_for("the server to be idle", || {
+        let before = cpu_ticks();
+        std::thread::sleep(Duration::from_millis(500));
+        cpu_ticks() - before < 25
+    });
+}
+
+#[test]
+fn the_server_measures_itself_and_its_machine() {
+    let (server, _dir) = server();
+    wait_for("rows of this machine and of the server's own health", || {
+        let rows =
+            server.rows("SELECT (SELECT count(*) FROM probe WHERE up) AS probes, (SELECT count(*) FROM host) AS hosts");
+        rows[0].iter().all(|count| count != "0")
+    });
+    let rows = server
+        .rows("SELECT target, kind, location, outcome, status, total_ms > 0, lag_ms >= 0, interval_ms FROM probe");
+    assert_eq!(rows[0], ["fournines", "http", "local", "ok", "200", "true", "true", "10000.0"]);
+    let rows = server.rows("SELECT memory_used_bytes > 0, processes > 0, load1 >= 0, cpu_percent >= 0 FROM host");
+    assert_eq!(rows[0], ["true", "true", "true", "true"]);
+    let columns = server.rows("SELECT column_name FROM information_schema.columns WHERE table_name = 'probe'");
+    for column in ["group", "dns_ms", "tls_ms", "error", "cert_expires_s"] {
+        assert!(columns.iter().any(|row| row[0] == column), "{column} can be named before it has a value");
+    }
+}
