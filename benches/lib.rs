@@ -1,1 +1,59 @@
-//! Benchmarks of the house: see the `[[bench]]` files beside this one.
+//! Rows for the benchmarks, in the shape of the TSBS `cpu-only` set: ten tags, ten integer fields that wander.
+//!
+//! `cargo bench -p benches` runs all; `cargo bench -p benches --bench store` one file.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use ingest::line_protocol::{Precision, parse};
+use tempfile::TempDir;
+use tsdb::{Options, Store};
+
+/// Hosts, each one series.
+pub const HOSTS: usize = 200;
+/// Fields a row.
+pub const FIELDS: usize = 10;
+
+const NAMES: [&str; FIELDS] =
+    ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"];
+
+/// `steps` rows of every host, ten seconds apart, as line protocol.
+pub fn lines(steps: usize) -> String {
+    let (mut text, mut state) = (String::new(), 1u64);
+    let mut values = vec![[50i64; FIELDS]; HOSTS];
+    for step in 0..steps {
+        for (host, values) in values.iter_mut().enumerate() {
+            let _ = write!(
+                text,
+                "cpu,hostname=host_{host},region=eu-west-1,datacenter=eu-west-1a,rack={},os=Ubuntu16.10,arch=x64,team=SF,\
+                 service={},service_version=1,service_environment=production ",
+                host % 100,
+                host % 20
+            );
+            for (at, (name, value)) in NAMES.iter().zip(values).enumerate() {
+                // A xorshift walk: reproducible, and about as hard to compress as the real set.
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                *value = (*value + (state % 3) as i64 - 1).clamp(0, 100);
+                let _ = write!(text, "{}usage_{name}={value}i", if at > 0 { "," } else { "" });
+            }
+            let _ = writeln!(text, " {}", 1_767_225_600_000_000_000 + step as i64 * 10_000_000_000);
+        }
+    }
+    text
+}
+
+/// A store in a folder of its own that holds `lines`, sealed or still in the head.
+pub fn filled_store(lines: &str, sealed: bool) -> (Arc<Store>, TempDir) {
+    let dir = tempfile::tempdir().expect("a temporary folder can be made");
+    let store = Store::open(dir.path(), Options::default()).expect("an empty folder opens");
+    let mut batch = store.batch("public");
+    let report = parse(lines.as_bytes(), Precision::default(), 0, &mut batch);
+    assert!(report.refused.is_empty(), "the benchmark's own lines are good");
+    store.write(batch).expect("there is room");
+    if sealed {
+        store.flush().and_then(tsdb::Ack::wait).expect("there is room");
+    }
+    (Arc::new(store), dir)
+}

@@ -245,24 +245,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_target_of_the_manual_is_understood() {
-        let config: Config = toml::from_str(
-            r#"
-            [[target]]
-            name = "portal"
-            kind = "http"
-            url = "https://portal.example/"
-            group = "public"
-            interval = "10s"
-            timeout = "5s"
-            slow = "800ms"
-            expect = { status = [200], body = "Welcome" }
-            "#,
-        )
-        .unwrap();
-        let targets = config.targets().unwrap();
-        assert_eq!((targets[0].name.as_str(), targets[0].slow), ("portal", Some(Duration::from_millis(800))));
-        assert!(targets[0].expect.status_is_up(200) && !targets[0].expect.status_is_up(204));
+    fn the_manual_shows_every_key_with_its_default() {
+        let manual = include_str!("../docs/configuration.md");
+        let (_, rest) = manual.split_once("```toml").unwrap();
+        let shown: Config = toml::from_str(rest.split_once("```").unwrap().0).unwrap();
+        let default = Config::default();
+        assert_eq!(format!("{:?}", shown.server), format!("{:?}", default.server));
+        assert_eq!(format!("{:?}", shown.store), format!("{:?}", default.store));
+        assert_eq!(format!("{:?}", shown.probe), format!("{:?}", default.probe));
+        assert_eq!((shown.query.memory, shown.query.timeout), (default.query.memory, default.query.timeout));
+        let target = shown.targets().unwrap().remove(0);
+        let fresh = Target::new(target.url.clone());
+        assert_eq!((target.interval, target.timeout), (fresh.interval, fresh.timeout));
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn sql_asks_a_server_or_opens_a_directory() {
     server.stop(Signal::SIGTERM);
     let opened = run(&["sql", "--data-dir", &path, "--format", "csv", sql]);
     assert_eq!(stdout(&opened), "host,usage\na,1.5\n");
+    assert_eq!((opened.status.code(), stderr(&opened).as_str()), (Some(0), ""));
     let alone = run(&["sql", "--url", &url, sql]);
     assert!(stderr(&alone).contains("does not answer; start it with 'fournines serve'"), "{}", stderr(&alone));
     let nowhere = run(&["sql", "--data-dir", "/nowhere/at/all", sql]);

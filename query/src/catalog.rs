@@ -18,13 +18,13 @@ pub(crate) struct StoreCatalog {
 
 impl CatalogProvider for StoreCatalog {
     fn schema_names(&self) -> Vec<String> {
-        let mut names: BTreeSet<String> = self.store.tables().into_iter().map(|table| table.schema).collect();
-        names.insert(DEFAULT_SCHEMA.into());
-        names.into_iter().collect()
+        let used = self.store.tables().map(|(schema, _)| schema);
+        let names: BTreeSet<&str> = used.chain([DEFAULT_SCHEMA]).collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let known = self.schema_names().iter().any(|schema| schema == name);
+        let known = name == DEFAULT_SCHEMA || self.store.tables().any(|(schema, _)| schema == name);
         known.then(|| Arc::new(StoreSchema { store: self.store.clone(), name: name.into() }) as _)
     }
 }
@@ -39,8 +39,7 @@ struct StoreSchema {
 #[async_trait]
 impl SchemaProvider for StoreSchema {
     fn table_names(&self) -> Vec<String> {
-        let tables = self.store.tables().into_iter().filter(|table| table.schema == self.name);
-        tables.map(|table| table.name).collect()
+        self.store.tables().filter(|(schema, _)| *schema == self.name).map(|(_, name)| name.to_owned()).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {

@@ -350,6 +350,27 @@ impl Catalog {
         Ok(())
     }
 
+    /// Says what of a stored table's fields and series is not here.
+    pub(crate) fn check(
+        &self,
+        table: u32,
+        fields: &[(u32, FieldType)],
+        last_series: Option<u32>,
+    ) -> Result<(), String> {
+        let known = self.table(table).ok_or_else(|| format!("table {table} is not in the catalogue"))?;
+        let columns = known.columns();
+        let differs = |(field, kind): &&(u32, FieldType)| {
+            columns.fields.get(*field as usize).is_none_or(|(_, known)| known != kind)
+        };
+        if let Some((field, _)) = fields.iter().find(differs) {
+            return Err(format!("field {field} of table {} is not in the catalogue", known.name));
+        }
+        match last_series.filter(|series| *series as usize >= known.series_count()) {
+            Some(series) => Err(format!("series {series} of table {} is not in the catalogue", known.name)),
+            None => Ok(()),
+        }
+    }
+
     /// Takes the changes that are not yet durable.
     pub(crate) fn take_pending(&self) -> Vec<u8> {
         std::mem::take(&mut self.lock().pending)

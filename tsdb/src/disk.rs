@@ -68,6 +68,17 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Keeps a damaged file, under a second name in a folder beside the data, whatever becomes of the first.
+pub(crate) fn quarantine(dir: &Path, path: &Path) -> Result<()> {
+    let folder = dir.join("quarantine");
+    create_dir(&folder)?;
+    let kept = folder.join(path.file_name().expect("a file has a name"));
+    match std::fs::copy(path, &kept) {
+        Ok(_) => sync_dir(&folder),
+        Err(error) => Err(error).on("copy", path),
+    }
+}
+
 /// The files of a folder.
 pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(path).on("list", path)?;

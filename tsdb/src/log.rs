@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::block::{self, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
+use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
 use crate::catalog::{Catalog, Change};
 use crate::disk::{self, AppendFile};
 use crate::error::{Error, Result};
@@ -34,37 +34,51 @@ pub(crate) fn exists(path: &Path) -> Result<bool> {
     }
 }
 
-/// The frames of a log file that fit the catalogue, and the file, ready to grow behind the last of them.
+/// The frames of a log file, and the file, ready to grow behind the last of them.
 ///
-/// Damage in the middle is stepped over and reported; what a crash left at the end is cut off and reported.
+/// Damage in the middle is stepped over and reported; what a crash left at the end is cut off and reported. A file
+/// with damage is kept in the folder `quarantine`, whatever becomes of the log.
 pub(crate) fn recover(dir: &Path, number: u64, catalog: &Catalog) -> Result<(Vec<Frame>, AppendFile)> {
     let path = path(dir, number);
     let mut frames = Vec::new();
-    let end = recover_blocks(&path, FileHeader::LOG, Kind::Frame, |offset, bytes| {
-        match Frame::parse(bytes).and_then(|frame| fits(&frame, catalog).map(|()| frame)) {
-            Ok(frame) => frames.push(frame),
-            Err(reason) => tracing::error!("{} at byte {offset}: frame left out: {reason}", path.display()),
-        }
+    let end = recover_blocks(dir, &path, FileHeader::LOG, Kind::Frame, |offset, bytes| {
+        let frame = Frame::parse(bytes).and_then(|frame| fits(&frame, catalog).map(|()| frame));
+        frames.push(frame.map_err(|reason| Error::corrupt(&path, offset as u64, reason))?);
         Ok(())
     })?;
     Ok((frames, AppendFile::open(&path, end)?))
 }
 
-/// Replays the catalogue's log (made if it is not there) and gives it back, ready to grow.
-pub(crate) fn recover_catalog(dir: &Path, catalog: &Catalog) -> Result<AppendFile> {
-    let path = dir.join("catalog.log");
+/// The catalogue's log.
+fn catalog_path(dir: &Path) -> PathBuf {
+    dir.join("catalog.log")
+}
+
+/// Replays the catalogue's log and says where its next block belongs; nothing if there is no such log yet.
+pub(crate) fn replay_catalog(dir: &Path, catalog: &Catalog) -> Result<Option<u64>> {
+    let path = catalog_path(dir);
     if !exists(&path)? {
-        return AppendFile::create(&path, &FileHeader::CATALOG.bytes());
+        return Ok(None);
     }
-    let end = recover_blocks(&path, FileHeader::CATALOG, Kind::Catalog, |offset, bytes| {
+    let end = recover_blocks(dir, &path, FileHeader::CATALOG, Kind::Catalog, |offset, bytes| {
         Change::decode_all(&bytes[HEADER_BYTES..], |change| catalog.replay(change))
             .map_err(|reason| Error::corrupt(&path, offset as u64, reason))
     })?;
-    AppendFile::open(&path, end)
+    Ok(Some(end))
+}
+
+/// The catalogue's log, cut to `end` or new, ready to grow. To be called when everything that is stored was found to
+/// fit the catalogue: then what is cut off was an unfinished write.
+pub(crate) fn open_catalog(dir: &Path, end: Option<u64>) -> Result<AppendFile> {
+    match end {
+        Some(end) => AppendFile::open(&catalog_path(dir), end),
+        None => AppendFile::create(&catalog_path(dir), &FileHeader::CATALOG.bytes()),
+    }
 }
 
 /// Gives every good block of a log file to `take`, and returns where the next block belongs.
 fn recover_blocks(
+    dir: &Path,
     path: &Path,
     header: FileHeader,
     kind: Kind,
@@ -72,6 +86,7 @@ fn recover_blocks(
 ) -> Result<u64> {
     let bytes = disk::read(path)?;
     header.check(&bytes).map_err(|reason| Error::corrupt(path, 0, reason))?;
+    let name = path.display();
     let mut end = FILE_HEADER_BYTES;
     for found in block::scan(&bytes, FILE_HEADER_BYTES, kind) {
         match found {
@@ -84,16 +99,15 @@ fn recover_blocks(
                 return Err(Error::corrupt(path, offset as u64, reason.to_string()));
             }
             Found::Damage { offset, length, reason } => {
-                tracing::error!(
-                    "{} at byte {offset}: {length} bytes are damaged and left out: {reason}",
-                    path.display()
-                );
+                tracing::error!("{name} at byte {offset}: {length} bytes are damaged and left out: {reason}");
+                disk::quarantine(dir, path)?;
             }
             Found::Tail { offset, length, reason } => {
-                tracing::warn!(
-                    "{} at byte {offset}: {length} bytes of an unfinished write cut off: {reason}",
-                    path.display()
-                );
+                tracing::warn!("{name} at byte {offset}: {length} bytes of an unfinished write cut off: {reason}");
+                // All there but wrong: perhaps no unfinished write, but the last one, damaged since.
+                if matches!(reason, BlockError::Checksum { .. }) {
+                    disk::quarantine(dir, path)?;
+                }
             }
         }
     }
@@ -102,16 +116,6 @@ fn recover_blocks(
 
 /// A frame may only refer to what the catalogue has.
 fn fits(frame: &Frame, catalog: &Catalog) -> Result<(), String> {
-    let table = catalog.table(frame.table).ok_or_else(|| format!("table {} is not in the catalogue", frame.table))?;
-    let columns = table.columns();
-    for (field, kind) in frame.fields() {
-        if columns.fields.get(field as usize).is_none_or(|(_, known)| *known != kind) {
-            return Err(format!("field {field} of table {} is not in the catalogue", table.name));
-        }
-    }
-    let series = table.series_count() as u32;
-    match frame.series().iter().find(|id| **id >= series) {
-        None => Ok(()),
-        Some(id) => Err(format!("series {id} of table {} is not in the catalogue", table.name)),
-    }
+    let fields: Vec<_> = frame.fields().collect();
+    catalog.check(frame.table, &fields, frame.series().iter().copied().max())
 }

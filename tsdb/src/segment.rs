@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind, u32_at, u64_at};
+use crate::catalog::Catalog;
 use crate::codec;
 use crate::disk;
 use crate::error::{Error, IoContext, Result};
@@ -92,6 +93,15 @@ impl Segment {
     /// Its place in the order of age: a later segment's values win.
     pub(crate) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Refuses a segment that refers to what the catalogue does not have.
+    pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
+        self.tables.iter().try_for_each(|table| {
+            let last_series = table.pages.iter().map(|page| *page.series.end()).max();
+            let fits = catalog.check(table.table, &table.fields, last_series);
+            fits.map_err(|reason| Error::corrupt(&self.path, 0, reason))
+        })
     }
 
     fn table(&self, table: u32) -> Option<&TableIndex> {

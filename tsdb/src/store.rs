@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,17 +17,19 @@ use tokio::sync::oneshot;
 use crate::batch::Batch;
 use crate::catalog::Catalog;
 use crate::disk::{self, AppendFile};
-use crate::error::{Error, Result, RowError};
+use crate::error::{Error, IoContext, Result, RowError};
 use crate::head::Head;
 use crate::log;
 use crate::manifest::Manifest;
 use crate::scan::{Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
-use crate::segment::Segment;
+use crate::segment::{self, Segment};
 use crate::value::FieldType;
 use crate::view::View;
 use crate::writer::{Durability, Order, Writer};
 
+/// The folders in a data directory.
+const PARTS: [&str; 2] = ["wal", "segments"];
 /// The schema of a write that names none.
 pub const DEFAULT_SCHEMA: &str = "public";
 
@@ -78,9 +80,18 @@ pub struct Store {
     orders: Sender<Order>,
     ring_slots: usize,
     closing: Arc<AtomicBool>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Taken by the first close.
+    threads: Mutex<Option<Threads>>,
     /// Held for as long as the store is open.
     _lock: File,
+}
+
+/// The threads of an open store.
+#[derive(Debug)]
+struct Threads {
+    /// Ends with how the last sync went.
+    writer: JoinHandle<Result<()>>,
+    sealer: JoinHandle<()>,
 }
 
 /// A write under way. Await it, or [`wait`](Self::wait) for it on a thread.
@@ -133,17 +144,19 @@ impl Store {
         let dir = dir.as_ref().to_owned();
         disk::create_dir(&dir)?;
         let lock = disk::lock(&dir.join("LOCK"))?;
-        for part in ["wal", "segments"] {
+        for part in PARTS {
             disk::create_dir(&dir.join(part))?;
         }
         let manifest = Manifest::load(&dir)?;
         remove_leftovers(&dir, &manifest)?;
 
         let catalog = Arc::new(Catalog::new());
-        let catalog_log = log::recover_catalog(&dir, &catalog)?;
+        let catalog_end = log::replay_catalog(&dir, &catalog)?;
         let segments = manifest.segments.iter().map(|number| Segment::open(&dir, *number).map(Arc::new));
         let segments = segments.collect::<Result<Vec<_>>>()?;
+        segments.iter().try_for_each(|segment| segment.check(&catalog))?;
         let (heads, log) = recover_heads(&dir, &manifest, &catalog)?;
+        let catalog_log = log::open_catalog(&dir, catalog_end)?;
         let head = heads.last().expect("there is always a head to write to").clone();
         let view = Arc::new(ArcSwap::from_pointee(View { segments, heads: heads.clone() }));
 
@@ -174,9 +187,11 @@ impl Store {
             seals: seals_in,
             closing: closing.clone(),
         };
-        let threads =
-            vec![spawn(&dir, "writer", || writer.run())?, spawn(&dir, "sealer", move || sealer.run(backlog))?];
-        let threads = Mutex::new(threads);
+        let threads = Threads {
+            writer: spawn(&dir, "writer", || writer.run())?,
+            sealer: spawn(&dir, "sealer", move || sealer.run(backlog))?,
+        };
+        let threads = Mutex::new(Some(threads));
         Ok(Store { catalog, view, orders, ring_slots: options.ring_slots, closing, threads, _lock: lock })
     }
 
@@ -242,22 +257,21 @@ impl Store {
         }
     }
 
-    /// Every table, with its columns as they are now.
-    pub fn tables(&self) -> Vec<TableInfo> {
-        let info = |table: &Arc<crate::catalog::Table>| TableInfo {
+    /// The schema and the name of every table.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.catalog.tables().map(|table| (table.schema.as_str(), table.name.as_str()))
+    }
+
+    /// One table, with its columns as they are now.
+    pub fn table(&self, schema: &str, name: &str) -> Option<TableInfo> {
+        let table = self.catalog.find_table(schema, name)?;
+        Some(TableInfo {
             schema: table.schema.clone(),
             name: table.name.clone(),
             columns: arrow_schema(table),
             tags: table.columns().tags.iter().map(ToString::to_string).collect(),
             series: table.series_count(),
-        };
-        self.catalog.tables().map(info).collect()
-    }
-
-    /// One table, with its columns as they are now.
-    pub fn table(&self, schema: &str, name: &str) -> Option<TableInfo> {
-        self.catalog.find_table(schema, name)?;
-        self.tables().into_iter().find(|table| table.schema == schema && table.name == name)
+        })
     }
 
     /// Seals the head: everything acknowledged so far is in segments when the [`Ack`] answers.
@@ -279,16 +293,14 @@ impl Store {
     /// Why the last sync failed.
     pub fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Relaxed);
-        let (answer, ack) = oneshot::channel();
-        let outcome = match self.orders.send(Order::Close { answer }) {
-            Ok(()) => Ack(ack).wait(),
-            Err(_) => Ok(()), // closed before
+        let _ = self.orders.send(Order::Close); // fails only if the writer has ended
+        let threads = self.threads.lock().expect("nothing panics while it holds the threads").take();
+        let Some(Threads { writer, sealer }) = threads else {
+            return Ok(()); // closed before
         };
-        let threads = std::mem::take(&mut *self.threads.lock().expect("nothing panics while it holds the threads"));
-        for thread in threads {
-            let _ = thread.join(); // a panic was printed when it happened
-        }
-        outcome
+        let outcome = writer.join();
+        let _ = sealer.join(); // a panic was printed when it happened
+        outcome.unwrap_or(Err(Error::Closed))
     }
 }
 
@@ -300,21 +312,26 @@ impl Drop for Store {
     }
 }
 
-fn spawn(dir: &Path, name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
-    use crate::error::IoContext;
+fn spawn<T: Send + 'static>(
+    dir: &Path,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>> {
     std::thread::Builder::new().name(format!("tsdb-{name}")).spawn(work).on("start a thread for", dir)
 }
 
-/// Removes files that the manifest does not name: a crash came between their making and their counting, or
-/// between their replacement and their removal.
+/// Removes files of the store's own that the manifest does not name: a crash came between their making and their
+/// counting, or between their replacement and their removal.
 fn remove_leftovers(dir: &Path, manifest: &Manifest) -> Result<()> {
-    let segment = |path: &PathBuf| manifest.segments.iter().any(|number| *path == crate::segment::path(dir, *number));
-    let log = |path: &PathBuf| log::number(path).is_some_and(|number| number >= manifest.first_log);
-    for path in disk::list(&dir.join("segments"))?.iter().filter(|path| !segment(path)) {
-        disk::remove(path)?;
-    }
-    for path in disk::list(&dir.join("wal"))?.iter().filter(|path| !log(path)) {
-        disk::remove(path)?;
+    let counts = |path: &Path| match log::number(path) {
+        Some(number) => number >= manifest.first_log,
+        None => manifest.segments.iter().any(|number| *path == segment::path(dir, *number)),
+    };
+    let ours = |path: &Path| path.extension().is_some_and(|kind| ["log", "seg", "tmp"].iter().any(|own| kind == *own));
+    for part in PARTS {
+        for path in disk::list(&dir.join(part))?.iter().filter(|path| ours(path) && !counts(path)) {
+            disk::remove(path)?;
+        }
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ pub(crate) enum Order {
     /// Seal the head; answered when the segment is durable and visible.
     Flush { answer: Answer },
     /// Sync what is there and end.
-    Close { answer: Answer },
+    Close,
 }
 
 /// When a write is acknowledged.
@@ -69,42 +69,24 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Works until it is told to close or nobody can give orders any more.
-    pub(crate) fn run(mut self) {
+    /// Works until it is told to close or nobody can give orders any more; returns how the last sync went.
+    pub(crate) fn run(mut self) -> Result<()> {
         loop {
             match self.orders.recv_timeout(SYNC_INTERVAL) {
-                Ok(Order::Write { frames, answer }) => {
-                    if let Some(order) = self.write_group(frames, answer)
-                        && self.obey(order)
-                    {
-                        return;
-                    }
-                }
-                Ok(order) => {
-                    if self.obey(order) {
-                        return;
-                    }
-                }
+                Ok(Order::Write { frames, answer }) => match self.write_group(frames, answer) {
+                    Some(Order::Flush { answer }) => self.rotate(Some(answer)),
+                    Some(Order::Close) => return self.sync(),
+                    Some(Order::Write { .. }) => unreachable!("a write does not end a group"),
+                    None => {}
+                },
+                Ok(Order::Flush { answer }) => self.rotate(Some(answer)),
+                Ok(Order::Close) | Err(RecvTimeoutError::Disconnected) => return self.sync(),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return drop(self.sync()),
             }
             if self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL) {
                 drop(self.sync());
             }
         }
-    }
-
-    /// Does what is not a write. True if that was to close.
-    fn obey(&mut self, order: Order) -> bool {
-        match order {
-            Order::Flush { answer } => self.rotate(Some(answer)),
-            Order::Close { answer } => {
-                let _ = answer.send(self.sync());
-                return true;
-            }
-            Order::Write { frames, answer } => return self.write_group(frames, answer).is_some_and(|o| self.obey(o)),
-        }
-        false
     }
 
     /// Writes these frames and those of all writes that wait. Returns the order that ended the group, if one did.

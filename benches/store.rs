@@ -1,0 +1,63 @@
+//! The store by itself: durable writes, seals, scans. Throughput is in values.
+#![allow(missing_docs)]
+
+use benches::{FIELDS, HOSTS, filled_store, lines};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ingest::line_protocol::{Precision, parse};
+use tsdb::{Ack, ScanRequest, Store, TagPredicate};
+
+const STEPS: usize = 500;
+const VALUES: u64 = (STEPS * HOSTS * FIELDS) as u64;
+
+fn read(store: &Store, request: &ScanRequest) -> usize {
+    let scan = store.scan("public", "cpu", request).expect("the table is there");
+    scan.read_all().map(|batch| batch.expect("the pages are good").num_rows()).sum()
+}
+
+fn write_and_seal(criterion: &mut Criterion) {
+    let text = lines(STEPS);
+    let (store, _dir) = filled_store(&text, true);
+    let mut group = criterion.benchmark_group("store");
+    group.throughput(Throughput::Elements(VALUES)).sample_size(10);
+    let batch = || {
+        let mut batch = store.batch("public");
+        parse(text.as_bytes(), Precision::default(), 0, &mut batch);
+        batch
+    };
+    group.bench_function("write, durable", |bencher| {
+        bencher.iter_batched(batch, |batch| store.write(batch).expect("there is room"), BatchSize::PerIteration);
+    });
+    group.bench_function("seal", |bencher| {
+        let written = || store.write(batch()).expect("there is room");
+        let seal = |()| store.flush().and_then(Ack::wait).expect("there is room");
+        bencher.iter_batched(written, seal, BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+fn scan(criterion: &mut Criterion) {
+    let text = lines(STEPS);
+    let mut group = criterion.benchmark_group("scan");
+    for (name, sealed) in [("head", false), ("segment", true)] {
+        let (store, _dir) = filled_store(&text, sealed);
+        group.throughput(Throughput::Elements(VALUES)).sample_size(10);
+        group.bench_function(format!("{name}, everything"), |bencher| {
+            bencher.iter(|| read(&store, &ScanRequest::default()));
+        });
+        // One series' quarter of an hour.
+        let request = ScanRequest {
+            from: 1_767_226_000_000_000_000,
+            to: 1_767_226_900_000_000_000,
+            tags: vec![TagPredicate::In("hostname".into(), vec!["host_7".into()])],
+            ..ScanRequest::default()
+        };
+        group.throughput(Throughput::Elements(90 * FIELDS as u64)).sample_size(50);
+        group.bench_function(format!("{name}, one series' quarter of an hour"), |bencher| {
+            bencher.iter(|| read(&store, &request));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, write_and_seal, scan);
+criterion_main!(benches);
