@@ -1,5 +1,6 @@
 //! `fournines serve`: everything at once, until it is told to stop.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -101,7 +102,7 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     measuring.shutdown().await;
     let _ = tokio::time::timeout(GRACE, recording).await;
     tokio::task::spawn_blocking(move || store.close()).await??;
-    println!("stopped; everything acknowledged is on disk");
+    say("stopped; everything acknowledged is on disk");
     Ok(())
 }
 
@@ -164,11 +165,15 @@ fn greet(address: SocketAddr, data_dir: &Path, targets: &[Target]) {
     let data = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
     let me = std::env::args().next().unwrap_or_else(|| "fournines".into());
-    println!("fournines {} is up", env!("CARGO_PKG_VERSION"));
-    println!("  listens on  http://{address}");
-    println!("  data in     {}", data.display());
-    println!("  probes      {}", names.join(", "));
-    println!(
-        "  try         {me} sql --url http://{address} \"SELECT time, target, outcome, total_ms FROM probe ORDER BY time DESC LIMIT 5\""
-    );
+    let sql = "SELECT time, target, outcome, total_ms FROM probe ORDER BY time DESC LIMIT 5";
+    say(&format!("fournines {} is up", env!("CARGO_PKG_VERSION")));
+    say(&format!("  listens on  http://{address}"));
+    say(&format!("  data in     {}", data.display()));
+    say(&format!("  probes      {}", names.join(", ")));
+    say(&format!("  try         {me} sql --url http://{address} \"{sql}\""));
+}
+
+/// A line on standard output, for who reads it; a server does not end because nobody does.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -189,7 +189,7 @@ fn sql_and_the_access_log_tell_the_same_story() {
 
     // The availability that SQL gives is that of the stop times, within one slot.
     let statistics = &server.rows(&format!(
-        "SELECT sum(interval_ms) FILTER (WHERE up) / sum(interval_ms) FILTER (WHERE up IS NOT NULL), \
+        "SELECT sum(CASE WHEN up THEN interval_ms ELSE 0 END) / sum(interval_ms) FILTER (WHERE up IS NOT NULL), \
                 sum(interval_ms) FILTER (WHERE up IS NOT NULL) / {}, \
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY total_ms) FILTER (WHERE up), \
                 percentile_cont(0.99) WITHIN GROUP (ORDER BY total_ms) FILTER (WHERE up) \

@@ -17,6 +17,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tsdb::{DEFAULT_SCHEMA, Store};
 
@@ -57,12 +58,19 @@ pub struct Answer {
     /// The columns of every batch.
     pub schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, Error>>,
+    /// The task that runs the query; gone once its end was looked at.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Answer {
     /// The next rows; `None` after the last. Dropping the answer stops the query.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
-        self.batches.recv().await
+        if let Some(batch) = self.batches.recv().await {
+            return Some(batch);
+        }
+        // No more rows: because that is all, or because the task panicked, which must not look the same.
+        let broken = self.task.take()?.await.is_err();
+        broken.then(|| Err(Error::Failed("the query broke off; the server's log says why".into())))
     }
 
     /// The answer as bytes of a format.
@@ -157,12 +165,13 @@ impl Engine {
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (rows, batches) = mpsc::channel(WAITING_BATCHES_MAX);
         let run = async move {
-            let plan = match plan_statement(&state, &sql).await {
-                Ok(plan) => plan,
-                Err(Planning::Refused(error)) => return drop(planned.send(Err(error))),
-                Err(Planning::Failed(error)) => {
+            let plan = match tokio::time::timeout_at(deadline, plan_statement(&state, &sql)).await {
+                Ok(Ok(plan)) => plan,
+                Ok(Err(Planning::Refused(error))) => return drop(planned.send(Err(error))),
+                Ok(Err(Planning::Failed(error))) => {
                     return drop(planned.send(Err(Error::from_datafusion(&error, limits.memory_bytes_max))));
                 }
+                Err(_) => return drop(planned.send(Err(Error::Timeout { limit: limits.timeout }))),
             };
             let _ = planned.send(Ok(plan.schema()));
             let stream = execute_stream(plan, state.task_ctx());
@@ -187,9 +196,9 @@ impl Engine {
             }
         };
         let runtime = self.runtime.as_ref().expect("only dropping takes the runtime");
-        runtime.spawn(run);
+        let task = Some(runtime.spawn(run));
         match plan.await {
-            Ok(schema) => Ok(Answer { schema: schema?, batches }),
+            Ok(schema) => Ok(Answer { schema: schema?, batches, task }),
             Err(_) => Err(Error::Failed("the query broke off while it was planned".into())),
         }
     }

@@ -1,11 +1,21 @@
 //! A batch: the rows of one request on their way into frames.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, ColumnRef, Row, SeriesRef, Table};
 use crate::error::RowError;
 use crate::frame::{Frame, FrameBuilder};
 use crate::value::{FieldType, Value};
+
+/// A string field may be this long, in bytes.
+pub const STRING_BYTES_MAX: usize = 64 * 1024;
+/// Values of a batch, absent ones between others included, and strings counted by their length: 512 MiB of columns.
+/// Rows that each have other fields take much more room as columns than as text.
+pub const BATCH_VALUES_MAX: usize = 64 << 20;
+
+/// Stands for a column that is yet to be added.
+const UNKNOWN: usize = usize::MAX;
 
 /// Rows for one schema, collected as columns. Made by [`Store::batch`](crate::Store::batch), stored by
 /// [`Store::write`](crate::Store::write).
@@ -16,7 +26,11 @@ pub struct Batch {
     catalog: Arc<Catalog>,
     schema: String,
     tables: Vec<TableRows>,
+    /// The place of each table in `tables`.
+    places: HashMap<u32, usize>,
     rows: usize,
+    /// Values so far, as [`BATCH_VALUES_MAX`] counts them.
+    values: usize,
     /// Columns of the row at hand; kept to save an allocation a row.
     scratch: Vec<usize>,
 }
@@ -27,11 +41,21 @@ struct TableRows {
     frame: FrameBuilder,
     /// The fields seen in this batch, in the order of the frame's columns.
     fields: Vec<(Arc<str>, FieldType)>,
+    /// The place of each field in `fields`.
+    places: HashMap<Arc<str>, usize>,
 }
 
 impl Batch {
     pub(crate) fn new(catalog: Arc<Catalog>, schema: &str) -> Batch {
-        Batch { catalog, schema: schema.into(), tables: Vec::new(), rows: 0, scratch: Vec::new() }
+        Batch {
+            catalog,
+            schema: schema.into(),
+            tables: Vec::new(),
+            places: HashMap::new(),
+            rows: 0,
+            values: 0,
+            scratch: Vec::new(),
+        }
     }
 
     /// Rows taken so far.
@@ -71,26 +95,38 @@ impl Batch {
     ///
     /// As [`push`](Self::push).
     pub fn push_series(&mut self, series: SeriesRef, time: i64, fields: &[(&str, Value<'_>)]) -> Result<(), RowError> {
-        let index = self.table_index(series.table);
-        let rows = &mut self.tables[index];
-        self.scratch.clear();
-        for (index, (name, value)) in fields.iter().enumerate() {
-            let kind = value.field_type();
-            // Rows of one measurement mostly have the same fields in the same order.
-            let column = match rows.fields.get(index) {
-                Some((known, known_kind)) if **known == **name && *known_kind == kind => index,
-                _ => {
-                    match rows.fields.iter().position(|(known, known_kind)| **known == **name && *known_kind == kind) {
-                        Some(column) => column,
-                        None => rows.add_column(&self.catalog, name, kind, fields)?,
-                    }
-                }
-            };
-            self.scratch.push(column);
-        }
         if fields.is_empty() {
             return Err(RowError::NoFields);
         }
+        let index = self.table_index(series.table);
+        let rows = &mut self.tables[index];
+        self.scratch.clear();
+        let (mut unknown, mut text_bytes) = (0, 0);
+        for (index, (name, value)) in fields.iter().enumerate() {
+            if let Value::Str(text) = value {
+                let (what, bytes, limit) = ("string field", text.len(), STRING_BYTES_MAX);
+                if bytes > limit {
+                    return Err(RowError::TooLong { what, bytes, limit });
+                }
+                text_bytes += bytes;
+            }
+            let column = rows.find_column(index, name, value.field_type());
+            unknown += usize::from(column.is_none());
+            self.scratch.push(column.unwrap_or(UNKNOWN));
+        }
+        // Two for series and time; a new column has a place for every row before this one, too.
+        let values = 2 + rows.fields.len() + unknown * (rows.frame.rows() + 1) + text_bytes / 8;
+        if self.values + values > BATCH_VALUES_MAX {
+            return Err(RowError::BatchTooLarge { limit: BATCH_VALUES_MAX });
+        }
+        if unknown > 0 {
+            self.catalog.fields(&rows.table, fields)?;
+            for (column, (name, value)) in self.scratch.iter_mut().zip(fields).filter(|(column, _)| **column == UNKNOWN)
+            {
+                *column = rows.add_column(name, value.field_type());
+            }
+        }
+        self.values += values;
         rows.frame.start_row(series.series, time);
         for (column, (_, value)) in self.scratch.iter().zip(fields) {
             rows.frame.set(*column, *value);
@@ -106,13 +142,17 @@ impl Batch {
         {
             return self.tables.len() - 1;
         }
-        let known = self.tables.iter().position(|rows| rows.table.id == table);
-        known.unwrap_or_else(|| {
+        *self.places.entry(table).or_insert_with(|| {
             let table = self.catalog.table(table).expect("a series reference names a table").clone();
             let frame = FrameBuilder::new(table.id);
-            self.tables.push(TableRows { table, frame, fields: Vec::new() });
+            self.tables.push(TableRows { table, frame, fields: Vec::new(), places: HashMap::new() });
             self.tables.len() - 1
         })
+    }
+
+    /// Was it made by the store with this catalogue? Its numbers mean nothing to another.
+    pub(crate) fn belongs_to(&self, catalog: &Arc<Catalog>) -> bool {
+        Arc::ptr_eq(&self.catalog, catalog)
     }
 
     pub(crate) fn into_frames(self) -> Vec<Frame> {
@@ -121,19 +161,60 @@ impl Batch {
 }
 
 impl TableRows {
-    /// Adds the column of a field that this batch has not had yet; the catalogue checks the whole row.
-    fn add_column(
-        &mut self,
-        catalog: &Catalog,
-        name: &str,
-        kind: FieldType,
-        row: &[(&str, Value<'_>)],
-    ) -> Result<usize, RowError> {
-        catalog.fields(&self.table, row)?;
+    /// The column of a field in this batch; rows of one measurement mostly have the same fields at the same places.
+    fn find_column(&self, index: usize, name: &str, kind: FieldType) -> Option<usize> {
+        let is_this = |column: &usize| *self.fields[*column].0 == *name && self.fields[*column].1 == kind;
+        let same_place = Some(index).filter(|index| *index < self.fields.len()).filter(is_this);
+        same_place.or_else(|| self.places.get(name).copied().filter(is_this))
+    }
+
+    /// Adds the column of a field that the catalogue has.
+    fn add_column(&mut self, name: &str, kind: FieldType) -> usize {
+        // The same new field twice in one row.
+        if let Some(column) = self.places.get(name) {
+            return *column;
+        }
         let Some(ColumnRef::Field(field, _)) = self.table.columns().find(name) else {
             unreachable!("the catalogue has just made {name} a field");
         };
-        self.fields.push((name.into(), kind));
-        Ok(self.frame.column(field, kind))
+        let name = Arc::<str>::from(name);
+        self.places.insert(name.clone(), self.fields.len());
+        self.fields.push((name, kind));
+        self.frame.add_column(field, kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::COLUMNS_MAX;
+
+    fn row<'a>(time: i64, fields: &'a [(&'a str, Value<'a>)]) -> Row<'a> {
+        Row { measurement: "m", tags: &[], time, fields }
+    }
+
+    /// Rows that each bring another field once took rows x rows values: a request of 1 MB asked for gigabytes.
+    #[test]
+    fn rows_that_all_differ_are_refused_before_they_fill_the_memory() {
+        let mut batch = Batch::new(Arc::new(Catalog::new()), "public");
+        let names: Vec<String> = (0..COLUMNS_MAX + 10).map(|number| format!("f{number}")).collect();
+        let outcomes = names.iter().map(|name| batch.push(&row(0, &[(name.as_str(), Value::I64(1))])));
+        let refused: Vec<_> = outcomes.filter_map(Result::err).collect();
+        assert_eq!(refused.len(), 10);
+        assert!(matches!(refused[0], RowError::TooManyColumns { limit: COLUMNS_MAX, .. }), "{:?}", refused[0]);
+
+        let one = [("f0", Value::I64(1))];
+        let outcome = (0..BATCH_VALUES_MAX as i64).find_map(|time| batch.push(&row(time, &one)).err());
+        assert_eq!(outcome, Some(RowError::BatchTooLarge { limit: BATCH_VALUES_MAX }));
+        assert!(batch.rows() * (COLUMNS_MAX + 2) <= BATCH_VALUES_MAX);
+    }
+
+    #[test]
+    fn a_string_that_is_too_long_is_refused() {
+        let mut batch = Batch::new(Arc::new(Catalog::new()), "public");
+        let text = "x".repeat(STRING_BYTES_MAX + 1);
+        batch.push(&row(0, &[("s", Value::Str(&text[1..]))])).unwrap();
+        let refused = batch.push(&row(0, &[("s", Value::Str(&text))])).unwrap_err();
+        assert_eq!(refused.to_string(), "string field has 65537 bytes, the limit is 65536");
     }
 }

@@ -17,6 +17,8 @@ use crate::value::{FieldType, Value};
 
 /// Names (measurements, tags, fields) and tag values may be this long, in bytes.
 pub const NAME_BYTES_MAX: usize = 64 * 1024 - 1;
+/// A table may have this many tags and fields together.
+pub const COLUMNS_MAX: usize = 1024;
 /// The code of a tag that a series does not have.
 pub(crate) const ABSENT: u32 = u32::MAX;
 /// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
@@ -104,7 +106,7 @@ impl Table {
                 _ => {}
             }
         }
-        Ok(())
+        check_columns(&columns, row)
     }
 }
 
@@ -197,8 +199,9 @@ impl Catalog {
     pub(crate) fn series(&self, schema: &str, row: &Row<'_>, spelling: Option<u128>) -> Result<SeriesRef, RowError> {
         check_row(row)?;
         let mut growth = self.lock();
-        if let Some(table) = self.find_table(schema, row.measurement) {
-            table.check(row)?;
+        match self.find_table(schema, row.measurement) {
+            Some(table) => table.check(row)?,
+            None => check_columns(&Columns::default(), row)?,
         }
         let table = self.table_id(&mut growth, schema, row.measurement);
         let codes = self.codes(&mut growth, table, row.tags);
@@ -427,6 +430,20 @@ fn check_row(row: &Row<'_>) -> Result<(), RowError> {
         }
     }
     if kinds.is_empty() { Err(RowError::NoFields) } else { Ok(()) }
+}
+
+/// Does the table have room for the columns of a row that it does not have?
+fn check_columns(columns: &Columns, row: &Row<'_>) -> Result<(), RowError> {
+    let names = row.tags.iter().map(|(name, _)| *name).chain(row.fields.iter().map(|(name, _)| *name));
+    let mut room = COLUMNS_MAX.saturating_sub(columns.by_name.len());
+    for name in names.filter(|name| columns.find(name).is_none()) {
+        if room == 0 {
+            let (table, column) = (row.measurement.into(), name.into());
+            return Err(RowError::TooManyColumns { table, column, limit: COLUMNS_MAX });
+        }
+        room -= 1;
+    }
+    Ok(())
 }
 
 fn check_name(what: &'static str, name: &str) -> Result<(), RowError> {

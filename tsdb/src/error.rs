@@ -141,6 +141,22 @@ pub enum RowError {
         /// What was empty.
         what: &'static str,
     },
+    /// The table has as many columns as a table may have.
+    #[error("'{table}' has {limit} columns, a table has no more: '{column}' is not added")]
+    TooManyColumns {
+        /// The table.
+        table: String,
+        /// The column that would be one too many.
+        column: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// The batch would take too much memory: too many rows with too many different fields.
+    #[error("the request is too large: rows times columns reach {limit} values; send it in parts")]
+    BatchTooLarge {
+        /// The limit, in values.
+        limit: usize,
+    },
     /// A name or tag value over its limit.
     #[error("{what} has {bytes} bytes, the limit is {limit}")]
     TooLong {

@@ -211,13 +211,10 @@ impl FrameBuilder {
         self.times.push(time);
     }
 
-    /// The column of a field, made if it is new here.
-    pub(crate) fn column(&mut self, field: u32, kind: FieldType) -> usize {
-        let known = self.columns.iter().position(|column| column.field == field);
-        known.unwrap_or_else(|| {
-            self.columns.push(ColumnBuilder { field, data: ColumnData::new(kind), valid: Vec::new() });
-            self.columns.len() - 1
-        })
+    /// Adds the column of a field that has none yet.
+    pub(crate) fn add_column(&mut self, field: u32, kind: FieldType) -> usize {
+        self.columns.push(ColumnBuilder { field, data: ColumnData::new(kind), valid: Vec::new() });
+        self.columns.len() - 1
     }
 
     /// Sets a field of the row that was started last. Set twice, the later value stands.
@@ -389,13 +386,13 @@ mod tests {
     fn a_frame_reads_back_what_was_set() {
         let mut builder = FrameBuilder::new(3);
         builder.start_row(7, 100);
-        let load = builder.column(0, FieldType::F64);
+        let load = builder.add_column(0, FieldType::F64);
         builder.set(load, Value::F64(-0.0));
         builder.start_row(8, 50);
-        let note = builder.column(1, FieldType::Str);
+        let note = builder.add_column(1, FieldType::Str);
         builder.set(note, Value::Str("first"));
         builder.set(note, Value::Str("zweites, länger"));
-        let up = builder.column(2, FieldType::Bool);
+        let up = builder.add_column(2, FieldType::Bool);
         builder.set(up, Value::Bool(true));
         let built = builder.finish().unwrap();
         let frame = Frame::parse(built.bytes().clone()).unwrap();

@@ -29,8 +29,8 @@ mod value;
 mod view;
 mod writer;
 
-pub use batch::Batch;
-pub use catalog::{NAME_BYTES_MAX, Row, SeriesRef};
+pub use batch::{BATCH_VALUES_MAX, Batch, STRING_BYTES_MAX};
+pub use catalog::{COLUMNS_MAX, NAME_BYTES_MAX, Row, SeriesRef};
 pub use error::{Error, Result, RowError};
 pub use scan::{Batches, Scan, ScanRequest, TIME_COLUMN};
 pub use series_set::TagPredicate;

@@ -221,7 +221,12 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Busy`] if the writer is too far behind, [`Error::Closed`].
+    ///
+    /// # Panics
+    ///
+    /// If the batch was made by another store.
     pub fn submit(&self, batch: Batch) -> Result<Ack> {
+        assert!(batch.belongs_to(&self.catalog), "a batch is written to the store that made it");
         let (answer, ack) = oneshot::channel();
         let frames = batch.into_frames();
         if frames.is_empty() {
