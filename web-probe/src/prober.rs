@@ -131,7 +131,7 @@ impl Prober {
         fields.extend(measurement.bytes.map(|bytes| ("bytes", Field::I64(bytes as i64))));
         fields.extend(measurement.error.clone().map(|error| ("error", Field::Str(error))));
         fields.extend(measurement.cert_expires_s.map(|seconds| ("cert_expires_s", Field::I64(seconds))));
-        fields.extend(lag_ns.map(|lag| ("lag_ms", Field::F64(lag as f64 / 1e6))));
+        fields.extend(lag_ns.map(|lag| ("lag_ms", Field::F64((lag / 1000) as f64 / 1e3))));
         Record { table: TABLE, tags, time_ns: slot.start_ns, fields }
     }
 }

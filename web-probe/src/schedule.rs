@@ -4,6 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+const NS_PER_MS: i64 = 1_000_000;
+
 /// The wall clock, ns since the epoch.
 pub fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -20,7 +22,7 @@ pub struct Slot {
 }
 
 /// The slots of a target: a grid in time that depends on nothing but its name and interval, so that a restart
-/// continues it, and targets of one interval do not all start at once.
+/// continues it, and targets of one interval do not all start at once. Slots start at whole milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     offset_ns: i64,
@@ -32,11 +34,12 @@ impl Schedule {
     ///
     /// # Panics
     ///
-    /// If the interval is zero or longer than 292 years.
+    /// If the interval is shorter than 1 ms or longer than 292 years.
     pub fn new(name: &str, interval: Duration) -> Schedule {
         let interval_ns = i64::try_from(interval.as_nanos()).expect("an interval fits 292 years");
-        assert!(interval_ns > 0, "an interval is longer than nothing");
-        Schedule { offset_ns: (xxh3_64(name.as_bytes()) % interval_ns as u64) as i64, interval_ns }
+        assert!(interval_ns >= NS_PER_MS, "an interval is at least a millisecond");
+        let offset_ms = xxh3_64(name.as_bytes()) % (interval_ns / NS_PER_MS) as u64;
+        Schedule { offset_ns: offset_ms as i64 * NS_PER_MS, interval_ns }
     }
 
     /// The slot that `at_ns` lies in.
