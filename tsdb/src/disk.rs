@@ -94,9 +94,10 @@ pub(crate) struct AppendFile {
 }
 
 impl AppendFile {
-    /// A new file that starts with `header`; durable, with its name.
+    /// A new file that starts with `header`; durable, with its name. What an attempt that failed left of it goes away.
     pub(crate) fn create(path: &Path, header: &[u8]) -> Result<AppendFile> {
-        let file = OpenOptions::new().create_new(true).append(true).open(path).on("create", path)?;
+        let file = OpenOptions::new().create(true).append(true).open(path).on("create", path)?;
+        file.set_len(0).on("cut", path)?;
         let mut file = AppendFile { file, path: path.to_owned(), length: 0 };
         file.append(&[IoSlice::new(header)])?;
         file.sync()?;
