@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::catalog::{Catalog, ColumnRef, Row, SeriesRef, Table};
+use crate::catalog::{Catalog, ColumnRef, SeriesRef, Table};
 use crate::error::RowError;
 use crate::frame::{Frame, FrameBuilder};
+use crate::row::Row;
 use crate::value::{FieldType, Value};
 
 /// A string field may be this long, in bytes.

@@ -5,18 +5,18 @@
 //! [`Change`]; the changes since the last group commit wait in a buffer that the writer makes durable *before* any
 //! frame that could refer to them. Opening the store applies the same changes again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
+use crate::change::Change;
 use crate::error::RowError;
+use crate::row::{Row, check_name, check_row};
 use crate::value::{FieldType, Value};
 
-/// Names (measurements, tags, fields) and tag values may be this long, in bytes.
-pub const NAME_BYTES_MAX: usize = 64 * 1024 - 1;
 /// A table may have this many tags and fields together.
 pub const COLUMNS_MAX: usize = 1024;
 /// The code of a tag that a series does not have.
@@ -62,6 +62,20 @@ impl Columns {
     pub(crate) fn find(&self, name: &str) -> Option<ColumnRef> {
         self.by_name.get(name).copied()
     }
+
+    /// Is there room for the columns of a row that are not here?
+    fn check_room(&self, row: &Row<'_>) -> Result<(), RowError> {
+        let names = row.tags.iter().map(|(name, _)| *name).chain(row.fields.iter().map(|(name, _)| *name));
+        let mut room = COLUMNS_MAX.saturating_sub(self.by_name.len());
+        for name in names.filter(|name| self.find(name).is_none()) {
+            if room == 0 {
+                let (table, column) = (row.measurement.into(), name.into());
+                return Err(RowError::TooManyColumns { table, column, limit: COLUMNS_MAX });
+            }
+            room -= 1;
+        }
+        Ok(())
+    }
 }
 
 impl Table {
@@ -106,7 +120,7 @@ impl Table {
                 _ => {}
             }
         }
-        check_columns(&columns, row)
+        columns.check_room(row)
     }
 }
 
@@ -136,29 +150,6 @@ struct TableGrowth {
     /// Series by the hash of their tag codes.
     by_codes: HashMap<u128, u32>,
     tag_codes: Vec<HashMap<Box<str>, u32>>,
-}
-
-/// One step of growth, as the catalogue's log has it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Change<'a> {
-    Table { schema: &'a str, name: &'a str },
-    Tag { table: u32, name: &'a str },
-    Field { table: u32, kind: FieldType, name: &'a str },
-    TagValue { table: u32, tag: u32, value: &'a str },
-    Series { table: u32, codes: &'a [u32] },
-}
-
-/// A row as a decoder hands it over: names, not numbers.
-#[derive(Debug, Clone, Copy)]
-pub struct Row<'a> {
-    /// The table's name.
-    pub measurement: &'a str,
-    /// Tag names and values, in any order, each name once.
-    pub tags: &'a [(&'a str, &'a str)],
-    /// Nanoseconds since the epoch, UTC.
-    pub time: i64,
-    /// Field names and values; at least one.
-    pub fields: &'a [(&'a str, Value<'a>)],
 }
 
 impl Catalog {
@@ -201,7 +192,7 @@ impl Catalog {
         let mut growth = self.lock();
         match self.find_table(schema, row.measurement) {
             Some(table) => table.check(row)?,
-            None => check_columns(&Columns::default(), row)?,
+            None => Columns::default().check_room(row)?,
         }
         let table = self.table_id(&mut growth, schema, row.measurement);
         let codes = self.codes(&mut growth, table, row.tags);
@@ -401,66 +392,6 @@ fn codes_key(codes: &[u32]) -> u128 {
     xxh3_128(bytemuck::cast_slice(&codes[..end]))
 }
 
-/// What is wrong with a row by itself, whatever the table knows.
-fn check_row(row: &Row<'_>) -> Result<(), RowError> {
-    check_name("measurement", row.measurement)?;
-    let mut tags = HashSet::new();
-    for (name, value) in row.tags {
-        check_name("tag", name)?;
-        check_length("tag value", value)?;
-        if !tags.insert(*name) {
-            return Err(RowError::DuplicateTag { tag: (*name).into() });
-        }
-    }
-    let mut kinds = HashMap::new();
-    for (name, value) in row.fields {
-        check_name("field", name)?;
-        let (table, column, got) = (row.measurement, *name, value.field_type());
-        if tags.contains(name) {
-            return Err(RowError::ColumnKind {
-                table: table.into(),
-                column: column.into(),
-                known: "tag",
-                got: "field",
-            });
-        }
-        let known = *kinds.entry(column).or_insert(got);
-        if known != got {
-            return Err(RowError::FieldType { table: table.into(), column: column.into(), known, got });
-        }
-    }
-    if kinds.is_empty() { Err(RowError::NoFields) } else { Ok(()) }
-}
-
-/// Does the table have room for the columns of a row that it does not have?
-fn check_columns(columns: &Columns, row: &Row<'_>) -> Result<(), RowError> {
-    let names = row.tags.iter().map(|(name, _)| *name).chain(row.fields.iter().map(|(name, _)| *name));
-    let mut room = COLUMNS_MAX.saturating_sub(columns.by_name.len());
-    for name in names.filter(|name| columns.find(name).is_none()) {
-        if room == 0 {
-            let (table, column) = (row.measurement.into(), name.into());
-            return Err(RowError::TooManyColumns { table, column, limit: COLUMNS_MAX });
-        }
-        room -= 1;
-    }
-    Ok(())
-}
-
-fn check_name(what: &'static str, name: &str) -> Result<(), RowError> {
-    match name {
-        "time" if what != "measurement" => Err(RowError::ReservedName { kind: what }),
-        _ => check_length(what, name),
-    }
-}
-
-fn check_length(what: &'static str, text: &str) -> Result<(), RowError> {
-    match text.len() {
-        0 => Err(RowError::Empty { what }),
-        bytes if bytes > NAME_BYTES_MAX => Err(RowError::TooLong { what, bytes, limit: NAME_BYTES_MAX }),
-        _ => Ok(()),
-    }
-}
-
 /// A hasher for keys that are hashes already.
 #[derive(Debug, Default)]
 struct Prehashed(u64);
@@ -477,78 +408,6 @@ impl Hasher for Prehashed {
     fn write_u128(&mut self, key: u128) {
         self.0 = key as u64;
     }
-}
-
-impl<'a> Change<'a> {
-    /// Appends the change: a kind byte, numbers as u32, then the text or the codes with their length before them.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        let mut put = |kind: u8, numbers: &[u32], texts: &[&str]| {
-            out.push(kind);
-            numbers.iter().for_each(|number| out.extend(number.to_le_bytes()));
-            for text in texts {
-                out.extend((text.len() as u32).to_le_bytes());
-                out.extend(text.as_bytes());
-            }
-        };
-        match *self {
-            Change::Table { schema, name } => put(1, &[], &[schema, name]),
-            Change::Tag { table, name } => put(2, &[table], &[name]),
-            Change::Field { table, kind, name } => put(3, &[table, kind as u32], &[name]),
-            Change::TagValue { table, tag, value } => put(4, &[table, tag], &[value]),
-            Change::Series { table, codes } => {
-                put(5, &[table, codes.len() as u32], &[]);
-                codes.iter().for_each(|code| out.extend(code.to_le_bytes()));
-            }
-        }
-    }
-
-    /// Reads the changes of a block one by one and gives each to `take`.
-    pub(crate) fn decode_all(
-        mut bytes: &'a [u8],
-        mut take: impl FnMut(Change<'_>) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let mut codes = Vec::new();
-        while let Some((kind, rest)) = bytes.split_first() {
-            bytes = rest;
-            match kind {
-                1 => take(Change::Table { schema: text(&mut bytes)?, name: text(&mut bytes)? })?,
-                2 => take(Change::Tag { table: number(&mut bytes)?, name: text(&mut bytes)? })?,
-                3 => {
-                    let (table, kind) = (number(&mut bytes)?, number(&mut bytes)?);
-                    let known = u8::try_from(kind).ok().and_then(FieldType::from_u8);
-                    let kind = known.ok_or_else(|| format!("unknown field type {kind}"))?;
-                    take(Change::Field { table, kind, name: text(&mut bytes)? })?;
-                }
-                4 => {
-                    let (table, tag) = (number(&mut bytes)?, number(&mut bytes)?);
-                    take(Change::TagValue { table, tag, value: text(&mut bytes)? })?;
-                }
-                5 => {
-                    let (table, count) = (number(&mut bytes)?, number(&mut bytes)?);
-                    codes.clear();
-                    for _ in 0..count {
-                        codes.push(number(&mut bytes)?);
-                    }
-                    take(Change::Series { table, codes: &codes })?;
-                }
-                other => return Err(format!("unknown change {other}")),
-            }
-        }
-        Ok(())
-    }
-}
-
-fn number(bytes: &mut &[u8]) -> Result<u32, String> {
-    let (number, rest) = bytes.split_first_chunk().ok_or("a number runs past the end")?;
-    *bytes = rest;
-    Ok(u32::from_le_bytes(*number))
-}
-
-fn text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, String> {
-    let length = number(bytes)? as usize;
-    let (text, rest) = bytes.split_at_checked(length).ok_or("a text runs past the end")?;
-    *bytes = rest;
-    std::str::from_utf8(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -601,14 +460,6 @@ mod tests {
         for bad in refused {
             catalog.series("public", &bad, None).unwrap_err();
             assert!(catalog.take_pending().is_empty(), "{bad:?} left something behind");
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_bytes_replay_or_are_refused(bytes in proptest::collection::vec(0u8..6, 0..200)) {
-            let catalog = Catalog::new();
-            let _ = Change::decode_all(&bytes, |change| catalog.replay(change));
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
-use crate::catalog::{Catalog, Change};
+use crate::catalog::Catalog;
+use crate::change::Change;
 use crate::disk::{self, AppendFile};
 use crate::error::{Error, Result};
 use crate::frame::Frame;
