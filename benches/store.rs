@@ -4,7 +4,7 @@
 use benches::{FIELDS, HOSTS, filled_store, lines};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ingest::line_protocol::{Precision, parse};
-use tsdb::{Ack, ScanRequest, Store, TagPredicate};
+use tsdb::{ScanRequest, Store, TagPredicate};
 
 const STEPS: usize = 500;
 const VALUES: u64 = (STEPS * HOSTS * FIELDS) as u64;
@@ -29,7 +29,7 @@ fn write_and_seal(criterion: &mut Criterion) {
     });
     group.bench_function("seal", |bencher| {
         let written = || store.write(batch()).expect("there is room");
-        let seal = |()| store.flush().and_then(Ack::wait).expect("there is room");
+        let seal = |()| store.flush().expect("there is room");
         bencher.iter_batched(written, seal, BatchSize::PerIteration);
     });
     group.finish();

@@ -88,7 +88,8 @@ impl Server {
             ("/api/v3/query_sql", &Method::GET | &Method::POST) => {
                 query::endpoint::query_sql(&self.engine, request).await
             }
-            ("/api/v1/admin/flush" | "/api/v1/admin/compact", &Method::POST) => self.flush().await,
+            ("/api/v1/admin/flush", &Method::POST) => self.administer(Store::flush).await,
+            ("/api/v1/admin/compact", &Method::POST) => self.administer(Store::compact).await,
             ("/health" | "/ready", _) => not_allowed("GET, HEAD"),
             ("/api/v3/query_sql", _) => not_allowed("GET, POST"),
             ("/write" | "/api/v2/write" | "/api/v1/admin/flush" | "/api/v1/admin/compact", _) => not_allowed("POST"),
@@ -102,23 +103,19 @@ impl Server {
         }
     }
 
-    /// Seals the head, and answers when it is sealed.
-    async fn flush(&self) -> Response<Body> {
+    /// Does work of the store's that blocks, and answers when it is done.
+    async fn administer(&self, work: fn(&Store) -> tsdb::Result<()>) -> Response<Body> {
         let store = self.store.clone();
-        // Handing over waits for a place in the ring, which would hold up other requests on this thread.
-        let outcome = match tokio::task::spawn_blocking(move || store.flush()).await {
-            Ok(Ok(ack)) => ack.await,
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(tsdb::Error::Closed),
-        };
-        match outcome {
-            Ok(()) => json(StatusCode::OK, &serde_json::json!({ "status": "done" })),
-            Err(error) => {
-                let body = serde_json::json!({ "error": error.to_string() });
-                json(StatusCode::INTERNAL_SERVER_ERROR, &body)
-            }
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(Ok(())) => json(StatusCode::OK, &serde_json::json!({ "status": "done" })),
+            Ok(Err(error)) => failed(&error.to_string()),
+            Err(error) => failed(&error.to_string()),
         }
     }
+}
+
+fn failed(reason: &str) -> Response<Body> {
+    json(StatusCode::INTERNAL_SERVER_ERROR, &serde_json::json!({ "error": reason }))
 }
 
 fn boxed(body: Full<Bytes>) -> Body {

@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::frame::Frame;
 use crate::rows::{Key, Pick, Rows, gather};
 use crate::scan::Filter;
-use crate::segment::PAGE_ROWS;
 
 /// The rows of frames in key order, each key once, the later frame's values winning.
 pub(crate) struct FrameRows {
@@ -15,10 +14,12 @@ pub(crate) struct FrameRows {
     /// Every row wanted, sorted.
     picks: Vec<Pick>,
     next: usize,
+    /// The most rows that come together.
+    rows_max: usize,
 }
 
 impl FrameRows {
-    pub(crate) fn new(frames: Vec<Frame>, fields: Vec<u32>, filter: &Filter) -> FrameRows {
+    pub(crate) fn new(frames: Vec<Frame>, fields: Vec<u32>, filter: &Filter, rows_max: usize) -> FrameRows {
         let mut picks = Vec::new();
         for (source, frame) in frames.iter().enumerate() {
             for (row, (series, time)) in frame.series().iter().zip(frame.times()).enumerate() {
@@ -29,7 +30,7 @@ impl FrameRows {
             }
         }
         picks.sort_unstable();
-        FrameRows { frames, fields, picks, next: 0 }
+        FrameRows { frames, fields, picks, next: 0, rows_max }
     }
 }
 
@@ -41,8 +42,8 @@ impl Iterator for FrameRows {
         if rest.is_empty() {
             return None;
         }
-        // As many rows as a page has; all picks of the last key go with it.
-        let mut end = rest.len().min(PAGE_ROWS);
+        // All picks of the last key go with it.
+        let mut end = rest.len().min(self.rows_max);
         while end < rest.len() && rest[end].key == rest[end - 1].key {
             end += 1;
         }

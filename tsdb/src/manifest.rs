@@ -1,9 +1,10 @@
 //! The manifest: which segments are the store's data, and which log files still are.
 //!
-//! The one file that says what counts. It is replaced as a whole, so every step of background work (a seal, later
-//! a compaction) happens at one instant: files that it does not name are leftovers of a crash, and are removed.
+//! The one file that says what counts. It is replaced as a whole, so every step of background work (a seal, a
+//! compaction) happens at one instant: files that it does not name are leftovers of a crash, and are removed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,11 +15,18 @@ use crate::error::{Error, Result};
 /// The manifest's name in the data directory.
 pub(crate) const FILE_NAME: &str = "MANIFEST";
 
+/// Which segment: the number of the youngest log file that it holds, and how often that was compacted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct SegmentId {
+    pub number: u64,
+    pub generation: u32,
+}
+
 /// What counts in a data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
-    /// Segment numbers, oldest first: a later segment's values win over an earlier one's.
-    pub segments: Vec<u64>,
+    /// The segments, oldest first: a later segment's values win over an earlier one's.
+    pub segments: Vec<SegmentId>,
     /// The first log file that is not sealed. Segments and log files count with the same numbers.
     pub first_log: u64,
 }
@@ -39,10 +47,33 @@ impl Manifest {
     }
 
     /// Makes this the manifest of a folder, durably.
-    pub(crate) fn store(&self, dir: &Path) -> Result<()> {
+    fn store(&self, dir: &Path) -> Result<()> {
         let payload = serde_json::to_vec(self).expect("numbers always become JSON");
         let mut file = FileHeader::MANIFEST.bytes().to_vec();
         file.extend(block::wrap(&payload, Kind::Manifest));
         disk::replace(&dir.join(FILE_NAME), &file)
+    }
+}
+
+/// The manifest of an open store; the sealer and the compactor change it one after the other.
+#[derive(Debug)]
+pub(crate) struct ManifestFile {
+    dir: PathBuf,
+    current: Mutex<Manifest>,
+}
+
+impl ManifestFile {
+    pub(crate) fn new(dir: &Path, current: Manifest) -> ManifestFile {
+        ManifestFile { dir: dir.to_owned(), current: Mutex::new(current) }
+    }
+
+    /// Changes the manifest; durable when this returns. On an error it stays as it was.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+        let mut current = self.current.lock().expect("nothing panics while it holds the manifest");
+        let mut new = current.clone();
+        change(&mut new);
+        new.store(&self.dir)?;
+        *current = new;
+        Ok(())
     }
 }

@@ -22,6 +22,29 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
+    /// No rows, of so many fields.
+    pub(crate) fn empty(fields: usize) -> Rows {
+        Rows { series: Vec::new().into(), times: Vec::new().into(), columns: vec![None; fields] }
+    }
+
+    /// These rows and behind them others, whose keys are later.
+    pub(crate) fn followed_by(&self, others: &Rows) -> Rows {
+        if self.len() == 0 {
+            return others.clone();
+        }
+        let column = |(ours, theirs): (&Option<ArrayRef>, &Option<ArrayRef>)| {
+            let kind = ours.as_ref().or(theirs.as_ref())?.data_type().clone();
+            let whole = |column: &Option<ArrayRef>, rows| column.clone().unwrap_or_else(|| new_null_array(&kind, rows));
+            let parts = [whole(ours, self.len()), whole(theirs, others.len())];
+            Some(concat(&[&*parts[0], &*parts[1]]).expect("columns of one field have one type, and its offsets fit"))
+        };
+        Rows {
+            series: self.series.iter().chain(others.series.iter()).copied().collect(),
+            times: self.times.iter().chain(others.times.iter()).copied().collect(),
+            columns: self.columns.iter().zip(&others.columns).map(column).collect(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.times.len()
     }

@@ -16,7 +16,7 @@ use crate::frame::Frame;
 use crate::frame_rows::FrameRows;
 use crate::merge::{Merge, Source};
 use crate::rows::Rows;
-use crate::segment::{PageIndex, Segment};
+use crate::segment::{PAGE_ROWS_MAX, PageIndex, Segment};
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::view::View;
 
@@ -218,7 +218,7 @@ fn units(mut segments: Vec<(Arc<Segment>, Vec<PageIndex>)>, frames: Vec<Frame>) 
             reach = union(&reach, &span(&pages));
             with_head.push((segment, pages));
         }
-        with_head.sort_by_key(|(segment, _)| segment.number());
+        with_head.sort_by_key(|(segment, _)| segment.id());
         units.push(Unit::Merge(with_head, frames));
     }
     while let Some((segment, pages)) = segments.pop() {
@@ -228,7 +228,7 @@ fn units(mut segments: Vec<(Arc<Segment>, Vec<PageIndex>)>, frames: Vec<Frame>) 
             reach = union(&reach, &span(&member.1));
             group.push(member);
         }
-        group.sort_by_key(|(segment, _)| segment.number());
+        group.sort_by_key(|(segment, _)| segment.id());
         units.push(match group.len() {
             1 => group.pop().map(|(segment, pages)| Unit::Pages(segment, pages)).expect("one"),
             _ => Unit::Merge(group, Vec::new()),
@@ -307,7 +307,7 @@ impl Plan {
             Unit::Pages(segment, list) => pages(segment, list),
             Unit::Merge(segments, frames) => {
                 let mut sources: Vec<_> = segments.into_iter().map(|(segment, list)| pages(segment, list)).collect();
-                sources.push(Box::new(FrameRows::new(frames, self.fields.clone(), &self.filter)));
+                sources.push(Box::new(FrameRows::new(frames, self.fields.clone(), &self.filter, PAGE_ROWS_MAX)));
                 Box::new(Merge::new(sources))
             }
         }

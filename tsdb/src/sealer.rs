@@ -6,16 +6,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use crossbeam::channel::Receiver;
+use crossbeam::channel::{Receiver, Sender};
 
 use crate::catalog::Catalog;
+use crate::compactor::Compact;
 use crate::disk;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::frame_rows::FrameRows;
 use crate::head::Head;
 use crate::log;
-use crate::manifest::Manifest;
+use crate::manifest::{ManifestFile, SegmentId};
 use crate::scan::Filter;
 use crate::segment::{Segment, SegmentWriter};
 use crate::view::View;
@@ -33,17 +34,20 @@ pub(crate) struct Seal {
 /// The sealer's own state.
 pub(crate) struct Sealer {
     pub dir: PathBuf,
+    pub page_rows: usize,
     pub catalog: Arc<Catalog>,
-    pub manifest: Manifest,
+    pub manifest: Arc<ManifestFile>,
     pub view: Arc<ArcSwap<View>>,
     pub seals: Receiver<Seal>,
+    /// Told of every new segment.
+    pub compactor: Sender<Compact>,
     /// Set when the store closes: a seal under way is given up, the log still has its rows.
     pub closing: Arc<AtomicBool>,
 }
 
 impl Sealer {
     /// Seals the heads of earlier runs, then works until the writer has ended.
-    pub(crate) fn run(mut self, backlog: Vec<Arc<Head>>) {
+    pub(crate) fn run(self, backlog: Vec<Arc<Head>>) {
         for head in backlog {
             self.seal_at_last(&head, None);
         }
@@ -57,7 +61,7 @@ impl Sealer {
 
     /// Seals a head, again and again until it works or the store closes: nothing is lost by waiting, the log has
     /// the rows. Whoever waits for it is told of the first failure.
-    fn seal_at_last(&mut self, head: &Arc<Head>, mut answer: Option<Answer>) {
+    fn seal_at_last(&self, head: &Arc<Head>, mut answer: Option<Answer>) {
         while !self.closing.load(Ordering::Relaxed) {
             match self.seal(head) {
                 Ok(()) => return tell(answer, Ok(())),
@@ -73,25 +77,27 @@ impl Sealer {
     }
 
     /// Writes a head as a segment, makes the manifest say so, shows it to queries, and drops the log file.
-    fn seal(&mut self, head: &Arc<Head>) -> Result<()> {
+    fn seal(&self, head: &Arc<Head>) -> Result<()> {
         let segment = self.write_segment(head)?;
-        let mut manifest = self.manifest.clone();
-        manifest.segments.push(head.number);
-        manifest.first_log = head.number + 1;
-        manifest.store(&self.dir)?;
-        self.manifest = manifest;
+        self.manifest.update(|manifest| {
+            manifest.segments.push(segment.id());
+            manifest.first_log = head.number + 1;
+        })?;
         self.view.rcu(|view| {
             let mut view = View::clone(view);
             view.heads.retain(|other| other.number != head.number);
             view.segments.push(segment.clone());
             view
         });
-        disk::remove(&log::path(&self.dir, head.number))
+        disk::remove(&log::path(&self.dir, head.number))?;
+        // If it is busy, it looks again anyway before it rests.
+        let _ = self.compactor.try_send(Compact::IfWorthwhile);
+        Ok(())
     }
 
     /// Nothing is tried again on a file that failed: every attempt writes a new one.
     fn write_segment(&self, head: &Head) -> Result<Arc<Segment>> {
-        let mut writer = SegmentWriter::create(&self.dir, head.number)?;
+        let mut writer = SegmentWriter::create(&self.dir, SegmentId { number: head.number, generation: 0 })?;
         let mut tables: Vec<u32> = head.frames().map(|frame| frame.table).collect();
         tables.sort_unstable();
         tables.dedup();
@@ -104,7 +110,7 @@ impl Sealer {
             fields.dedup();
             let kinds: Vec<_> = fields.iter().map(|field| (*field, known.fields[*field as usize].1)).collect();
             writer.start_table(table, &kinds);
-            for rows in FrameRows::new(frames, fields, &Filter::ALL) {
+            for rows in FrameRows::new(frames, fields, &Filter::ALL, self.page_rows) {
                 if self.closing.load(Ordering::Relaxed) {
                     return Err(Error::Closed);
                 }

@@ -4,7 +4,7 @@
 //! file header | chunks of page 0 | chunks of page 1 | ... | index block | u64 offset of the index, b"49NSEGX\0"
 //! ```
 //!
-//! A page holds up to [`PAGE_ROWS`] rows of one table in key order: the chunk of the series, of the times, then one
+//! A page holds up to [`PAGE_ROWS_MAX`] rows of one table in key order: the chunk of the series, of the times, then one
 //! a field. The index says where each page's chunks lie and which series and times it covers.
 
 use std::fs::File;
@@ -18,25 +18,26 @@ use crate::catalog::Catalog;
 use crate::codec;
 use crate::disk;
 use crate::error::{Error, IoContext, Result};
+use crate::manifest::SegmentId;
 use crate::map::Map;
 use crate::rows::{Rows, take_ranges};
 use crate::scan::Filter;
 use crate::value::FieldType;
 
 /// The most rows that a page has.
-pub(crate) const PAGE_ROWS: usize = 8192;
+pub const PAGE_ROWS_MAX: usize = 8192;
 /// The last bytes of a segment file, behind the offset of the index.
 const END_MARK: [u8; 8] = *b"49NSEGX\0";
 
-/// The segment file with this number.
-pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
-    dir.join("segments").join(format!("{number:010}.seg"))
+/// The segment's file.
+pub(crate) fn path(dir: &Path, id: SegmentId) -> PathBuf {
+    dir.join("segments").join(format!("{:010}.{}.seg", id.number, id.generation))
 }
 
 /// An open segment.
 #[derive(Debug)]
 pub(crate) struct Segment {
-    number: u64,
+    id: SegmentId,
     path: PathBuf,
     map: Map,
     tables: Vec<TableIndex>,
@@ -75,8 +76,8 @@ impl PageIndex {
 
 impl Segment {
     /// Opens a segment file and reads its index.
-    pub(crate) fn open(dir: &Path, number: u64) -> Result<Segment> {
-        let path = path(dir, number);
+    pub(crate) fn open(dir: &Path, id: SegmentId) -> Result<Segment> {
+        let path = path(dir, id);
         let map = Map::open(&path)?;
         let damaged = |offset: usize, reason: String| Error::corrupt(&path, offset as u64, reason);
         FileHeader::SEGMENT.check(&map).map_err(|reason| damaged(0, reason))?;
@@ -87,12 +88,31 @@ impl Segment {
         let index = map.get(at..end).ok_or_else(|| damaged(end, format!("no index at {at}")))?;
         let index = block::open(index, Kind::SegmentIndex).map_err(|error| damaged(at, error.to_string()))?;
         let tables = decode_index(&index[HEADER_BYTES..]).map_err(|reason| damaged(at, reason))?;
-        Ok(Segment { number, path, map, tables })
+        Ok(Segment { id, path, map, tables })
     }
 
-    /// Its place in the order of age: a later segment's values win.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
+    /// Which it is; also its place in the order of age: a later segment's values win.
+    pub(crate) fn id(&self) -> SegmentId {
+        self.id
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The length of its file.
+    pub(crate) fn file_bytes(&self) -> usize {
+        self.map.len()
+    }
+
+    /// The tables that it has rows of.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = u32> + '_ {
+        self.tables.iter().map(|index| index.table)
+    }
+
+    /// The fields of a table that it has values of.
+    pub(crate) fn fields(&self, table: u32) -> &[(u32, FieldType)] {
+        self.table(table).map_or(&[], |index| &index.fields)
     }
 
     /// Refuses a segment that refers to what the catalogue does not have.
@@ -131,11 +151,11 @@ impl Segment {
         let series = codec::decode_series(chunk(0)?, page.rows).map_err(damaged)?;
         let times = codec::decode_times(chunk(1)?, page.rows).map_err(damaged)?;
         let ranges = filter.ranges(&series, &times);
-        let index = self.table(table).expect("the page is of a table that is here");
+        let known = self.fields(table);
         let mut columns = Vec::with_capacity(fields.len());
         for field in fields {
-            let place = index.fields.iter().position(|(known, _)| known == field);
-            let found = place.and_then(|place| Some((page.chunk(place + 2)?, index.fields[place].1)));
+            let place = known.iter().position(|(known, _)| known == field);
+            let found = place.and_then(|place| Some((page.chunk(place + 2)?, known[place].1)));
             columns.push(match found {
                 Some((range, kind)) if !ranges.is_empty() => {
                     let array = codec::decode_field(self.bytes(range)?, page.rows, kind).map_err(damaged)?;
@@ -166,18 +186,18 @@ impl Segment {
 pub(crate) struct SegmentWriter {
     file: BufWriter<File>,
     dir: PathBuf,
-    number: u64,
+    id: SegmentId,
     temporary: PathBuf,
     offset: u64,
     tables: Vec<TableIndex>,
 }
 
 impl SegmentWriter {
-    pub(crate) fn create(dir: &Path, number: u64) -> Result<SegmentWriter> {
-        let temporary = disk::temporary(&path(dir, number));
+    pub(crate) fn create(dir: &Path, id: SegmentId) -> Result<SegmentWriter> {
+        let temporary = disk::temporary(&path(dir, id));
         let file = BufWriter::new(File::create(&temporary).on("create", &temporary)?);
         let dir = dir.to_owned();
-        let mut writer = SegmentWriter { file, dir, number, temporary, offset: 0, tables: Vec::new() };
+        let mut writer = SegmentWriter { file, dir, id, temporary, offset: 0, tables: Vec::new() };
         writer.put(&FileHeader::SEGMENT.bytes())?;
         Ok(writer)
     }
@@ -189,7 +209,7 @@ impl SegmentWriter {
 
     /// Writes a page; its rows lie behind those of the page before.
     pub(crate) fn page(&mut self, rows: &Rows) -> Result<()> {
-        assert!((1..=PAGE_ROWS).contains(&rows.len()), "a page has 1 to {PAGE_ROWS} rows, not {}", rows.len());
+        assert!((1..=PAGE_ROWS_MAX).contains(&rows.len()), "a page has 1 to {PAGE_ROWS_MAX} rows, not {}", rows.len());
         let table = self.tables.last_mut().expect("a table is started first");
         let mut chunks = vec![codec::encode_series(&rows.series), codec::encode_times(&rows.times)];
         for (column, (_, kind)) in rows.columns.iter().zip(&table.fields) {
@@ -216,8 +236,8 @@ impl SegmentWriter {
         self.put(&END_MARK)?;
         let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error).on("write", &self.temporary)?;
         file.sync_all().on("sync", &self.temporary)?;
-        disk::publish(&self.temporary, &path(&self.dir, self.number))?;
-        Segment::open(&self.dir, self.number).map(Arc::new)
+        disk::publish(&self.temporary, &path(&self.dir, self.id))?;
+        Segment::open(&self.dir, self.id).map(Arc::new)
     }
 
     /// Appends bytes, padded to a multiple of 8.

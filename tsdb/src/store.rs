@@ -16,14 +16,15 @@ use tokio::sync::oneshot;
 
 use crate::batch::Batch;
 use crate::catalog::Catalog;
+use crate::compactor::{Compact, Compactor};
 use crate::disk::{self, AppendFile};
 use crate::error::{Error, IoContext, Result, RowError};
 use crate::head::Head;
 use crate::log;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, ManifestFile};
 use crate::scan::{Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
-use crate::segment::{self, Segment};
+use crate::segment::{self, PAGE_ROWS_MAX, Segment};
 use crate::value::FieldType;
 use crate::view::View;
 use crate::writer::{Durability, Order, Writer};
@@ -40,14 +41,22 @@ pub struct Options {
     pub durability: Durability,
     /// The head is sealed when its frames reach this many bytes.
     pub head_bytes_max: usize,
+    /// A page has at most this many rows, itself at most [`PAGE_ROWS_MAX`]. Smaller pages find the rows of one series
+    /// faster and compress less.
+    pub page_rows: usize,
     /// How many write requests may wait for the writer before [`Error::Busy`].
     pub ring_slots: usize,
 }
 
 impl Default for Options {
-    /// Synced acknowledgements, a head of 64 MiB, 1024 waiting requests.
+    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests.
     fn default() -> Options {
-        Options { durability: Durability::Sync, head_bytes_max: 64 * 1024 * 1024, ring_slots: 1024 }
+        Options {
+            durability: Durability::Sync,
+            head_bytes_max: 64 * 1024 * 1024,
+            page_rows: PAGE_ROWS_MAX,
+            ring_slots: 1024,
+        }
     }
 }
 
@@ -78,6 +87,8 @@ pub struct Store {
     catalog: Arc<Catalog>,
     view: Arc<ArcSwap<View>>,
     orders: Sender<Order>,
+    /// Taken by the first close, which ends the compactor.
+    compactor: Mutex<Option<Sender<Compact>>>,
     ring_slots: usize,
     closing: Arc<AtomicBool>,
     /// Taken by the first close.
@@ -92,6 +103,7 @@ struct Threads {
     /// Ends with how the last sync went.
     writer: JoinHandle<Result<()>>,
     sealer: JoinHandle<()>,
+    compactor: JoinHandle<()>,
 }
 
 /// A write under way. Await it, or [`wait`](Self::wait) for it on a thread.
@@ -152,7 +164,7 @@ impl Store {
 
         let catalog = Arc::new(Catalog::new());
         let catalog_end = log::replay_catalog(&dir, &catalog)?;
-        let segments = manifest.segments.iter().map(|number| Segment::open(&dir, *number).map(Arc::new));
+        let segments = manifest.segments.iter().map(|id| Segment::open(&dir, *id).map(Arc::new));
         let segments = segments.collect::<Result<Vec<_>>>()?;
         segments.iter().try_for_each(|segment| segment.check(&catalog))?;
         let (heads, log) = recover_heads(&dir, &manifest, &catalog)?;
@@ -162,7 +174,10 @@ impl Store {
 
         let (orders, orders_in) = bounded(options.ring_slots);
         // One head may wait while another is sealed and a third is written to: that bounds the memory of heads.
+        let page_rows = options.page_rows.clamp(1, PAGE_ROWS_MAX);
         let (seals, seals_in) = bounded(1);
+        let (compactor, compactor_in) = bounded(1);
+        let manifest = Arc::new(ManifestFile::new(&dir, manifest));
         let backlog = heads[..heads.len() - 1].to_vec();
         let closing = Arc::new(AtomicBool::new(false));
         let writer = Writer {
@@ -181,18 +196,30 @@ impl Store {
         };
         let sealer = Sealer {
             dir: dir.clone(),
+            page_rows,
             catalog: catalog.clone(),
-            manifest,
+            manifest: manifest.clone(),
             view: view.clone(),
             seals: seals_in,
+            compactor: compactor.clone(),
+            closing: closing.clone(),
+        };
+        let compacting = Compactor {
+            dir: dir.clone(),
+            page_rows,
+            manifest,
+            view: view.clone(),
+            orders: compactor_in,
             closing: closing.clone(),
         };
         let threads = Threads {
             writer: spawn(&dir, "writer", || writer.run())?,
             sealer: spawn(&dir, "sealer", move || sealer.run(backlog))?,
+            compactor: spawn(&dir, "compactor", || compacting.run())?,
         };
         let threads = Mutex::new(Some(threads));
-        Ok(Store { catalog, view, orders, ring_slots: options.ring_slots, closing, threads, _lock: lock })
+        let compactor = Mutex::new(Some(compactor));
+        Ok(Store { catalog, view, orders, compactor, ring_slots: options.ring_slots, closing, threads, _lock: lock })
     }
 
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
@@ -279,15 +306,28 @@ impl Store {
         })
     }
 
-    /// Seals the head: everything acknowledged so far is in segments when the [`Ack`] answers.
+    /// Seals the head: everything acknowledged so far is in segments when this returns.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`]; the [`Ack`] tells why sealing failed.
-    pub fn flush(&self) -> Result<Ack> {
+    /// Why sealing failed; it is tried again, the rows are in the log. [`Error::Closed`].
+    pub fn flush(&self) -> Result<()> {
         let (answer, ack) = oneshot::channel();
         self.orders.send(Order::Flush { answer }).map_err(|_| Error::Closed)?;
-        Ok(Ack(ack))
+        Ack(ack).wait()
+    }
+
+    /// Seals the head and merges all segments into one. The store does the like by itself, in smaller steps.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush); a page that cannot be read keeps its segments from being merged.
+    pub fn compact(&self) -> Result<()> {
+        self.flush()?;
+        let (answer, ack) = oneshot::channel();
+        let compactor = self.compactor.lock().expect("nothing panics while it holds the compactor").clone();
+        compactor.ok_or(Error::Closed)?.send(Compact::All { answer }).map_err(|_| Error::Closed)?;
+        Ack(ack).wait()
     }
 
     /// Ends the store: what was handed over is written and synced, a seal under way is left to the next start.
@@ -300,11 +340,13 @@ impl Store {
         self.closing.store(true, Ordering::Relaxed);
         let _ = self.orders.send(Order::Close); // fails only if the writer has ended
         let threads = self.threads.lock().expect("nothing panics while it holds the threads").take();
-        let Some(Threads { writer, sealer }) = threads else {
+        let Some(Threads { writer, sealer, compactor }) = threads else {
             return Ok(()); // closed before
         };
         let outcome = writer.join();
         let _ = sealer.join(); // a panic was printed when it happened
+        drop(self.compactor.lock().expect("nothing panics while it holds the compactor").take());
+        let _ = compactor.join();
         outcome.unwrap_or(Err(Error::Closed))
     }
 }
@@ -330,7 +372,7 @@ fn spawn<T: Send + 'static>(
 fn remove_leftovers(dir: &Path, manifest: &Manifest) -> Result<()> {
     let counts = |path: &Path| match log::number(path) {
         Some(number) => number >= manifest.first_log,
-        None => manifest.segments.iter().any(|number| *path == segment::path(dir, *number)),
+        None => manifest.segments.iter().any(|id| *path == segment::path(dir, *id)),
     };
     let ours = |path: &Path| path.extension().is_some_and(|kind| ["log", "seg", "tmp"].iter().any(|own| kind == *own));
     for part in PARTS {

@@ -27,7 +27,7 @@ fn fill(dir: &Path) -> usize {
         store.write(batch).unwrap();
     };
     (0..20).for_each(|number| write(number, "sealed"));
-    store.flush().unwrap().wait().unwrap();
+    store.flush().unwrap();
     (20..26).for_each(|number| write(number, "logged"));
     26
 }

@@ -1,4 +1,4 @@
-//! The store against a plain map: random writes, overwrites, seals and reopenings must give the same rows.
+//! The store against a plain map: random writes, overwrites, seals, compactions and reopenings must give the same rows.
 //!
 //! `PROPTEST_CASES=5000 cargo test -p tsdb --test model` looks longer; a failure prints the steps that led to it.
 
@@ -28,6 +28,7 @@ type Key = (Option<String>, i64);
 enum Step {
     Write(Vec<(Key, Fields)>),
     Flush,
+    Compact,
     Reopen,
 }
 
@@ -48,7 +49,8 @@ fn step() -> impl Strategy<Value = Step> {
     let key = (prop::option::weighted(0.9, "[a-c]"), (0i64..40).prop_map(|n| n * 1_000_000_007 - 5));
     prop_oneof![
         6 => prop::collection::vec((key, fields()), 1..30).prop_map(Step::Write),
-        1 => Just(Step::Flush),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Compact),
         1 => Just(Step::Reopen),
     ]
 }
@@ -97,10 +99,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").map_or(64, |n| n.parse().unwrap()), ..ProptestConfig::default() })]
 
     #[test]
-    fn the_store_is_a_map_that_survives(steps in prop::collection::vec(step(), 1..25), partitions in 1usize..4) {
+    fn the_store_is_a_map_that_survives(steps in prop::collection::vec(step(), 1..25), partitions in 1usize..4, page_rows in 1usize..9) {
         let dir = tempfile::tempdir().unwrap();
-        // A tiny head, so that seals also happen by themselves, with writes going on.
-        let options = Options { head_bytes_max: 4096, ..Options::default() };
+        // A tiny head, so that seals also happen by themselves, with writes going on; tiny pages, so that there are many.
+        let options = Options { head_bytes_max: 4096, page_rows, ..Options::default() };
         let mut store = Store::open(dir.path(), options.clone()).unwrap();
         let mut model: BTreeMap<Key, Fields> = BTreeMap::new();
         for step in steps {
@@ -115,7 +117,8 @@ proptest! {
                         old.up = new.up.or(old.up);
                     }
                 }
-                Step::Flush => store.flush().unwrap().wait().unwrap(),
+                Step::Flush => store.flush().unwrap(),
+                Step::Compact => store.compact().unwrap(),
                 Step::Reopen => {
                     drop(store);
                     store = Store::open(dir.path(), options.clone()).unwrap();
