@@ -5,6 +5,7 @@
 
 mod cli;
 mod crash;
+mod durability;
 mod line_protocol;
 mod nginx;
 mod read_only;

@@ -8,20 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::server::{BIN, Server, wait_for};
+use crate::server::{BIN, Server, is_missing, wait_for};
 
 /// The length of a slot, in seconds.
 const SLOT_S: f64 = 1.0;
-
-/// Is nginx there? In CI it must be.
-fn nginx_is_missing() -> bool {
-    let missing = Command::new("nginx").arg("-v").output().is_err();
-    assert!(!(missing && std::env::var_os("CI").is_some()), "nginx is missing: apt-get install nginx-light");
-    if missing {
-        eprintln!("skipped: nginx is not installed (apt-get install nginx-light)");
-    }
-    missing
-}
 
 /// A running nginx; stopped when dropped.
 struct Nginx(Child);
@@ -113,7 +103,7 @@ fn percentile(values: &mut [f64], fraction: f64) -> f64 {
 
 #[test]
 fn sql_and_the_access_log_tell_the_same_story() {
-    if nginx_is_missing() {
+    if is_missing("nginx", "nginx-light") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -212,7 +202,7 @@ fn sql_and_the_access_log_tell_the_same_story() {
 
 #[test]
 fn https_is_timed_and_its_certificate_checked() {
-    if nginx_is_missing() {
+    if is_missing("nginx", "nginx-light") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

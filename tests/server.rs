@@ -27,9 +27,14 @@ pub struct Reply {
 impl Server {
     /// Starts a server on a free port with this data directory and configuration; returns when it answers.
     pub fn start(data_dir: &Path, config: &str) -> Server {
+        Server::start_under(&mut Command::new(BIN), data_dir, config)
+    }
+
+    /// The same by a command that goes before, such as a tracer; it must leave the server its own process.
+    pub fn start_under(command: &mut Command, data_dir: &Path, config: &str) -> Server {
         let file = data_dir.with_extension("toml");
         std::fs::write(&file, config).unwrap();
-        let mut child = Command::new(BIN)
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .args([&file, Path::new("--data-dir"), data_dir])
             .stdout(Stdio::piped())
@@ -124,4 +129,14 @@ pub fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Is a program that the test needs missing? In CI it must be there; elsewhere the test says so and is skipped.
+pub fn is_missing(program: &str, package: &str) -> bool {
+    let missing = Command::new(program).arg("-V").output().is_err();
+    assert!(!(missing && std::env::var_os("CI").is_some()), "{program} is missing: apt-get install {package}");
+    if missing {
+        eprintln!("skipped: {program} is not installed (apt-get install {package})");
+    }
+    missing
 }
