@@ -12,6 +12,7 @@
 //! Every codec gives back the very bits that it was given. Which codec a chunk uses is decided for each chunk alone.
 
 mod bits;
+mod decimal;
 mod numbers;
 mod runs;
 mod text;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
-use arrow_array::{Array, ArrayRef, BooleanArray, PrimitiveArray, StringArray};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 
 use crate::block::{self, HEADER_BYTES, Kind};
@@ -40,12 +41,14 @@ pub(crate) enum Codec {
     Bits = 4,
     /// The distinct strings, then a code a row.
     Dictionary = 5,
+    /// Floats as integers over a power of ten.
+    Decimal = 6,
 }
 
 impl Codec {
     fn from_u8(number: u8) -> Result<Codec, String> {
-        use Codec::{Bits, Constant, Dictionary, Pco, Runs};
-        let known = [Constant, Runs, Pco, Bits, Dictionary].into_iter().find(|codec| *codec as u8 == number);
+        use Codec::{Bits, Constant, Decimal, Dictionary, Pco, Runs};
+        let known = [Constant, Runs, Pco, Bits, Dictionary, Decimal].into_iter().find(|codec| *codec as u8 == number);
         known.ok_or_else(|| format!("unknown codec {number}"))
     }
 }
@@ -80,7 +83,10 @@ pub(crate) fn encode_times(times: &[i64]) -> Vec<u8> {
 pub(crate) fn encode_field(array: &ArrayRef, kind: FieldType) -> Vec<u8> {
     let validity = array.nulls().filter(|nulls| nulls.null_count() > 0);
     chunk(validity, |out| match kind {
-        FieldType::F64 => numbers::encode(&present(array.as_primitive::<Float64Type>()), out),
+        FieldType::F64 => {
+            let values = present(array.as_primitive::<Float64Type>());
+            decimal::encode(&values, out).unwrap_or_else(|| numbers::encode(&values, out))
+        }
         FieldType::I64 => numbers::encode(&present(array.as_primitive::<Int64Type>()), out),
         FieldType::U64 => numbers::encode(&present(array.as_primitive::<UInt64Type>()), out),
         FieldType::Bool => {
@@ -92,7 +98,7 @@ pub(crate) fn encode_field(array: &ArrayRef, kind: FieldType) -> Vec<u8> {
 }
 
 /// The values of the rows that have one.
-fn present<T: arrow_array::ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Vec<T::Native> {
+fn present<T: ArrowPrimitiveType>(array: &PrimitiveArray<T>) -> Vec<T::Native> {
     match array.null_count() {
         0 => array.values().to_vec(),
         _ => array.iter().flatten().collect(),
@@ -106,6 +112,13 @@ struct Chunk<'a> {
     /// Values that are present: as many as rows, unless there is a validity bitmap.
     present: usize,
     values: &'a [u8],
+}
+
+impl Chunk<'_> {
+    /// The values that are present, as numbers.
+    fn numbers<N: numbers::Number>(&self) -> Result<Vec<N>, String> {
+        numbers::decode(self.codec, self.values, self.present)
+    }
 }
 
 fn open(bytes: &[u8], rows: usize) -> Result<Chunk<'_>, String> {
@@ -136,16 +149,20 @@ pub(crate) fn decode_series(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<u3
 /// The times of a page of so many rows.
 pub(crate) fn decode_times(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<i64>, String> {
     let chunk = open(bytes, rows)?;
-    Ok(numbers::decode(chunk.codec, chunk.values, rows)?.into())
+    Ok(chunk.numbers()?.into())
 }
 
 /// A field's column of a page of so many rows.
 pub(crate) fn decode_field(bytes: &[u8], rows: usize, kind: FieldType) -> Result<ArrayRef, String> {
     let chunk = open(bytes, rows)?;
     Ok(match kind {
-        FieldType::F64 => number_array::<Float64Type>(chunk)?,
-        FieldType::I64 => number_array::<Int64Type>(chunk)?,
-        FieldType::U64 => number_array::<UInt64Type>(chunk)?,
+        FieldType::F64 if chunk.codec == Codec::Decimal => {
+            let values = decimal::decode(chunk.values, chunk.present)?;
+            number_array::<Float64Type>(values, chunk.validity)
+        }
+        FieldType::F64 => number_array::<Float64Type>(chunk.numbers()?, chunk.validity),
+        FieldType::I64 => number_array::<Int64Type>(chunk.numbers()?, chunk.validity),
+        FieldType::U64 => number_array::<UInt64Type>(chunk.numbers()?, chunk.validity),
         FieldType::Bool => {
             let values = bits::decode(chunk.values, chunk.present)?;
             match chunk.validity {
@@ -169,13 +186,9 @@ pub(crate) fn decode_field(bytes: &[u8], rows: usize, kind: FieldType) -> Result
     })
 }
 
-fn number_array<T>(chunk: Chunk<'_>) -> Result<ArrayRef, String>
-where
-    T: arrow_array::ArrowPrimitiveType,
-    T::Native: numbers::Number,
-{
-    let values: Vec<T::Native> = numbers::decode(chunk.codec, chunk.values, chunk.present)?;
-    let spread: Vec<T::Native> = match &chunk.validity {
+/// An array of the values, each in the place of a row that has one.
+fn number_array<T: ArrowPrimitiveType>(values: Vec<T::Native>, validity: Option<NullBuffer>) -> ArrayRef {
+    let spread: Vec<T::Native> = match &validity {
         None => values,
         Some(validity) => {
             let mut values = values.into_iter();
@@ -183,8 +196,7 @@ where
             validity.iter().map(&mut next).collect()
         }
     };
-    let values = ScalarBuffer::from(Buffer::from_vec(spread));
-    Ok(Arc::new(PrimitiveArray::<T>::new(values, chunk.validity)))
+    Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(Buffer::from_vec(spread)), validity))
 }
 
 #[cfg(test)]
@@ -248,7 +260,7 @@ mod tests {
 
         /// Content with a right checksum but any bytes inside (an attacker, a bug) is refused, never a panic.
         #[test]
-        fn any_bytes_decode_or_are_refused(codec in 0u8..7, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
+        fn any_bytes_decode_or_are_refused(codec in 0u8..8, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
             let mut bytes = vec![0; HEADER_BYTES];
             bytes.extend([codec, flag, 0, 0, 0, 0, 0, 0]);
             bytes.extend(&body);
