@@ -5,6 +5,7 @@
 
 mod cli;
 mod crash;
+mod disk_full;
 mod durability;
 mod line_protocol;
 mod nginx;

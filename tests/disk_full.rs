@@ -1,0 +1,65 @@
+//! A disk that is full: writes are refused, reads go on, writes resume by themselves when there is room.
+
+use std::process::Command;
+
+use crate::server::{BIN, Server, is_missing, wait_for};
+
+/// Mounts a small file system over the data directory, visible to the server only, then becomes the server.
+const MOUNT_AND_RUN: &str = r#"mount -t tmpfs -o size=4m tmpfs "$DATA_DIR" && exec "$0" "$@""#;
+
+/// Does this machine let us make a mount of our own?
+fn mounting_is_allowed() -> bool {
+    let allowed = !is_missing("unshare", "util-linux")
+        && Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
+            .output()
+            .unwrap()
+            .status
+            .success();
+    if !allowed {
+        eprintln!("skipped: unshare --user --mount is not allowed here");
+    }
+    allowed
+}
+
+#[test]
+fn writes_are_refused_until_there_is_room_and_reads_go_on() {
+    if !mounting_is_allowed() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    std::fs::create_dir(&data_dir).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT_AND_RUN, BIN]).env("DATA_DIR", &data_dir);
+    let server = Server::start_under(&mut command, &data_dir, "");
+    // The server's own view of the file system.
+    let inside = format!("/proc/{}/root{}", server.pid(), data_dir.display());
+    let ballast = format!("{inside}/ballast");
+    std::fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+
+    let mut sent = 0;
+    let mut write = || {
+        let lines: String = (0..1000).map(|line| format!("m,t=a f={line} {}\n", sent * 1000 + line)).collect();
+        let status = server.write("", lines.as_bytes()).status;
+        sent += usize::from(status == 204);
+        (status, sent)
+    };
+    let mut written = 0;
+    let refused = (0..1000).find_map(|_| match write() {
+        (204, sent) => {
+            written = sent;
+            None
+        }
+        (status, _) => Some(status),
+    });
+    assert_eq!(refused, Some(507), "after {written} requests");
+    assert!(written > 10, "{written} requests fitted");
+    let count = || server.rows("SELECT count(*) FROM m")[0][0].parse::<usize>().unwrap();
+    assert_eq!(count(), written * 1000, "what was acknowledged can be read, what was refused is not there");
+    assert_eq!(write().0, 507, "it stays full");
+
+    std::fs::remove_file(&ballast).unwrap();
+    wait_for("writes to resume", || write().0 == 204);
+    assert_eq!(count(), (written + 1) * 1000);
+}
