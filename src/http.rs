@@ -20,18 +20,34 @@ use query::endpoint::Body;
 use tokio::net::TcpListener;
 use tsdb::Store;
 
+use crate::metrics::{self, Metrics};
+
+/// Every path that there is.
+const PATHS: [&str; 8] = [
+    "/health",
+    "/ready",
+    "/metrics",
+    "/write",
+    "/api/v2/write",
+    "/api/v3/query_sql",
+    "/api/v1/admin/flush",
+    "/api/v1/admin/compact",
+];
+
 /// What requests are answered from.
 #[derive(Debug, Clone)]
 pub struct Server {
     store: Arc<Store>,
     engine: Arc<Engine>,
+    metrics: Arc<Metrics>,
     limits: Limits,
     header_timeout: Duration,
 }
 
 impl Server {
     pub fn new(store: Arc<Store>, engine: Arc<Engine>, limits: Limits, header_timeout: Duration) -> Server {
-        Server { store, engine, limits, header_timeout }
+        let metrics = Arc::new(Metrics::new(store.clone()));
+        Server { store, engine, metrics, limits, header_timeout }
     }
 
     /// Answers requests until `stop`; those under way then have `grace` to end.
@@ -74,13 +90,22 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let path = PATHS.iter().find(|path| **path == request.uri().path());
+        let response = self.route(request).await;
+        self.metrics.answered(path.unwrap_or(&"other"), response.status().as_u16());
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let method = request.method().clone();
         match (request.uri().path(), &method) {
-            ("/health" | "/ready", &Method::GET | &Method::HEAD) => {
-                let body = serde_json::json!({
-                    "name": "fournines", "status": "pass", "version": env!("CARGO_PKG_VERSION"),
-                });
-                json(StatusCode::OK, &body)
+            ("/health", &Method::GET | &Method::HEAD) => alive(),
+            ("/ready", &Method::GET | &Method::HEAD) => match self.store.stats().read_only {
+                false => alive(),
+                true => failed(StatusCode::SERVICE_UNAVAILABLE, "the store takes no writes until it is started again"),
+            },
+            ("/metrics", &Method::GET | &Method::HEAD) => {
+                respond(StatusCode::OK, metrics::MEDIA_TYPE, self.metrics.text())
             }
             ("/write" | "/api/v2/write", &Method::POST) => {
                 ingest::write::write(&self.store, self.limits, request).await.map(boxed)
@@ -90,15 +115,12 @@ impl Server {
             }
             ("/api/v1/admin/flush", &Method::POST) => self.administer(Store::flush).await,
             ("/api/v1/admin/compact", &Method::POST) => self.administer(Store::compact).await,
-            ("/health" | "/ready", _) => not_allowed("GET, HEAD"),
+            ("/health" | "/ready" | "/metrics", _) => not_allowed("GET, HEAD"),
             ("/api/v3/query_sql", _) => not_allowed("GET, POST"),
-            ("/write" | "/api/v2/write" | "/api/v1/admin/flush" | "/api/v1/admin/compact", _) => not_allowed("POST"),
+            (path, _) if PATHS.contains(&path) => not_allowed("POST"),
             (path, _) => {
-                let reason = format!(
-                    "there is nothing at {path}; there are /health, /ready, /write, /api/v2/write, \
-                     /api/v3/query_sql, /api/v1/admin/flush and /api/v1/admin/compact"
-                );
-                json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": reason }))
+                let reason = format!("there is nothing at {path}; there are {}", PATHS.join(", "));
+                failed(StatusCode::NOT_FOUND, &reason)
             }
         }
     }
@@ -108,30 +130,38 @@ impl Server {
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || work(&store)).await {
             Ok(Ok(())) => json(StatusCode::OK, &serde_json::json!({ "status": "done" })),
-            Ok(Err(error)) => failed(&error.to_string()),
-            Err(error) => failed(&error.to_string()),
+            Ok(Err(error)) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         }
     }
-}
-
-fn failed(reason: &str) -> Response<Body> {
-    json(StatusCode::INTERNAL_SERVER_ERROR, &serde_json::json!({ "error": reason }))
 }
 
 fn boxed(body: Full<Bytes>) -> Body {
     body.map_err(|never| match never {}).boxed()
 }
 
-fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
-    let mut response = Response::new(boxed(Full::from(body.to_string())));
+fn respond(status: StatusCode, media_type: &'static str, body: String) -> Response<Body> {
+    let mut response = Response::new(boxed(Full::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }
 
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    respond(status, "application/json", body.to_string())
+}
+
+fn failed(status: StatusCode, reason: &str) -> Response<Body> {
+    json(status, &serde_json::json!({ "error": reason }))
+}
+
+fn alive() -> Response<Body> {
+    let body = serde_json::json!({ "name": "fournines", "status": "pass", "version": env!("CARGO_PKG_VERSION") });
+    json(StatusCode::OK, &body)
+}
+
 fn not_allowed(allowed: &'static str) -> Response<Body> {
-    let body = serde_json::json!({ "error": format!("this path takes {allowed}") });
-    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &body);
+    let mut response = failed(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {allowed}"));
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }

@@ -143,6 +143,26 @@ fn a_query_whose_client_went_away_is_stopped() {
 }
 
 #[test]
+fn metrics_tell_what_was_done() {
+    let (server, _dir) = server();
+    server.write("", b"m,t=a f=1 1\nm,t=b f=2 2\nm f=bad 3");
+    post(&format!("{}/nowhere", server.url), b"").unwrap();
+    let text = agent().get(format!("{}/metrics", server.url)).call().unwrap().body_mut().read_to_string().unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    };
+    assert!(value("fournines_store_rows_written_total") >= 2.0);
+    assert!(value("fournines_store_series") >= 2.0);
+    assert!(value("fournines_store_commits_total") >= 1.0);
+    assert!(value("fournines_store_head_bytes") > 0.0);
+    assert_eq!(value("fournines_store_read_only"), 0.0);
+    assert_eq!(value(r#"fournines_http_requests_total{path="/write",status="400"}"#), 1.0);
+    assert_eq!(value(r#"fournines_http_requests_total{path="other",status="404"}"#), 1.0);
+    assert!(text.ends_with("# EOF\n"), "OpenMetrics ends so");
+}
+
+#[test]
 fn the_server_measures_itself_and_its_machine() {
     let (server, _dir) = server();
     wait_for("rows of this machine and of the server's own health", || {

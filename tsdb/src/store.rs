@@ -25,6 +25,7 @@ use crate::manifest::{Manifest, ManifestFile};
 use crate::scan::{Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
 use crate::segment::{self, PAGE_ROWS_MAX, Segment};
+use crate::stats::{Counters, Stats};
 use crate::value::FieldType;
 use crate::view::View;
 use crate::writer::{Durability, Order, Writer};
@@ -86,6 +87,7 @@ impl Default for Options {
 pub struct Store {
     catalog: Arc<Catalog>,
     view: Arc<ArcSwap<View>>,
+    counters: Arc<Counters>,
     orders: Sender<Order>,
     /// Taken by the first close, which ends the compactor.
     compactor: Mutex<Option<Sender<Compact>>>,
@@ -180,6 +182,7 @@ impl Store {
         let manifest = Arc::new(ManifestFile::new(&dir, manifest));
         let backlog = heads[..heads.len() - 1].to_vec();
         let closing = Arc::new(AtomicBool::new(false));
+        let counters = Arc::new(Counters::default());
         let writer = Writer {
             dir: dir.clone(),
             durability: options.durability,
@@ -189,6 +192,7 @@ impl Store {
             log,
             head,
             view: view.clone(),
+            counters: counters.clone(),
             orders: orders_in,
             seals,
             broken: None,
@@ -219,7 +223,17 @@ impl Store {
         };
         let threads = Mutex::new(Some(threads));
         let compactor = Mutex::new(Some(compactor));
-        Ok(Store { catalog, view, orders, compactor, ring_slots: options.ring_slots, closing, threads, _lock: lock })
+        Ok(Store {
+            catalog,
+            view,
+            counters,
+            orders,
+            compactor,
+            ring_slots: options.ring_slots,
+            closing,
+            threads,
+            _lock: lock,
+        })
     }
 
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
@@ -304,6 +318,21 @@ impl Store {
             tags: table.columns().tags.iter().map(ToString::to_string).collect(),
             series: table.series_count(),
         })
+    }
+
+    /// What the store has done since it was opened, and what it holds.
+    pub fn stats(&self) -> Stats {
+        let view = self.view.load();
+        let mut stats = Stats {
+            head_bytes: view.heads.iter().map(|head| head.bytes() as u64).sum(),
+            segments: view.segments.len() as u64,
+            segment_bytes: view.segments.iter().map(|segment| segment.file_bytes() as u64).sum(),
+            tables: self.catalog.tables().count() as u64,
+            series: self.catalog.tables().map(|table| table.series_count() as u64).sum(),
+            ..Stats::default()
+        };
+        self.counters.fill(&mut stats);
+        stats
     }
 
     /// Seals the head: everything acknowledged so far is in segments when this returns.

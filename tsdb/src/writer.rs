@@ -20,6 +20,7 @@ use crate::frame::Frame;
 use crate::head::Head;
 use crate::log;
 use crate::sealer::Seal;
+use crate::stats::Counters;
 use crate::view::View;
 
 /// The most bytes that one group commit writes.
@@ -60,6 +61,7 @@ pub(crate) struct Writer {
     pub log: AppendFile,
     pub head: Arc<Head>,
     pub view: Arc<ArcSwap<View>>,
+    pub counters: Arc<Counters>,
     pub orders: Receiver<Order>,
     pub seals: Sender<Seal>,
     /// Why nothing can be written any more; set by the first failed write or sync, for good.
@@ -109,6 +111,7 @@ impl Writer {
         }
         let outcome = self.commit(&frames);
         if outcome.is_ok() {
+            self.counters.committed(frames.iter().map(|frame| frame.rows).sum(), bytes);
             frames.into_iter().for_each(|frame| self.head.push(frame));
         }
         for answer in answers {
@@ -171,6 +174,7 @@ impl Writer {
     fn break_off(&mut self, error: &Error) {
         tracing::error!("the store takes no more writes until it is reopened: {error}");
         self.broken = Some(error.to_string());
+        self.counters.set_read_only();
     }
 
     /// Gives the head to the sealer and starts a new one, with a new log file. An empty head stays.

@@ -1,0 +1,57 @@
+//! What a store has done since it was opened, and what it holds.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Counted by the writer, read by everybody.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    commits: AtomicU64,
+    read_only: AtomicBool,
+}
+
+impl Counters {
+    /// A group of rows was made durable.
+    pub(crate) fn committed(&self, rows: usize, bytes: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A write or sync failed: there will be no more of them.
+    pub(crate) fn set_read_only(&self) {
+        self.read_only.store(true, Ordering::Relaxed);
+    }
+
+    /// What was counted, into `stats`.
+    pub(crate) fn fill(&self, stats: &mut Stats) {
+        stats.rows_written = self.rows.load(Ordering::Relaxed);
+        stats.log_bytes_written = self.bytes.load(Ordering::Relaxed);
+        stats.commits = self.commits.load(Ordering::Relaxed);
+        stats.read_only = self.read_only.load(Ordering::Relaxed);
+    }
+}
+
+/// What a store has done since it was opened, and what it holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Rows acknowledged.
+    pub rows_written: u64,
+    /// Bytes of their frames in the log.
+    pub log_bytes_written: u64,
+    /// Group commits: writes to the log, each for all requests that waited.
+    pub commits: u64,
+    /// Bytes of frames in memory that are not sealed.
+    pub head_bytes: u64,
+    /// Segments.
+    pub segments: u64,
+    /// Bytes of their files.
+    pub segment_bytes: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Series of all tables.
+    pub series: u64,
+    /// A write or sync failed, and no more is written until the store is opened again.
+    pub read_only: bool,
+}
