@@ -24,7 +24,7 @@ use crate::http::Server;
 /// How often this machine and this server's own health are measured.
 const OWN_INTERVAL: Duration = Duration::from_secs(10);
 /// How long requests under way may take to end when the server stops.
-const GRACE: Duration = Duration::from_millis(1000);
+const GRACE: Duration = Duration::from_millis(700);
 
 /// Run the server: take metrics, probe targets, answer SQL
 #[derive(Debug, clap::Args)]
