@@ -91,7 +91,8 @@ impl Compactor {
             view
         });
         // Scans that have begun keep reading what they have mapped.
-        inputs.iter().try_for_each(|segment| disk::remove(segment.path()))
+        inputs.iter().for_each(|segment| disk::remove_leftover(segment.path()));
+        Ok(())
     }
 
     fn merge(&self, inputs: &[Arc<Segment>]) -> Result<Arc<Segment>> {

@@ -68,6 +68,13 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a file that does not count any more. If that fails, the next opening does it.
+pub(crate) fn remove_leftover(path: &Path) {
+    if let Err(error) = remove(path) {
+        tracing::warn!("a file that is not needed any more stays until the next start: {error}");
+    }
+}
+
 /// Keeps a damaged file, under a second name in a folder beside the data, whatever becomes of the first.
 pub(crate) fn quarantine(dir: &Path, path: &Path) -> Result<()> {
     let folder = dir.join("quarantine");

@@ -89,7 +89,7 @@ impl Sealer {
             view.segments.push(segment.clone());
             view
         });
-        disk::remove(&log::path(&self.dir, head.number))?;
+        disk::remove_leftover(&log::path(&self.dir, head.number));
         // If it is busy, it looks again anyway before it rests.
         let _ = self.compactor.try_send(Compact::IfWorthwhile);
         Ok(())
