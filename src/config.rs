@@ -9,7 +9,7 @@ use bytesize::ByteSize;
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use url::Url;
-use web_probe::{Expect, Prober, Target};
+use web_probe::{Expect, Target};
 
 /// The file that is read if none is named.
 const DEFAULT_FILE: &str = "fournines.toml";
@@ -181,11 +181,9 @@ impl Config {
         toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))
     }
 
-    /// The targets of the file, checked.
+    /// The targets of the file, each checked by itself.
     pub fn targets(&self) -> Result<Vec<Target>> {
-        let targets: Vec<Target> = self.targets.iter().map(TargetConfig::target).collect::<Result<_>>()?;
-        Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
-        Ok(targets)
+        self.targets.iter().map(TargetConfig::target).collect()
     }
 }
 
@@ -268,7 +266,6 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\ninterval = 'soon'", "is not a duration like"),
             ("[[target]]\nurl = 'http://x/'\ntimeout = '20s'", "longer than its interval"),
             ("[[target]]\nurl = 'http://x/'\nexpect = { body = '(' }", "expect.body"),
-            ("[[target]]\nurl = 'http://x/'\n[[target]]\nurl = 'http://x/'", "two targets are called"),
         ] {
             let outcome =
                 toml::from_str::<Config>(text).map_err(anyhow::Error::from).and_then(|config| config.targets());

@@ -12,11 +12,10 @@ use ingest::body::Limits;
 use query::Engine;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 use tsdb::Store;
-use web_probe::{HttpProbe, Prober, Recorder, Target};
+use web_probe::{Prober, Recorder, Target};
 
 use crate::config::{self, Config, Durability};
 use crate::http::Server;
@@ -88,7 +87,10 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     greet(address, &config.store.data_dir, &targets);
 
     let (recorder, recording) = Recorder::start(store.clone());
-    let mut measuring = start_probes(&config, store.clone(), &recorder, targets);
+    let prober = Prober::new(recorder.clone(), config.probe.concurrency, config.probe.location.clone());
+    let runs = targets.into_iter().map(|target| prober.clone().run(Arc::new(target)));
+    let mut measuring: JoinSet<()> = runs.collect();
+    drop(prober); // recording ends when nobody can record any more
     measuring.spawn(web_probe::host::run(recorder, OWN_INTERVAL));
 
     let stop = async {
@@ -148,17 +150,6 @@ pub fn engine_options(config: &Config) -> query::Options {
         timeout: config.query.timeout,
         spill_dir: config.store.data_dir.join("spill"),
     }
-}
-
-fn start_probes(config: &Config, store: Arc<Store>, recorder: &Recorder, targets: Vec<Target>) -> JoinSet<()> {
-    let prober = Prober {
-        store,
-        recorder: recorder.clone(),
-        http: HttpProbe::new(),
-        permits: Arc::new(Semaphore::new(config.probe.concurrency)),
-        location: config.probe.location.clone(),
-    };
-    targets.into_iter().map(|target| prober.clone().run(Arc::new(target))).collect()
 }
 
 fn greet(address: SocketAddr, data_dir: &Path, targets: &[Target]) {

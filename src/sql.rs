@@ -38,12 +38,11 @@ pub struct Args {
     db: String,
     /// pretty, json, jsonl or csv
     #[arg(long, default_value = "pretty", value_parser = parse_format)]
-    format: (Format, String),
+    format: Format,
 }
 
-fn parse_format(name: &str) -> Result<(Format, String), String> {
-    let format = Format::parse(name).ok_or("expected pretty, json, jsonl or csv")?;
-    Ok((format, name.to_owned()))
+fn parse_format(name: &str) -> Result<Format, &'static str> {
+    Format::parse(name).ok_or("expected pretty, json, jsonl or csv")
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -69,7 +68,7 @@ async fn ask_directory(dir: &Path, statement: &str, args: &Args) -> Result<()> {
     config.store.data_dir = dir.to_owned();
     let store = Arc::new(Store::open(dir, tsdb::Options::default())?);
     let engine = Engine::new(store, engine_options(&config))?;
-    let mut bytes = engine.query(statement, &args.db).await?.encode(args.format.0);
+    let mut bytes = engine.query(statement, &args.db).await?.encode(args.format);
     while let Some(bytes) = bytes.next().await {
         if !print(&bytes?)? {
             break;
@@ -83,7 +82,7 @@ async fn ask_server(statement: &str, args: &Args) -> Result<()> {
     if uri.scheme_str() != Some("http") {
         bail!("--url takes an address like http://127.0.0.1:9999");
     }
-    let question = serde_json::json!({ "q": statement, "db": args.db, "format": args.format.1 });
+    let question = serde_json::json!({ "q": statement, "db": args.db, "format": args.format.name() });
     let request = Request::post(uri)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(question.to_string())))?;

@@ -102,6 +102,7 @@ fn configuration_mistakes_stop_it_before_it_starts() {
         ("[server]\nlissen = '127.0.0.1:0'\n", "lissen"),
         ("[server]\nlisten = '0.0.0.0:0'\n", "server.allow_without_token"),
         ("[[target]]\nurl = 'example.org'\n", "is not a web address"),
+        ("[[target]]\nurl = 'http://x/'\n[[target]]\nurl = 'http://x/'\n", "two targets are called 'http://x/'"),
         ("[[target]]\nname = 'fournines'\nurl = 'http://127.0.0.1:1/'\n", "two targets are called 'fournines'"),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -1,8 +1,9 @@
 //! A 204 is sent after the rows are written to the log *and* synced, and requests that wait share one sync: as the
 //! kernel sees it.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
@@ -99,4 +100,30 @@ fn requests_that_wait_share_one_sync() {
     assert_eq!(acknowledged, clients * requests);
     // Without sharing there would be one for each, and more for our own measurements.
     assert!(synced * 4 < acknowledged * 3, "{synced} syncs for {acknowledged} requests of {clients} clients");
+}
+
+#[test]
+fn a_new_data_directory_is_durable_with_all_folders_above_it() {
+    if !tracing_is_allowed() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("strace.log");
+    let mut server = Command::new("strace")
+        .args(["-D", "-f", "-z", "-y", "-e", "trace=fsync", "-o"])
+        .arg(&log)
+        .args([crate::server::BIN, "serve", "--listen", "127.0.0.1:0", "--data-dir", "new/data"])
+        .current_dir(&dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut greeting = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut greeting).unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let calls = std::fs::read_to_string(&log).unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    for folder in [root.clone(), root.join("new"), root.join("new/data")] {
+        assert!(calls.contains(&format!("<{}>)", folder.display())), "{} is not synced:\n{calls}", folder.display());
+    }
 }

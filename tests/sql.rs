@@ -122,6 +122,33 @@ fn limits_name_their_knob_and_the_server_lives_on() {
 }
 
 #[test]
+fn an_error_after_the_first_rows_cuts_the_answer_off() {
+    let (server, _dir) = server();
+    let late = "SELECT 1 / (900000 - value) AS x FROM generate_series(1, 1000000)";
+    for format in ["json", "jsonl", "csv"] {
+        let request = agent().get(format!("{}/api/v3/query_sql", server.url)).query("q", late).query("format", format);
+        let mut answer = request.call().unwrap();
+        assert_eq!(answer.status(), 200, "{format}: rows were on their way");
+        let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec();
+        assert!(body.is_err(), "{format}: a cut answer must not look like a whole one");
+    }
+    let cli = std::process::Command::new(crate::server::BIN)
+        .args(["sql", "--format", "csv", "--url", &server.url, late])
+        .output();
+    let cli = cli.unwrap();
+    assert_eq!(cli.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&cli.stderr).contains("the answer broke off"), "{cli:?}");
+    // Before the first row it is an error like any other.
+    let reply = server.sql("SELECT 1 / (1 - value) AS x FROM generate_series(1, 1)", "json");
+    assert!(
+        reply.status >= 400 && reply.body.to_lowercase().contains("divide by zero"),
+        "{} {}",
+        reply.status,
+        reply.body
+    );
+}
+
+#[test]
 fn a_query_whose_client_went_away_is_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), "[query]\ntimeout = '1h'\n");

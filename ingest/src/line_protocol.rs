@@ -7,7 +7,7 @@
 
 use bumpalo::Bump;
 use memchr::{memchr, memchr2, memchr3};
-use tsdb::{Batch, Row, SeriesRef, Value};
+use tsdb::{Batch, Row, Value};
 
 /// The unit of the timestamps in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -322,13 +322,14 @@ impl<'a> Parser<'a> {
 
     fn store(&self, key: &'a str, time: i64, fields: &Fields<'a>, batch: &mut Batch) -> Result<(), String> {
         match batch.find_series(key.as_bytes()) {
-            Some(series) => push_known(batch, series, time, fields),
+            Some(series) => batch.push_series(series, time, fields),
             None => {
                 let (measurement, tags) = self.key(key)?;
                 let row = Row { measurement, tags: &tags, time, fields };
-                batch.push_spelled(key.as_bytes(), &row).map_err(|error| error.to_string())
+                batch.push_spelled(key.as_bytes(), &row)
             }
         }
+        .map_err(|error| error.to_string())
     }
 
     /// The measurement and the tags of a key.
@@ -351,10 +352,6 @@ impl<'a> Parser<'a> {
         }
         Ok((measurement, tags))
     }
-}
-
-fn push_known(batch: &mut Batch, series: SeriesRef, time: i64, fields: &Fields<'_>) -> Result<(), String> {
-    batch.push_series(series, time, fields).map_err(|error| error.to_string())
 }
 
 /// The parts of `text` between separators that are not behind a backslash.

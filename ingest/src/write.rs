@@ -28,16 +28,19 @@ where
     match try_write(store, limits, request).await {
         Ok(report) if report.refused.is_empty() => answer(StatusCode::NO_CONTENT, Bytes::new()),
         Ok(report) => answer(StatusCode::BAD_REQUEST, partial_body(&report)),
-        Err(refusal) => {
-            let code = if refusal.status.is_client_error() { "invalid" } else { "unavailable" };
-            let body = serde_json::json!({ "code": code, "error": refusal.reason, "message": refusal.reason });
-            let mut answer = answer(refusal.status, body.to_string().into());
-            if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-                answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-            }
-            answer
-        }
+        Err(refusal) => refused(&refusal),
     }
+}
+
+/// The answer to a request of which nothing was stored.
+fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let code = if refusal.status.is_client_error() { "invalid" } else { "unavailable" };
+    let body = serde_json::json!({ "code": code, "error": refusal.reason, "message": refusal.reason });
+    let mut answer = answer(refusal.status, body.to_string().into());
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+        answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    answer
 }
 
 async fn try_write<B>(store: &Arc<Store>, limits: Limits, request: Request<B>) -> Result<Report, Refusal>
@@ -101,11 +104,10 @@ fn refusal(error: tsdb::Error) -> Refusal {
 fn partial_body(report: &Report) -> Bytes {
     let refused = report.refused.len();
     let first = &report.refused[0];
+    let (lines, taken) = (refused + report.taken, report.taken);
     let summary = format!(
-        "partial write: {refused} of {} lines refused, the others are stored; line {}: {}",
-        refused + report.taken,
-        first.line,
-        first.reason,
+        "partial write: {taken} of {lines} lines stored, {refused} refused; line {}: {}",
+        first.line, first.reason,
     );
     let lines = report.refused.iter().take(LISTED_LINES_MAX);
     let lines = lines.map(
@@ -136,4 +138,26 @@ fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
 fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_of_the_store_has_its_status() {
+        let path = std::path::PathBuf::from("wal");
+        for (error, status) in [
+            (tsdb::Error::Busy { capacity: 1 }, 503),
+            (tsdb::Error::Closed, 503),
+            (tsdb::Error::DiskFull { path }, 507),
+            (tsdb::Error::ReadOnly { reason: "EIO".into() }, 500),
+        ] {
+            let reason = error.to_string();
+            let answer = refused(&refusal(error));
+            assert_eq!(answer.status(), status, "{reason}");
+            // Only what passes by itself is worth another try.
+            assert_eq!(answer.headers().contains_key(header::RETRY_AFTER), status == 503, "{reason}");
+        }
+    }
 }

@@ -25,12 +25,16 @@ pub enum Format {
 impl Format {
     /// The format with this name.
     pub fn parse(name: &str) -> Option<Format> {
-        match name {
-            "json" => Some(Format::Json),
-            "jsonl" => Some(Format::JsonLines),
-            "csv" => Some(Format::Csv),
-            "pretty" => Some(Format::Pretty),
-            _ => None,
+        [Format::Json, Format::JsonLines, Format::Csv, Format::Pretty].into_iter().find(|format| format.name() == name)
+    }
+
+    /// Its name, as requests have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Json => "json",
+            Format::JsonLines => "jsonl",
+            Format::Csv => "csv",
+            Format::Pretty => "pretty",
         }
     }
 

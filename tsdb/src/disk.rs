@@ -9,13 +9,20 @@ use bytes::Bytes;
 use crate::error::{Error, IoContext, Result};
 use crate::frame::aligned;
 
-/// Makes a folder and what lies above it; the new entries are durable.
+/// Makes a folder and what lies above it, unless they are there; every new entry is durable.
 pub(crate) fn create_dir(path: &Path) -> Result<()> {
-    std::fs::create_dir_all(path).on("create", path)?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        sync_dir(parent)?;
+    if path.is_dir() {
+        return Ok(());
     }
-    Ok(())
+    // The folder above a relative path of one part is the working directory.
+    let parent = match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(std::io::ErrorKind::NotADirectory.into()).on("create", path),
+    };
+    create_dir(parent)?;
+    std::fs::create_dir(path).on("create", path)?;
+    sync_dir(parent)
 }
 
 /// Makes the entries of a folder durable: files made, renamed or removed in it.
@@ -75,14 +82,13 @@ pub(crate) fn remove_leftover(path: &Path) {
     }
 }
 
-/// Keeps a damaged file, under a second name in a folder beside the data, whatever becomes of the first.
-pub(crate) fn quarantine(dir: &Path, path: &Path) -> Result<()> {
+/// Keeps bytes of a file that are damaged or cut off, for whoever wants to look: `quarantine/FILE.OFFSET`. If they
+/// cannot be kept, that is said, and the store opens all the same.
+pub(crate) fn quarantine(dir: &Path, path: &Path, offset: usize, bytes: &[u8]) {
     let folder = dir.join("quarantine");
-    create_dir(&folder)?;
-    let kept = folder.join(path.file_name().expect("a file has a name"));
-    match std::fs::copy(path, &kept) {
-        Ok(_) => sync_dir(&folder),
-        Err(error) => Err(error).on("copy", path),
+    let name = format!("{}.{offset}", path.file_name().expect("a file has a name").display());
+    if let Err(error) = create_dir(&folder).and_then(|()| replace(&folder.join(name), bytes)) {
+        tracing::error!("the damaged bytes could not be kept: {error}");
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
+use crate::block::{self, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
 use crate::catalog::Catalog;
 use crate::change::Change;
 use crate::disk::{self, AppendFile};
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::frame::Frame;
 
 /// The write-ahead log file with this number.
@@ -31,14 +31,15 @@ pub(crate) fn exists(path: &Path) -> Result<bool> {
     match std::fs::metadata(path) {
         Ok(file) if file.len() >= FILE_HEADER_BYTES as u64 => Ok(true),
         Ok(_) => disk::remove(path).map(|()| false),
-        Err(_) => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).on("look for", path),
     }
 }
 
 /// The frames of a log file, and the file, ready to grow behind the last of them.
 ///
-/// Damage in the middle is stepped over and reported; what a crash left at the end is cut off and reported. A file
-/// with damage is kept in the folder `quarantine`, whatever becomes of the log.
+/// Damage in the middle is stepped over, what a crash left at the end is cut off; both are reported, and their bytes
+/// kept in the folder `quarantine`: a last frame that was damaged later looks like a write that was cut short.
 pub(crate) fn recover(dir: &Path, number: u64, catalog: &Catalog) -> Result<(Vec<Frame>, AppendFile)> {
     let path = path(dir, number);
     let mut frames = Vec::new();
@@ -101,14 +102,11 @@ fn recover_blocks(
             }
             Found::Damage { offset, length, reason } => {
                 tracing::error!("{name} at byte {offset}: {length} bytes are damaged and left out: {reason}");
-                disk::quarantine(dir, path)?;
+                disk::quarantine(dir, path, offset, &bytes[offset..offset + length]);
             }
             Found::Tail { offset, length, reason } => {
                 tracing::warn!("{name} at byte {offset}: {length} bytes of an unfinished write cut off: {reason}");
-                // All there but wrong: perhaps no unfinished write, but the last one, damaged since.
-                if matches!(reason, BlockError::Checksum { .. }) {
-                    disk::quarantine(dir, path)?;
-                }
+                disk::quarantine(dir, path, offset, &bytes[offset..offset + length]);
             }
         }
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
 use crate::disk;
-use crate::error::{Error, Result};
+use crate::error::{Error, IoContext, Result};
 
 /// The manifest's name in the data directory.
 pub(crate) const FILE_NAME: &str = "MANIFEST";
@@ -32,11 +32,17 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a folder, or the one of an empty store.
+    /// The manifest of a folder; a folder without one gets that of an empty store, unless it has segments.
     pub(crate) fn load(dir: &Path) -> Result<Manifest> {
         let path = dir.join(FILE_NAME);
-        if !path.exists() {
-            return Ok(Manifest { segments: Vec::new(), first_log: 1 });
+        if !path.try_exists().on("look for", &path)? {
+            // Without a manifest every segment would look like a leftover: rather no store than an emptied one.
+            if let Some(segment) = disk::list(&dir.join("segments"))?.first() {
+                return Err(Error::corrupt(&path, 0, format!("it is missing, but there is {}", segment.display())));
+            }
+            let empty = Manifest { segments: Vec::new(), first_log: 1 };
+            empty.store(dir)?;
+            return Ok(empty);
         }
         let bytes = disk::read(&path)?;
         let damaged = |reason: String| Error::corrupt(&path, 0, reason);

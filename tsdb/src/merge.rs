@@ -1,8 +1,6 @@
 //! Merges ordered sources into one ordered stream in which every key stands once.
 //!
-//! The same machine serves queries (head and segments) and seals (frames of a head).
-
-use std::iter::Peekable;
+//! The same machine serves queries (head and segments) and compactions (segments).
 
 use crate::error::Result;
 use crate::rows::{Pick, Rows, gather};
@@ -16,7 +14,7 @@ pub(crate) struct Merge<'a> {
 }
 
 struct Cursor<'a> {
-    rest: Peekable<Source<'a>>,
+    rest: Source<'a>,
     /// Rows read from the source and not yet merged; empty at its end.
     rows: Option<Rows>,
 }
@@ -46,8 +44,7 @@ impl Cursor<'_> {
 
 impl<'a> Merge<'a> {
     pub(crate) fn new(sources: Vec<Source<'a>>) -> Merge<'a> {
-        let cursor = |source: Source<'a>| Cursor { rest: source.peekable(), rows: None };
-        Merge { sources: sources.into_iter().map(cursor).collect() }
+        Merge { sources: sources.into_iter().map(|rest| Cursor { rest, rows: None }).collect() }
     }
 
     fn step(&mut self) -> Result<Option<Rows>> {

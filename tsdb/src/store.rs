@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
@@ -89,8 +89,6 @@ pub struct Store {
     view: Arc<ArcSwap<View>>,
     counters: Arc<Counters>,
     orders: Sender<Order>,
-    /// Taken by the first close, which ends the compactor.
-    compactor: Mutex<Option<Sender<Compact>>>,
     ring_slots: usize,
     closing: Arc<AtomicBool>,
     /// Taken by the first close.
@@ -106,6 +104,8 @@ struct Threads {
     writer: JoinHandle<Result<()>>,
     sealer: JoinHandle<()>,
     compactor: JoinHandle<()>,
+    /// Ends the compactor when it and the sealer's are dropped.
+    compact: Sender<Compact>,
 }
 
 /// A write under way. Await it, or [`wait`](Self::wait) for it on a thread.
@@ -143,8 +143,6 @@ pub struct TableInfo {
     pub columns: SchemaRef,
     /// Names of the tags.
     pub tags: Vec<String>,
-    /// How many series it has.
-    pub series: usize,
 }
 
 impl Store {
@@ -176,9 +174,9 @@ impl Store {
 
         let (orders, orders_in) = bounded(options.ring_slots);
         // One head may wait while another is sealed and a third is written to: that bounds the memory of heads.
-        let page_rows = options.page_rows.clamp(1, PAGE_ROWS_MAX);
         let (seals, seals_in) = bounded(1);
-        let (compactor, compactor_in) = bounded(1);
+        let (compact, compact_in) = bounded(1);
+        let page_rows = options.page_rows.clamp(1, PAGE_ROWS_MAX);
         let manifest = Arc::new(ManifestFile::new(&dir, manifest));
         let backlog = heads[..heads.len() - 1].to_vec();
         let closing = Arc::new(AtomicBool::new(false));
@@ -205,35 +203,25 @@ impl Store {
             manifest: manifest.clone(),
             view: view.clone(),
             seals: seals_in,
-            compactor: compactor.clone(),
+            compactor: compact.clone(),
             closing: closing.clone(),
         };
-        let compacting = Compactor {
+        let compactor = Compactor {
             dir: dir.clone(),
             page_rows,
             manifest,
             view: view.clone(),
-            orders: compactor_in,
+            orders: compact_in,
             closing: closing.clone(),
         };
         let threads = Threads {
             writer: spawn(&dir, "writer", || writer.run())?,
             sealer: spawn(&dir, "sealer", move || sealer.run(backlog))?,
-            compactor: spawn(&dir, "compactor", || compacting.run())?,
+            compactor: spawn(&dir, "compactor", || compactor.run())?,
+            compact,
         };
         let threads = Mutex::new(Some(threads));
-        let compactor = Mutex::new(Some(compactor));
-        Ok(Store {
-            catalog,
-            view,
-            counters,
-            orders,
-            compactor,
-            ring_slots: options.ring_slots,
-            closing,
-            threads,
-            _lock: lock,
-        })
+        Ok(Store { catalog, view, counters, orders, ring_slots: options.ring_slots, closing, threads, _lock: lock })
     }
 
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
@@ -316,7 +304,6 @@ impl Store {
             name: table.name.clone(),
             columns: arrow_schema(table),
             tags: table.columns().tags.iter().map(ToString::to_string).collect(),
-            series: table.series_count(),
         })
     }
 
@@ -354,8 +341,8 @@ impl Store {
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
         let (answer, ack) = oneshot::channel();
-        let compactor = self.compactor.lock().expect("nothing panics while it holds the compactor").clone();
-        compactor.ok_or(Error::Closed)?.send(Compact::All { answer }).map_err(|_| Error::Closed)?;
+        let compact = self.threads().as_ref().map(|threads| threads.compact.clone());
+        compact.ok_or(Error::Closed)?.send(Compact::All { answer }).map_err(|_| Error::Closed)?;
         Ack(ack).wait()
     }
 
@@ -368,15 +355,19 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Relaxed);
         let _ = self.orders.send(Order::Close); // fails only if the writer has ended
-        let threads = self.threads.lock().expect("nothing panics while it holds the threads").take();
-        let Some(Threads { writer, sealer, compactor }) = threads else {
+        let threads = self.threads().take();
+        let Some(Threads { writer, sealer, compactor, compact }) = threads else {
             return Ok(()); // closed before
         };
         let outcome = writer.join();
         let _ = sealer.join(); // a panic was printed when it happened
-        drop(self.compactor.lock().expect("nothing panics while it holds the compactor").take());
+        drop(compact);
         let _ = compactor.join();
         outcome.unwrap_or(Err(Error::Closed))
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Option<Threads>> {
+        self.threads.lock().expect("nothing panics while it holds the threads")
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use tsdb::{Error, Options, Row, ScanRequest, Store, Value};
@@ -60,6 +61,38 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     ["", "wal", "segments"].into_iter().flat_map(find).filter(|path| path.is_file()).collect()
 }
 
+/// What the store has put aside.
+fn kept_bytes(dir: &Path) -> Vec<u8> {
+    let kept: Vec<_> = std::fs::read_dir(dir.join("quarantine")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    std::fs::read(&kept[0]).unwrap()
+}
+
+/// The frame of an intact log that byte `at` lies in: from one magic, at byte 8 of a frame, to the next.
+fn frame_around(log: &[u8], at: usize) -> Range<usize> {
+    let starts = || (16..log.len()).step_by(8).filter(|start| log[start + 8..].starts_with(b"FRAM"));
+    let start = starts().rfind(|start| *start <= at).unwrap();
+    start..starts().find(|next| *next > start).unwrap_or(log.len())
+}
+
+#[test]
+fn a_lost_file_removes_no_other() {
+    let root = tempfile::tempdir().unwrap();
+    let (good, bad) = (root.path().join("good"), root.path().join("bad"));
+    fill(&good);
+    for lost in ["MANIFEST", "catalog.log"] {
+        copy(&good, &bad);
+        std::fs::remove_file(bad.join(lost)).unwrap();
+        let before = files(&bad).len();
+        assert!(matches!(read(&bad), Err(Error::Corrupt { .. })), "{lost} is lost");
+        assert_eq!(files(&bad).len(), before, "{lost} is lost, and something else went with it");
+        // Found again, everything is there again.
+        std::fs::copy(good.join(lost), bad.join(lost)).unwrap();
+        assert_eq!(read(&bad).unwrap(), read(&good).unwrap());
+        std::fs::remove_dir_all(&bad).unwrap();
+    }
+}
+
 #[test]
 fn a_flipped_bit_is_noticed_or_harmless() {
     let root = tempfile::tempdir().unwrap();
@@ -76,14 +109,15 @@ fn a_flipped_bit_is_noticed_or_harmless() {
             copy(&good, &bad);
             let mut damaged = bytes.clone();
             damaged[at] ^= 1 << (at % 8);
-            std::fs::write(bad.join(name), damaged).unwrap();
+            std::fs::write(bad.join(name), &damaged).unwrap();
             flips += 1;
             let what = format!("{} byte {at}", name.display());
             match read(&bad) {
                 Ok(found) if found == rows => {}
-                // A damaged frame costs its own row, and the file is kept for who wants to look.
+                // A damaged frame costs its own row, and its bytes are kept for who wants to look.
                 Ok(found) if is_log => {
                     assert!(found.is_subset(&rows) && found.len() == count - 1, "{what}: {} rows", found.len());
+                    assert_eq!(kept_bytes(&bad), damaged[frame_around(&bytes, at)], "{what}");
                 }
                 Ok(found) => panic!("{what}: unnoticed, {} rows instead of {count}", found.len()),
                 Err(Error::Corrupt { path, .. }) => assert!(path.starts_with(&bad), "{what}"),

@@ -1,12 +1,12 @@
 //! Runs targets on their schedules and records a row a slot.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, Store, TagPredicate};
+use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, TagPredicate};
 
 use crate::http::HttpProbe;
 use crate::measurement::Measurement;
@@ -44,25 +44,38 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// Probes targets, each in its own slots.
 #[derive(Debug, Clone)]
 pub struct Prober {
-    /// The store, asked at the start for slots that are done already.
-    pub store: Arc<Store>,
-    /// Where rows go.
-    pub recorder: Recorder,
-    /// How probes are made.
-    pub http: HttpProbe,
-    /// How many probes may run at the same time.
-    pub permits: Arc<Semaphore>,
-    /// The tag `location`: from where this prober looks.
-    pub location: String,
+    recorder: Recorder,
+    http: HttpProbe,
+    /// One for each probe that may run at the same time.
+    permits: Arc<Semaphore>,
+    location: String,
 }
 
 impl Prober {
+    /// A prober that runs at most `concurrency` probes at the same time, and says that it looks from `location`.
+    pub fn new(recorder: Recorder, concurrency: usize, location: String) -> Prober {
+        recorder.declare(TABLE, &TAGS, &FIELDS);
+        Prober { recorder, http: HttpProbe::new(), permits: Arc::new(Semaphore::new(concurrency)), location }
+    }
+
+    /// Refuses targets that would write into one another's series, by name.
+    ///
+    /// # Errors
+    ///
+    /// The name that stands twice.
+    pub fn check_names(targets: &[Target]) -> Result<(), String> {
+        let mut seen = HashSet::new();
+        match targets.iter().find(|target| !seen.insert(&target.name)) {
+            None => Ok(()),
+            Some(twice) => Err(format!("two targets are called '{}'", twice.name)),
+        }
+    }
+
     /// Probes a target in all its slots, from the present one on, until dropped.
     ///
     /// A slot always starts at its own time, however long the probe before it takes. If it cannot start before the
     /// next one is due, because the machine slept or too many probes run, its row says `missed`.
     pub async fn run(self, target: Arc<Target>) {
-        self.recorder.declare(TABLE, &TAGS, &FIELDS);
         let schedule = Schedule::new(&target.name, target.interval);
         let mut probes = JoinSet::new();
         let mut slot = schedule.slot_at(now_ns());
@@ -94,7 +107,7 @@ impl Prober {
             ],
             ..ScanRequest::default()
         };
-        let scan = self.store.scan(DEFAULT_SCHEMA, TABLE, &request);
+        let scan = self.recorder.store().scan(DEFAULT_SCHEMA, TABLE, &request);
         scan.is_ok_and(|scan| scan.read_all().any(|batch| batch.is_ok_and(|batch| batch.num_rows() > 0)))
     }
 
@@ -142,21 +155,6 @@ pub(crate) async fn sleep_until(at_ns: i64) {
         match u64::try_from(at_ns - now_ns()) {
             Ok(left) if left > 0 => tokio::time::sleep(Duration::from_nanos(left).min(SLEEP_MAX)).await,
             _ => return,
-        }
-    }
-}
-
-impl Prober {
-    /// Refuses targets that would write into one another's series, by name.
-    ///
-    /// # Errors
-    ///
-    /// The name that stands twice.
-    pub fn check_names(targets: &[Target]) -> Result<(), String> {
-        let mut seen = BTreeMap::new();
-        match targets.iter().find(|target| seen.insert(&target.name, ()).is_some()) {
-            None => Ok(()),
-            Some(twice) => Err(format!("two targets are called '{}'", twice.name)),
         }
     }
 }

@@ -62,6 +62,11 @@ impl Recorder {
         (recorder, task)
     }
 
+    /// The store that rows go to.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Makes a table with all the columns that rows may have, so that queries can name them from the first second.
     pub(crate) fn declare(&self, table: &str, tags: &[&str], fields: &[(&str, FieldType)]) {
         self.store.declare(DEFAULT_SCHEMA, table, tags, fields).expect("the names of our own columns are fine");

@@ -1,8 +1,8 @@
 //! Floats that are decimals of few digits, as people and most programs write them: as integers times a power of ten.
 //!
 //! `12.345` has 53 bits of noise as a float and 14 bits of meaning as `12345 / 10^3`. The idea is that of ALP
-//! (Afroozeh, Kuffó, Boncz: ALP: Adaptive Lossless floating-Point Compression, SIGMOD 2024), without its exceptions:
-//! where a single value is no such decimal, the whole chunk is left to the codec for numbers.
+//! (Afroozeh, Kuffó, Boncz: ALP: Adaptive Lossless floating-Point Compression, Proc. ACM Manag. Data 1(4), 2023),
+//! without its exceptions: where a single value is no such decimal, the whole chunk is left to the codec for numbers.
 //!
 //! ```text
 //! u8 exponent, u8 codec of the integers, the integers as numbers

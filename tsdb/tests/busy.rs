@@ -1,0 +1,28 @@
+//! A full ring refuses a batch, which then is not stored, and takes the next one.
+#![allow(clippy::unwrap_used)]
+
+use tsdb::{Error, Options, Row, ScanRequest, Store, Value};
+
+#[test]
+fn a_full_ring_refuses_and_forgets() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Options { ring_slots: 1, ..Options::default() }).unwrap();
+    let (mut acks, mut refused) = (Vec::new(), 0);
+    // Nobody waits for an answer: the writer, with its syncs, falls behind.
+    for time in 0..5_000 {
+        let mut batch = store.batch("public");
+        let fields = [("f", Value::I64(time))];
+        batch.push(&Row { measurement: "m", tags: &[], time, fields: &fields }).unwrap();
+        match store.submit(batch) {
+            Ok(ack) => acks.push(ack),
+            Err(Error::Busy { capacity: 1 }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(refused > 0, "the ring was never full");
+    let taken = acks.len();
+    acks.into_iter().for_each(|ack| ack.wait().unwrap());
+    let scan = store.scan("public", "m", &ScanRequest::default()).unwrap();
+    let rows: usize = scan.read_all().map(|batch| batch.unwrap().num_rows()).sum();
+    assert_eq!(rows, taken, "{refused} were refused");
+}
