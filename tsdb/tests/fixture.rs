@@ -1,0 +1,114 @@
+//! Data directories of every format version, as the store of that time wrote them, must open for ever.
+//!
+//! `FOURNINES_FIXTURE=tsdb/tests/fixtures/v3 cargo test -p tsdb --test fixture` writes one with the store of today.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use tsdb::{Options, Row, ScanRequest, Store, Value};
+
+/// The number of rows of each table; enough that columns are packed in every way there is.
+const ROWS: i64 = 600;
+/// The start of 2026.
+const START: i64 = 1_767_225_600_000_000_000;
+
+/// What row `n` is: everything follows from the number.
+fn row(n: i64) -> (String, i64, [Option<f64>; 2], i64, u64, bool, Option<String>) {
+    let host = format!("h{}", n % 3);
+    let time = START + n * 1_000_000_000_000; // three days in all
+    let noise = (n.wrapping_mul(6_364_136_223_846_793_005) >> 33) as f64;
+    let decimal = (n % 7 != 0).then(|| (noise % 1000.0) / 8.0);
+    let odd = [f64::NAN, f64::INFINITY, -0.0, 1.0 / 3.0, noise.sqrt()][(n % 5) as usize];
+    let note = (n % 4 == 0).then(|| format!("note {}", n % 12));
+    (host, time, [decimal, Some(odd)], n / 10 - 20, u64::MAX - (n * n) as u64, n % 6 < 4, note)
+}
+
+fn write(store: &Store, numbers: impl Iterator<Item = i64>) {
+    let mut batch = store.batch("public");
+    for n in numbers {
+        let (host, time, [decimal, odd], count, size, up, note) = row(n);
+        let mut fields = vec![("odd", Value::F64(odd.unwrap())), ("count", Value::I64(count))];
+        fields.extend([("size", Value::U64(size)), ("up", Value::Bool(up))]);
+        fields.extend(decimal.map(|decimal| ("decimal", Value::F64(decimal))));
+        fields.extend(note.as_ref().map(|note| ("note", Value::Str(note))));
+        let tags = [("host", host.as_str()), ("where", "here")];
+        let tags = if n % 3 == 0 { &tags[..1] } else { &tags[..] };
+        batch.push(&Row { measurement: "m", tags, time, fields: &fields }).unwrap();
+    }
+    store.write(batch).unwrap();
+}
+
+/// A merged segment, a sealed one, and a log.
+fn fill(dir: &Path) {
+    let store = Store::open(dir, Options { page_rows: 100, ..Options::default() }).unwrap();
+    write(&store, 0..ROWS / 4);
+    store.flush().unwrap();
+    write(&store, ROWS / 4..ROWS / 2);
+    store.compact().unwrap();
+    write(&store, ROWS / 2..ROWS * 3 / 4);
+    store.flush().unwrap();
+    write(&store, ROWS * 3 / 4..ROWS);
+    store.close().unwrap();
+}
+
+fn check(dir: &Path) {
+    let store = Store::open(dir, Options::default()).unwrap();
+    let mut seen = vec![false; ROWS as usize];
+    for batch in store.scan("public", "m", &ScanRequest::default()).unwrap().read_all() {
+        let batch = batch.unwrap();
+        let column = |name| batch.column_by_name(name).unwrap();
+        for at in 0..batch.num_rows() {
+            let time = column("time").as_primitive::<TimestampNanosecondType>().value(at);
+            let n = (time - START) / 1_000_000_000_000;
+            let (host, _, [decimal, odd], count, size, up, note) = row(n);
+            assert!(!std::mem::replace(&mut seen[n as usize], true), "row {n} is there twice");
+            let tag = |name| {
+                let column = column(name).as_dictionary::<Int32Type>();
+                column.key(at).map(|key| column.values().as_string::<i32>().value(key).to_owned())
+            };
+            assert_eq!(tag("host"), Some(host), "row {n}");
+            assert_eq!(tag("where"), (n % 3 != 0).then(|| "here".to_owned()), "row {n}");
+            let float = |name| {
+                let column = column(name).as_primitive::<Float64Type>();
+                column.is_valid(at).then(|| column.value(at).to_bits())
+            };
+            assert_eq!(float("decimal"), decimal.map(f64::to_bits), "row {n}");
+            assert_eq!(float("odd"), odd.map(f64::to_bits), "row {n}");
+            assert_eq!(column("count").as_primitive::<Int64Type>().value(at), count, "row {n}");
+            assert_eq!(column("size").as_primitive::<UInt64Type>().value(at), size, "row {n}");
+            assert_eq!(column("up").as_boolean().value(at), up, "row {n}");
+            let notes = column("note").as_string::<i32>();
+            assert_eq!(notes.is_valid(at).then(|| notes.value(at).to_owned()), note, "row {n}");
+        }
+    }
+    assert!(seen.iter().all(|seen| *seen), "{} rows are lost", seen.iter().filter(|seen| !**seen).count());
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &target) } else { drop(std::fs::copy(&path, &target).unwrap()) }
+    }
+}
+
+#[test]
+fn every_version_opens() {
+    if let Some(dir) = std::env::var_os("FOURNINES_FIXTURE") {
+        fill(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(dir));
+    }
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut versions = 0;
+    for fixture in std::fs::read_dir(fixtures).unwrap() {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture.unwrap().path(), dir.path());
+        check(dir.path());
+        check(dir.path()); // once more with what the first opening made of it
+        versions += 1;
+    }
+    assert!(versions > 0, "there is no fixture");
+}
