@@ -9,6 +9,8 @@ use crate::frame::{Frame, FrameBuilder};
 use crate::row::Row;
 use crate::value::{FieldType, Value};
 
+/// The schema of a write that names none.
+pub const DEFAULT_SCHEMA: &str = "public";
 /// A string field may be this long, in bytes.
 pub const STRING_BYTES_MAX: usize = 64 * 1024;
 /// Values of a batch, absent ones between others included, and strings counted by their length: 512 MiB of columns.
@@ -101,6 +103,9 @@ impl Batch {
         }
         let index = self.table_index(series.table);
         let rows = &mut self.tables[index];
+        if time < rows.table.floor() {
+            return Err(RowError::BeforeRetention { table: rows.table.name.clone(), floor: rows.table.floor() });
+        }
         self.scratch.clear();
         let (mut unknown, mut text_bytes) = (0, 0);
         for (index, (name, value)) in fields.iter().enumerate() {

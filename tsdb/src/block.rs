@@ -18,7 +18,7 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// Bytes of a file before its first block.
 pub(crate) const FILE_HEADER_BYTES: usize = 16;
 /// The version of every file format, written into each file's header.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 2;
 
 #[cfg(target_endian = "big")]
 compile_error!("the files are little-endian and viewed in place: a big-endian build needs conversions first");
@@ -30,8 +30,11 @@ pub(crate) enum Kind {
     Frame = u32::from_le_bytes(*b"FRAM"),
     Catalog = u32::from_le_bytes(*b"CATA"),
     Manifest = u32::from_le_bytes(*b"MANI"),
-    SegmentIndex = u32::from_le_bytes(*b"SIDX"),
+    /// The index of a segment of version 1, which does not know days and deletions.
+    SegmentIndex1 = u32::from_le_bytes(*b"SIDX"),
+    SegmentIndex = u32::from_le_bytes(*b"SID2"),
     Chunk = u32::from_le_bytes(*b"CHNK"),
+    Deletion = u32::from_le_bytes(*b"DELE"),
 }
 
 /// Why bytes are not the block that was expected.
@@ -89,10 +92,17 @@ pub(crate) fn open(bytes: &[u8], kind: Kind) -> Result<&[u8], BlockError> {
     Ok(&bytes[..length])
 }
 
+/// As [`open`], for a block of any of these kinds.
+pub(crate) fn open_any<'a>(bytes: &'a [u8], kinds: &[Kind]) -> Result<(Kind, &'a [u8]), BlockError> {
+    let is_this = |kind: &&Kind| bytes.get(8..12).is_some_and(|magic| u32_at(magic, 0) == **kind as u32);
+    let kind = *kinds.iter().find(is_this).unwrap_or(&kinds[0]);
+    open(bytes, kind).map(|block| (kind, block))
+}
+
 /// What [`scan`] met in a file of blocks.
 pub(crate) enum Found {
     /// A good block of so many bytes (without padding) at this offset.
-    Block { offset: usize, length: usize },
+    Block { kind: Kind, offset: usize, length: usize },
     /// Bytes that are no good block, with a good one behind them.
     Damage { offset: usize, length: usize, reason: BlockError },
     /// No good block from here to the end: what a write that a crash cut short leaves behind.
@@ -100,20 +110,20 @@ pub(crate) enum Found {
 }
 
 /// Walks the blocks of a file's bytes from `start`, over damage to the next good block.
-pub(crate) fn scan(bytes: &[u8], start: usize, kind: Kind) -> impl Iterator<Item = Found> + '_ {
+pub(crate) fn scan<'a>(bytes: &'a [u8], start: usize, kinds: &'a [Kind]) -> impl Iterator<Item = Found> + 'a {
     let mut offset = start;
     std::iter::from_fn(move || {
         if offset >= bytes.len() {
             return None;
         }
         let begin = offset;
-        match open(&bytes[begin..], kind) {
-            Ok(block) => {
+        match open_any(&bytes[begin..], kinds) {
+            Ok((kind, block)) => {
                 offset = begin + padded(block.len());
-                Some(Found::Block { offset: begin, length: block.len() })
+                Some(Found::Block { kind, offset: begin, length: block.len() })
             }
             Err(reason) => {
-                let next = (begin + 8..bytes.len()).step_by(8).find(|at| open(&bytes[*at..], kind).is_ok());
+                let next = (begin + 8..bytes.len()).step_by(8).find(|at| open_any(&bytes[*at..], kinds).is_ok());
                 offset = next.unwrap_or(bytes.len());
                 let length = offset - begin;
                 Some(match next {
@@ -126,7 +136,23 @@ pub(crate) fn scan(bytes: &[u8], start: usize, kind: Kind) -> impl Iterator<Item
 }
 
 /// The first bytes of a file: which kind of file it is, and the version of its format.
+///
+/// ```text
+///  0  8 bytes  which kind of file
+///  8  u32      format version
+/// 12  u32      the lower half of XXH3-64 of bytes 0..12; 0 in version 1
+/// ```
 pub(crate) struct FileHeader(pub [u8; 8]);
+
+/// What is wrong with a file's header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeaderError {
+    /// The blocks behind it may be good all the same: each has its own checksum.
+    #[error("the file header is damaged: {found}, expected {expected}")]
+    Damaged { found: String, expected: String },
+    #[error("format version {version}; this build reads versions 1 to {FORMAT_VERSION}")]
+    Newer { version: u32 },
+}
 
 impl FileHeader {
     pub(crate) const LOG: FileHeader = FileHeader(*b"49NLOG\0\0");
@@ -138,21 +164,26 @@ impl FileHeader {
         let mut header = [0; FILE_HEADER_BYTES];
         header[..8].copy_from_slice(&self.0);
         header[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        let checksum = xxh3_64(&header[..12]) as u32;
+        header[12..].copy_from_slice(&checksum.to_le_bytes());
         header
     }
 
     /// Says what is wrong with a file that does not start with this header.
-    pub(crate) fn check(&self, file: &[u8]) -> Result<(), String> {
-        let Some(header) = file.first_chunk::<FILE_HEADER_BYTES>() else {
-            return Err(format!("{} bytes are too few for a file header", file.len()));
+    pub(crate) fn check(&self, file: &[u8]) -> Result<(), HeaderError> {
+        let start = &file[..file.len().min(FILE_HEADER_BYTES)];
+        let damaged = || HeaderError::Damaged {
+            found: start.escape_ascii().to_string(),
+            expected: self.bytes().escape_ascii().to_string(),
         };
-        if header[..8] != self.0 {
-            let name = |bytes: &[u8]| bytes.escape_ascii().to_string();
-            return Err(format!("file starts with {}, expected {}", name(&header[..8]), name(&self.0)));
-        }
-        match u32_at(header, 8) {
-            FORMAT_VERSION => Ok(()),
-            other => Err(format!("format version {other}; this build reads version {FORMAT_VERSION}")),
+        let header =
+            file.first_chunk::<FILE_HEADER_BYTES>().filter(|header| header[..8] == self.0).ok_or_else(damaged)?;
+        let (version, checksum) = (u32_at(header, 8), u32_at(header, 12));
+        match version {
+            1 if checksum == 0 => Ok(()),
+            _ if checksum != xxh3_64(&header[..12]) as u32 => Err(damaged()),
+            1..=FORMAT_VERSION => Ok(()),
+            _ => Err(HeaderError::Newer { version }),
         }
     }
 }
@@ -189,7 +220,7 @@ mod tests {
         file[24 + 20] ^= 1;
         let torn = wrap(b"cut short", Kind::Catalog);
         file.extend(&torn[..torn.len() - 8]);
-        let seen: Vec<_> = scan(&file, 0, Kind::Catalog)
+        let seen: Vec<_> = scan(&file, 0, &[Kind::Catalog])
             .map(|found| match found {
                 Found::Block { .. } => "block",
                 Found::Damage { .. } => "damage",

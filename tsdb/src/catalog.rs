@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
@@ -41,6 +42,8 @@ pub(crate) struct Table {
     tag_values: boxcar::Vec<boxcar::Vec<Box<str>>>,
     /// The tag codes of each series, in the order of the tags; tags that came later are absent.
     series: boxcar::Vec<Box<[u32]>>,
+    /// The first time that retention keeps, ns since the epoch.
+    floor: AtomicI64,
 }
 
 /// The columns of a table at one instant.
@@ -82,6 +85,15 @@ impl Table {
     /// The columns as they are now.
     pub(crate) fn columns(&self) -> Arc<Columns> {
         self.columns.load_full()
+    }
+
+    /// The first time that retention keeps.
+    pub(crate) fn floor(&self) -> i64 {
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_floor(&self, floor: i64) {
+        self.floor.store(floor, Ordering::Relaxed);
     }
 
     pub(crate) fn series_count(&self) -> usize {
@@ -300,6 +312,7 @@ impl Catalog {
                     columns: ArcSwap::default(),
                     tag_values: boxcar::Vec::new(),
                     series: boxcar::Vec::new(),
+                    floor: AtomicI64::new(i64::MIN),
                 }));
                 self.by_name.pin().insert(full_name(schema, name), id);
             }

@@ -1,132 +1,170 @@
-//! The compactor: the background thread that merges segments, so that queries read few and large ones.
+//! The compactor: merges segments, so that queries read few and large ones, and drops what does not count any more.
 //!
 //! Neighbours in age are merged when there are enough of them and none of them is larger than the others together.
 //! So a row's segment at least doubles each time that the row is rewritten, and the number of segments grows with the
-//! logarithm of the data.
+//! logarithm of the data. A segment of which half was rolled or has left is rewritten alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use arc_swap::ArcSwap;
-use crossbeam::channel::Receiver;
-
-use crate::disk;
+use crate::codec::Effort;
+use crate::day::Day;
+use crate::deletion::Deletion;
 use crate::error::{Error, Result};
-use crate::manifest::{ManifestFile, SegmentId};
-use crate::merge::{Merge, Source};
-use crate::rows::Rows;
-use crate::scan::Filter;
-use crate::segment::{Segment, SegmentWriter};
+use crate::filter::Filter;
+use crate::manifest::SegmentId;
+use crate::segment::Segment;
+use crate::segment_writer::SegmentWriter;
+use crate::shared::Shared;
+use crate::unit::{Layers, refuse_damage};
+use crate::value::FieldType;
 use crate::view::View;
-use crate::writer::Answer;
 
 /// Fewer neighbours than this are not worth a merge.
 const SEGMENTS_MIN: usize = 4;
 
-/// What the compactor is asked to do.
-pub(crate) enum Compact {
-    /// Merge where enough segments of about the same size have come together.
-    IfWorthwhile,
-    /// Merge all segments into one; answered when that is done.
-    All { answer: Answer },
+/// Merges until nothing is worth it.
+pub(crate) fn compact_worthwhile(shared: &Arc<Shared>) -> Result<()> {
+    loop {
+        let view = shared.view.load_full();
+        let Some(range) = worth(&view) else { return Ok(()) };
+        compact_or_leave(shared, &view, range)?;
+    }
 }
 
-/// The compactor's own state.
-pub(crate) struct Compactor {
-    pub dir: PathBuf,
-    pub page_rows: usize,
-    pub manifest: Arc<ManifestFile>,
-    pub view: Arc<ArcSwap<View>>,
-    pub orders: Receiver<Compact>,
-    /// Set when the store closes: a merge under way is given up, its inputs are still there.
-    pub closing: Arc<AtomicBool>,
+/// Merges all segments into one. Those with damaged pages stay as they are, between their neighbours.
+pub(crate) fn compact_all(shared: &Arc<Shared>) -> Result<()> {
+    loop {
+        let view = shared.view.load_full();
+        let stretches = stretches(&view);
+        let wanted = |stretch: &Range<usize>| {
+            stretch.len() > 1 || (stretch.len() == 1 && gains(&view, &view.segments[stretch.start], stretch.start == 0))
+        };
+        let Some(range) = stretches.into_iter().find(wanted) else { return Ok(()) };
+        compact_or_leave(shared, &view, range)?;
+    }
 }
 
-impl Compactor {
-    /// Works until nobody can give orders any more.
-    pub(crate) fn run(self) {
-        while let Ok(order) = self.orders.recv() {
-            match order {
-                Compact::IfWorthwhile => self.compact_worthwhile(),
-                Compact::All { answer } => {
-                    let segments = self.view.load().segments.clone();
-                    let outcome = if segments.len() > 1 { self.compact(&segments) } else { Ok(()) };
-                    let _ = answer.send(outcome); // whoever asked may have gone away
-                }
-            }
+/// Merges neighbours, unless one of them is found damaged: then it is known to be, and the others go on without it.
+fn compact_or_leave(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()> {
+    let known = shared.health.count();
+    match compact(shared, view, range) {
+        Err(Error::Corrupt { .. }) if shared.health.count() > known => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Would rewriting a segment alone make it smaller or faster to read?
+fn gains(view: &View, segment: &Segment, oldest: bool) -> bool {
+    let gone = segment.days().any(|(table, day)| !is_needed(view, segment, table, day));
+    gone || segment.id().generation == 0 || oldest && segment.index().deletions.iter().any(|own| is_done(view, own))
+}
+
+/// Does a day's part of a segment still count?
+fn is_needed(view: &View, segment: &Segment, table: u32, day: Day) -> bool {
+    view.counts(segment, table, day) && day.last() >= view.floor(table)
+}
+
+/// Neighbours without a damaged page between them: what may be merged.
+fn stretches(view: &View) -> Vec<Range<usize>> {
+    let mut stretches: Vec<Range<usize>> = Vec::new();
+    for (at, segment) in view.segments.iter().enumerate() {
+        match stretches.last_mut() {
+            _ if segment.is_damaged() => {}
+            Some(last) if last.end == at => last.end += 1,
+            _ => stretches.push(at..at + 1),
         }
     }
+    stretches
+}
 
-    /// Merges until nothing is worth it. After a failure waits for the next occasion: nothing is lost by it.
-    fn compact_worthwhile(&self) {
-        loop {
-            let segments = self.view.load().segments.clone();
-            let sizes: Vec<usize> = segments.iter().map(|segment| segment.file_bytes()).collect();
-            let Some(range) = worthwhile(&sizes) else { return };
-            match self.compact(&segments[range]) {
-                Ok(()) => {}
-                Err(Error::Closed) => return,
-                Err(error) => return tracing::error!("compaction failed and is tried after the next seal: {error}"),
-            }
-        }
-    }
+/// Neighbours that are worth a merge, or one segment that is worth rewriting.
+fn worth(view: &View) -> Option<Range<usize>> {
+    let segments = &view.segments;
+    let half_gone = |at: &usize| {
+        let segment = &segments[*at];
+        let days: Vec<(u32, Day)> = segment.days().collect();
+        let gone = days.iter().filter(|(table, day)| !is_needed(view, segment, *table, *day));
+        let bytes = |table: u32, day: Day| -> usize {
+            segment.bytes_of(table).filter(|(own, _)| *own == day).map(|(_, bytes)| bytes).sum()
+        };
+        let gone: usize = gone.map(|(table, day)| bytes(*table, *day)).sum();
+        gone > 0 && gone * 2 >= segment.file_bytes() && !segment.is_damaged()
+    };
+    let sizes: Vec<usize> = segments.iter().map(|segment| segment.file_bytes()).collect();
+    let neighbours = stretches(view).into_iter().find_map(|stretch| {
+        let range = worthwhile(&sizes[stretch.clone()])?;
+        Some(stretch.start + range.start..stretch.start + range.end)
+    });
+    neighbours.or_else(|| (0..segments.len()).find(half_gone).map(|at| at..at + 1))
+}
 
-    /// Merges neighbours in age into one segment, which takes their place at one instant.
-    fn compact(&self, inputs: &[Arc<Segment>]) -> Result<()> {
-        let merged = self.merge(inputs)?;
-        let ids: BTreeSet<SegmentId> = inputs.iter().map(|segment| segment.id()).collect();
-        self.manifest.update(|manifest| {
+/// Merges neighbours in age into one segment, which takes their place at one instant.
+fn compact(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()> {
+    let oldest = range.start == 0;
+    let inputs = &view.segments[range];
+    let merged = merge(shared, view, inputs, oldest)?;
+    let ids: BTreeSet<SegmentId> = inputs.iter().map(|segment| segment.id()).collect();
+    shared.change(
+        |manifest| {
             manifest.segments.retain(|id| !ids.contains(id));
             manifest.segments.push(merged.id());
             manifest.segments.sort_unstable();
-        })?;
-        self.view.rcu(|view| {
-            let mut view = View::clone(view);
+        },
+        |view| {
             view.segments.retain(|segment| !ids.contains(&segment.id()));
             view.segments.push(merged.clone());
             view.segments.sort_unstable_by_key(|segment| segment.id());
-            view
-        });
-        // Scans that have begun keep reading what they have mapped.
-        inputs.iter().for_each(|segment| disk::remove_leftover(segment.path()));
-        Ok(())
-    }
+        },
+    )?;
+    // Scans that have begun keep reading what they have mapped.
+    inputs.iter().for_each(|segment| shared.dir.remove_leftover(segment.path()));
+    Ok(())
+}
 
-    fn merge(&self, inputs: &[Arc<Segment>]) -> Result<Arc<Segment>> {
-        let number = inputs.iter().map(|segment| segment.id().number).max().expect("something to merge");
-        let generation = inputs.iter().map(|segment| segment.id().generation).max().expect("something to merge") + 1;
-        let mut writer = SegmentWriter::create(&self.dir, SegmentId { number, generation })?;
-        let tables: BTreeSet<u32> = inputs.iter().flat_map(|segment| segment.tables()).collect();
-        for table in tables {
-            let kinds: BTreeMap<u32, _> = inputs.iter().flat_map(|segment| segment.fields(table).to_vec()).collect();
-            let (fields, kinds): (Vec<u32>, Vec<_>) =
-                kinds.iter().map(|(field, kind)| (*field, (*field, *kind))).unzip();
-            writer.start_table(table, &kinds);
-            let source = |segment: &Arc<Segment>| -> Source<'_> {
-                let (segment, fields) = (segment.clone(), &fields);
-                let pages = segment.pages(table, &Filter::ALL).into_iter();
-                Box::new(pages.map(move |page| segment.read(table, &page, fields, &Filter::ALL)))
-            };
-            let mut waiting = Rows::empty(fields.len());
-            for rows in Merge::new(inputs.iter().map(source).collect()) {
-                if self.closing.load(Ordering::Relaxed) {
+fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: bool) -> Result<Arc<Segment>> {
+    let ids = || inputs.iter().map(|segment| segment.id());
+    let number = ids().map(|id| id.number).max().expect("something to merge");
+    let generation = ids().map(|id| id.generation).max().expect("something to merge") + 1;
+    let first_log = inputs.iter().map(|segment| segment.index().first_log).min().expect("something to merge");
+    let id = SegmentId { number, generation };
+    let page_rows = shared.options.page_rows;
+    let mut writer = SegmentWriter::create(&shared.dir, id, first_log, page_rows, Effort::Small)?;
+    let layers = Layers { view, segments: inputs, rolled: false, heads: false };
+    // A page that is found damaged here keeps its segment from being merged.
+    let on_damage = refuse_damage(shared);
+    let tables: BTreeSet<u32> = inputs.iter().flat_map(|segment| segment.days().map(|(table, _)| table)).collect();
+    for table in tables {
+        let known = shared.catalog.table(table).expect("a segment's tables are known");
+        for unit in layers.units(table, &Filter::new(view.floor(table), i64::MAX, None)) {
+            let kinds: BTreeMap<u32, FieldType> =
+                unit.segments().flat_map(|segment| segment.fields(table, unit.day)).collect();
+            let fields: Vec<u32> = kinds.keys().copied().collect();
+            writer.start_section(table, unit.day, &kinds.into_iter().collect::<Vec<_>>())?;
+            for rows in unit.read(known, &fields, &on_damage) {
+                if shared.closing.load(Ordering::Relaxed) {
                     return Err(Error::Closed);
                 }
-                waiting = waiting.followed_by(&rows?);
-                while waiting.len() >= self.page_rows {
-                    writer.page(&waiting.slice(0..self.page_rows))?;
-                    waiting = waiting.slice(self.page_rows..waiting.len());
-                }
-            }
-            if waiting.len() > 0 {
-                writer.page(&waiting)?;
+                writer.push(rows?)?;
             }
         }
-        writer.finish()
     }
+    for (number, deletion) in inputs.iter().flat_map(|segment| &segment.index().deletions) {
+        if !(oldest && is_done(view, &(*number, deletion.clone()))) {
+            writer.delete(*number, deletion.clone());
+        }
+    }
+    writer.finish()
+}
+
+/// Has a deletion been applied to everything that is older, once its segment is the oldest?
+fn is_done(view: &View, (number, deletion): &(u64, Arc<Deletion>)) -> bool {
+    let rolled = view.rolled.range((deletion.table, Day(i32::MIN))..=(deletion.table, Day(i32::MAX)));
+    let mut waiting = rolled
+        .filter(|((_, day), rolled)| rolled.id().through < *number && deletion.meets_times(day.first(), day.last()));
+    waiting.next().is_none()
 }
 
 /// The fewest neighbours that are worth a merge.

@@ -157,6 +157,14 @@ pub enum RowError {
         /// The limit, in values.
         limit: usize,
     },
+    /// Rows of that time have left by retention.
+    #[error("'{table}' keeps rows from {} on (store.retention); this row is older", instant(*floor))]
+    BeforeRetention {
+        /// The table.
+        table: String,
+        /// The first time that it keeps, ns since the epoch.
+        floor: i64,
+    },
     /// A name or tag value over its limit.
     #[error("{what} has {bytes} bytes, the limit is {limit}")]
     TooLong {
@@ -167,4 +175,9 @@ pub enum RowError {
         /// The limit in bytes.
         limit: usize,
     },
+}
+
+/// A time as people write it.
+fn instant(ns: i64) -> String {
+    chrono::DateTime::from_timestamp_nanos(ns).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
 }

@@ -1,18 +1,21 @@
 //! Logs: files of blocks that grow at the end. The write-ahead log holds frames, the catalogue's log its changes.
 
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::block::{self, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
+use crate::block::{self, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, HeaderError, Kind};
 use crate::catalog::Catalog;
 use crate::change::Change;
-use crate::disk::{self, AppendFile};
-use crate::error::{Error, IoContext, Result};
+use crate::data_dir::{AppendFile, DataDir};
+use crate::deletion::Deletion;
+use crate::error::{Error, Result};
 use crate::frame::Frame;
+use crate::head::Entry;
 
 /// The write-ahead log file with this number.
-pub(crate) fn path(dir: &Path, number: u64) -> PathBuf {
+pub(crate) fn path(dir: &DataDir, number: u64) -> PathBuf {
     dir.join("wal").join(format!("{number:010}.log"))
 }
 
@@ -22,99 +25,171 @@ pub(crate) fn number(path: &Path) -> Option<u64> {
 }
 
 /// A new, empty write-ahead log file.
-pub(crate) fn create(dir: &Path, number: u64) -> Result<AppendFile> {
-    AppendFile::create(&path(dir, number), &FileHeader::LOG.bytes())
+pub(crate) fn create(dir: &DataDir, number: u64) -> Result<AppendFile> {
+    AppendFile::create(dir, &path(dir, number), &FileHeader::LOG.bytes())
 }
 
 /// Is there a log at this path? One that a crash left without a whole header never held a block: it goes away.
-pub(crate) fn exists(path: &Path) -> Result<bool> {
-    match std::fs::metadata(path) {
-        Ok(file) if file.len() >= FILE_HEADER_BYTES as u64 => Ok(true),
-        Ok(_) => disk::remove(path).map(|()| false),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error).on("look for", path),
+pub(crate) fn exists(dir: &DataDir, path: &Path) -> Result<bool> {
+    match dir.length(path)? {
+        Some(length) if length >= FILE_HEADER_BYTES as u64 => Ok(true),
+        Some(_) => dir.remove(path).map(|()| false),
+        None => Ok(false),
     }
 }
 
-/// The frames of a log file, and the file, ready to grow behind the last of them.
-///
-/// Damage in the middle is stepped over, what a crash left at the end is cut off; both are reported, and their bytes
-/// kept in the folder `quarantine`: a last frame that was damaged later looks like a write that was cut short.
-pub(crate) fn recover(dir: &Path, number: u64, catalog: &Catalog) -> Result<(Vec<Frame>, AppendFile)> {
+/// What blocks a log file has.
+const LOG_KINDS: [Kind; 2] = [Kind::Frame, Kind::Deletion];
+
+/// What is wrong with a log file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The file's header: nothing is missing.
+    Header,
+    /// A block, and what it held is missing.
+    Lost,
+    /// The end: what a write that a crash cut short leaves behind, or a last block that was damaged later.
+    Tail,
+}
+
+/// The entries of a log file, and where the next one belongs. Damage in the middle is stepped over; every fault is told
+/// to `note` with its bytes.
+pub(crate) fn read(
+    dir: &DataDir,
+    number: u64,
+    catalog: &Catalog,
+    mut note: impl FnMut(Fault, &Error, &[u8]),
+) -> Result<(Vec<Entry>, u64)> {
     let path = path(dir, number);
-    let mut frames = Vec::new();
-    let end = recover_blocks(dir, &path, FileHeader::LOG, Kind::Frame, |offset, bytes| {
-        let frame = Frame::parse(bytes).and_then(|frame| fits(&frame, catalog).map(|()| frame));
-        frames.push(frame.map_err(|reason| Error::corrupt(&path, offset as u64, reason))?);
-        Ok(())
-    })?;
-    Ok((frames, AppendFile::open(&path, end)?))
-}
-
-/// The catalogue's log.
-fn catalog_path(dir: &Path) -> PathBuf {
-    dir.join("catalog.log")
-}
-
-/// Replays the catalogue's log and says where its next block belongs; nothing if there is no such log yet.
-pub(crate) fn replay_catalog(dir: &Path, catalog: &Catalog) -> Result<Option<u64>> {
-    let path = catalog_path(dir);
-    if !exists(&path)? {
-        return Ok(None);
+    let bytes = dir.read(&path)?;
+    let damaged = |offset: usize, reason: String| Error::corrupt(&path, offset as u64, reason);
+    match FileHeader::LOG.check(&bytes) {
+        Ok(()) => {}
+        Err(error @ HeaderError::Newer { .. }) => return Err(damaged(0, error.to_string())),
+        Err(error) => note(Fault::Header, &damaged(0, error.to_string()), &bytes[..bytes.len().min(FILE_HEADER_BYTES)]),
     }
-    let end = recover_blocks(dir, &path, FileHeader::CATALOG, Kind::Catalog, |offset, bytes| {
-        Change::decode_all(&bytes[HEADER_BYTES..], |change| catalog.replay(change))
-            .map_err(|reason| Error::corrupt(&path, offset as u64, reason))
-    })?;
-    Ok(Some(end))
-}
-
-/// The catalogue's log, cut to `end` or new, ready to grow. To be called when everything that is stored was found to
-/// fit the catalogue: then what is cut off was an unfinished write.
-pub(crate) fn open_catalog(dir: &Path, end: Option<u64>) -> Result<AppendFile> {
-    match end {
-        Some(end) => AppendFile::open(&catalog_path(dir), end),
-        None => AppendFile::create(&catalog_path(dir), &FileHeader::CATALOG.bytes()),
-    }
-}
-
-/// Gives every good block of a log file to `take`, and returns where the next block belongs.
-fn recover_blocks(
-    dir: &Path,
-    path: &Path,
-    header: FileHeader,
-    kind: Kind,
-    mut take: impl FnMut(usize, Bytes) -> Result<()>,
-) -> Result<u64> {
-    let bytes = disk::read(path)?;
-    header.check(&bytes).map_err(|reason| Error::corrupt(path, 0, reason))?;
-    let name = path.display();
-    let mut end = FILE_HEADER_BYTES;
-    for found in block::scan(&bytes, FILE_HEADER_BYTES, kind) {
-        match found {
-            Found::Block { offset, length } => {
-                take(offset, bytes.slice(offset..offset + length))?;
+    let (mut entries, mut end) = (Vec::new(), FILE_HEADER_BYTES);
+    for found in block::scan(&bytes, FILE_HEADER_BYTES, &LOG_KINDS) {
+        let (fault, offset, length, reason) = match found {
+            Found::Block { kind, offset, length } => {
                 end = offset + block::padded(length);
+                match entry(kind, bytes.slice(offset..offset + length)) {
+                    Ok(entry) => {
+                        fits(&entry, catalog).map_err(|reason| damaged(offset, reason))?;
+                        entries.push(entry);
+                        continue;
+                    }
+                    Err(reason) => (Fault::Lost, offset, length, reason),
+                }
             }
-            // Later changes of the catalogue count on earlier ones: it cannot go on without them.
-            Found::Damage { offset, reason, .. } if kind == Kind::Catalog => {
-                return Err(Error::corrupt(path, offset as u64, reason.to_string()));
+            Found::Damage { offset, length, reason } => (Fault::Lost, offset, length, reason.to_string()),
+            Found::Tail { offset, length, reason } => (Fault::Tail, offset, length, reason.to_string()),
+        };
+        note(fault, &damaged(offset, format!("{length} bytes: {reason}")), &bytes[offset..offset + length]);
+    }
+    Ok((entries, end as u64))
+}
+
+/// The entry that a good block holds.
+fn entry(kind: Kind, block: Bytes) -> Result<Entry, String> {
+    match kind {
+        Kind::Deletion => Ok(Entry::Deletion(Deletion::decode(&block[HEADER_BYTES..])?.into())),
+        _ => Frame::parse(block).map(Entry::Frame),
+    }
+}
+
+/// An entry may only refer to what the catalogue has. If it does not, the catalogue has lost something.
+fn fits(entry: &Entry, catalog: &Catalog) -> Result<(), String> {
+    match entry {
+        Entry::Deletion(deletion) => catalog.check(deletion.table, &[], None),
+        Entry::Frame(frame) => {
+            let fields: Vec<_> = frame.fields().collect();
+            catalog.check(frame.table, &fields, frame.series().iter().copied().max())
+        }
+    }
+}
+
+/// The catalogue's log and its copy, which hold the same bytes: without the catalogue nothing else can be read.
+#[derive(Debug)]
+pub(crate) struct CatalogLog([AppendFile; 2]);
+
+impl CatalogLog {
+    /// Where the log and its copy are.
+    pub(crate) fn paths(dir: &DataDir) -> [PathBuf; 2] {
+        ["catalog.log", "catalog.copy"].map(|name| dir.join(name))
+    }
+
+    /// Replays the log and returns what both files should hold. A block that is damaged in one of the two is taken
+    /// from the other, and told to `note`.
+    ///
+    /// # Errors
+    ///
+    /// A block is damaged in both: later changes count on earlier ones, and cannot go on without them.
+    pub(crate) fn replay(dir: &DataDir, catalog: &Catalog, mut note: impl FnMut(&Error)) -> Result<Vec<u8>> {
+        let paths = CatalogLog::paths(dir);
+        let mut files = Vec::new();
+        for path in &paths {
+            files.push(if exists(dir, path)? { dir.read(path)? } else { Bytes::new() });
+            if let Err(error @ HeaderError::Newer { .. }) = FileHeader::CATALOG.check(&files[files.len() - 1]) {
+                return Err(Error::corrupt(path, 0, error.to_string()));
             }
-            Found::Damage { offset, length, reason } => {
-                tracing::error!("{name} at byte {offset}: {length} bytes are damaged and left out: {reason}");
-                disk::quarantine(dir, path, offset, &bytes[offset..offset + length]);
+        }
+        for (file, path) in files.iter().zip(&paths).filter(|(file, _)| !file.is_empty()) {
+            if let Err(error) = FileHeader::CATALOG.check(file) {
+                note(&Error::corrupt(path, 0, error.to_string()));
             }
-            Found::Tail { offset, length, reason } => {
-                tracing::warn!("{name} at byte {offset}: {length} bytes of an unfinished write cut off: {reason}");
-                disk::quarantine(dir, path, offset, &bytes[offset..offset + length]);
+        }
+        let mut whole = FileHeader::CATALOG.bytes().to_vec();
+        loop {
+            let at = whole.len();
+            let blocks = files.iter().map(|file| block::open(file.get(at..).unwrap_or_default(), Kind::Catalog));
+            let (good, bad): (Vec<_>, Vec<_>) = blocks.zip(&paths).partition(|(block, _)| block.is_ok());
+            let Some((Ok(block), path)) = good.into_iter().next() else {
+                let later =
+                    |file: &Bytes| block::scan(file, at, &[Kind::Catalog]).any(|f| matches!(f, Found::Damage { .. }));
+                return match files.iter().any(later) {
+                    true => Err(Error::corrupt(&paths[0], at as u64, "a block is damaged here and in its copy")),
+                    false => Ok(whole),
+                };
+            };
+            let changes = Change::decode_all(&block[HEADER_BYTES..], |change| catalog.replay(change));
+            changes.map_err(|reason| Error::corrupt(path, at as u64, reason))?;
+            whole.extend_from_slice(block);
+            whole.resize(block::padded(whole.len()), 0);
+            for (bad, path) in bad {
+                // A crash between the two writes left one of them shorter.
+                if let Err(reason) = bad
+                    && files[usize::from(*path == paths[1])].len() > at
+                {
+                    note(&Error::corrupt(path, at as u64, reason.to_string()));
+                }
             }
         }
     }
-    Ok(end as u64)
-}
 
-/// A frame may only refer to what the catalogue has.
-fn fits(frame: &Frame, catalog: &Catalog) -> Result<(), String> {
-    let fields: Vec<_> = frame.fields().collect();
-    catalog.check(frame.table, &fields, frame.series().iter().copied().max())
+    /// Both files, with these contents, ready to grow. To be called when everything that is stored was found to fit
+    /// the catalogue: then what is cut off was an unfinished write.
+    pub(crate) fn open(dir: &DataDir, contents: &[u8]) -> Result<CatalogLog> {
+        let [first, copy] = CatalogLog::paths(dir).map(|path| {
+            let same = dir.length(&path)?.is_some() && dir.read(&path)?.get(..contents.len()) == Some(contents);
+            if !same {
+                dir.replace(&path, contents)?;
+            }
+            AppendFile::open(dir, &path, contents.len() as u64)
+        });
+        Ok(CatalogLog([first?, copy?]))
+    }
+
+    /// Appends a block to both files, or to none, and makes it durable.
+    pub(crate) fn append(&mut self, block: &[u8]) -> Result<()> {
+        let [first, copy] = &mut self.0;
+        let length = first.length();
+        first.append(&[IoSlice::new(block)])?;
+        if let Err(error) = copy.append(&[IoSlice::new(block)]) {
+            first.cut(length)?;
+            return Err(error);
+        }
+        first.sync()?;
+        copy.sync()
+    }
 }

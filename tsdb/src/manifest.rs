@@ -1,19 +1,23 @@
-//! The manifest: which segments are the store's data, and which log files still are.
+//! The manifest: which segments and rolled days are the store's data, and which log files still are.
 //!
 //! The one file that says what counts. It is replaced as a whole, so every step of background work (a seal, a
-//! compaction) happens at one instant: files that it does not name are leftovers of a crash, and are removed.
+//! compaction, a roll) happens at one instant: files that it does not name are leftovers of a crash, and are removed.
+//! It exists twice. The copy is written first and may be one step ahead; until both are written nothing is removed
+//! that either of them names.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
-use crate::disk;
-use crate::error::{Error, IoContext, Result};
+use crate::data_dir::DataDir;
+use crate::day::Day;
+use crate::error::{Error, Result};
+use crate::health::Health;
 
-/// The manifest's name in the data directory.
-pub(crate) const FILE_NAME: &str = "MANIFEST";
+/// The manifest's name in the data directory, and its copy's.
+const FILE_NAMES: [&str; 2] = ["MANIFEST", "MANIFEST.copy"];
 
 /// Which segment: the number of the youngest log file that it holds, and how often that was compacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,64 +26,120 @@ pub(crate) struct SegmentId {
     pub generation: u32,
 }
 
+/// A day of a table in a Parquet file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct RolledId {
+    pub table: u32,
+    pub day: Day,
+    /// The youngest segment whose rows of that day are in it: rows of the day in it and older ones do not count.
+    pub through: u64,
+    /// Where the row groups end in the file; behind them are Parquet's own indexes and its footer.
+    pub tail_at: u64,
+    /// XXH3-64 of what is there.
+    pub tail_checksum: u64,
+}
+
 /// What counts in a data directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     /// The segments, oldest first: a later segment's values win over an earlier one's.
     pub segments: Vec<SegmentId>,
     /// The first log file that is not sealed. Segments and log files count with the same numbers.
     pub first_log: u64,
+    /// The rolled days, older than every segment behind their `through`.
+    #[serde(default)]
+    pub rolled: Vec<RolledId>,
+    /// Tables' first times that retention has left, ns since the epoch.
+    #[serde(default)]
+    pub floors: BTreeMap<u32, i64>,
 }
 
 impl Manifest {
     /// The manifest of a folder; a folder without one gets that of an empty store, unless it has segments.
-    pub(crate) fn load(dir: &Path) -> Result<Manifest> {
-        let path = dir.join(FILE_NAME);
-        if !path.try_exists().on("look for", &path)? {
-            // Without a manifest every segment would look like a leftover: rather no store than an emptied one.
-            if let Some(segment) = disk::list(&dir.join("segments"))?.first() {
-                return Err(Error::corrupt(&path, 0, format!("it is missing, but there is {}", segment.display())));
+    pub(crate) fn load(dir: &DataDir, health: &Health) -> Result<Manifest> {
+        let [first, copy] = Manifest::paths(dir).map(|path| Manifest::read(dir, &path));
+        let (manifest, failure) = match (first, copy) {
+            (Ok(Some(manifest)), Ok(Some(copy))) if manifest == copy => return Ok(manifest),
+            // A crash between the two left the copy one step ahead, or there is none yet.
+            (Ok(Some(manifest)), Ok(_)) => (manifest, None),
+            (Ok(Some(manifest)), Err(error @ Error::Corrupt { .. })) => (manifest, Some(error)),
+            (Err(error @ Error::Corrupt { .. }), Ok(Some(copy))) => (copy, Some(error)),
+            (Ok(None), Ok(Some(copy))) => {
+                let error = Error::corrupt(&dir.join(FILE_NAMES[0]), 0, "it is missing");
+                (copy, Some(error))
             }
-            let empty = Manifest { segments: Vec::new(), first_log: 1 };
-            empty.store(dir)?;
-            return Ok(empty);
+            (Ok(None), Ok(None)) => (Manifest::of_empty(dir)?, None),
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        if let Some(error) = failure {
+            health.mended(&error);
         }
-        let bytes = disk::read(&path)?;
-        let damaged = |reason: String| Error::corrupt(&path, 0, reason);
-        FileHeader::MANIFEST.check(&bytes).map_err(damaged)?;
-        let block = block::open(&bytes[FILE_HEADER_BYTES..], Kind::Manifest);
+        manifest.store(dir)?;
+        Ok(manifest)
+    }
+
+    fn of_empty(dir: &DataDir) -> Result<Manifest> {
+        // Without a manifest every segment would look like a leftover: rather no store than an emptied one.
+        if let Some(segment) = dir.list(&dir.join("segments"))?.first() {
+            let reason = format!("it is missing, but there is {}", segment.display());
+            return Err(Error::corrupt(&dir.join(FILE_NAMES[0]), 0, reason));
+        }
+        Ok(Manifest { first_log: 1, ..Manifest::default() })
+    }
+
+    /// The manifest in a file; `None` if there is no such file.
+    pub(crate) fn read(dir: &DataDir, path: &Path) -> Result<Option<Manifest>> {
+        if dir.length(path)?.is_none() {
+            return Ok(None);
+        }
+        let bytes = dir.read(path)?;
+        let damaged = |reason: String| Error::corrupt(path, 0, reason);
+        FileHeader::MANIFEST.check(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let block = block::open(bytes.get(FILE_HEADER_BYTES..).unwrap_or_default(), Kind::Manifest);
         let block = block.map_err(|error| damaged(error.to_string()))?;
-        serde_json::from_slice(&block[HEADER_BYTES..]).map_err(|error| damaged(error.to_string()))
+        serde_json::from_slice(&block[HEADER_BYTES..]).map(Some).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Where the manifest of a folder and its copy are.
+    pub(crate) fn paths(dir: &DataDir) -> [PathBuf; 2] {
+        FILE_NAMES.map(|name| dir.join(name))
     }
 
     /// Makes this the manifest of a folder, durably.
-    fn store(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn store(&self, dir: &DataDir) -> Result<()> {
         let payload = serde_json::to_vec(self).expect("numbers always become JSON");
         let mut file = FileHeader::MANIFEST.bytes().to_vec();
         file.extend(block::wrap(&payload, Kind::Manifest));
-        disk::replace(&dir.join(FILE_NAME), &file)
+        let [first, copy] = Manifest::paths(dir);
+        dir.replace(&copy, &file)?;
+        dir.replace(&first, &file)
     }
 }
 
-/// The manifest of an open store; the sealer and the compactor change it one after the other.
-#[derive(Debug)]
-pub(crate) struct ManifestFile {
-    dir: PathBuf,
-    current: Mutex<Manifest>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl ManifestFile {
-    pub(crate) fn new(dir: &Path, current: Manifest) -> ManifestFile {
-        ManifestFile { dir: dir.to_owned(), current: Mutex::new(current) }
+    #[test]
+    fn the_manifest_of_version_1_is_read() {
+        let json = r#"{"segments":[{"number":5,"generation":1}],"first_log":6}"#;
+        let manifest: Manifest = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            manifest,
+            Manifest { segments: vec![SegmentId { number: 5, generation: 1 }], first_log: 6, ..Manifest::default() }
+        );
     }
 
-    /// Changes the manifest; durable when this returns. On an error it stays as it was.
-    pub(crate) fn update(&self, change: impl FnOnce(&mut Manifest)) -> Result<()> {
-        let mut current = self.current.lock().expect("nothing panics while it holds the manifest");
-        let mut new = current.clone();
-        change(&mut new);
-        new.store(&self.dir)?;
-        *current = new;
-        Ok(())
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_load_or_are_refused(bytes: Vec<u8>) {
+            let root = tempfile::tempdir().unwrap();
+            let dir = DataDir::new(std::sync::Arc::new(crate::disk::RealDisk), root.path());
+            let path = dir.join("MANIFEST");
+            std::fs::write(&path, &bytes).unwrap();
+            let _ = Manifest::read(&dir, &path);
+            std::fs::write(&path, [&FileHeader::MANIFEST.bytes()[..], &block::wrap(&bytes, Kind::Manifest)].concat()).unwrap();
+            let _ = Manifest::read(&dir, &path);
+        }
     }
 }

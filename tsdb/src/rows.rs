@@ -22,26 +22,39 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// No rows, of so many fields.
-    pub(crate) fn empty(fields: usize) -> Rows {
-        Rows { series: Vec::new().into(), times: Vec::new().into(), columns: vec![None; fields] }
+    /// The rows `ranges` of these keys, with columns that were picked already.
+    pub(crate) fn pick(
+        series: &ScalarBuffer<u32>,
+        times: &ScalarBuffer<i64>,
+        ranges: &[Range<usize>],
+        columns: Vec<Option<ArrayRef>>,
+    ) -> Rows {
+        let (series, times) = match ranges {
+            [one] => (series.slice(one.start, one.len()), times.slice(one.start, one.len())),
+            _ => (
+                ranges.iter().flat_map(|range| series[range.clone()].iter().copied()).collect(),
+                ranges.iter().flat_map(|range| times[range.clone()].iter().copied()).collect(),
+            ),
+        };
+        Rows { series, times, columns }
     }
 
-    /// These rows and behind them others, whose keys are later.
-    pub(crate) fn followed_by(&self, others: &Rows) -> Rows {
-        if self.len() == 0 {
-            return others.clone();
+    /// Rows one behind the other; their keys must be in order.
+    pub(crate) fn concat(parts: &[Rows], fields: usize) -> Rows {
+        if let [one] = parts {
+            return one.clone();
         }
-        let column = |(ours, theirs): (&Option<ArrayRef>, &Option<ArrayRef>)| {
-            let kind = ours.as_ref().or(theirs.as_ref())?.data_type().clone();
-            let whole = |column: &Option<ArrayRef>, rows| column.clone().unwrap_or_else(|| new_null_array(&kind, rows));
-            let parts = [whole(ours, self.len()), whole(theirs, others.len())];
-            Some(concat(&[&*parts[0], &*parts[1]]).expect("columns of one field have one type, and its offsets fit"))
+        let column = |field: usize| {
+            let kind = parts.iter().find_map(|part| Some(part.columns[field].as_ref()?.data_type().clone()))?;
+            let whole = |part: &Rows| part.columns[field].clone().unwrap_or_else(|| new_null_array(&kind, part.len()));
+            let arrays: Vec<ArrayRef> = parts.iter().map(whole).collect();
+            let arrays: Vec<&dyn Array> = arrays.iter().map(Arc::as_ref).collect();
+            Some(concat(&arrays).expect("columns of one field have one type, and its offsets fit"))
         };
         Rows {
-            series: self.series.iter().chain(others.series.iter()).copied().collect(),
-            times: self.times.iter().chain(others.times.iter()).copied().collect(),
-            columns: self.columns.iter().zip(&others.columns).map(column).collect(),
+            series: parts.iter().flat_map(|part| part.series.iter().copied()).collect(),
+            times: parts.iter().flat_map(|part| part.times.iter().copied()).collect(),
+            columns: (0..fields).map(column).collect(),
         }
     }
 

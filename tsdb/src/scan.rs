@@ -1,8 +1,7 @@
-//! Scans: rows of one table out of a snapshot of head and segments, as Arrow record batches.
+//! Scans: rows of one table out of a snapshot of heads, segments and rolled days, as Arrow record batches.
 
-use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray};
@@ -12,16 +11,16 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::catalog::{ABSENT, ColumnRef, Table};
 use crate::error::{Error, Result};
-use crate::frame::Frame;
-use crate::frame_rows::FrameRows;
-use crate::merge::{Merge, Source};
+use crate::filter::Filter;
 use crate::rows::Rows;
-use crate::segment::{PAGE_ROWS_MAX, PageIndex, Segment};
 use crate::series_set::{SeriesSet, TagPredicate};
-use crate::view::View;
+use crate::shared::Shared;
+use crate::unit::{Layers, OnDamage, Place, Unit};
 
 /// The name of the timestamp's column.
 pub const TIME_COLUMN: &str = "time";
+/// Units of fewer rows are not worth taking apart.
+const SPLIT_ROWS_MIN: usize = 32 * 1024;
 
 /// Which rows and columns of a table a scan gives.
 #[derive(Debug, Clone)]
@@ -45,53 +44,6 @@ impl Default for ScanRequest {
     }
 }
 
-/// Which rows are wanted, in the store's own numbers.
-#[derive(Debug, Clone)]
-pub(crate) struct Filter {
-    from: i64,
-    to: i64,
-    /// `None` for all series.
-    series: Option<Arc<SeriesSet>>,
-}
-
-impl Filter {
-    /// Every row there is.
-    pub(crate) const ALL: Filter = Filter { from: i64::MIN, to: i64::MAX, series: None };
-
-    pub(crate) fn meets_times(&self, first: i64, last: i64) -> bool {
-        first <= self.to && last >= self.from
-    }
-
-    pub(crate) fn meets_series(&self, first: u32, last: u32) -> bool {
-        self.series.as_ref().is_none_or(|set| set.meets(first, last))
-    }
-
-    /// Is this series wanted?
-    pub(crate) fn wants_series(&self, series: u32) -> bool {
-        self.series.as_ref().is_none_or(|set| set.contains(series))
-    }
-
-    /// The ranges of rows wanted among rows in key order.
-    pub(crate) fn ranges(&self, series: &[u32], times: &[i64]) -> Vec<Range<usize>> {
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        let mut start = 0;
-        for run in series.chunk_by(|a, b| a == b) {
-            let run_times = &times[start..start + run.len()];
-            if self.wants_series(run[0]) {
-                let first = start + run_times.partition_point(|time| *time < self.from);
-                let last = first.max(start + run_times.partition_point(|time| *time <= self.to));
-                match ranges.last_mut() {
-                    Some(range) if range.end == first => range.end = last,
-                    _ if first < last => ranges.push(first..last),
-                    _ => {}
-                }
-            }
-            start += run.len();
-        }
-        ranges
-    }
-}
-
 /// The Arrow schema of a table as it is now: `time`, the tags, the fields.
 pub(crate) fn arrow_schema(table: &Table) -> SchemaRef {
     let columns = table.columns();
@@ -112,14 +64,13 @@ enum Output {
     Field(usize),
 }
 
-/// What every partition of a scan shares.
+/// How rows of a table become record batches.
 #[derive(Debug)]
-struct Plan {
-    schema: SchemaRef,
-    table: Arc<Table>,
-    filter: Filter,
+pub(crate) struct Projection {
+    pub schema: SchemaRef,
+    pub table: Arc<Table>,
     /// The fields to read, by number.
-    fields: Vec<u32>,
+    pub fields: Vec<u32>,
     outputs: Vec<Output>,
     /// The values of each tag that is wanted, as of the start of the scan.
     tags: HashMap<u32, ArrayRef>,
@@ -128,37 +79,32 @@ struct Plan {
 /// A scan under way: a snapshot of the rows that were visible when it began.
 #[derive(Debug)]
 pub struct Scan {
-    plan: Arc<Plan>,
+    projection: Arc<Projection>,
     partitions: Vec<Vec<Unit>>,
-}
-
-/// Rows that must be merged among themselves, and with nothing else.
-#[derive(Debug, Clone)]
-enum Unit {
-    /// Pages of one segment: in order already, each key once.
-    Pages(Arc<Segment>, Vec<PageIndex>),
-    /// Segments whose times overlap, and heads, oldest first.
-    Merge(Vec<(Arc<Segment>, Vec<PageIndex>)>, Vec<Frame>),
+    shared: Arc<Shared>,
+    /// What was met that keeps the answer from being whole.
+    warnings: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Scan {
-    pub(crate) fn new(view: &View, table: &Arc<Table>, request: &ScanRequest) -> Result<Scan> {
-        // The frames first: their rows refer to columns and series that the catalogue had before.
-        let heads: Vec<_> =
-            view.heads.iter().map(|head| head.frames().filter(|frame| frame.table == table.id)).collect();
-        let frames: Vec<Frame> = heads.into_iter().flatten().cloned().collect();
-        let plan = Plan::new(table, request)?;
-        let filter = &plan.filter;
-        let wanted = |frame: &Frame| filter.meets_times(frame.min_time, frame.max_time);
-        let frames: Vec<Frame> = frames.into_iter().filter(wanted).collect();
-        let segments = view.segments.iter().map(|segment| (segment.clone(), segment.pages(table.id, filter)));
-        let units = units(segments.filter(|(_, pages)| !pages.is_empty()).collect(), frames);
-        Ok(Scan { partitions: distribute(units, request.partitions.max(1)), plan: Arc::new(plan) })
+    pub(crate) fn new(shared: &Arc<Shared>, table: &Arc<Table>, request: &ScanRequest) -> Result<Scan> {
+        // The view first: its rows refer to columns and series that the catalogue had before.
+        let view = shared.view.load_full();
+        let series = SeriesSet::choose(table, &request.tags)?.map(Arc::new);
+        let filter = Filter::new(request.from.max(view.floor(table.id)), request.to, series);
+        let layers = Layers { view: &view, segments: &view.segments, rolled: true, heads: true };
+        let units = layers.units(table.id, &filter);
+        Ok(Scan {
+            projection: Arc::new(Projection::new(table, request.columns.as_deref())?),
+            partitions: distribute(units, request.partitions.max(1)),
+            shared: shared.clone(),
+            warnings: Arc::new(Mutex::new(shared.health.general().into_iter().collect())),
+        })
     }
 
     /// The columns of every batch.
     pub fn schema(&self) -> SchemaRef {
-        self.plan.schema.clone()
+        self.projection.schema.clone()
     }
 
     /// How many partitions there are; fewer have rows where there is little to read.
@@ -166,17 +112,37 @@ impl Scan {
         self.partitions.len()
     }
 
+    /// What is known to be missing from the answer, in words: damaged pages that were met so far, damage that was
+    /// found when the store was opened. Empty for a whole answer.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().expect("nothing panics while it holds the warnings").iter().cloned().collect()
+    }
+
     /// Reads a partition; its rows are in no particular order. Every reading gives the same rows.
+    ///
+    /// A damaged page is left out, and [`warnings`](Self::warnings) says so.
     ///
     /// # Panics
     ///
     /// If there is no such partition.
     pub fn read(&self, partition: usize) -> Batches {
-        let (source_plan, answer_plan) = (self.plan.clone(), self.plan.clone());
+        let (projection, answers) = (self.projection.clone(), self.projection.clone());
+        let (shared, warnings) = (self.shared.clone(), self.warnings.clone());
+        let on_damage: OnDamage = Arc::new(move |place: Place<'_>, error: Error| {
+            shared.health.lost_rows(place, &error);
+            let warning = match &error {
+                Error::Corrupt { path, offset, .. } => {
+                    format!("damaged rows were left out: {} at byte {offset}", path.display())
+                }
+                other => other.to_string(),
+            };
+            warnings.lock().expect("nothing panics while it holds the warnings").insert(warning);
+            Ok(())
+        });
         let units = self.partitions[partition].clone().into_iter();
-        let rows = units.flat_map(move |unit| source_plan.clone().source(unit));
+        let rows = units.flat_map(move |unit| unit.read(&projection.table, &projection.fields, &on_damage));
         let rows = rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0));
-        Batches(Box::new(rows.map(move |rows| rows.and_then(|rows| answer_plan.answer(&rows)))))
+        Batches(Box::new(rows.map(move |rows| rows.and_then(|rows| answers.batch(&rows)))))
     }
 
     /// Reads all partitions one after the other.
@@ -202,80 +168,37 @@ impl std::fmt::Debug for Batches {
     }
 }
 
-/// Groups what overlaps in time: only rows of one time can have the same key.
-fn units(mut segments: Vec<(Arc<Segment>, Vec<PageIndex>)>, frames: Vec<Frame>) -> Vec<Unit> {
-    let span = |pages: &[PageIndex]| Segment::span(pages).expect("only segments with pages get here");
-    let head = (!frames.is_empty()).then(|| {
-        let first = frames.iter().map(|frame| frame.min_time).min().expect("a frame");
-        first..=frames.iter().map(|frame| frame.max_time).max().expect("a frame")
-    });
-    let mut units = Vec::new();
-    let mut with_head = Vec::new();
-    // The head's own group: what overlaps it, and what overlaps that.
-    if let Some(mut reach) = head {
-        while let Some(at) = segments.iter().position(|(_, pages)| overlap(&span(pages), &reach)) {
-            let (segment, pages) = segments.remove(at);
-            reach = union(&reach, &span(&pages));
-            with_head.push((segment, pages));
-        }
-        with_head.sort_by_key(|(segment, _)| segment.id());
-        units.push(Unit::Merge(with_head, frames));
-    }
-    while let Some((segment, pages)) = segments.pop() {
-        let (mut reach, mut group) = (span(&pages), vec![(segment, pages)]);
-        while let Some(at) = segments.iter().position(|(_, pages)| overlap(&span(pages), &reach)) {
-            let member = segments.remove(at);
-            reach = union(&reach, &span(&member.1));
-            group.push(member);
-        }
-        group.sort_by_key(|(segment, _)| segment.id());
-        units.push(match group.len() {
-            1 => group.pop().map(|(segment, pages)| Unit::Pages(segment, pages)).expect("one"),
-            _ => Unit::Merge(group, Vec::new()),
-        });
-    }
-    units
-}
-
-type Span = std::ops::RangeInclusive<i64>;
-
-fn overlap(a: &Span, b: &Span) -> bool {
-    a.start() <= b.end() && b.start() <= a.end()
-}
-
-fn union(a: &Span, b: &Span) -> Span {
-    *a.start().min(b.start())..=*a.end().max(b.end())
-}
-
-/// Spreads units over partitions; pages of one segment can be split, merges cannot.
+/// Spreads units over partitions, the largest first to where there is least; a few large ones are taken apart.
 fn distribute(units: Vec<Unit>, partitions: usize) -> Vec<Vec<Unit>> {
-    let mut spread: Vec<Vec<Unit>> = (0..partitions).map(|_| Vec::new()).collect();
-    for (turn, unit) in units.into_iter().enumerate() {
-        match unit {
-            Unit::Pages(segment, pages) => {
-                let share = pages.len().div_ceil(partitions);
-                for (at, part) in pages.chunks(share).enumerate() {
-                    spread[(turn + at) % partitions].push(Unit::Pages(segment.clone(), part.to_vec()));
-                }
-            }
-            merge @ Unit::Merge(..) => spread[turn % partitions].push(merge),
-        }
+    let few = units.len() < 2 * partitions;
+    let parts = |unit: Unit| if few && unit.rows() >= SPLIT_ROWS_MIN { unit.split(partitions) } else { vec![unit] };
+    let mut units: Vec<Unit> = units.into_iter().flat_map(parts).collect();
+    units.sort_by_key(|unit| std::cmp::Reverse(unit.rows()));
+    let mut spread: Vec<(usize, Vec<Unit>)> = (0..partitions).map(|_| (0, Vec::new())).collect();
+    for unit in units {
+        let (rows, least) = spread.iter_mut().min_by_key(|(rows, _)| *rows).expect("there are partitions");
+        *rows += unit.rows();
+        least.push(unit);
     }
-    spread
+    for (_, units) in &mut spread {
+        units.sort_by_key(|unit| unit.day);
+    }
+    spread.into_iter().map(|(_, units)| units).collect()
 }
 
-impl Plan {
-    fn new(table: &Arc<Table>, request: &ScanRequest) -> Result<Plan> {
+impl Projection {
+    /// These columns of a table, or all.
+    pub(crate) fn new(table: &Arc<Table>, columns: Option<&[String]>) -> Result<Projection> {
         let whole = arrow_schema(table);
-        let columns = table.columns();
-        let names = match &request.columns {
-            Some(names) => names.clone(),
-            None => whole.fields().iter().map(|field| field.name().clone()).collect(),
+        let known = table.columns();
+        let names: Vec<&str> = match columns {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => whole.fields().iter().map(|field| field.name().as_str()).collect(),
         };
         let (mut fields, mut outputs, mut tags, mut picked) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
-        for name in &names {
-            let unknown = || Error::UnknownColumn { table: table.name.clone(), column: name.clone() };
-            outputs.push(match columns.find(name) {
+        for name in names {
+            let unknown = || Error::UnknownColumn { table: table.name.clone(), column: name.into() };
+            outputs.push(match known.find(name) {
                 _ if name == TIME_COLUMN => Output::Time,
                 Some(ColumnRef::Tag(tag)) => {
                     let values = table.tag_values(tag).iter().map(|(_, value)| Some(&**value));
@@ -291,30 +214,11 @@ impl Plan {
             picked.push(whole.index_of(name).map_err(|_| unknown())?);
         }
         let schema = Arc::new(whole.project(&picked).expect("the columns were just found"));
-        let series = SeriesSet::choose(table, &request.tags)?.map(Arc::new);
-        let filter = Filter { from: request.from, to: request.to, series };
-        Ok(Plan { schema, table: table.clone(), filter, fields, outputs, tags })
-    }
-
-    /// The rows of a unit, in key order, each key once.
-    fn source(self: Arc<Plan>, unit: Unit) -> Source<'static> {
-        let plan = self.clone();
-        let pages = move |segment: Arc<Segment>, pages: Vec<PageIndex>| -> Source<'static> {
-            let plan = plan.clone();
-            Box::new(pages.into_iter().map(move |page| segment.read(plan.table.id, &page, &plan.fields, &plan.filter)))
-        };
-        match unit {
-            Unit::Pages(segment, list) => pages(segment, list),
-            Unit::Merge(segments, frames) => {
-                let mut sources: Vec<_> = segments.into_iter().map(|(segment, list)| pages(segment, list)).collect();
-                sources.push(Box::new(FrameRows::new(frames, self.fields.clone(), &self.filter, PAGE_ROWS_MAX)));
-                Box::new(Merge::new(sources))
-            }
-        }
+        Ok(Projection { schema, table: table.clone(), fields, outputs, tags })
     }
 
     /// Rows as the batch that was asked for.
-    fn answer(&self, rows: &Rows) -> Result<RecordBatch> {
+    pub(crate) fn batch(&self, rows: &Rows) -> Result<RecordBatch> {
         let column = |output: &Output| -> ArrayRef {
             match output {
                 Output::Time => Arc::new(TimestampNanosecondArray::new(rows.times.clone(), None).with_timezone("UTC")),

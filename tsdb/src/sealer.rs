@@ -1,25 +1,24 @@
 //! The sealer: the background thread that turns heads into segments.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, Sender};
 
-use crate::catalog::Catalog;
-use crate::compactor::Compact;
-use crate::disk;
+use crate::codec::Effort;
 use crate::error::{Error, Result};
-use crate::frame::Frame;
-use crate::frame_rows::FrameRows;
-use crate::head::Head;
+use crate::filter::Filter;
+use crate::head::{Entry, Head, frames_of};
+use crate::head_rows::HeadRows;
+use crate::keeper::Task;
 use crate::log;
-use crate::manifest::{ManifestFile, SegmentId};
-use crate::scan::Filter;
-use crate::segment::{Segment, SegmentWriter};
-use crate::view::View;
+use crate::manifest::SegmentId;
+use crate::segment::Segment;
+use crate::segment_writer::SegmentWriter;
+use crate::shared::Shared;
+use crate::value::FieldType;
 use crate::writer::Answer;
 
 /// How long the sealer waits before it tries again what failed.
@@ -33,16 +32,10 @@ pub(crate) struct Seal {
 
 /// The sealer's own state.
 pub(crate) struct Sealer {
-    pub dir: PathBuf,
-    pub page_rows: usize,
-    pub catalog: Arc<Catalog>,
-    pub manifest: Arc<ManifestFile>,
-    pub view: Arc<ArcSwap<View>>,
+    pub shared: Arc<Shared>,
     pub seals: Receiver<Seal>,
     /// Told of every new segment.
-    pub compactor: Sender<Compact>,
-    /// Set when the store closes: a seal under way is given up, the log still has its rows.
-    pub closing: Arc<AtomicBool>,
+    pub keeper: Sender<Task>,
 }
 
 impl Sealer {
@@ -62,7 +55,7 @@ impl Sealer {
     /// Seals a head, again and again until it works or the store closes: nothing is lost by waiting, the log has
     /// the rows. Whoever waits for it is told of the first failure.
     fn seal_at_last(&self, head: &Arc<Head>, mut answer: Option<Answer>) {
-        while !self.closing.load(Ordering::Relaxed) {
+        while !self.shared.closing.load(Ordering::Relaxed) {
             match self.seal(head) {
                 Ok(()) => return tell(answer, Ok(())),
                 Err(Error::Closed) => break,
@@ -79,43 +72,50 @@ impl Sealer {
     /// Writes a head as a segment, makes the manifest say so, shows it to queries, and drops the log file.
     fn seal(&self, head: &Arc<Head>) -> Result<()> {
         let segment = self.write_segment(head)?;
-        self.manifest.update(|manifest| {
-            manifest.segments.push(segment.id());
-            manifest.first_log = head.number + 1;
-        })?;
-        self.view.rcu(|view| {
-            let mut view = View::clone(view);
-            view.heads.retain(|other| other.number != head.number);
-            view.segments.push(segment.clone());
-            view
-        });
-        disk::remove_leftover(&log::path(&self.dir, head.number));
+        let (id, number) = (segment.id(), head.number);
+        self.shared.change(
+            |manifest| {
+                manifest.segments.push(id);
+                manifest.first_log = number + 1;
+            },
+            |view| {
+                view.segments.push(segment.clone());
+                view.heads.retain(|other| other.number != number);
+            },
+        )?;
+        self.shared.dir.remove_leftover(&log::path(&self.shared.dir, number));
         // If it is busy, it looks again anyway before it rests.
-        let _ = self.compactor.try_send(Compact::IfWorthwhile);
+        let _ = self.keeper.try_send(Task::Look);
         Ok(())
     }
 
     /// Nothing is tried again on a file that failed: every attempt writes a new one.
     fn write_segment(&self, head: &Head) -> Result<Arc<Segment>> {
-        let mut writer = SegmentWriter::create(&self.dir, SegmentId { number: head.number, generation: 0 })?;
-        let mut tables: Vec<u32> = head.frames().map(|frame| frame.table).collect();
-        tables.sort_unstable();
-        tables.dedup();
+        let shared = &self.shared;
+        let id = SegmentId { number: head.number, generation: 0 };
+        let mut writer = SegmentWriter::create(&shared.dir, id, head.number, shared.options.page_rows, Effort::Fast)?;
+        let tables: BTreeSet<u32> = head.entries().map(Entry::table).collect();
         for table in tables {
-            let frames: Vec<Frame> = head.frames().filter(|frame| frame.table == table).cloned().collect();
-            let known = self.catalog.table(table).expect("a frame is of a known table").columns();
+            let (frames, deletions) = frames_of(head.entries(), table);
+            let known = shared.catalog.table(table).expect("an entry is of a known table").columns();
             // A field that is in no frame of this head needs no place in the segment.
-            let mut fields: Vec<u32> = frames.iter().flat_map(|frame| frame.fields().map(|(field, _)| field)).collect();
-            fields.sort_unstable();
-            fields.dedup();
-            let kinds: Vec<_> = fields.iter().map(|field| (*field, known.fields[*field as usize].1)).collect();
-            writer.start_table(table, &kinds);
-            for rows in FrameRows::new(frames, fields, &Filter::ALL, self.page_rows) {
-                if self.closing.load(Ordering::Relaxed) {
-                    return Err(Error::Closed);
+            let fields: BTreeSet<u32> =
+                frames.iter().flat_map(|(frame, _)| frame.fields().map(|(field, _)| field)).collect();
+            let fields: Vec<u32> = fields.into_iter().collect();
+            let kinds: Vec<(u32, FieldType)> =
+                fields.iter().map(|field| (*field, known.fields[*field as usize].1)).collect();
+            let filtered = frames.into_iter().map(|(frame, without)| (frame, Filter::ALL.without(without)));
+            let rows = Arc::new(HeadRows::new(filtered.collect()));
+            for day in rows.days() {
+                writer.start_section(table, day, &kinds)?;
+                for rows in rows.read(day, &(0..=u32::MAX), fields.clone(), shared.options.page_rows) {
+                    if shared.closing.load(Ordering::Relaxed) {
+                        return Err(Error::Closed);
+                    }
+                    writer.push(rows?)?;
                 }
-                writer.page(&rows?)?;
             }
+            deletions.into_iter().rev().for_each(|deletion| writer.delete(head.number, deletion));
         }
         writer.finish()
     }

@@ -1,36 +1,39 @@
 //! Segments: immutable files of sorted, compressed rows, read through a memory map.
 //!
 //! ```text
-//! file header | chunks of page 0 | chunks of page 1 | ... | index block | u64 offset of the index, b"49NSEGX\0"
+//! file header | chunks of page 0 | chunks of page 1 | ... | index | index again | u64 offset of the first, b"49NSEGX\0"
 //! ```
 //!
-//! A page holds up to [`PAGE_ROWS_MAX`] rows of one table in key order: the chunk of the series, of the times, then one
-//! a field. The index says where each page's chunks lie and which series and times it covers.
+//! A segment is divided into sections, one a table and day. A page holds up to [`PAGE_ROWS_MAX`] rows of one section in
+//! key order: the chunk of the series, of the times, then one a field.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::ops::{Range, RangeInclusive};
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
 
-use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind, u32_at, u64_at};
+use bytes::Bytes;
+
+use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, HeaderError, Kind, u64_at};
 use crate::catalog::Catalog;
 use crate::codec;
-use crate::disk;
-use crate::error::{Error, IoContext, Result};
+use crate::data_dir::DataDir;
+use crate::day::Day;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::manifest::SegmentId;
-use crate::map::Map;
 use crate::rows::{Rows, take_ranges};
-use crate::scan::Filter;
+use crate::segment_index::{Page, Section, SegmentIndex};
 use crate::value::FieldType;
 
 /// The most rows that a page has.
 pub const PAGE_ROWS_MAX: usize = 8192;
 /// The last bytes of a segment file, behind the offset of the index.
-const END_MARK: [u8; 8] = *b"49NSEGX\0";
+pub(crate) const END_MARK: [u8; 8] = *b"49NSEGX\0";
 
 /// The segment's file.
-pub(crate) fn path(dir: &Path, id: SegmentId) -> PathBuf {
+pub(crate) fn path(dir: &DataDir, id: SegmentId) -> PathBuf {
     dir.join("segments").join(format!("{:010}.{}.seg", id.number, id.generation))
 }
 
@@ -39,56 +42,39 @@ pub(crate) fn path(dir: &Path, id: SegmentId) -> PathBuf {
 pub(crate) struct Segment {
     id: SegmentId,
     path: PathBuf,
-    map: Map,
-    tables: Vec<TableIndex>,
+    bytes: Bytes,
+    index: SegmentIndex,
+    /// The days of each section that does not say its day.
+    undated: OnceLock<Vec<Vec<Day>>>,
 }
 
-/// What a segment has of one table.
-#[derive(Debug, Clone, Default)]
-struct TableIndex {
-    table: u32,
-    fields: Vec<(u32, FieldType)>,
-    pages: Vec<PageIndex>,
-}
-
-/// Where a page lies and what it covers.
-#[derive(Debug, Clone)]
-pub(crate) struct PageIndex {
-    rows: usize,
-    /// Of the first row and of the last.
-    series: RangeInclusive<u32>,
-    /// Of the earliest row and of the latest.
-    times: RangeInclusive<i64>,
-    /// Where the first chunk starts in the file; each next one starts behind it at a multiple of 8.
-    offset: u64,
-    /// The length of each chunk: series, times, then one a field; 0 for a field without a value in this page.
-    lengths: Vec<u32>,
-}
-
-impl PageIndex {
-    /// The bytes of the chunk at this place, or `None` for a field without a value.
-    fn chunk(&self, place: usize) -> Option<Range<usize>> {
-        let before: usize = self.lengths[..place].iter().map(|length| block::padded(*length as usize)).sum();
-        let start = self.offset as usize + before;
-        (self.lengths[place] > 0).then(|| start..start + self.lengths[place] as usize)
-    }
+/// Which page of which section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageRef {
+    section: u32,
+    page: u32,
 }
 
 impl Segment {
-    /// Opens a segment file and reads its index.
-    pub(crate) fn open(dir: &Path, id: SegmentId) -> Result<Segment> {
+    /// Opens a segment file and reads its index. What is damaged of its ends and can be made up for is told to `note`.
+    pub(crate) fn open(dir: &DataDir, id: SegmentId, note: impl Fn(Error)) -> Result<Segment> {
         let path = path(dir, id);
-        let map = Map::open(&path)?;
-        let damaged = |offset: usize, reason: String| Error::corrupt(&path, offset as u64, reason);
-        FileHeader::SEGMENT.check(&map).map_err(|reason| damaged(0, reason))?;
-        let end = map.len().saturating_sub(16).max(FILE_HEADER_BYTES);
-        let trailer = map.get(end..end + 16).filter(|trailer| trailer[8..] == END_MARK);
-        let trailer = trailer.ok_or_else(|| damaged(end, "the end mark is missing".into()))?;
-        let at = u64_at(trailer, 0) as usize;
-        let index = map.get(at..end).ok_or_else(|| damaged(end, format!("no index at {at}")))?;
-        let index = block::open(index, Kind::SegmentIndex).map_err(|error| damaged(at, error.to_string()))?;
-        let tables = decode_index(&index[HEADER_BYTES..]).map_err(|reason| damaged(at, reason))?;
-        Ok(Segment { id, path, map, tables })
+        let bytes = dir.map(&path)?;
+        match FileHeader::SEGMENT.check(&bytes) {
+            Ok(()) => {}
+            Err(error @ HeaderError::Damaged { .. }) => note(Error::corrupt(&path, 0, error.to_string())),
+            Err(error) => return Err(Error::corrupt(&path, 0, error.to_string())),
+        }
+        let index = match read_index(&bytes) {
+            Ok(index) => index,
+            Err((at, reason)) => {
+                let error = Error::corrupt(&path, at as u64, reason);
+                let index = search_index(&bytes).ok_or_else(|| error.clone())?;
+                note(error);
+                index
+            }
+        };
+        Ok(Segment { id, path, bytes, index, undated: OnceLock::new() })
     }
 
     /// Which it is; also its place in the order of age: a later segment's values win.
@@ -102,60 +88,121 @@ impl Segment {
 
     /// The length of its file.
     pub(crate) fn file_bytes(&self) -> usize {
-        self.map.len()
+        self.bytes.len()
     }
 
-    /// The tables that it has rows of.
-    pub(crate) fn tables(&self) -> impl Iterator<Item = u32> + '_ {
-        self.tables.iter().map(|index| index.table)
-    }
-
-    /// The fields of a table that it has values of.
-    pub(crate) fn fields(&self, table: u32) -> &[(u32, FieldType)] {
-        self.table(table).map_or(&[], |index| &index.fields)
+    pub(crate) fn index(&self) -> &SegmentIndex {
+        &self.index
     }
 
     /// Refuses a segment that refers to what the catalogue does not have.
     pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
-        self.tables.iter().try_for_each(|table| {
-            let last_series = table.pages.iter().map(|page| *page.series.end()).max();
-            let fits = catalog.check(table.table, &table.fields, last_series);
+        self.index.sections.iter().try_for_each(|section| {
+            let last_series = section.pages.iter().map(|page| *page.series.end()).max();
+            let fits = catalog.check(section.table, &section.fields, last_series);
             fits.map_err(|reason| Error::corrupt(&self.path, 0, reason))
         })
     }
 
-    fn table(&self, table: u32) -> Option<&TableIndex> {
-        self.tables.iter().find(|index| index.table == table)
+    /// The tables that it has rows of, each with the days.
+    pub(crate) fn days(&self) -> impl Iterator<Item = (u32, Day)> + '_ {
+        (0..self.index.sections.len()).flat_map(|at| {
+            let table = self.index.sections[at].table;
+            self.section_days(at).iter().map(move |day| (table, *day))
+        })
     }
 
-    /// The pages of a table that can have rows for a filter, in key order.
-    pub(crate) fn pages(&self, table: u32, filter: &Filter) -> Vec<PageIndex> {
-        let pages = self.table(table).map_or(&[][..], |index| &index.pages);
-        let wanted = |page: &&PageIndex| {
+    /// The days of a table that it has rows of.
+    pub(crate) fn days_of(&self, table: u32) -> impl Iterator<Item = Day> + '_ {
+        self.sections_of(table).flat_map(|at| self.section_days(at)).copied()
+    }
+
+    /// The fields of a table and day that it has values of.
+    pub(crate) fn fields(&self, table: u32, day: Day) -> impl Iterator<Item = (u32, FieldType)> + '_ {
+        let sections = self.sections_of(table).map(|at| &self.index.sections[at]);
+        sections.filter(move |section| section.day.is_none_or(|own| own == day)).flat_map(|s| s.fields.iter().copied())
+    }
+
+    /// Bytes of a table's days. A section that is not divided into days counts with its first.
+    pub(crate) fn bytes_of(&self, table: u32) -> impl Iterator<Item = (Day, usize)> + '_ {
+        self.sections_of(table).filter_map(|at| {
+            let bytes = self.index.sections[at].pages.iter().map(|page| page.extent().len()).sum();
+            Some((*self.section_days(at).first()?, bytes))
+        })
+    }
+
+    /// Sections are in the order of their tables.
+    fn sections_of(&self, table: u32) -> Range<usize> {
+        let sections = &self.index.sections;
+        let first = sections.partition_point(|section| section.table < table);
+        first..first + sections[first..].partition_point(|section| section.table == table)
+    }
+
+    fn section_days(&self, at: usize) -> &[Day] {
+        match &self.index.sections[at].day {
+            Some(day) => std::slice::from_ref(day),
+            None => &self.undated()[at],
+        }
+    }
+
+    /// The days of the sections that do not say them, read from the rows. A page that cannot be read counts by its ends.
+    fn undated(&self) -> &[Vec<Day>] {
+        self.undated.get_or_init(|| {
+            let days = |section: &Section| -> BTreeSet<Day> {
+                let pages = section.pages.iter().filter(|_| section.day.is_none());
+                let days = |page: &Page| {
+                    let chunk = page.chunk(1).and_then(|range| self.bytes.get(range)).unwrap_or_default();
+                    match codec::decode_times(chunk, page.rows) {
+                        Ok(times) => times.iter().map(|time| Day::of(*time)).collect::<BTreeSet<_>>(),
+                        Err(_) => [Day::of(*page.times.start()), Day::of(*page.times.end())].into(),
+                    }
+                };
+                pages.flat_map(days).collect()
+            };
+            self.index.sections.iter().map(|section| days(section).into_iter().collect()).collect()
+        })
+    }
+
+    /// The pages of a table's day that can have rows for a filter, in key order.
+    pub(crate) fn pages(&self, table: u32, day: Day, filter: &Filter) -> Vec<PageRef> {
+        let sections = self.sections_of(table).map(|at| (at, &self.index.sections[at]));
+        let sections = sections.filter(|(_, section)| section.day.is_none_or(|own| own == day));
+        let (first, last) = (day.first(), day.last());
+        let wanted = |page: &Page| {
             filter.meets_times(*page.times.start(), *page.times.end())
+                && (*page.times.start() <= last && *page.times.end() >= first)
                 && filter.meets_series(*page.series.start(), *page.series.end())
         };
-        pages.iter().filter(wanted).cloned().collect()
+        let pages = sections.flat_map(|(section, entry)| {
+            let pages = entry.pages.iter().enumerate().filter(|(_, page)| wanted(page));
+            pages.map(move |(page, _)| PageRef { section: section as u32, page: page as u32 })
+        });
+        pages.collect()
     }
 
-    /// The earliest and latest time of some pages.
-    pub(crate) fn span(pages: &[PageIndex]) -> Option<RangeInclusive<i64>> {
-        let first = pages.iter().map(|page| *page.times.start()).min()?;
-        Some(first..=pages.iter().map(|page| *page.times.end()).max()?)
+    fn section(&self, page: PageRef) -> &Section {
+        &self.index.sections[page.section as usize]
+    }
+
+    pub(crate) fn page(&self, page: PageRef) -> &Page {
+        &self.section(page).pages[page.page as usize]
     }
 
     /// The rows of a page that a filter wants; nothing is decoded beyond what that needs.
-    pub(crate) fn read(&self, table: u32, page: &PageIndex, fields: &[u32], filter: &Filter) -> Result<Rows> {
-        let damaged = |reason| Error::corrupt(&self.path, page.offset, reason);
+    pub(crate) fn read(&self, at: PageRef, fields: &[u32], filter: &Filter) -> Result<Rows> {
+        let (section, page) = (self.section(at), self.page(at));
+        let damaged = |reason: String| Error::corrupt(&self.path, page.offset, reason);
+        if page.damaged.load(Ordering::Relaxed) {
+            return Err(damaged("it was found damaged before".into()));
+        }
         let chunk = |place| page.chunk(place).map_or(Ok(&[][..]), |range| self.bytes(range));
         let series = codec::decode_series(chunk(0)?, page.rows).map_err(damaged)?;
         let times = codec::decode_times(chunk(1)?, page.rows).map_err(damaged)?;
         let ranges = filter.ranges(&series, &times);
-        let known = self.fields(table);
         let mut columns = Vec::with_capacity(fields.len());
         for field in fields {
-            let place = known.iter().position(|(known, _)| known == field);
-            let found = place.and_then(|place| Some((page.chunk(place + 2)?, known[place].1)));
+            let place = section.fields.iter().position(|(known, _)| known == field);
+            let found = place.and_then(|place| Some((page.chunk(place + 2)?, section.fields[place].1)));
             columns.push(match found {
                 Some((range, kind)) if !ranges.is_empty() => {
                     let array = codec::decode_field(self.bytes(range)?, page.rows, kind).map_err(damaged)?;
@@ -164,140 +211,103 @@ impl Segment {
                 _ => None,
             });
         }
-        let pick =
-            |range: &Range<usize>| (series.slice(range.start, range.len()), times.slice(range.start, range.len()));
-        let (series, times) = match &ranges[..] {
-            [one] => pick(one),
-            _ => (
-                ranges.iter().flat_map(|range| series[range.clone()].iter().copied()).collect(),
-                ranges.iter().flat_map(|range| times[range.clone()].iter().copied()).collect(),
-            ),
-        };
-        Ok(Rows { series, times, columns })
+        Ok(Rows::pick(&series, &times, &ranges, columns))
+    }
+
+    /// Says what is wrong with a page, chunk by chunk; every chunk is decoded.
+    pub(crate) fn verify(&self, at: PageRef) -> Result<()> {
+        let fields: Vec<u32> = self.section(at).fields.iter().map(|(field, _)| *field).collect();
+        let rows = self.read(at, &fields, &Filter::ALL)?;
+        let page = self.page(at);
+        let wrong = |what: &str| Error::corrupt(&self.path, page.offset, format!("the index says another {what}"));
+        let (first, last) = (rows.series.first(), rows.series.last());
+        if first != Some(page.series.start()) || last != Some(page.series.end()) {
+            return Err(wrong("first or last series"));
+        }
+        if rows.times.iter().min() != Some(page.times.start()) || rows.times.iter().max() != Some(page.times.end()) {
+            return Err(wrong("earliest or latest time"));
+        }
+        let days = || rows.times.iter().map(|time| Day::of(*time));
+        if self.section(at).day.is_some_and(|day| days().any(|own| own != day)) {
+            return Err(wrong("day"));
+        }
+        match (1..rows.len()).all(|row| rows.key(row - 1) < rows.key(row)) {
+            true => Ok(()),
+            false => Err(Error::corrupt(&self.path, page.offset, "the rows are not in order")),
+        }
+    }
+
+    /// Every page.
+    pub(crate) fn all_pages(&self) -> impl Iterator<Item = PageRef> + '_ {
+        self.index.sections.iter().enumerate().flat_map(|(section, entry)| {
+            (0..entry.pages.len()).map(move |page| PageRef { section: section as u32, page: page as u32 })
+        })
+    }
+
+    /// Was a page of it found damaged?
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.all_pages().any(|page| self.page(page).damaged.load(Ordering::Relaxed))
+    }
+
+    /// The bytes of a page as they lie in the file, as far as they are there.
+    pub(crate) fn page_bytes(&self, page: PageRef) -> &[u8] {
+        let extent = self.page(page).extent();
+        let end = extent.end.min(self.bytes.len());
+        &self.bytes[extent.start.min(end)..end]
     }
 
     fn bytes(&self, range: Range<usize>) -> Result<&[u8]> {
         let offset = range.start as u64;
-        self.map.get(range).ok_or_else(|| Error::corrupt(&self.path, offset, "a chunk lies past the end of the file"))
+        self.bytes.get(range).ok_or_else(|| Error::corrupt(&self.path, offset, "a chunk lies past the end of the file"))
     }
 }
 
-/// Writes a segment file under a temporary name.
-pub(crate) struct SegmentWriter {
-    file: BufWriter<File>,
-    dir: PathBuf,
-    id: SegmentId,
-    temporary: PathBuf,
-    offset: u64,
-    tables: Vec<TableIndex>,
+/// What is wrong with the ends of a segment file: its header, either copy of its index, the trailer.
+pub(crate) fn verify_ends(path: &Path, bytes: &[u8]) -> Vec<Error> {
+    let damaged = |at: usize, reason: String| Error::corrupt(path, at as u64, reason);
+    let mut errors = Vec::new();
+    errors.extend(FileHeader::SEGMENT.check(bytes).err().map(|error| damaged(0, error.to_string())));
+    match read_index(bytes) {
+        Err((at, reason)) => errors.push(damaged(at, reason)),
+        Ok(_) => {
+            let end = bytes.len() - 16;
+            let first = u64_at(bytes, end) as usize;
+            let copy = first + (end - first) / 2;
+            let is_version_1 = block::open(&bytes[first..end], Kind::SegmentIndex1).is_ok();
+            if !is_version_1 && bytes[first..copy] != bytes[copy..end] {
+                errors.push(damaged(copy, "the copy of the index differs from it".into()));
+            }
+        }
+    }
+    errors
 }
 
-impl SegmentWriter {
-    pub(crate) fn create(dir: &Path, id: SegmentId) -> Result<SegmentWriter> {
-        let temporary = disk::temporary(&path(dir, id));
-        let file = BufWriter::new(File::create(&temporary).on("create", &temporary)?);
-        let dir = dir.to_owned();
-        let mut writer = SegmentWriter { file, dir, id, temporary, offset: 0, tables: Vec::new() };
-        writer.put(&FileHeader::SEGMENT.bytes())?;
-        Ok(writer)
-    }
+/// The index that the end of the file points to, or where and why there is none.
+fn read_index(bytes: &[u8]) -> Result<SegmentIndex, (usize, String)> {
+    let end = bytes.len().saturating_sub(16).max(FILE_HEADER_BYTES);
+    let trailer = bytes.get(end..end + 16).filter(|trailer| trailer[8..] == END_MARK);
+    let trailer = trailer.ok_or((end, "the end mark is missing".to_owned()))?;
+    let at = u64_at(trailer, 0) as usize;
+    let index = bytes.get(at..end).ok_or((end, format!("no index at {at}")))?;
+    open_index(index).map_err(|reason| (at, reason))
+}
 
-    /// The pages that follow are of this table and have these fields.
-    pub(crate) fn start_table(&mut self, table: u32, fields: &[(u32, FieldType)]) {
-        self.tables.push(TableIndex { table, fields: fields.to_vec(), pages: Vec::new() });
-    }
-
-    /// Writes a page; its rows lie behind those of the page before.
-    pub(crate) fn page(&mut self, rows: &Rows) -> Result<()> {
-        assert!((1..=PAGE_ROWS_MAX).contains(&rows.len()), "a page has 1 to {PAGE_ROWS_MAX} rows, not {}", rows.len());
-        let table = self.tables.last_mut().expect("a table is started first");
-        let mut chunks = vec![codec::encode_series(&rows.series), codec::encode_times(&rows.times)];
-        for (column, (_, kind)) in rows.columns.iter().zip(&table.fields) {
-            let some = column.as_ref().filter(|array| array.null_count() < array.len());
-            chunks.push(some.map_or_else(Vec::new, |array| codec::encode_field(array, *kind)));
-        }
-        let times = || rows.times.iter().copied();
-        table.pages.push(PageIndex {
-            rows: rows.len(),
-            series: rows.series[0]..=rows.series[rows.len() - 1],
-            times: times().min().expect("a row")..=times().max().expect("a row"),
-            offset: self.offset,
-            lengths: chunks.iter().map(|chunk| chunk.len() as u32).collect(),
-        });
-        chunks.iter().try_for_each(|chunk| self.put(chunk))
-    }
-
-    /// Writes the index, makes the file durable, gives it its name, and opens it.
-    pub(crate) fn finish(mut self) -> Result<Arc<Segment>> {
-        let index_at = self.offset;
-        let index = block::wrap(&encode_index(&self.tables), Kind::SegmentIndex);
-        self.put(&index)?;
-        self.put(&index_at.to_le_bytes())?;
-        self.put(&END_MARK)?;
-        let file = self.file.into_inner().map_err(std::io::IntoInnerError::into_error).on("write", &self.temporary)?;
-        file.sync_all().on("sync", &self.temporary)?;
-        disk::publish(&self.temporary, &path(&self.dir, self.id))?;
-        Segment::open(&self.dir, self.id).map(Arc::new)
-    }
-
-    /// Appends bytes, padded to a multiple of 8.
-    fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let padding = block::padded(bytes.len()) - bytes.len();
-        self.file
-            .write_all(bytes)
-            .and_then(|()| self.file.write_all(&[0; 8][..padding]))
-            .on("write", &self.temporary)?;
-        self.offset += (bytes.len() + padding) as u64;
-        Ok(())
+fn open_index(bytes: &[u8]) -> Result<SegmentIndex, String> {
+    let (kind, index) = block::open_any(bytes, &INDEX_KINDS).map_err(|error: BlockError| error.to_string())?;
+    match kind {
+        Kind::SegmentIndex1 => SegmentIndex::decode_version_1(&index[HEADER_BYTES..]),
+        _ => SegmentIndex::decode(&index[HEADER_BYTES..]),
     }
 }
 
-fn encode_index(tables: &[TableIndex]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let u32s = |out: &mut Vec<u8>, numbers: &[u32]| numbers.iter().for_each(|n| out.extend(n.to_le_bytes()));
-    u32s(&mut out, &[tables.len() as u32]);
-    for table in tables {
-        u32s(&mut out, &[table.table, table.fields.len() as u32, table.pages.len() as u32]);
-        table.fields.iter().for_each(|(field, kind)| u32s(&mut out, &[*field, *kind as u32]));
-        for page in &table.pages {
-            u32s(&mut out, &[page.rows as u32, *page.series.start(), *page.series.end()]);
-            out.extend(page.times.start().to_le_bytes());
-            out.extend(page.times.end().to_le_bytes());
-            out.extend(page.offset.to_le_bytes());
-            u32s(&mut out, &page.lengths);
-        }
-    }
-    out
-}
+const INDEX_KINDS: [Kind; 2] = [Kind::SegmentIndex, Kind::SegmentIndex1];
 
-fn decode_index(bytes: &[u8]) -> Result<Vec<TableIndex>, String> {
-    let mut at = 0;
-    let mut take = |length: usize| {
-        let part = bytes.get(at..at + length).ok_or_else(|| format!("the index ends at {}", bytes.len()))?;
-        at += length;
-        Ok::<&[u8], String>(part)
-    };
-    let mut tables = Vec::new();
-    for _ in 0..u32_at(take(4)?, 0) {
-        let counts = take(12)?;
-        let mut table = TableIndex { table: u32_at(counts, 0), ..TableIndex::default() };
-        for _ in 0..u32_at(counts, 4) {
-            let field = take(8)?;
-            let kind = u8::try_from(u32_at(field, 4)).ok().and_then(FieldType::from_u8);
-            table.fields.push((u32_at(field, 0), kind.ok_or("unknown field type")?));
-        }
-        for _ in 0..u32_at(counts, 8) {
-            let page = take(36)?;
-            let lengths = take((table.fields.len() + 2) * 4)?;
-            table.pages.push(PageIndex {
-                rows: u32_at(page, 0) as usize,
-                series: u32_at(page, 4)..=u32_at(page, 8),
-                times: u64_at(page, 12) as i64..=u64_at(page, 20) as i64,
-                offset: u64_at(page, 28),
-                lengths: lengths.chunks_exact(4).map(|length| u32_at(length, 0)).collect(),
-            });
-        }
-        tables.push(table);
-    }
-    Ok(tables)
+/// The last whole index that is anywhere in the file.
+fn search_index(bytes: &[u8]) -> Option<SegmentIndex> {
+    let blocks = block::scan(bytes, FILE_HEADER_BYTES, &INDEX_KINDS);
+    let indexes = blocks.filter_map(|found| match found {
+        Found::Block { offset, .. } => open_index(&bytes[offset..]).ok(),
+        _ => None,
+    });
+    indexes.last()
 }

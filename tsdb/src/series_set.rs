@@ -60,6 +60,9 @@ impl SeriesSet {
         }
         let series = table.series_count();
         let mut set = SeriesSet { bits: vec![u64::MAX; series.div_ceil(64)] };
+        if let Some(last) = set.bits.last_mut().filter(|_| series % 64 > 0) {
+            *last = u64::MAX >> (64 - series % 64);
+        }
         for predicate in predicates {
             let Some(ColumnRef::Tag(tag)) = table.columns().find(predicate.tag()) else {
                 return Err(Error::UnknownColumn { table: table.name.clone(), column: predicate.tag().into() });
@@ -83,6 +86,12 @@ impl SeriesSet {
     /// Is this series in it? Series made after the set was chosen are not.
     pub(crate) fn contains(&self, series: u32) -> bool {
         self.bits.get(series as usize / 64).is_some_and(|word| word >> (series % 64) & 1 == 1)
+    }
+
+    /// The series in it, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        let bits = |word: u64| (0..64).filter(move |bit| word >> bit & 1 == 1);
+        self.bits.iter().enumerate().flat_map(move |(at, word)| bits(*word).map(move |bit| at as u32 * 64 + bit))
     }
 
     /// Is any series from `first` to `last` in it?

@@ -48,6 +48,12 @@ pub struct Stats {
     pub segments: u64,
     /// Bytes of their files.
     pub segment_bytes: u64,
+    /// Days of tables that are in Parquet files.
+    pub rolled_days: u64,
+    /// Bytes of those files.
+    pub rolled_bytes: u64,
+    /// Damaged places that were found on disk since the store was opened.
+    pub damaged: u64,
     /// Tables.
     pub tables: u64,
     /// Series of all tables.

@@ -1,39 +1,37 @@
 //! The store: what a program that embeds `tsdb` holds in its hand.
 
-use std::fs::File;
+use std::any::Any;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use arrow_schema::SchemaRef;
 use crossbeam::channel::{Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use crate::batch::Batch;
-use crate::catalog::Catalog;
-use crate::compactor::{Compact, Compactor};
-use crate::disk::{self, AppendFile};
+use crate::catalog::Table;
+use crate::data_dir::DataDir;
+use crate::deletion::Deletion;
+use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, IoContext, Result, RowError};
-use crate::head::Head;
-use crate::log;
-use crate::manifest::{Manifest, ManifestFile};
+use crate::keeper::{self, Task};
+use crate::recovery::{self, Recovered};
+use crate::retention::Retention;
 use crate::scan::{Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
-use crate::segment::{self, PAGE_ROWS_MAX, Segment};
-use crate::stats::{Counters, Stats};
+use crate::segment::PAGE_ROWS_MAX;
+use crate::series_set::{SeriesSet, TagPredicate};
+use crate::shared::Shared;
+use crate::stats::Stats;
 use crate::value::FieldType;
-use crate::view::View;
 use crate::writer::{Durability, Order, Writer};
-
-/// The folders in a data directory.
-const PARTS: [&str; 2] = ["wal", "segments"];
-/// The schema of a write that names none.
-pub const DEFAULT_SCHEMA: &str = "public";
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -47,16 +45,33 @@ pub struct Options {
     pub page_rows: usize,
     /// How many write requests may wait for the writer before [`Error::Busy`].
     pub ring_slots: usize,
+    /// A day that ended longer ago than this is rolled to Parquet; `None` for never.
+    pub roll_after: Option<Duration>,
+    /// What is kept of every table.
+    pub retention: Retention,
+    /// What is kept of tables by themselves, by schema and name.
+    pub table_retention: BTreeMap<(String, String), Retention>,
+}
+
+impl Options {
+    /// What is kept of a table.
+    pub(crate) fn retention_of(&self, schema: &str, table: &str) -> Retention {
+        let own = self.table_retention.get(&(schema.to_owned(), table.to_owned()));
+        own.copied().unwrap_or(self.retention)
+    }
 }
 
 impl Default for Options {
-    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests.
+    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests; nothing rolls, nothing leaves.
     fn default() -> Options {
         Options {
             durability: Durability::Sync,
             head_bytes_max: 64 * 1024 * 1024,
             page_rows: PAGE_ROWS_MAX,
             ring_slots: 1024,
+            roll_after: None,
+            retention: Retention::default(),
+            table_retention: BTreeMap::new(),
         }
     }
 }
@@ -85,16 +100,12 @@ impl Default for Options {
 /// ```
 #[derive(Debug)]
 pub struct Store {
-    catalog: Arc<Catalog>,
-    view: Arc<ArcSwap<View>>,
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
     orders: Sender<Order>,
-    ring_slots: usize,
-    closing: Arc<AtomicBool>,
     /// Taken by the first close.
     threads: Mutex<Option<Threads>>,
     /// Held for as long as the store is open.
-    _lock: File,
+    _lock: Box<dyn Any + Send + Sync>,
 }
 
 /// The threads of an open store.
@@ -103,9 +114,9 @@ struct Threads {
     /// Ends with how the last sync went.
     writer: JoinHandle<Result<()>>,
     sealer: JoinHandle<()>,
-    compactor: JoinHandle<()>,
-    /// Ends the compactor when it and the sealer's are dropped.
-    compact: Sender<Compact>,
+    keeper: JoinHandle<()>,
+    /// Ends the keeper when it and the sealer's are dropped.
+    tasks: Sender<Task>,
 }
 
 /// A write under way. Await it, or [`wait`](Self::wait) for it on a thread.
@@ -146,87 +157,60 @@ pub struct TableInfo {
 }
 
 impl Store {
-    /// Opens the store in `dir`, made if it is not there. What was acknowledged before is there again.
+    /// Opens the store in `dir`, made if it is not there. What was acknowledged before is there again. What is damaged
+    /// is left out, kept in `quarantine/`, and reported: see [`Scan::warnings`].
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if another process has it open, [`Error::Corrupt`] if a manifest, catalogue or segment
-    /// cannot be read, [`Error::Io`] otherwise.
+    /// [`Error::Locked`] if another process has it open, [`Error::Corrupt`] if the manifest or the catalogue is damaged
+    /// together with its copy, [`Error::Io`] otherwise.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Store> {
-        let dir = dir.as_ref().to_owned();
-        disk::create_dir(&dir)?;
-        let lock = disk::lock(&dir.join("LOCK"))?;
-        for part in PARTS {
-            disk::create_dir(&dir.join(part))?;
-        }
-        let manifest = Manifest::load(&dir)?;
-        remove_leftovers(&dir, &manifest)?;
+        Store::open_on(Arc::new(RealDisk), dir, options)
+    }
 
-        let catalog = Arc::new(Catalog::new());
-        let catalog_end = log::replay_catalog(&dir, &catalog)?;
-        let segments = manifest.segments.iter().map(|id| Segment::open(&dir, *id).map(Arc::new));
-        let segments = segments.collect::<Result<Vec<_>>>()?;
-        segments.iter().try_for_each(|segment| segment.check(&catalog))?;
-        let (heads, log) = recover_heads(&dir, &manifest, &catalog)?;
-        let catalog_log = log::open_catalog(&dir, catalog_end)?;
-        let head = heads.last().expect("there is always a head to write to").clone();
-        let view = Arc::new(ArcSwap::from_pointee(View { segments, heads: heads.clone() }));
+    /// As [`open`](Self::open), on a disk of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, mut options: Options) -> Result<Store> {
+        let dir = DataDir::new(disk, dir.as_ref());
+        dir.create_dir(dir.path())?;
+        let lock = dir.lock()?;
+        options.page_rows = options.page_rows.clamp(1, PAGE_ROWS_MAX);
+        let Recovered { shared, log, catalog_log } = recovery::recover(dir, options)?;
 
-        let (orders, orders_in) = bounded(options.ring_slots);
+        let (orders, orders_in) = bounded(shared.options.ring_slots);
         // One head may wait while another is sealed and a third is written to: that bounds the memory of heads.
         let (seals, seals_in) = bounded(1);
-        let (compact, compact_in) = bounded(1);
-        let page_rows = options.page_rows.clamp(1, PAGE_ROWS_MAX);
-        let manifest = Arc::new(ManifestFile::new(&dir, manifest));
-        let backlog = heads[..heads.len() - 1].to_vec();
-        let closing = Arc::new(AtomicBool::new(false));
-        let counters = Arc::new(Counters::default());
+        let (tasks, tasks_in) = bounded(1);
+        let mut backlog = shared.view.load().heads.clone();
+        let head = backlog.pop().expect("there is always a head to write to");
         let writer = Writer {
-            dir: dir.clone(),
-            durability: options.durability,
-            head_bytes_max: options.head_bytes_max,
-            catalog: catalog.clone(),
+            shared: shared.clone(),
             catalog_log,
             log,
             head,
-            view: view.clone(),
-            counters: counters.clone(),
             orders: orders_in,
             seals,
             broken: None,
             unsynced_since: None,
         };
-        let sealer = Sealer {
-            dir: dir.clone(),
-            page_rows,
-            catalog: catalog.clone(),
-            manifest: manifest.clone(),
-            view: view.clone(),
-            seals: seals_in,
-            compactor: compact.clone(),
-            closing: closing.clone(),
-        };
-        let compactor = Compactor {
-            dir: dir.clone(),
-            page_rows,
-            manifest,
-            view: view.clone(),
-            orders: compact_in,
-            closing: closing.clone(),
-        };
+        let sealer = Sealer { shared: shared.clone(), seals: seals_in, keeper: tasks.clone() };
+        let keeper = shared.clone();
+        let path = shared.dir.path();
         let threads = Threads {
-            writer: spawn(&dir, "writer", || writer.run())?,
-            sealer: spawn(&dir, "sealer", move || sealer.run(backlog))?,
-            compactor: spawn(&dir, "compactor", || compactor.run())?,
-            compact,
+            writer: spawn(path, "writer", || writer.run())?,
+            sealer: spawn(path, "sealer", move || sealer.run(backlog))?,
+            keeper: spawn(path, "keeper", move || keeper::run(&keeper, &tasks_in))?,
+            tasks,
         };
-        let threads = Mutex::new(Some(threads));
-        Ok(Store { catalog, view, counters, orders, ring_slots: options.ring_slots, closing, threads, _lock: lock })
+        Ok(Store { shared, orders, threads: Mutex::new(Some(threads)), _lock: lock })
     }
 
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
     pub fn batch(&self, schema: &str) -> Batch {
-        Batch::new(self.catalog.clone(), schema)
+        Batch::new(self.shared.catalog.clone(), schema)
     }
 
     /// Makes a table with these columns before it has rows, so that queries can name them all. Columns that it has
@@ -242,7 +226,7 @@ impl Store {
         tags: &[&str],
         fields: &[(&str, FieldType)],
     ) -> Result<(), RowError> {
-        self.catalog.declare(schema, table, tags, fields)
+        self.shared.catalog.declare(schema, table, tags, fields)
     }
 
     /// Hands a batch to the writer. The [`Ack`] tells when it is durable and visible.
@@ -255,7 +239,7 @@ impl Store {
     ///
     /// If the batch was made by another store.
     pub fn submit(&self, batch: Batch) -> Result<Ack> {
-        assert!(batch.belongs_to(&self.catalog), "a batch is written to the store that made it");
+        assert!(batch.belongs_to(&self.shared.catalog), "a batch is written to the store that made it");
         let (answer, ack) = oneshot::channel();
         let frames = batch.into_frames();
         if frames.is_empty() {
@@ -264,7 +248,7 @@ impl Store {
         }
         match self.orders.try_send(Order::Write { frames, answer }) {
             Ok(()) => Ok(Ack(ack)),
-            Err(TrySendError::Full(_)) => Err(Error::Busy { capacity: self.ring_slots }),
+            Err(TrySendError::Full(_)) => Err(Error::Busy { capacity: self.shared.options.ring_slots }),
             Err(TrySendError::Disconnected(_)) => Err(Error::Closed),
         }
     }
@@ -284,21 +268,38 @@ impl Store {
     ///
     /// [`Error::UnknownTable`], [`Error::UnknownColumn`]. Damaged pages are errors of the batches.
     pub fn scan(&self, schema: &str, table: &str, request: &ScanRequest) -> Result<Scan> {
-        let view = self.view.load_full();
-        match self.catalog.find_table(schema, table) {
-            Some(table) => Scan::new(&view, table, request),
-            None => Err(Error::UnknownTable { schema: schema.into(), table: table.into() }),
-        }
+        Scan::new(&self.shared, self.find_table(schema, table)?, request)
+    }
+
+    fn find_table(&self, schema: &str, table: &str) -> Result<&Arc<Table>> {
+        let found = self.shared.catalog.find_table(schema, table);
+        found.ok_or_else(|| Error::UnknownTable { schema: schema.into(), table: table.into() })
+    }
+
+    /// Deletes the rows of a table that are there now, in a range of times (both ends included), of the series that
+    /// meet all predicates. They are gone when this returns, and stay so; rows that are written later are not touched.
+    /// Their bytes go away with the next compaction or roll.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`]; as [`submit`](Self::submit) and [`Ack::wait`].
+    pub fn delete(&self, schema: &str, table: &str, from: i64, to: i64, tags: &[TagPredicate]) -> Result<()> {
+        let table = self.find_table(schema, table)?;
+        let series = SeriesSet::choose(table, tags)?.map(|set| set.iter().collect());
+        let (answer, ack) = oneshot::channel();
+        let deletion = Deletion { table: table.id, from, to, series };
+        self.orders.send(Order::Delete { deletion, answer }).map_err(|_| Error::Closed)?;
+        Ack(ack).wait()
     }
 
     /// The schema and the name of every table.
     pub fn tables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.catalog.tables().map(|table| (table.schema.as_str(), table.name.as_str()))
+        self.shared.catalog.tables().map(|table| (table.schema.as_str(), table.name.as_str()))
     }
 
     /// One table, with its columns as they are now.
     pub fn table(&self, schema: &str, name: &str) -> Option<TableInfo> {
-        let table = self.catalog.find_table(schema, name)?;
+        let table = self.shared.catalog.find_table(schema, name)?;
         Some(TableInfo {
             schema: table.schema.clone(),
             name: table.name.clone(),
@@ -309,16 +310,19 @@ impl Store {
 
     /// What the store has done since it was opened, and what it holds.
     pub fn stats(&self) -> Stats {
-        let view = self.view.load();
+        let view = self.shared.view.load();
         let mut stats = Stats {
             head_bytes: view.heads.iter().map(|head| head.bytes() as u64).sum(),
             segments: view.segments.len() as u64,
             segment_bytes: view.segments.iter().map(|segment| segment.file_bytes() as u64).sum(),
-            tables: self.catalog.tables().count() as u64,
-            series: self.catalog.tables().map(|table| table.series_count() as u64).sum(),
+            rolled_days: view.rolled.len() as u64,
+            rolled_bytes: view.rolled.values().map(|rolled| rolled.file_bytes() as u64).sum(),
+            damaged: self.shared.health.count() as u64,
+            tables: self.shared.catalog.tables().count() as u64,
+            series: self.shared.catalog.tables().map(|table| table.series_count() as u64).sum(),
             ..Stats::default()
         };
-        self.counters.fill(&mut stats);
+        self.shared.counters.fill(&mut stats);
         stats
     }
 
@@ -333,16 +337,18 @@ impl Store {
         Ack(ack).wait()
     }
 
-    /// Seals the head and merges all segments into one. The store does the like by itself, in smaller steps.
+    /// Does all background work that can be done: seals the head, lets go what retention has left, rolls the days
+    /// that are due, and merges all segments into one. The store does the like by itself, in smaller steps.
     ///
     /// # Errors
     ///
-    /// As [`flush`](Self::flush); a page that cannot be read keeps its segments from being merged.
+    /// As [`flush`](Self::flush), and why a step failed: it is tried again later. Damaged pages are no failure: their
+    /// segments stay as they are.
     pub fn compact(&self) -> Result<()> {
         self.flush()?;
         let (answer, ack) = oneshot::channel();
-        let compact = self.threads().as_ref().map(|threads| threads.compact.clone());
-        compact.ok_or(Error::Closed)?.send(Compact::All { answer }).map_err(|_| Error::Closed)?;
+        let tasks = self.threads().as_ref().map(|threads| threads.tasks.clone());
+        tasks.ok_or(Error::Closed)?.send(Task::All { answer }).map_err(|_| Error::Closed)?;
         Ack(ack).wait()
     }
 
@@ -353,16 +359,16 @@ impl Store {
     ///
     /// Why the last sync failed.
     pub fn close(&self) -> Result<()> {
-        self.closing.store(true, Ordering::Relaxed);
+        self.shared.closing.store(true, Ordering::Relaxed);
         let _ = self.orders.send(Order::Close); // fails only if the writer has ended
         let threads = self.threads().take();
-        let Some(Threads { writer, sealer, compactor, compact }) = threads else {
+        let Some(Threads { writer, sealer, keeper, tasks }) = threads else {
             return Ok(()); // closed before
         };
         let outcome = writer.join();
         let _ = sealer.join(); // a panic was printed when it happened
-        drop(compact);
-        let _ = compactor.join();
+        drop(tasks);
+        let _ = keeper.join();
         outcome.unwrap_or(Err(Error::Closed))
     }
 
@@ -385,48 +391,4 @@ fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>> {
     std::thread::Builder::new().name(format!("tsdb-{name}")).spawn(work).on("start a thread for", dir)
-}
-
-/// Removes files of the store's own that the manifest does not name: a crash came between their making and their
-/// counting, or between their replacement and their removal.
-fn remove_leftovers(dir: &Path, manifest: &Manifest) -> Result<()> {
-    let counts = |path: &Path| match log::number(path) {
-        Some(number) => number >= manifest.first_log,
-        None => manifest.segments.iter().any(|id| *path == segment::path(dir, *id)),
-    };
-    let ours = |path: &Path| path.extension().is_some_and(|kind| ["log", "seg", "tmp"].iter().any(|own| kind == *own));
-    for part in PARTS {
-        for path in disk::list(&dir.join(part))?.iter().filter(|path| ours(path) && !counts(path)) {
-            disk::remove(path)?;
-        }
-    }
-    Ok(())
-}
-
-/// The heads of all log files that are not sealed, and the last of those files, to be written on.
-fn recover_heads(dir: &Path, manifest: &Manifest, catalog: &Catalog) -> Result<(Vec<Arc<Head>>, AppendFile)> {
-    let mut numbers = Vec::new();
-    for path in disk::list(&dir.join("wal"))? {
-        if let Some(number) = log::number(&path)
-            && log::exists(&path)?
-        {
-            numbers.push(number);
-        }
-    }
-    numbers.sort_unstable();
-    let mut heads = Vec::new();
-    let mut last = None;
-    for number in numbers {
-        let (frames, file) = log::recover(dir, number, catalog)?;
-        heads.push(Arc::new(Head::new(number, frames)));
-        last = Some(file);
-    }
-    let log = match last {
-        Some(file) => file,
-        None => {
-            heads.push(Arc::new(Head::new(manifest.first_log, Vec::new())));
-            log::create(dir, manifest.first_log)?
-        }
-    };
-    Ok((heads, log))
 }

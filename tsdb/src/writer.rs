@@ -4,23 +4,21 @@
 //! once, makes them visible, and only then acknowledges each. No other thread touches the log.
 
 use std::io::IoSlice;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
 use crate::block::{self, Kind};
-use crate::catalog::Catalog;
-use crate::disk::AppendFile;
+use crate::data_dir::AppendFile;
+use crate::deletion::Deletion;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
-use crate::head::Head;
-use crate::log;
+use crate::head::{Entry, Head};
+use crate::log::{self, CatalogLog};
 use crate::sealer::Seal;
-use crate::stats::Counters;
+use crate::shared::Shared;
 use crate::view::View;
 
 /// The most bytes that one group commit writes.
@@ -35,6 +33,8 @@ pub(crate) type Answer = oneshot::Sender<Result<()>>;
 pub(crate) enum Order {
     /// Store frames; answered when they are durable and visible.
     Write { frames: Vec<Frame>, answer: Answer },
+    /// Hide older rows; answered when that is durable and visible.
+    Delete { deletion: Deletion, answer: Answer },
     /// Seal the head; answered when the segment is durable and visible.
     Flush { answer: Answer },
     /// Sync what is there and end.
@@ -53,15 +53,10 @@ pub enum Durability {
 
 /// The writer's own state.
 pub(crate) struct Writer {
-    pub dir: PathBuf,
-    pub durability: Durability,
-    pub head_bytes_max: usize,
-    pub catalog: Arc<Catalog>,
-    pub catalog_log: AppendFile,
+    pub shared: Arc<Shared>,
+    pub catalog_log: CatalogLog,
     pub log: AppendFile,
     pub head: Arc<Head>,
-    pub view: Arc<ArcSwap<View>>,
-    pub counters: Arc<Counters>,
     pub orders: Receiver<Order>,
     pub seals: Sender<Seal>,
     /// Why nothing can be written any more; set by the first failed write or sync, for good.
@@ -74,16 +69,24 @@ impl Writer {
     /// Works until it is told to close or nobody can give orders any more; returns how the last sync went.
     pub(crate) fn run(mut self) -> Result<()> {
         loop {
-            match self.orders.recv_timeout(SYNC_INTERVAL) {
-                Ok(Order::Write { frames, answer }) => match self.write_group(frames, answer) {
-                    Some(Order::Flush { answer }) => self.rotate(Some(answer)),
-                    Some(Order::Close) => return self.sync(),
-                    Some(Order::Write { .. }) => unreachable!("a write does not end a group"),
-                    None => {}
-                },
-                Ok(Order::Flush { answer }) => self.rotate(Some(answer)),
-                Ok(Order::Close) | Err(RecvTimeoutError::Disconnected) => return self.sync(),
-                Err(RecvTimeoutError::Timeout) => {}
+            let mut next = match self.orders.recv_timeout(SYNC_INTERVAL) {
+                Ok(order) => Some(order),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => Some(Order::Close),
+            };
+            while let Some(order) = next {
+                next = match order {
+                    Order::Write { frames, answer } => self.write_group(frames, answer),
+                    Order::Delete { deletion, answer } => {
+                        let _ = answer.send(self.delete(deletion)); // whoever asked may have gone away
+                        None
+                    }
+                    Order::Flush { answer } => {
+                        self.rotate(Some(answer));
+                        None
+                    }
+                    Order::Close => return self.sync(),
+                };
             }
             if self.unsynced_since.is_some_and(|since| since.elapsed() >= SYNC_INTERVAL) {
                 drop(self.sync());
@@ -109,26 +112,33 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        let outcome = self.commit(&frames);
+        let blocks: Vec<_> = frames.iter().map(|frame| IoSlice::new(frame.bytes())).collect();
+        let outcome = self.commit(&blocks);
         if outcome.is_ok() {
-            self.counters.committed(frames.iter().map(|frame| frame.rows).sum(), bytes);
-            frames.into_iter().for_each(|frame| self.head.push(frame));
+            self.shared.counters.committed(frames.iter().map(|frame| frame.rows).sum(), bytes);
+            frames.into_iter().for_each(|frame| self.head.push(Entry::Frame(frame)));
         }
         for answer in answers {
             let _ = answer.send(outcome.clone()); // a client that went away needs no answer
         }
-        if self.head.bytes() >= self.head_bytes_max {
-            self.rotate(None);
-        }
+        self.rotate_when_full();
         interruption
     }
 
-    /// Makes frames durable, and before them the catalogue's changes that they may refer to.
-    fn commit(&mut self, frames: &[Frame]) -> Result<()> {
+    fn delete(&mut self, deletion: Deletion) -> Result<()> {
+        let block = block::wrap(&deletion.encode(), Kind::Deletion);
+        self.commit(&[IoSlice::new(&block)])?;
+        self.head.push(Entry::Deletion(deletion.into()));
+        self.rotate_when_full();
+        Ok(())
+    }
+
+    /// Makes blocks durable, and before them the catalogue's changes that they may refer to.
+    fn commit(&mut self, blocks: &[IoSlice<'_>]) -> Result<()> {
         if let Some(reason) = &self.broken {
             return Err(Error::ReadOnly { reason: reason.clone() });
         }
-        let outcome = self.try_commit(frames);
+        let outcome = self.try_commit(blocks);
         match &outcome {
             Ok(()) | Err(Error::DiskFull { .. }) => {}
             // What the file holds now is not known: nothing more is written to it, and no sync is tried again.
@@ -137,11 +147,10 @@ impl Writer {
         outcome
     }
 
-    fn try_commit(&mut self, frames: &[Frame]) -> Result<()> {
+    fn try_commit(&mut self, blocks: &[IoSlice<'_>]) -> Result<()> {
         self.commit_catalog()?;
-        let parts: Vec<_> = frames.iter().map(|frame| IoSlice::new(frame.bytes())).collect();
-        self.log.append(&parts)?;
-        match self.durability {
+        self.log.append(blocks)?;
+        match self.shared.options.durability {
             Durability::Sync => self.log.sync(),
             Durability::Process => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
@@ -151,16 +160,12 @@ impl Writer {
     }
 
     fn commit_catalog(&mut self) -> Result<()> {
-        let changes = self.catalog.take_pending();
+        let changes = self.shared.catalog.take_pending();
         if changes.is_empty() {
             return Ok(());
         }
         let block = block::wrap(&changes, Kind::Catalog);
-        if let Err(error) = self.catalog_log.append(&[IoSlice::new(&block)]) {
-            self.catalog.return_pending(changes);
-            return Err(error);
-        }
-        self.catalog_log.sync()
+        self.catalog_log.append(&block).inspect_err(|_| self.shared.catalog.return_pending(changes))
     }
 
     fn sync(&mut self) -> Result<()> {
@@ -174,7 +179,13 @@ impl Writer {
     fn break_off(&mut self, error: &Error) {
         tracing::error!("the store takes no more writes until it is reopened: {error}");
         self.broken = Some(error.to_string());
-        self.counters.set_read_only();
+        self.shared.counters.set_read_only();
+    }
+
+    fn rotate_when_full(&mut self) {
+        if self.head.bytes() >= self.shared.options.head_bytes_max {
+            self.rotate(None);
+        }
     }
 
     /// Gives the head to the sealer and starts a new one, with a new log file. An empty head stays.
@@ -199,9 +210,9 @@ impl Writer {
     fn change_head(&mut self) -> Result<Arc<Head>> {
         self.sync()?;
         let number = self.head.number + 1;
-        self.log = log::create(&self.dir, number)?;
+        self.log = log::create(&self.shared.dir, number)?;
         let new = Arc::new(Head::new(number, Vec::new()));
-        self.view.rcu(|view| {
+        self.shared.view.rcu(|view| {
             let mut view = View::clone(view);
             view.heads.push(new.clone());
             view

@@ -8,7 +8,7 @@
 //! u8 exponent, u8 codec of the integers, the integers as numbers
 //! ```
 
-use super::{Codec, numbers};
+use super::{Codec, Effort, numbers};
 
 /// Digits behind the point that are tried.
 const EXPONENT_MAX: u8 = 14;
@@ -16,12 +16,12 @@ const EXPONENT_MAX: u8 = 14;
 const INTEGER_MAX: f64 = (1u64 << 53) as f64;
 
 /// Writes the values if each of them is a decimal.
-pub(super) fn encode(values: &[f64], out: &mut Vec<u8>) -> Option<Codec> {
+pub(super) fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> Option<Codec> {
     let (exponent, integers) = scale(values)?;
     out.push(exponent);
     let codec_at = out.len();
     out.push(0);
-    out[codec_at] = numbers::encode(&integers, out) as u8;
+    out[codec_at] = numbers::encode(&integers, effort, out) as u8;
     Some(Codec::Decimal)
 }
 

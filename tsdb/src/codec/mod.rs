@@ -13,7 +13,10 @@
 
 mod bits;
 mod decimal;
+mod entropy;
 mod numbers;
+mod packed;
+mod residuals;
 mod runs;
 mod text;
 
@@ -43,12 +46,26 @@ pub(crate) enum Codec {
     Dictionary = 5,
     /// Floats as integers over a power of ten.
     Decimal = 6,
+    /// Integers bit-packed, as distances from a reference or from each other.
+    Packed = 7,
+    /// Integers entropy-coded, as distances from a reference or from each other.
+    Entropy = 8,
+}
+
+/// What a chunk is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// To be written fast: a seal.
+    Fast,
+    /// To be small: a compaction.
+    Small,
 }
 
 impl Codec {
     fn from_u8(number: u8) -> Result<Codec, String> {
-        use Codec::{Bits, Constant, Decimal, Dictionary, Pco, Runs};
-        let known = [Constant, Runs, Pco, Bits, Dictionary, Decimal].into_iter().find(|codec| *codec as u8 == number);
+        use Codec::{Bits, Constant, Decimal, Dictionary, Entropy, Packed, Pco, Runs};
+        let all = [Constant, Runs, Pco, Bits, Dictionary, Decimal, Packed, Entropy];
+        let known = all.into_iter().find(|codec| *codec as u8 == number);
         known.ok_or_else(|| format!("unknown codec {number}"))
     }
 }
@@ -70,30 +87,33 @@ fn chunk(validity: Option<&NullBuffer>, fill: impl FnOnce(&mut Vec<u8>) -> Codec
 }
 
 /// The series of a page's rows.
-pub(crate) fn encode_series(series: &[u32]) -> Vec<u8> {
-    chunk(None, |out| runs::encode(series, out))
+pub(crate) fn encode_series(series: &[u32], effort: Effort) -> Vec<u8> {
+    chunk(None, |out| runs::encode(series, effort, out))
 }
 
 /// The times of a page's rows.
-pub(crate) fn encode_times(times: &[i64]) -> Vec<u8> {
-    chunk(None, |out| numbers::encode(times, out))
+pub(crate) fn encode_times(times: &[i64], effort: Effort) -> Vec<u8> {
+    chunk(None, |out| numbers::encode(times, effort, out))
 }
 
 /// A field's values in a page. The array has at least one value.
-pub(crate) fn encode_field(array: &ArrayRef, kind: FieldType) -> Vec<u8> {
+pub(crate) fn encode_field(array: &ArrayRef, kind: FieldType, effort: Effort) -> Vec<u8> {
     let validity = array.nulls().filter(|nulls| nulls.null_count() > 0);
     chunk(validity, |out| match kind {
         FieldType::F64 => {
             let values = present(array.as_primitive::<Float64Type>());
-            decimal::encode(&values, out).unwrap_or_else(|| numbers::encode(&values, out))
+            decimal::encode(&values, effort, out).unwrap_or_else(|| numbers::encode(&values, effort, out))
         }
-        FieldType::I64 => numbers::encode(&present(array.as_primitive::<Int64Type>()), out),
-        FieldType::U64 => numbers::encode(&present(array.as_primitive::<UInt64Type>()), out),
+        FieldType::I64 => numbers::encode(&present(array.as_primitive::<Int64Type>()), effort, out),
+        FieldType::U64 => numbers::encode(&present(array.as_primitive::<UInt64Type>()), effort, out),
         FieldType::Bool => {
             let values: BooleanBuffer = array.as_boolean().iter().flatten().collect();
-            bits::encode(&values, out)
+            match effort {
+                Effort::Fast => bits::encode(&values, out),
+                Effort::Small => numbers::encode(&values.iter().map(u32::from).collect::<Vec<_>>(), effort, out),
+            }
         }
-        FieldType::Str => text::encode(array.as_string::<i32>().iter().flatten(), out),
+        FieldType::Str => text::encode(array.as_string::<i32>().iter().flatten(), effort, out),
     })
 }
 
@@ -164,7 +184,10 @@ pub(crate) fn decode_field(bytes: &[u8], rows: usize, kind: FieldType) -> Result
         FieldType::I64 => number_array::<Int64Type>(chunk.numbers()?, chunk.validity),
         FieldType::U64 => number_array::<UInt64Type>(chunk.numbers()?, chunk.validity),
         FieldType::Bool => {
-            let values = bits::decode(chunk.values, chunk.present)?;
+            let values = match chunk.codec {
+                Codec::Bits => bits::decode(chunk.values, chunk.present)?,
+                _ => chunk.numbers::<u32>()?.into_iter().map(|bit| bit == 1).collect(),
+            };
             match chunk.validity {
                 None => Arc::new(BooleanArray::new(values, None)),
                 Some(validity) => {
@@ -209,16 +232,18 @@ mod tests {
         if array.null_count() == array.len() {
             return; // the segment leaves such a chunk out
         }
-        let back = decode_field(&encode_field(&array, kind), array.len(), kind).unwrap();
-        assert_eq!(back.len(), array.len());
-        // Floats are compared by their bits.
-        if kind == FieldType::F64 {
-            let bits = |array: &ArrayRef| -> Vec<Option<u64>> {
-                array.as_primitive::<Float64Type>().iter().map(|value| value.map(f64::to_bits)).collect()
-            };
-            assert_eq!(bits(&back), bits(&array));
-        } else {
-            assert_eq!(&back, &array);
+        for effort in [Effort::Fast, Effort::Small] {
+            let back = decode_field(&encode_field(&array, kind, effort), array.len(), kind).unwrap();
+            assert_eq!(back.len(), array.len());
+            // Floats are compared by their bits.
+            if kind == FieldType::F64 {
+                let bits = |array: &ArrayRef| -> Vec<Option<u64>> {
+                    array.as_primitive::<Float64Type>().iter().map(|value| value.map(f64::to_bits)).collect()
+                };
+                assert_eq!(bits(&back), bits(&array));
+            } else {
+                assert_eq!(&back, &array);
+            }
         }
     }
 
@@ -254,13 +279,15 @@ mod tests {
         #[test]
         fn keys_come_back(mut series in prop::collection::vec(0u32..9, 1..300), times in prop::collection::vec(any::<i64>(), 1..300)) {
             series.sort_unstable();
-            prop_assert_eq!(&decode_series(&encode_series(&series), series.len()).unwrap()[..], &series[..]);
-            prop_assert_eq!(&decode_times(&encode_times(&times), times.len()).unwrap()[..], &times[..]);
+            for effort in [Effort::Fast, Effort::Small] {
+                prop_assert_eq!(&decode_series(&encode_series(&series, effort), series.len()).unwrap()[..], &series[..]);
+                prop_assert_eq!(&decode_times(&encode_times(&times, effort), times.len()).unwrap()[..], &times[..]);
+            }
         }
 
         /// Content with a right checksum but any bytes inside (an attacker, a bug) is refused, never a panic.
         #[test]
-        fn any_bytes_decode_or_are_refused(codec in 0u8..8, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
+        fn any_bytes_decode_or_are_refused(codec in 0u8..10, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
             let mut bytes = vec![0; HEADER_BYTES];
             bytes.extend([codec, flag, 0, 0, 0, 0, 0, 0]);
             bytes.extend(&body);

@@ -1,26 +1,110 @@
-//! Integers and floats: one value for all where that is so, otherwise the `pco` crate.
+//! Integers and floats: with which codec, and the way there and back.
+//!
+//! A sealed page is packed, because that is fast; a compacted one is entropy-coded, or left to the `pco` crate where
+//! that makes it smaller. One value for all needs neither.
 
 use pco::ChunkConfig;
 use pco::standalone::{simple_compress, simple_decompress};
 
-use super::Codec;
+use super::residuals::Residuals;
+use super::{Codec, Effort, entropy, packed};
+
+/// Values that are looked at to choose an order: a few stretches of neighbours.
+const SAMPLE_STRETCH: usize = 256;
+const SAMPLE_STRETCHES: usize = 4;
+/// A sample is also tried with `pco`, whose chunks have a dictionary of their own: it must win by this many percent.
+const PCO_GAIN_PERCENT: usize = 3;
 
 /// A number type that a chunk can hold.
-pub(crate) trait Number: pco::data_types::Number + bytemuck::Pod + Default {}
-impl Number for u32 {}
-impl Number for i64 {}
-impl Number for u64 {}
-impl Number for f64 {}
+pub(crate) trait Number: pco::data_types::Number + bytemuck::Pod + Default {
+    /// Integers as i64, in a way that keeps neighbours neighbours; `None` for floats.
+    fn to_integers(values: &[Self]) -> Option<Vec<i64>>;
+    /// The way back.
+    fn from_integers(integers: Vec<i64>) -> Result<Vec<Self>, String>;
+}
 
-pub(super) fn encode<N: Number>(values: &[N], out: &mut Vec<u8>) -> Codec {
+impl Number for i64 {
+    fn to_integers(values: &[i64]) -> Option<Vec<i64>> {
+        Some(values.to_vec())
+    }
+
+    fn from_integers(integers: Vec<i64>) -> Result<Vec<i64>, String> {
+        Ok(integers)
+    }
+}
+
+impl Number for u64 {
+    fn to_integers(values: &[u64]) -> Option<Vec<i64>> {
+        Some(values.iter().map(|value| *value as i64).collect())
+    }
+
+    fn from_integers(integers: Vec<i64>) -> Result<Vec<u64>, String> {
+        Ok(bytemuck::cast_vec(integers))
+    }
+}
+
+impl Number for u32 {
+    fn to_integers(values: &[u32]) -> Option<Vec<i64>> {
+        Some(values.iter().map(|value| i64::from(*value)).collect())
+    }
+
+    fn from_integers(integers: Vec<i64>) -> Result<Vec<u32>, String> {
+        let small = |integer: i64| u32::try_from(integer).map_err(|_| format!("{integer} is no u32"));
+        integers.into_iter().map(small).collect()
+    }
+}
+
+impl Number for f64 {
+    fn to_integers(_: &[f64]) -> Option<Vec<i64>> {
+        None
+    }
+
+    fn from_integers(_: Vec<i64>) -> Result<Vec<f64>, String> {
+        Err("floats are not packed".into())
+    }
+}
+
+pub(super) fn encode<N: Number>(values: &[N], effort: Effort, out: &mut Vec<u8>) -> Codec {
     let first = bytemuck::bytes_of(&values[0]);
     if values.iter().all(|value| bytemuck::bytes_of(value) == first) {
         out.extend_from_slice(first);
         return Codec::Constant;
     }
-    let compressed = simple_compress(values, &ChunkConfig::default());
-    out.extend(compressed.expect("the configuration is valid and memory does not fail"));
-    Codec::Pco
+    let Some(integers) = N::to_integers(values) else {
+        out.extend(pco(values));
+        return Codec::Pco;
+    };
+    let sample = sample(&integers);
+    match effort {
+        Effort::Fast => {
+            packed::encode(&Residuals::new(&integers, packed::best_order(&sample)), out);
+            Codec::Packed
+        }
+        Effort::Small => {
+            let order = entropy::best_order(&sample);
+            let mut ours = Vec::new();
+            entropy::encode(&Residuals::centred(&sample, order), &mut ours);
+            if pco(&sample).len() * (100 + PCO_GAIN_PERCENT) < ours.len() * 100 {
+                out.extend(pco(values));
+                return Codec::Pco;
+            }
+            entropy::encode(&Residuals::centred(&integers, order), out);
+            Codec::Entropy
+        }
+    }
+}
+
+fn pco<N: Number>(values: &[N]) -> Vec<u8> {
+    simple_compress(values, &ChunkConfig::default()).expect("the configuration is valid and memory does not fail")
+}
+
+/// All values if they are few, otherwise stretches of them from everywhere.
+fn sample(integers: &[i64]) -> Vec<i64> {
+    if integers.len() <= SAMPLE_STRETCH * SAMPLE_STRETCHES {
+        return integers.to_vec();
+    }
+    let step = (integers.len() - SAMPLE_STRETCH) / (SAMPLE_STRETCHES - 1);
+    (0..SAMPLE_STRETCHES).flat_map(|at| &integers[at * step..at * step + SAMPLE_STRETCH]).copied().collect()
 }
 
 pub(super) fn decode<N: Number>(codec: Codec, bytes: &[u8], rows: usize) -> Result<Vec<N>, String> {
@@ -29,6 +113,8 @@ pub(super) fn decode<N: Number>(codec: Codec, bytes: &[u8], rows: usize) -> Resu
             let value = bytes.get(..size_of::<N>()).ok_or("the constant is cut off")?;
             Ok(vec![bytemuck::pod_read_unaligned(value); rows])
         }
+        Codec::Packed => N::from_integers(packed::decode(bytes, rows)?),
+        Codec::Entropy => N::from_integers(entropy::decode(bytes, rows)?),
         Codec::Pco => {
             let values: Vec<N> = simple_decompress(bytes).map_err(|error| error.to_string())?;
             match values.len() == rows {

@@ -1,14 +1,14 @@
 //! Series ids in order: each id with the length of its run, unless the runs are short.
 
-use super::{Codec, numbers};
+use super::{Codec, Effort, numbers};
 
 /// Runs shorter than this on average are left to the codec for numbers.
 const MEAN_RUN_MIN: usize = 4;
 
-pub(super) fn encode(series: &[u32], out: &mut Vec<u8>) -> Codec {
+pub(super) fn encode(series: &[u32], effort: Effort, out: &mut Vec<u8>) -> Codec {
     let runs = series.chunk_by(|a, b| a == b);
     if runs.clone().count() * MEAN_RUN_MIN > series.len() {
-        return numbers::encode(series, out);
+        return numbers::encode(series, effort, out);
     }
     for run in runs {
         out.extend(run[0].to_le_bytes());

@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 
-use super::{Codec, numbers};
+use super::{Codec, Effort, numbers};
 use crate::block::u32_at;
 
-pub(super) fn encode<'a>(values: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) -> Codec {
+pub(super) fn encode<'a>(values: impl Iterator<Item = &'a str>, effort: Effort, out: &mut Vec<u8>) -> Codec {
     let (mut code_of, mut distinct) = (HashMap::new(), Vec::new());
     let codes: Vec<u32> = values
         .map(|value| {
@@ -25,7 +25,7 @@ pub(super) fn encode<'a>(values: impl Iterator<Item = &'a str>, out: &mut Vec<u8
     distinct.iter().for_each(|text| out.extend(text.as_bytes()));
     let codec_at = out.len();
     out.push(0);
-    out[codec_at] = numbers::encode(&codes, out) as u8;
+    out[codec_at] = numbers::encode(&codes, effort, out) as u8;
     Codec::Dictionary
 }
 

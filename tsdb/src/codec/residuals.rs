@@ -1,0 +1,143 @@
+//! Integers as what is left of them after a guess: small unsigned numbers that pack well.
+//!
+//! Order 0 guesses one value for all (the smallest for packing, the middle one for entropy coding), order 1 that a value
+//! is the one before it, order 2 that it differs from that as much as that one did from the one before. All arithmetic
+//! wraps, so every i64 comes back.
+
+use crate::block::u64_at;
+
+/// What is guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Order {
+    Reference = 0,
+    Delta = 1,
+    DeltaOfDelta = 2,
+}
+
+impl Order {
+    pub(super) const ALL: [Order; 3] = [Order::Reference, Order::Delta, Order::DeltaOfDelta];
+}
+
+/// What is written before the residuals.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    order: Order,
+    reference: i64,
+    first_delta: i64,
+    /// Are residuals of order 0 signed, around the reference?
+    signed: bool,
+}
+
+/// The residuals of some integers.
+#[derive(Debug)]
+pub(super) struct Residuals {
+    header: Header,
+    pub(super) values: Vec<u64>,
+}
+
+/// Signed as unsigned, small as small: 0, -1, 1, -2, ...
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+impl Residuals {
+    /// Order 0 is taken from the smallest value.
+    pub(super) fn new(integers: &[i64], order: Order) -> Residuals {
+        let smallest = integers.iter().min().copied().unwrap_or(0);
+        Residuals::around(integers, order, smallest, false)
+    }
+
+    /// Order 0 is taken from the middle value, in both directions.
+    pub(super) fn centred(integers: &[i64], order: Order) -> Residuals {
+        let mut sorted = integers.to_vec();
+        let middle = sorted.len() / 2;
+        let median = if sorted.is_empty() { 0 } else { *sorted.select_nth_unstable(middle).1 };
+        Residuals::around(integers, order, median, true)
+    }
+
+    fn around(integers: &[i64], order: Order, reference: i64, signed: bool) -> Residuals {
+        let first = integers.first().copied().unwrap_or(0);
+        let first_delta = integers.get(1).map_or(0, |second| second.wrapping_sub(first));
+        let (reference, values) = match order {
+            Order::Reference if signed => {
+                (reference, integers.iter().map(|value| zigzag(value.wrapping_sub(reference))).collect())
+            }
+            Order::Reference => (reference, integers.iter().map(|v| v.wrapping_sub(reference) as u64).collect()),
+            Order::Delta => {
+                let mut last = first;
+                let delta = |value: &i64| zigzag(value.wrapping_sub(std::mem::replace(&mut last, *value)));
+                (first, integers.iter().map(delta).collect())
+            }
+            Order::DeltaOfDelta => {
+                // As if the value before the first had led to it with the first difference.
+                let (mut last, mut step) = (first.wrapping_sub(first_delta), first_delta);
+                let delta = |value: &i64| {
+                    let delta = value.wrapping_sub(std::mem::replace(&mut last, *value));
+                    zigzag(delta.wrapping_sub(std::mem::replace(&mut step, delta)))
+                };
+                (first, integers.iter().map(delta).collect())
+            }
+        };
+        Residuals { header: Header { order, reference, first_delta, signed }, values }
+    }
+
+    pub(super) fn write_header(&self, out: &mut Vec<u8>) {
+        let Header { order, reference, first_delta, signed } = self.header;
+        out.push(order as u8 | u8::from(signed) << 7);
+        out.extend(reference.to_le_bytes());
+        if order == Order::DeltaOfDelta {
+            out.extend(first_delta.to_le_bytes());
+        }
+    }
+}
+
+/// The header at the start of `bytes`, and what is behind it.
+pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
+    let cut = "the header of the residuals is cut off";
+    let (number, bytes) = bytes.split_first().ok_or(cut)?;
+    let order = Order::ALL.into_iter().find(|order| *order as u8 == number & 0x7f);
+    let order = order.ok_or_else(|| format!("unknown order {number}"))?;
+    let (reference, bytes) = bytes.split_at_checked(8).ok_or(cut)?;
+    let mut header =
+        Header { order, reference: u64_at(reference, 0) as i64, first_delta: 0, signed: number & 0x80 != 0 };
+    if order != Order::DeltaOfDelta {
+        return Ok((header, bytes));
+    }
+    let (first_delta, bytes) = bytes.split_at_checked(8).ok_or(cut)?;
+    header.first_delta = u64_at(first_delta, 0) as i64;
+    Ok((header, bytes))
+}
+
+impl Header {
+    /// The integers that left these residuals.
+    pub(super) fn restore(self, residuals: Vec<u64>) -> Vec<i64> {
+        let mut integers: Vec<i64> = bytemuck::cast_vec(residuals);
+        match self.order {
+            Order::Reference if self.signed => {
+                integers.iter_mut().for_each(|v| *v = unzigzag(*v as u64).wrapping_add(self.reference));
+            }
+            Order::Reference => integers.iter_mut().for_each(|value| *value = value.wrapping_add(self.reference)),
+            Order::Delta => {
+                let mut last = self.reference;
+                for value in &mut integers {
+                    last = last.wrapping_add(unzigzag(*value as u64));
+                    *value = last;
+                }
+            }
+            Order::DeltaOfDelta => {
+                let (mut last, mut step) = (self.reference.wrapping_sub(self.first_delta), self.first_delta);
+                for value in &mut integers {
+                    step = step.wrapping_add(unzigzag(*value as u64));
+                    last = last.wrapping_add(step);
+                    *value = last;
+                }
+            }
+        }
+        integers
+    }
+}

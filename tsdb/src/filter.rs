@@ -1,0 +1,131 @@
+//! Which rows are wanted, in the store's own numbers.
+
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+
+use crate::day::Day;
+use crate::deletion::Deletion;
+use crate::series_set::SeriesSet;
+
+/// A range of times, a set of series, and what was deleted since the rows were written.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    from: i64,
+    to: i64,
+    /// `None` for all series.
+    series: Option<Arc<SeriesSet>>,
+    /// Series from the first to the last.
+    reach: (u32, u32),
+    without: Vec<Arc<Deletion>>,
+}
+
+impl Filter {
+    /// Every row there is.
+    pub(crate) const ALL: Filter =
+        Filter { from: i64::MIN, to: i64::MAX, series: None, reach: (0, u32::MAX), without: Vec::new() };
+
+    pub(crate) fn new(from: i64, to: i64, series: Option<Arc<SeriesSet>>) -> Filter {
+        Filter { from, to, series, ..Filter::ALL }
+    }
+
+    /// Can there be rows at all?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.from > self.to
+    }
+
+    /// The same within a day.
+    pub(crate) fn on(&self, day: Day) -> Filter {
+        Filter { from: self.from.max(day.first()), to: self.to.min(day.last()), ..self.clone() }
+    }
+
+    /// The same from a series to another.
+    pub(crate) fn reaching(&self, series: &RangeInclusive<u32>) -> Filter {
+        let reach = (self.reach.0.max(*series.start()), self.reach.1.min(*series.end()));
+        Filter { reach, ..self.clone() }
+    }
+
+    /// The same without what these delete.
+    pub(crate) fn without(&self, deletions: Vec<Arc<Deletion>>) -> Filter {
+        Filter { without: deletions, ..self.clone() }
+    }
+
+    pub(crate) fn meets_times(&self, first: i64, last: i64) -> bool {
+        first <= self.to && last >= self.from
+    }
+
+    pub(crate) fn meets_series(&self, first: u32, last: u32) -> bool {
+        let (first, last) = (first.max(self.reach.0), last.min(self.reach.1));
+        first <= last && self.series.as_ref().is_none_or(|set| set.meets(first, last))
+    }
+
+    /// Is a row wanted?
+    pub(crate) fn wants(&self, series: u32, time: i64) -> bool {
+        (self.from..=self.to).contains(&time)
+            && self.wants_series(series)
+            && !self.without.iter().any(|deletion| deletion.deletes(series, time))
+    }
+
+    /// Can rows of this series be wanted?
+    pub(crate) fn wants_series(&self, series: u32) -> bool {
+        (self.reach.0..=self.reach.1).contains(&series) && self.series.as_ref().is_none_or(|set| set.contains(series))
+    }
+
+    /// The ranges of rows wanted among rows in key order.
+    pub(crate) fn ranges(&self, series: &[u32], times: &[i64]) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut add = |range: Range<usize>| match ranges.last_mut() {
+            _ if range.is_empty() => {}
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => ranges.push(range),
+        };
+        let mut start = 0;
+        for run in series.chunk_by(|a, b| a == b) {
+            let run_times = &times[start..start + run.len()];
+            if self.wants_series(run[0]) {
+                let at = |time: i64| start + run_times.partition_point(|own| *own < time);
+                let behind = |time: i64| start + run_times.partition_point(|own| *own <= time);
+                let (first, last) = (at(self.from), behind(self.to));
+                // What is deleted, in order, cuts holes into that.
+                let deletions = self.without.iter().filter(|deletion| deletion.has_series(run[0]));
+                let mut holes: Vec<Range<usize>> = deletions.map(|own| at(own.from)..behind(own.to)).collect();
+                holes.retain(|hole| !hole.is_empty());
+                holes.sort_unstable_by_key(|hole| hole.start);
+                let mut next = first;
+                for hole in holes {
+                    add(next..hole.start.min(last).max(next));
+                    next = next.max(hole.end);
+                }
+                add(next.min(last)..last);
+            }
+            start += run.len();
+        }
+        ranges
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn ranges_are_the_rows_that_are_wanted(
+            mut keys in prop::collection::vec((0u32..4, 0i64..20), 1..60),
+            (from, to) in (0i64..20, 0i64..20),
+            deletions in prop::collection::vec((0i64..20, 0i64..20, prop::option::of(prop::collection::vec(0u32..4, 0..3))), 0..4),
+        ) {
+            keys.sort_unstable();
+            keys.dedup();
+            let (series, times): (Vec<u32>, Vec<i64>) = keys.iter().copied().unzip();
+            let deletion = |(from, to, series): (i64, i64, Option<Vec<u32>>)| {
+                Arc::new(Deletion { table: 0, from, to, series: series.map(|set| set.into_iter().collect()) })
+            };
+            let filter = Filter::new(from, to, None).without(deletions.into_iter().map(deletion).collect());
+            let expected: Vec<usize> = (0..keys.len()).filter(|at| filter.wants(series[*at], times[*at])).collect();
+            let ranges = filter.ranges(&series, &times);
+            prop_assert!(ranges.iter().all(|range| !range.is_empty()));
+            prop_assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), expected);
+        }
+    }
+}

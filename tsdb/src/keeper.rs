@@ -1,0 +1,53 @@
+//! The keeper: the background thread that keeps the data in shape. It retains, rolls and compacts, one after the other.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+
+use crate::error::{Error, Result};
+use crate::shared::Shared;
+use crate::writer::Answer;
+use crate::{compactor, retention, roller};
+
+/// How often the keeper looks whether days have closed or rows have grown too old.
+const INTERVAL: Duration = Duration::from_mins(5);
+
+/// What the keeper is asked to do.
+pub(crate) enum Task {
+    /// Do what is worth doing now.
+    Look,
+    /// Do all that can be done, and merge all segments into one; answered when that is done.
+    All { answer: Answer },
+}
+
+/// Works until nobody can give tasks any more.
+pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
+    loop {
+        match tasks.recv_timeout(INTERVAL) {
+            Ok(Task::Look) | Err(RecvTimeoutError::Timeout) => match look(shared) {
+                Ok(()) | Err(Error::Closed) => {}
+                // After a failure it waits for the next occasion: nothing is lost by it.
+                Err(error) => tracing::error!("background work failed and is tried again later: {error}"),
+            },
+            Ok(Task::All { answer }) => {
+                let outcome = look(shared).and_then(|()| compactor::compact_all(shared));
+                let _ = answer.send(outcome); // whoever asked may have gone away
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn look(shared: &Arc<Shared>) -> Result<()> {
+    let now = now();
+    retention::retain(shared, now)?;
+    roller::roll_due(shared, now)?;
+    compactor::compact_worthwhile(shared)
+}
+
+/// The time, ns since the epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,111 @@
+//! Retention: how long the rows of a table are kept, and how many bytes of them.
+//!
+//! Whole days leave, the oldest first. A table's floor is the first time that has not left: nothing below it is
+//! visible, and rows below it are refused.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::day::Day;
+use crate::error::Result;
+use crate::shared::Shared;
+
+/// What is kept of a table; the default is everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Days that ended longer ago than this leave.
+    pub age: Option<Duration>,
+    /// The oldest days leave while the table's segments and rolled days have more bytes than this. The newest stays.
+    pub bytes: Option<u64>,
+}
+
+/// Raises the floors of tables, and removes the rolled days that have left.
+pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
+    let view = shared.view.load_full();
+    let mut floors: BTreeMap<u32, i64> = BTreeMap::new();
+    for table in shared.catalog.tables() {
+        let retention = shared.options.retention_of(&table.schema, &table.name);
+        let mut floor = view.floor(table.id);
+        if let Some(age) = retention.age {
+            let oldest = now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
+            floor = floor.max(Day::of(oldest).first());
+        }
+        if let Some(limit) = retention.bytes {
+            floor = floor.max(floor_by_bytes(&days_bytes(shared, table.id), limit));
+        }
+        if floor > view.floor(table.id) {
+            floors.insert(table.id, floor);
+        }
+    }
+    if floors.is_empty() {
+        return Ok(());
+    }
+    let gone = |table: u32, day: Day| floors.get(&table).is_some_and(|floor| day.last() < *floor);
+    shared.change(
+        |manifest| {
+            manifest.floors.extend(&floors);
+            manifest.rolled.retain(|id| !gone(id.table, id.day));
+        },
+        |view| {
+            view.floors.extend(&floors);
+            view.rolled.retain(|(table, day), _| !gone(*table, *day));
+        },
+    )?;
+    for (table, floor) in &floors {
+        let table = shared.catalog.table(*table).expect("it was just listed");
+        table.set_floor(*floor);
+        tracing::info!("retention: rows of {} before {} have left", table.name, Day::of(*floor));
+    }
+    let gone = view.rolled.iter().filter(|((table, day), _)| gone(*table, *day));
+    gone.for_each(|(_, rolled)| shared.dir.remove_leftover(rolled.path()));
+    crate::roller::remove_empty_folders(shared);
+    Ok(())
+}
+
+/// The first time that stays when days leave until the others have no more than `limit` bytes.
+fn floor_by_bytes(days: &BTreeMap<Day, u64>, limit: u64) -> i64 {
+    let mut sum = 0;
+    let mut floor = i64::MIN;
+    for (at, (day, bytes)) in days.iter().rev().enumerate() {
+        sum += bytes;
+        if at > 0 && sum > limit {
+            break;
+        }
+        floor = day.first();
+    }
+    // As long as all days stay, so may older ones that are yet to come.
+    if days.keys().next().is_some_and(|first| first.first() == floor) { i64::MIN } else { floor }
+}
+
+/// Bytes of each day of a table, in segments and rolled, that count.
+fn days_bytes(shared: &Shared, table: u32) -> BTreeMap<Day, u64> {
+    let view = shared.view.load();
+    let mut days: BTreeMap<Day, u64> = BTreeMap::new();
+    for segment in &view.segments {
+        for (day, bytes) in segment.bytes_of(table) {
+            if view.counts(segment, table, day) && day.last() >= view.floor(table) {
+                *days.entry(day).or_default() += bytes as u64;
+            }
+        }
+    }
+    for ((_, day), rolled) in view.rolled.range((table, Day(i32::MIN))..=(table, Day(i32::MAX))) {
+        *days.entry(*day).or_default() += rolled.file_bytes() as u64;
+    }
+    days
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_days_leave_until_the_others_fit() {
+        let days: BTreeMap<Day, u64> = [(Day(1), 10), (Day(2), 20), (Day(5), 30)].into();
+        assert_eq!(floor_by_bytes(&days, 60), i64::MIN);
+        assert_eq!(floor_by_bytes(&days, 59), Day(2).first());
+        assert_eq!(floor_by_bytes(&days, 50), Day(2).first());
+        assert_eq!(floor_by_bytes(&days, 49), Day(5).first());
+        assert_eq!(floor_by_bytes(&days, 0), Day(5).first(), "the newest day stays");
+        assert_eq!(floor_by_bytes(&BTreeMap::new(), 0), i64::MIN);
+    }
+}

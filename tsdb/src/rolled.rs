@@ -1,0 +1,313 @@
+//! Rolled days: a day of a table as a Parquet file that other programs read as it stands.
+//!
+//! `parquet/<table>/date=YYYY-MM-DD/<through>.parquet`, sorted by series and time, with `time`, the tags (as
+//! dictionaries) and the fields as columns. What the store needs beyond that stands in the file's metadata under the
+//! key `fournines`: which rows are of which series, and a checksum of every row group.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampNanosecondType;
+use arrow_buffer::ScalarBuffer;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
+};
+use parquet::file::metadata::PageIndexPolicy;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::batch::DEFAULT_SCHEMA;
+use crate::catalog::Table;
+use crate::data_dir::DataDir;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::manifest::RolledId;
+use crate::merge::Source;
+use crate::rows::{Rows, take_ranges};
+use crate::scan::TIME_COLUMN;
+use crate::segment::PAGE_ROWS_MAX;
+use crate::unit::{OnDamage, Place};
+
+/// The key of the store's own metadata in the file.
+pub(crate) const METADATA_KEY: &str = "fournines";
+/// What a folder's name cannot have, or what would be ambiguous in it.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'\\').add(b'%').add(b'@').add(b'=');
+/// Longer names are cut and made unique by a hash: file systems take 255 bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// The store's own metadata in the file, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Metadata {
+    pub schema: String,
+    pub table: String,
+    /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
+    pub groups: Vec<(u64, u64)>,
+    /// The series in the order of the rows: for each the distance from the one before and its number of rows, as LEB128,
+    /// all in base64.
+    pub series: String,
+}
+
+impl Metadata {
+    pub(crate) fn encode_series(runs: &[(u32, u32)]) -> String {
+        let (mut out, mut last) = (Vec::new(), 0);
+        let mut put = |mut number: u32| {
+            while number > 127 {
+                out.push(number as u8 | 128);
+                number >>= 7;
+            }
+            out.push(number as u8);
+        };
+        for (series, rows) in runs {
+            put(series - last);
+            put(*rows);
+            last = *series;
+        }
+        BASE64_STANDARD.encode(out)
+    }
+
+    fn decode_series(&self) -> Result<Vec<(u32, u32)>, String> {
+        let bytes = BASE64_STANDARD.decode(&self.series).map_err(|error| error.to_string())?;
+        let (mut numbers, mut number, mut shift) = (Vec::new(), 0u32, 0);
+        for byte in bytes {
+            number |= u32::from(byte & 127).checked_shl(shift).ok_or("a number of the series is too long")?;
+            shift += 7;
+            if byte < 128 {
+                numbers.push(std::mem::take(&mut number));
+                shift = 0;
+            }
+        }
+        let mut last = 0u32;
+        let run = |pair: &[u32; 2]| {
+            last = last.wrapping_add(pair[0]);
+            (last, pair[1])
+        };
+        Ok(numbers.as_chunks::<2>().0.iter().map(run).collect())
+    }
+}
+
+/// The folder of a table's rolled days.
+pub(crate) fn folder(dir: &DataDir, table: &Table) -> PathBuf {
+    let escaped = |name: &str| {
+        let mut name = utf8_percent_encode(name, ESCAPED).to_string();
+        if name.starts_with('.') {
+            name.replace_range(..1, "%2E");
+        }
+        if name.len() > NAME_BYTES_MAX {
+            let hash = xxh3_64(name.as_bytes());
+            let end = (0..=NAME_BYTES_MAX - 17).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+            name.truncate(end);
+            name = format!("{name}~{hash:016x}");
+        }
+        name
+    };
+    let mut name = escaped(&table.name);
+    if table.schema != DEFAULT_SCHEMA {
+        name = format!("{name}@{}", escaped(&table.schema));
+    }
+    dir.join("parquet").join(name)
+}
+
+/// The file of a rolled day.
+pub(crate) fn path(dir: &DataDir, table: &Table, id: RolledId) -> PathBuf {
+    folder(dir, table).join(format!("date={}", id.day)).join(format!("{:010}.parquet", id.through))
+}
+
+/// An open rolled day.
+#[derive(Debug)]
+pub(crate) struct RolledDay {
+    id: RolledId,
+    path: PathBuf,
+    bytes: Bytes,
+    parquet: ArrowReaderMetadata,
+    groups: Vec<(u64, u64)>,
+    /// Which rows are of which series, in the order of the rows.
+    series: Vec<(u32, u32)>,
+    rows: usize,
+    checked: Vec<AtomicBool>,
+    damaged: Vec<AtomicBool>,
+}
+
+impl RolledDay {
+    pub(crate) fn open(dir: &DataDir, table: &Table, id: RolledId) -> Result<RolledDay> {
+        let path = path(dir, table, id);
+        let bytes = dir.map(&path)?;
+        let damaged = |reason: String| Error::corrupt(&path, 0, reason);
+        // First of all: the parser of the footer may panic on damaged bytes.
+        if bytes.get(id.tail_at as usize..).map(xxh3_64) != Some(id.tail_checksum) {
+            return Err(Error::corrupt(&path, id.tail_at, "the checksum of the footer differs"));
+        }
+        let options = ArrowReaderOptions::new()
+            .with_offset_index_policy(PageIndexPolicy::Optional)
+            .with_column_index_policy(PageIndexPolicy::Skip);
+        let parquet = ArrowReaderMetadata::load(&bytes, options).map_err(|error| damaged(error.to_string()))?;
+        let own = parquet.metadata().file_metadata().key_value_metadata();
+        let own = own.and_then(|pairs| pairs.iter().find(|pair| pair.key == METADATA_KEY)?.value.as_deref());
+        let own: Metadata = serde_json::from_str(own.ok_or_else(|| damaged("it has no metadata of ours".into()))?)
+            .map_err(|error| damaged(error.to_string()))?;
+        let series = own.decode_series().map_err(damaged)?;
+        let rows = series.iter().map(|(_, rows)| *rows as usize).sum();
+        let flags = || own.groups.iter().map(|_| AtomicBool::new(false)).collect();
+        let (checked, flagged) = (flags(), flags());
+        Ok(RolledDay { id, path, bytes, parquet, groups: own.groups, series, rows, checked, damaged: flagged })
+    }
+
+    pub(crate) fn id(&self) -> RolledId {
+        self.id
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The length of its file.
+    pub(crate) fn file_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The largest series that it has rows of.
+    pub(crate) fn last_series(&self) -> Option<u32> {
+        self.series.last().map(|(series, _)| *series)
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// Where a row group lies in the file.
+    pub(crate) fn extent(&self, group: usize) -> Range<usize> {
+        let start = if group == 0 { 0 } else { self.groups[group - 1].0 as usize };
+        start..self.groups[group].0 as usize
+    }
+
+    pub(crate) fn bytes(&self, extent: Range<usize>) -> &[u8] {
+        self.bytes.get(extent).unwrap_or_default()
+    }
+
+    /// Marks a row group as damaged; says whether that is new.
+    pub(crate) fn set_damaged(&self, group: usize) -> bool {
+        !self.damaged[group].swap(true, Ordering::Relaxed)
+    }
+
+    /// Was a row group found damaged?
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.iter().any(|damaged| damaged.load(Ordering::Relaxed))
+    }
+
+    /// Compares the checksum of a row group, once.
+    pub(crate) fn check(&self, group: usize) -> Result<()> {
+        if self.checked[group].load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let extent = self.extent(group);
+        let (got, expected) = (xxh3_64(self.bytes(extent.clone())), self.groups[group].1);
+        if got != expected {
+            let reason = format!("checksum of the row group is {got:#018x}, expected {expected:#018x}");
+            return Err(Error::corrupt(&self.path, extent.start as u64, reason));
+        }
+        self.checked[group].store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The rows that a filter wants, in key order.
+    pub(crate) fn read(
+        self: &Arc<RolledDay>,
+        table: &Table,
+        fields: &[u32],
+        filter: Filter,
+        on_damage: OnDamage,
+    ) -> Source<'static> {
+        let known = table.columns();
+        let names: Vec<String> = fields.iter().map(|field| known.fields[*field as usize].0.to_string()).collect();
+        let (day, mut runs) = (self.clone(), self.series.clone().into_iter().peekable());
+        let groups = (0..self.groups.len()).map(move |group| {
+            // The runs of this row group; one that reaches into the next is divided.
+            let rows = day.parquet.metadata().row_group(group).num_rows() as usize;
+            let (mut own, mut left) = (Vec::new(), rows);
+            while let Some(run) = runs.peek_mut().filter(|_| left > 0) {
+                let count = left.min(run.1 as usize);
+                own.push((run.0, count));
+                left -= count;
+                run.1 -= count as u32;
+                if run.1 == 0 {
+                    runs.next();
+                }
+            }
+            (group, own)
+        });
+        let (day, groups): (_, Vec<_>) = (self.clone(), groups.collect());
+        Box::new(groups.into_iter().flat_map(move |(group, runs)| -> Source<'static> {
+            if !runs.iter().any(|(series, _)| filter.wants_series(*series)) {
+                return Box::new(std::iter::empty());
+            }
+            match day.read_group(group, &runs, &names, &filter) {
+                Ok(rows) => rows,
+                Err(error) => Box::new(on_damage(Place::RowGroup(&day, group), error).err().map(Err).into_iter()),
+            }
+        }))
+    }
+
+    /// The rows of a row group whose rows are of these series.
+    fn read_group(
+        self: &Arc<RolledDay>,
+        group: usize,
+        runs: &[(u32, usize)],
+        names: &[String],
+        filter: &Filter,
+    ) -> Result<Source<'static>> {
+        self.check(group)?;
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::corrupt(&self.path, self.extent(group).start as u64, error.to_string())
+        };
+        let schema = self.parquet.metadata().file_metadata().schema_descr();
+        let place = |name: &str| (0..schema.num_columns()).find(|at| schema.column(*at).name() == name);
+        let wanted = std::iter::once(TIME_COLUMN).chain(names.iter().map(String::as_str)).filter_map(place);
+        // Rows of other series are not decoded.
+        let (mut ranges, mut series, mut start) = (Vec::new(), Vec::new(), 0);
+        for (id, rows) in runs {
+            if filter.wants_series(*id) {
+                ranges.push(start..start + rows);
+                series.resize(series.len() + rows, *id);
+            }
+            start += rows;
+        }
+        let selection = RowSelection::from_consecutive_ranges(ranges.into_iter(), start);
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.parquet.clone())
+            .with_row_groups(vec![group])
+            .with_projection(ProjectionMask::leaves(schema, wanted))
+            .with_row_selection(selection)
+            .with_batch_size(PAGE_ROWS_MAX)
+            .build()
+            .map_err(|error| failed(&error))?;
+        let (names, filter, day, mut at) = (names.to_vec(), filter.clone(), self.clone(), 0);
+        Ok(Box::new(reader.map(move |batch| {
+            let batch =
+                batch.map_err(|error| Error::corrupt(&day.path, day.extent(group).start as u64, error.to_string()))?;
+            let time = batch.column_by_name(TIME_COLUMN).expect("it was asked for");
+            let times = time.as_primitive::<TimestampNanosecondType>().values().clone();
+            let own: ScalarBuffer<u32> = series[at..at + batch.num_rows()].to_vec().into();
+            at += batch.num_rows();
+            let ranges = filter.ranges(&own, &times);
+            let column = |name: &String| {
+                let column = batch.column_by_name(name)?;
+                Some(take_ranges(column, &ranges).expect("ranges lie inside the batch"))
+            };
+            let columns = match ranges.is_empty() {
+                true => vec![None; names.len()],
+                false => names.iter().map(column).collect(),
+            };
+            Ok(Rows::pick(&own, &times, &ranges, columns))
+        })))
+    }
+}

@@ -1,0 +1,139 @@
+//! Writes a segment file: pages in order, then the index.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arrow_array::Array;
+
+use crate::block::{self, FileHeader, Kind};
+use crate::codec::{self, Effort};
+use crate::data_dir::{DataDir, NewFile};
+use crate::day::Day;
+use crate::deletion::Deletion;
+use crate::error::{IoContext, Result};
+use crate::manifest::SegmentId;
+use crate::rows::Rows;
+use crate::segment::{self, END_MARK, PAGE_ROWS_MAX, Segment};
+use crate::segment_index::{Page, Section, SegmentIndex};
+use crate::value::FieldType;
+
+/// A segment under way, under a temporary name.
+pub(crate) struct SegmentWriter {
+    dir: DataDir,
+    id: SegmentId,
+    effort: Effort,
+    page_rows: usize,
+    file: NewFile,
+    offset: u64,
+    index: SegmentIndex,
+    /// Rows of the section at hand that do not fill a page yet.
+    waiting: Vec<Rows>,
+    waiting_rows: usize,
+}
+
+impl SegmentWriter {
+    /// `first_log` is the oldest log file whose rows go in.
+    pub(crate) fn create(
+        dir: &DataDir,
+        id: SegmentId,
+        first_log: u64,
+        page_rows: usize,
+        effort: Effort,
+    ) -> Result<SegmentWriter> {
+        let file = NewFile::create(dir, &segment::path(dir, id))?;
+        let index = SegmentIndex { first_log, ..SegmentIndex::default() };
+        let dir = dir.clone();
+        let mut writer =
+            SegmentWriter { dir, id, effort, page_rows, file, offset: 0, index, waiting: Vec::new(), waiting_rows: 0 };
+        writer.put(&FileHeader::SEGMENT.bytes())?;
+        Ok(writer)
+    }
+
+    /// The rows that follow are of this table and day and have these fields.
+    pub(crate) fn start_section(&mut self, table: u32, day: Day, fields: &[(u32, FieldType)]) -> Result<()> {
+        self.end_section()?;
+        let fields = fields.to_vec();
+        self.index.sections.push(Section { table, day: Some(day), fields, pages: Vec::new() });
+        Ok(())
+    }
+
+    /// Adds rows whose keys are later than those before.
+    pub(crate) fn push(&mut self, rows: Rows) -> Result<()> {
+        let mut rows = rows;
+        while self.waiting_rows + rows.len() >= self.page_rows {
+            let count = self.page_rows - self.waiting_rows;
+            let rest = rows.slice(count..rows.len());
+            self.waiting.push(rows.slice(0..count));
+            self.waiting_rows = self.page_rows;
+            self.page()?;
+            rows = rest;
+        }
+        if rows.len() > 0 {
+            self.waiting_rows += rows.len();
+            self.waiting.push(rows);
+        }
+        Ok(())
+    }
+
+    /// Adds what the segment hides of older ones, with the number of the log file that it was in.
+    pub(crate) fn delete(&mut self, number: u64, deletion: Arc<Deletion>) {
+        self.index.deletions.push((number, deletion));
+    }
+
+    fn end_section(&mut self) -> Result<()> {
+        if self.waiting_rows > 0 {
+            self.page()?;
+        }
+        // A section of which everything was deleted.
+        self.index.sections.pop_if(|section| section.pages.is_empty());
+        Ok(())
+    }
+
+    /// Writes the rows that wait as a page.
+    fn page(&mut self) -> Result<()> {
+        self.waiting_rows = 0;
+        let section = self.index.sections.last_mut().expect("a section is started first");
+        let rows = Rows::concat(&std::mem::take(&mut self.waiting), section.fields.len());
+        assert!((1..=PAGE_ROWS_MAX).contains(&rows.len()), "a page has 1 to {PAGE_ROWS_MAX} rows, not {}", rows.len());
+        let effort = self.effort;
+        let mut chunks = vec![codec::encode_series(&rows.series, effort), codec::encode_times(&rows.times, effort)];
+        for (column, (_, kind)) in rows.columns.iter().zip(&section.fields) {
+            let some = column.as_ref().filter(|array| array.null_count() < array.len());
+            chunks.push(some.map_or_else(Vec::new, |array| codec::encode_field(array, *kind, effort)));
+        }
+        let times = || rows.times.iter().copied();
+        section.pages.push(Page {
+            rows: rows.len(),
+            series: rows.series[0]..=rows.series[rows.len() - 1],
+            times: times().min().expect("a row")..=times().max().expect("a row"),
+            offset: self.offset,
+            lengths: chunks.iter().map(|chunk| chunk.len() as u32).collect(),
+            damaged: AtomicBool::new(false),
+        });
+        chunks.iter().try_for_each(|chunk| self.put(chunk))
+    }
+
+    /// Writes the index, makes the file durable, gives it its name, and opens it.
+    pub(crate) fn finish(mut self) -> Result<Arc<Segment>> {
+        self.end_section()?;
+        let index_at = self.offset;
+        let index = block::wrap(&self.index.encode(), Kind::SegmentIndex);
+        // Twice: a segment whose only index is damaged would be lost as a whole.
+        self.put(&index)?;
+        self.put(&index)?;
+        self.put(&index_at.to_le_bytes())?;
+        self.put(&END_MARK)?;
+        self.file.publish()?;
+        Segment::open(&self.dir, self.id, |error| tracing::error!("a new segment: {error}")).map(Arc::new)
+    }
+
+    /// Appends bytes, padded to a multiple of 8.
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        let padding = block::padded(bytes.len()) - bytes.len();
+        let written = self.file.write_all(bytes).and_then(|()| self.file.write_all(&[0; 8][..padding]));
+        written.on("write", &segment::path(&self.dir, self.id))?;
+        self.offset += (bytes.len() + padding) as u64;
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Units: what must be merged among itself, and with nothing else. Rows of one key are of one day, so a unit is a day of a
+//! table, or a range of its series.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use crate::catalog::Table;
+use crate::day::Day;
+use crate::deletion::Deletion;
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::head::frames_of;
+use crate::head_rows::HeadRows;
+use crate::merge::{Merge, Source};
+use crate::rolled::RolledDay;
+use crate::segment::{PAGE_ROWS_MAX, PageRef, Segment};
+use crate::shared::Shared;
+use crate::view::View;
+
+/// Where rows are looked for.
+pub(crate) struct Layers<'a> {
+    pub view: &'a View,
+    /// Segments in the order of age; all of the view's, or neighbours among them.
+    pub segments: &'a [Arc<Segment>],
+    /// The view's rolled days, too?
+    pub rolled: bool,
+    /// The view's heads, too?
+    pub heads: bool,
+}
+
+/// All rows of a day that a filter wants, or those of some of its series.
+#[derive(Debug, Clone)]
+pub(crate) struct Unit {
+    pub day: Day,
+    reach: RangeInclusive<u32>,
+    /// Older than the segments.
+    rolled: Option<(Arc<RolledDay>, Filter)>,
+    /// In the order of age, each with the pages that can have rows and with what of these is wanted.
+    segments: Vec<(Arc<Segment>, Vec<PageRef>, Filter)>,
+    /// Younger than the segments.
+    head: Option<Arc<HeadRows>>,
+}
+
+/// A place whose rows cannot be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Page(&'a Segment, PageRef),
+    RowGroup(&'a RolledDay, usize),
+}
+
+/// What happens when a place cannot be read: `Ok` leaves its rows out.
+pub(crate) type OnDamage = Arc<dyn Fn(Place<'_>, Error) -> Result<()> + Send + Sync>;
+
+/// For work that must not lose what cannot be read: the damage is noted, and the work given up.
+pub(crate) fn refuse_damage(shared: &Arc<Shared>) -> OnDamage {
+    let shared = shared.clone();
+    Arc::new(move |place, error| {
+        shared.health.lost_rows(place, &error);
+        Err(error)
+    })
+}
+
+impl Layers<'_> {
+    /// The units of a table, day by day.
+    pub(crate) fn units(&self, table: u32, filter: &Filter) -> Vec<Unit> {
+        if filter.is_empty() {
+            return Vec::new();
+        }
+        let (head, mut deletions) = self.head_rows(table, filter);
+        let mut days: BTreeMap<Day, Unit> = BTreeMap::new();
+        let unit = |days: &mut BTreeMap<Day, Unit>, day: Day, add: &dyn Fn(&mut Unit)| {
+            let new = || Unit { day, reach: 0..=u32::MAX, rolled: None, segments: Vec::new(), head: None };
+            add(days.entry(day).or_insert_with(new));
+        };
+        head.days().for_each(|day| unit(&mut days, day, &|unit| unit.head = Some(head.clone())));
+        let wanted = |day: &Day| filter.meets_times(day.first(), day.last());
+        // From the youngest to the oldest, so that what was deleted since is known.
+        for segment in self.segments.iter().rev() {
+            let own: BTreeSet<Day> = segment.days_of(table).filter(wanted).collect();
+            for day in own.into_iter().filter(|day| self.view.counts(segment, table, *day)) {
+                let filter = filter.on(day).without(meeting(&deletions, day, 0));
+                let pages = segment.pages(table, day, &filter);
+                if !pages.is_empty() {
+                    let source = (segment.clone(), pages, filter);
+                    unit(&mut days, day, &|unit| unit.segments.insert(0, source.clone()));
+                }
+            }
+            deletions.extend(segment.index().deletions.iter().filter(|(_, own)| own.table == table).cloned());
+        }
+        let rolled = self.view.rolled.range((table, Day(i32::MIN))..=(table, Day(i32::MAX)));
+        for ((_, day), rolled) in rolled.filter(|((_, day), _)| self.rolled && wanted(day)) {
+            // Deletions up to the roll have been applied by it.
+            let filter = filter.on(*day).without(meeting(&deletions, *day, rolled.id().through + 1));
+            unit(&mut days, *day, &|unit| unit.rolled = Some((rolled.clone(), filter.clone())));
+        }
+        days.into_values().collect()
+    }
+
+    /// The heads' rows, and what they delete of older ones.
+    fn head_rows(&self, table: u32, filter: &Filter) -> (Arc<HeadRows>, Vec<(u64, Arc<Deletion>)>) {
+        if !self.heads {
+            return (Arc::default(), Vec::new());
+        }
+        let entries: Vec<_> = self.view.heads.iter().flat_map(|head| head.entries()).collect();
+        let (frames, deletions) = frames_of(entries.into_iter(), table);
+        let wanted = frames.into_iter().filter(|(frame, _)| filter.meets_times(frame.min_time, frame.max_time));
+        let filtered = wanted.map(|(frame, without)| (frame, filter.without(without)));
+        let deletions = deletions.into_iter().map(|deletion| (u64::MAX, deletion)).collect();
+        (Arc::new(HeadRows::new(filtered.collect())), deletions)
+    }
+}
+
+/// The deletions from a log file's number on that can concern a day.
+fn meeting(deletions: &[(u64, Arc<Deletion>)], day: Day, from: u64) -> Vec<Arc<Deletion>> {
+    let meets =
+        |(number, deletion): &&(u64, Arc<Deletion>)| *number >= from && deletion.meets_times(day.first(), day.last());
+    deletions.iter().filter(meets).map(|(_, deletion)| deletion.clone()).collect()
+}
+
+impl Unit {
+    /// About how many rows it has.
+    pub(crate) fn rows(&self) -> usize {
+        let pages = |(segment, pages, _): &(Arc<Segment>, Vec<PageRef>, Filter)| -> usize {
+            pages.iter().map(|page| segment.page(*page).rows).sum()
+        };
+        self.segments.iter().map(pages).sum::<usize>()
+            + self.rolled.as_ref().map_or(0, |(rolled, _)| rolled.rows())
+            + self.head.as_ref().map_or(0, |head| head.len(self.day))
+    }
+
+    /// Does every row of it come from one segment that nothing else touches?
+    pub(crate) fn only_segment(&self) -> Option<&Arc<Segment>> {
+        match &self.segments[..] {
+            [(segment, ..)] if self.rolled.is_none() && self.head.is_none() => Some(segment),
+            _ => None,
+        }
+    }
+
+    /// The segments whose pages it reads.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.segments.iter().map(|(segment, ..)| segment)
+    }
+
+    /// Can it be taken apart? Only if pages say where series end.
+    pub(crate) fn split(self, parts: usize) -> Vec<Unit> {
+        let largest = self.segments.iter().max_by_key(|(_, pages, _)| pages.len());
+        let Some((segment, pages, _)) = largest.filter(|(_, pages, _)| pages.len() >= 2 * parts && parts > 1) else {
+            return vec![self];
+        };
+        // Behind the last series of a page the next part begins.
+        let mut ends: Vec<u32> =
+            (1..parts).map(|part| *segment.page(pages[part * pages.len() / parts]).series.start()).collect();
+        ends.dedup();
+        let mut first = *self.reach.start();
+        let mut units = Vec::new();
+        for end in ends.into_iter().chain([u32::MAX]) {
+            units.push(self.reaching(first..=end));
+            first = end.saturating_add(1);
+        }
+        units
+    }
+
+    fn reaching(&self, reach: RangeInclusive<u32>) -> Unit {
+        let segments = self.segments.iter().map(|(segment, pages, filter)| {
+            let filter = filter.reaching(&reach);
+            let meets = |page: &&PageRef| {
+                let series = &segment.page(**page).series;
+                filter.meets_series(*series.start(), *series.end())
+            };
+            (segment.clone(), pages.iter().filter(meets).copied().collect(), filter)
+        });
+        Unit {
+            day: self.day,
+            rolled: self.rolled.as_ref().map(|(rolled, filter)| (rolled.clone(), filter.reaching(&reach))),
+            segments: segments.collect(),
+            head: self.head.clone(),
+            reach,
+        }
+    }
+
+    /// Its rows, in key order, each key once, of these fields of the table.
+    pub(crate) fn read(self, table: &Arc<Table>, fields: &[u32], on_damage: &OnDamage) -> Source<'static> {
+        let mut sources: Vec<Source<'static>> = Vec::new();
+        if let Some((rolled, filter)) = self.rolled {
+            sources.push(rolled.read(table, fields, filter, on_damage.clone()));
+        }
+        for (segment, pages, filter) in self.segments {
+            let (fields, on_damage) = (fields.to_vec(), on_damage.clone());
+            sources.push(Box::new(pages.into_iter().filter_map(
+                move |page| match segment.read(page, &fields, &filter) {
+                    Err(error @ Error::Corrupt { .. }) => on_damage(Place::Page(&segment, page), error).err().map(Err),
+                    rows => Some(rows),
+                },
+            )));
+        }
+        if let Some(head) = &self.head {
+            sources.push(Box::new(head.read(self.day, &self.reach, fields.to_vec(), PAGE_ROWS_MAX)));
+        }
+        match sources.len() {
+            1 => sources.pop().expect("one"),
+            _ => Box::new(Merge::new(sources)),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Verifies a data directory: every checksum, every index against its data. It only reads, and needs no lock: a store
+//! may be at work in the directory, or it may be a snapshot.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::data_dir::DataDir;
+use crate::disk::{Disk, RealDisk};
+use crate::error::{Error, Result};
+use crate::filter::Filter;
+use crate::log::{self, CatalogLog, Fault};
+use crate::manifest::Manifest;
+use crate::merge::Source;
+use crate::rolled::RolledDay;
+use crate::segment::{self, Segment};
+use crate::unit::OnDamage;
+
+/// What a verification found.
+#[derive(Debug, Clone, Default)]
+pub struct Verification {
+    /// Files that were read.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows that were read in segments and rolled days.
+    pub rows: u64,
+    /// What is wrong, each with its file and place.
+    pub damage: Vec<Error>,
+    /// Damaged bytes that were put aside before.
+    pub quarantined: Vec<PathBuf>,
+    /// Unfinished writes at the ends of logs: what a crash leaves, or a store that is writing right now.
+    pub unfinished: Vec<Error>,
+}
+
+/// Verifies the data directory `dir`. `progress` is told how many bytes of how many have been read.
+///
+/// # Errors
+///
+/// There is no store in the directory, or the system refused to read. Damage is no error: it is in the answer.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// tsdb::Store::open(dir.path(), tsdb::Options::default())?.close()?;
+/// let found = tsdb::verify(dir.path(), |done, all| assert!(done <= all))?;
+/// assert!(found.damage.is_empty());
+/// # Ok::<(), tsdb::Error>(())
+/// ```
+pub fn verify(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Verification> {
+    verify_on(Arc::new(RealDisk), dir, progress)
+}
+
+/// As [`verify`], on a disk of the caller's.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Verification> {
+    let dir = DataDir::new(disk, dir.as_ref());
+    let mut verifier = Verifier { total: 0, found: Verification::default(), progress, dir: dir.clone() };
+    let manifest = verifier.manifest()?;
+    let logs = dir.list(&dir.join("wal"))?.into_iter();
+    let logs: Vec<_> =
+        logs.filter(|path| log::number(path).is_some_and(|number| number >= manifest.first_log)).collect();
+    let segments: Vec<_> = manifest.segments.iter().map(|id| (*id, segment::path(&dir, *id))).collect();
+    let paths = logs.iter().chain(segments.iter().map(|(_, path)| path));
+    for path in paths.chain(&CatalogLog::paths(&dir)) {
+        verifier.total += dir.length(path)?.unwrap_or(0);
+    }
+    let catalog = verifier.catalog()?;
+    for (id, path) in segments {
+        verifier.segment(id, &path, &catalog)?;
+    }
+    for id in &manifest.rolled {
+        verifier.rolled(*id, &catalog)?;
+    }
+    for path in logs {
+        verifier.log(&path, &catalog)?;
+    }
+    verifier.found.quarantined = dir.list(&dir.join("quarantine"))?;
+    Ok(verifier.found)
+}
+
+struct Verifier<P> {
+    dir: DataDir,
+    total: u64,
+    found: Verification,
+    progress: P,
+}
+
+impl<P: FnMut(u64, u64)> Verifier<P> {
+    fn read(&mut self, bytes: usize) {
+        self.found.files += 1;
+        self.found.bytes += bytes as u64;
+        self.total = self.total.max(self.found.bytes);
+        (self.progress)(self.found.bytes, self.total);
+    }
+
+    /// Damage is noted, other errors end the verification; a file that is missing is damage.
+    fn note<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
+        match outcome {
+            Ok(value) => Ok(Some(value)),
+            Err(Error::Io { action, source, .. }) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { action, path: self.dir.path().to_owned(), source })
+            }
+            Err(error) => {
+                self.found.damage.push(error);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The manifest that counts.
+    fn manifest(&mut self) -> Result<Manifest> {
+        let mut found = None;
+        for path in Manifest::paths(&self.dir) {
+            let Some(length) = self.dir.length(&path)? else { continue };
+            let manifest = Manifest::read(&self.dir, &path);
+            if let Some(manifest) = self.note(manifest)? {
+                found = found.or(manifest);
+            }
+            self.read(length as usize);
+        }
+        let none = || Error::corrupt(&self.dir.join("MANIFEST"), 0, "there is no manifest: this is no data directory");
+        found.ok_or_else(|| self.found.damage.first().cloned().unwrap_or_else(none))
+    }
+
+    fn catalog(&mut self) -> Result<Catalog> {
+        let catalog = Catalog::new();
+        let damage = &mut self.found.damage;
+        let contents = CatalogLog::replay(&self.dir, &catalog, |error| damage.push(error.clone()));
+        if let Some(contents) = self.note(contents)? {
+            self.read(2 * contents.len());
+        }
+        Ok(catalog)
+    }
+
+    fn segment(&mut self, id: crate::manifest::SegmentId, path: &Path, catalog: &Catalog) -> Result<()> {
+        let bytes = self.dir.map(path);
+        let Some(bytes) = self.note(bytes)? else { return Ok(()) };
+        self.found.damage.extend(segment::verify_ends(path, &bytes));
+        // What opening complains about has just been noted.
+        if let Ok(segment) = Segment::open(&self.dir, id, |_| {}) {
+            let fits = segment.check(catalog);
+            self.note(fits)?;
+            for page in segment.all_pages() {
+                if self.note(segment.verify(page))?.is_some() {
+                    self.found.rows += segment.page(page).rows as u64;
+                }
+            }
+        }
+        self.read(bytes.len());
+        Ok(())
+    }
+
+    fn rolled(&mut self, id: crate::manifest::RolledId, catalog: &Catalog) -> Result<()> {
+        let Some(table) = catalog.table(id.table) else {
+            let reason = format!("a rolled day of table {}, which is not in the catalogue", id.table);
+            self.found.damage.push(Error::corrupt(&self.dir.join("MANIFEST"), 0, reason));
+            return Ok(());
+        };
+        let rolled = RolledDay::open(&self.dir, table, id);
+        let Some(rolled) = self.note(rolled)?.map(Arc::new) else { return Ok(()) };
+        let fields: Vec<u32> = (0..table.columns().fields.len() as u32).collect();
+        let refuse: OnDamage = Arc::new(|_, error| Err(error));
+        let rows: Source<'static> = rolled.read(table, &fields, Filter::ALL, refuse);
+        let mut count = 0;
+        for rows in rows {
+            match self.note(rows)? {
+                Some(rows) if rows.times.iter().all(|time| crate::day::Day::of(*time) == id.day) => count += rows.len(),
+                Some(_) => self.found.damage.push(Error::corrupt(rolled.path(), 0, "rows of another day")),
+                None => count = rolled.rows(), // said already
+            }
+        }
+        if count != rolled.rows() {
+            let reason = format!("{count} rows, the file's own metadata says {}", rolled.rows());
+            self.found.damage.push(Error::corrupt(rolled.path(), 0, reason));
+        }
+        self.found.rows += count as u64;
+        self.read(rolled.file_bytes());
+        Ok(())
+    }
+
+    fn log(&mut self, path: &Path, catalog: &Catalog) -> Result<()> {
+        let number = log::number(path).expect("only log files get here");
+        let (damage, unfinished) = (&mut self.found.damage, &mut self.found.unfinished);
+        let outcome = log::read(&self.dir, number, catalog, |fault, error, _| match fault {
+            Fault::Tail => unfinished.push(error.clone()),
+            Fault::Header | Fault::Lost => damage.push(error.clone()),
+        });
+        if let Some((_, end)) = self.note(outcome)? {
+            self.read(end as usize);
+        }
+        Ok(())
+    }
+}
