@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ingest::line_protocol::{Precision, parse};
 use tempfile::TempDir;
@@ -44,16 +45,38 @@ pub fn lines(steps: usize) -> String {
     text
 }
 
-/// A store in a folder of its own that holds `lines`, sealed or still in the head.
-pub fn filled_store(lines: &str, sealed: bool) -> (Arc<Store>, TempDir) {
+/// Where the rows of a store are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// In frames, as they came.
+    Head,
+    /// In segments, as they were sealed.
+    Sealed,
+    /// In one segment.
+    Compacted,
+    /// In Parquet files.
+    Rolled,
+}
+
+/// A store in a folder of its own that holds `lines`.
+pub fn filled_store(lines: &str, kind: Kind) -> (Arc<Store>, TempDir) {
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
-    let store = Store::open(dir.path(), Options::default()).expect("an empty folder opens");
-    let mut batch = store.batch("public");
-    let report = parse(lines.as_bytes(), Precision::default(), 0, &mut batch);
-    assert!(report.refused.is_empty(), "the benchmark's own lines are good");
-    store.write(batch).expect("there is room");
-    if sealed {
-        store.flush().expect("there is room");
+    let roll_after = (kind == Kind::Rolled).then_some(Duration::ZERO);
+    let store = Store::open(dir.path(), Options { roll_after, ..Options::default() }).expect("an empty folder opens");
+    let mut rest = lines.as_bytes();
+    while !rest.is_empty() {
+        // In requests, as it would come.
+        let end = rest.iter().skip(4 << 20).position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + (4 << 20) + 1);
+        let mut batch = store.batch("public");
+        let report = parse(&rest[..end], Precision::default(), 0, &mut batch);
+        assert!(report.refused.is_empty(), "the benchmark's own lines are good");
+        store.write(batch).expect("there is room");
+        rest = &rest[end..];
+    }
+    match kind {
+        Kind::Head => {}
+        Kind::Sealed => store.flush().expect("there is room"),
+        Kind::Compacted | Kind::Rolled => store.compact().expect("there is room"),
     }
     (Arc::new(store), dir)
 }

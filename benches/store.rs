@@ -1,7 +1,7 @@
 //! The store by itself: durable writes, seals, scans. Throughput is in values.
 #![allow(missing_docs)]
 
-use benches::{FIELDS, HOSTS, filled_store, lines};
+use benches::{FIELDS, HOSTS, Kind, filled_store, lines};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ingest::line_protocol::{Precision, parse};
 use tsdb::{ScanRequest, Store, TagPredicate};
@@ -16,7 +16,7 @@ fn read(store: &Store, request: &ScanRequest) -> usize {
 
 fn write_and_seal(criterion: &mut Criterion) {
     let text = lines(STEPS);
-    let (store, _dir) = filled_store(&text, true);
+    let (store, _dir) = filled_store(&text, Kind::Sealed);
     let mut group = criterion.benchmark_group("store");
     group.throughput(Throughput::Elements(VALUES)).sample_size(10);
     let batch = || {
@@ -35,26 +35,36 @@ fn write_and_seal(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// An hour of one series.
+fn hour() -> ScanRequest {
+    ScanRequest {
+        from: 1_767_240_000_000_000_000,
+        to: 1_767_243_600_000_000_000 - 1,
+        tags: vec![TagPredicate::In("hostname".into(), vec!["host_7".into()])],
+        ..ScanRequest::default()
+    }
+}
+
 fn scan(criterion: &mut Criterion) {
-    let text = lines(STEPS);
     let mut group = criterion.benchmark_group("scan");
-    for (name, sealed) in [("head", false), ("segment", true)] {
-        let (store, _dir) = filled_store(&text, sealed);
-        group.throughput(Throughput::Elements(VALUES)).sample_size(10);
-        group.bench_function(format!("{name}, everything"), |bencher| {
+    // As much as stays in one head, then a whole day.
+    let (short, day) = (lines(STEPS), lines(8640));
+    for kind in [Kind::Head, Kind::Sealed, Kind::Compacted, Kind::Rolled] {
+        let (store, _dir) = match kind {
+            Kind::Head => filled_store(&short, kind),
+            _ => filled_store(&day, kind),
+        };
+        let rows = read(&store, &ScanRequest::default());
+        group.throughput(Throughput::Elements((rows * FIELDS) as u64)).sample_size(10);
+        group.bench_function(format!("{kind:?}, everything"), |bencher| {
             bencher.iter(|| read(&store, &ScanRequest::default()));
         });
-        // One series' quarter of an hour.
-        let request = ScanRequest {
-            from: 1_767_226_000_000_000_000,
-            to: 1_767_226_900_000_000_000,
-            tags: vec![TagPredicate::In("hostname".into(), vec!["host_7".into()])],
-            ..ScanRequest::default()
-        };
-        group.throughput(Throughput::Elements(90 * FIELDS as u64)).sample_size(50);
-        group.bench_function(format!("{name}, one series' quarter of an hour"), |bencher| {
-            bencher.iter(|| read(&store, &request));
-        });
+        if !matches!(kind, Kind::Head) {
+            group.throughput(Throughput::Elements(360 * FIELDS as u64)).sample_size(50);
+            group.bench_function(format!("{kind:?}, one series' hour of a day"), |bencher| {
+                bencher.iter(|| assert_eq!(read(&store, &hour()), 360));
+            });
+        }
     }
     group.finish();
 }

@@ -43,20 +43,28 @@ impl DataDir {
         lock.ok_or_else(|| Error::Locked { path: self.path.clone() })
     }
 
-    /// Makes a folder and what lies above it, unless they are there; every new entry is durable.
+    /// Makes a folder and what lies above it, unless they are there; every entry is durable then.
     pub(crate) fn create_dir(&self, path: &Path) -> Result<()> {
-        if self.disk.is_dir(path) {
-            return Ok(());
-        }
         // The folder above a relative path of one part is the working directory.
         let parent = match path.parent() {
             Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
             Some(parent) => parent,
-            None => return Err(std::io::ErrorKind::NotADirectory.into()).on("create", path),
+            None => return Ok(()),
         };
-        self.create_dir(parent)?;
-        self.disk.create_dir(path).on("create", path)?;
-        self.sync_dir(parent)
+        if !self.disk.is_dir(path) {
+            self.create_dir(parent)?;
+            self.disk.create_dir(path).on("create", path)?;
+        } else if !path.starts_with(&self.path) {
+            return Ok(()); // not the store's own
+        } else if path != self.path {
+            self.create_dir(parent)?;
+        }
+        // Whoever made it may have been killed before this.
+        match self.disk.sync_dir(parent) {
+            // What lies above the data directory may be closed to us; then it was made by somebody else.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && path == self.path => Ok(()),
+            outcome => outcome.on("sync", parent),
+        }
     }
 
     /// Makes the entries of a folder durable: files made, renamed or removed in it.
@@ -217,13 +225,14 @@ impl AppendFile {
         Ok(file)
     }
 
-    /// An existing file, cut to `length`: what a crash left behind that point goes away, durably.
+    /// An existing file, cut to `length`: what a crash left behind that point goes away, durably. What stays is made
+    /// durable, too: a killed process may have left it to the system only.
     pub(crate) fn open(dir: &DataDir, path: &Path, length: u64) -> Result<AppendFile> {
         let mut file = dir.disk.open(path).on("open", path)?;
         if dir.length(path)? != Some(length) {
             file.set_length(length).on("cut", path)?;
-            file.sync().on("sync", path)?;
         }
+        file.sync().on("sync", path)?;
         Ok(AppendFile { file, path: path.to_owned(), length })
     }
 

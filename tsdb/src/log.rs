@@ -29,15 +29,6 @@ pub(crate) fn create(dir: &DataDir, number: u64) -> Result<AppendFile> {
     AppendFile::create(dir, &path(dir, number), &FileHeader::LOG.bytes())
 }
 
-/// Is there a log at this path? One that a crash left without a whole header never held a block: it goes away.
-pub(crate) fn exists(dir: &DataDir, path: &Path) -> Result<bool> {
-    match dir.length(path)? {
-        Some(length) if length >= FILE_HEADER_BYTES as u64 => Ok(true),
-        Some(_) => dir.remove(path).map(|()| false),
-        None => Ok(false),
-    }
-}
-
 /// What blocks a log file has.
 const LOG_KINDS: [Kind; 2] = [Kind::Frame, Kind::Deletion];
 
@@ -52,21 +43,20 @@ pub(crate) enum Fault {
     Tail,
 }
 
-/// The entries of a log file, and where the next one belongs. Damage in the middle is stepped over; every fault is told
-/// to `note` with its bytes.
+/// The entries of a log file, and where the next one belongs; nothing if a crash cut its making short. Damage in the
+/// middle is stepped over; every fault is told to `note` with its bytes.
 pub(crate) fn read(
     dir: &DataDir,
     number: u64,
     catalog: &Catalog,
     mut note: impl FnMut(Fault, &Error, &[u8]),
-) -> Result<(Vec<Entry>, u64)> {
+) -> Result<Option<(Vec<Entry>, u64)>> {
     let path = path(dir, number);
     let bytes = dir.read(&path)?;
     let damaged = |offset: usize, reason: String| Error::corrupt(&path, offset as u64, reason);
-    match FileHeader::LOG.check(&bytes) {
-        Ok(()) => {}
-        Err(error @ HeaderError::Newer { .. }) => return Err(damaged(0, error.to_string())),
-        Err(error) => note(Fault::Header, &damaged(0, error.to_string()), &bytes[..bytes.len().min(FILE_HEADER_BYTES)]),
+    let header = FileHeader::LOG.check(&bytes);
+    if let Err(error @ HeaderError::Newer { .. }) = header {
+        return Err(damaged(0, error.to_string()));
     }
     let (mut entries, mut end) = (Vec::new(), FILE_HEADER_BYTES);
     for found in block::scan(&bytes, FILE_HEADER_BYTES, &LOG_KINDS) {
@@ -87,7 +77,14 @@ pub(crate) fn read(
         };
         note(fault, &damaged(offset, format!("{length} bytes: {reason}")), &bytes[offset..offset + length]);
     }
-    Ok((entries, end as u64))
+    if let Err(error) = header {
+        // The header is durable before anything follows it.
+        if end == FILE_HEADER_BYTES {
+            return Ok(None);
+        }
+        note(Fault::Header, &damaged(0, error.to_string()), &bytes[..FILE_HEADER_BYTES]);
+    }
+    Ok(Some((entries, end as u64)))
 }
 
 /// The entry that a good block holds.
@@ -107,6 +104,11 @@ fn fits(entry: &Entry, catalog: &Catalog) -> Result<(), String> {
             catalog.check(frame.table, &fields, frame.series().iter().copied().max())
         }
     }
+}
+
+/// Is what lies at this place of a catalogue's file no good block, with a good one behind it?
+fn is_followed(file: &[u8], at: usize) -> bool {
+    block::scan(file, at, &[Kind::Catalog]).next().is_some_and(|found| matches!(found, Found::Damage { .. }))
 }
 
 /// The catalogue's log and its copy, which hold the same bytes: without the catalogue nothing else can be read.
@@ -129,14 +131,9 @@ impl CatalogLog {
         let paths = CatalogLog::paths(dir);
         let mut files = Vec::new();
         for path in &paths {
-            files.push(if exists(dir, path)? { dir.read(path)? } else { Bytes::new() });
+            files.push(if dir.length(path)?.is_some() { dir.read(path)? } else { Bytes::new() });
             if let Err(error @ HeaderError::Newer { .. }) = FileHeader::CATALOG.check(&files[files.len() - 1]) {
                 return Err(Error::corrupt(path, 0, error.to_string()));
-            }
-        }
-        for (file, path) in files.iter().zip(&paths).filter(|(file, _)| !file.is_empty()) {
-            if let Err(error) = FileHeader::CATALOG.check(file) {
-                note(&Error::corrupt(path, 0, error.to_string()));
             }
         }
         let mut whole = FileHeader::CATALOG.bytes().to_vec();
@@ -157,9 +154,10 @@ impl CatalogLog {
             whole.extend_from_slice(block);
             whole.resize(block::padded(whole.len()), 0);
             for (bad, path) in bad {
-                // A crash between the two writes left one of them shorter.
+                // Without a good block behind it, it is the end of what a crash cut short.
+                let file = &files[usize::from(*path == paths[1])];
                 if let Err(reason) = bad
-                    && files[usize::from(*path == paths[1])].len() > at
+                    && is_followed(file, at)
                 {
                     note(&Error::corrupt(path, at as u64, reason.to_string()));
                 }

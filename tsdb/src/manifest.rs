@@ -64,10 +64,8 @@ impl Manifest {
             (Ok(Some(manifest)), Ok(_)) => (manifest, None),
             (Ok(Some(manifest)), Err(error @ Error::Corrupt { .. })) => (manifest, Some(error)),
             (Err(error @ Error::Corrupt { .. }), Ok(Some(copy))) => (copy, Some(error)),
-            (Ok(None), Ok(Some(copy))) => {
-                let error = Error::corrupt(&dir.join(FILE_NAMES[0]), 0, "it is missing");
-                (copy, Some(error))
-            }
+            // A crash between the first two of all.
+            (Ok(None), Ok(Some(copy))) => (copy, None),
             (Ok(None), Ok(None)) => (Manifest::of_empty(dir)?, None),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };

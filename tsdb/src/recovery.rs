@@ -36,7 +36,10 @@ pub(crate) struct Recovered {
 pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     for part in PARTS {
         dir.create_dir(&dir.join(part))?;
+        // A killed process may have left names to the system only, on which the rest is going to count.
+        dir.sync_dir(&dir.join(part))?;
     }
+    dir.sync_dir(dir.path())?;
     let health = Health::new(dir.clone());
     let manifest = Manifest::load(&dir, &health)?;
     let catalog = Arc::new(Catalog::new());
@@ -125,19 +128,14 @@ fn recover_heads(
 ) -> Result<(Vec<Arc<Head>>, AppendFile)> {
     let mut numbers = Vec::new();
     for path in dir.list(&dir.join("wal"))? {
-        if let Some(number) = log::number(&path)
-            && number >= manifest.first_log
-            && log::exists(dir, &path)?
-        {
-            numbers.push(number);
-        }
+        numbers.extend(log::number(&path).filter(|number| *number >= manifest.first_log));
     }
     numbers.sort_unstable();
     let mut heads = Vec::new();
     let mut last = None;
     for number in numbers {
         let path = log::path(dir, number);
-        let (entries, end) = log::read(dir, number, catalog, |fault, error, bytes| match (fault, error) {
+        let recovered = log::read(dir, number, catalog, |fault, error, bytes| match (fault, error) {
             (Fault::Header, _) => health.mended(error),
             (_, Error::Corrupt { offset, .. }) => {
                 match fault {
@@ -149,6 +147,10 @@ fn recover_heads(
             }
             _ => unreachable!("a fault is damage at some offset"),
         })?;
+        let Some((entries, end)) = recovered else {
+            dir.remove(&path)?;
+            continue;
+        };
         heads.push(Arc::new(Head::new(number, entries)));
         last = Some((number, end));
     }

@@ -57,28 +57,19 @@ pub fn verify(dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<V
 /// As [`verify`].
 pub fn verify_on(disk: Arc<dyn Disk>, dir: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<Verification> {
     let dir = DataDir::new(disk, dir.as_ref());
-    let mut verifier = Verifier { total: 0, found: Verification::default(), progress, dir: dir.clone() };
-    let manifest = verifier.manifest()?;
-    let logs = dir.list(&dir.join("wal"))?.into_iter();
-    let logs: Vec<_> =
-        logs.filter(|path| log::number(path).is_some_and(|number| number >= manifest.first_log)).collect();
-    let segments: Vec<_> = manifest.segments.iter().map(|id| (*id, segment::path(&dir, *id))).collect();
-    let paths = logs.iter().chain(segments.iter().map(|(_, path)| path));
-    for path in paths.chain(&CatalogLog::paths(&dir)) {
-        verifier.total += dir.length(path)?.unwrap_or(0);
+    let mut progress = progress;
+    loop {
+        let mut verifier = Verifier { total: 0, found: Verification::default(), progress, dir: dir.clone() };
+        let manifest = verifier.verify()?;
+        // A store at work replaces files: what was missing may be what it has replaced meanwhile.
+        let missing = |error: &Error| matches!(error, Error::Io { .. });
+        let replaced = verifier.found.damage.iter().any(missing)
+            && Manifest::read(&dir, &Manifest::paths(&dir)[0]).is_ok_and(|now| now.is_some_and(|now| now != manifest));
+        if !replaced {
+            return Ok(verifier.found);
+        }
+        progress = verifier.progress;
     }
-    let catalog = verifier.catalog()?;
-    for (id, path) in segments {
-        verifier.segment(id, &path, &catalog)?;
-    }
-    for id in &manifest.rolled {
-        verifier.rolled(*id, &catalog)?;
-    }
-    for path in logs {
-        verifier.log(&path, &catalog)?;
-    }
-    verifier.found.quarantined = dir.list(&dir.join("quarantine"))?;
-    Ok(verifier.found)
 }
 
 struct Verifier<P> {
@@ -89,6 +80,31 @@ struct Verifier<P> {
 }
 
 impl<P: FnMut(u64, u64)> Verifier<P> {
+    /// Verifies everything that the manifest names, and returns that.
+    fn verify(&mut self) -> Result<Manifest> {
+        let dir = self.dir.clone();
+        let manifest = self.manifest()?;
+        let mut logs = dir.list(&dir.join("wal"))?;
+        logs.retain(|path| log::number(path).is_some_and(|number| number >= manifest.first_log));
+        let segments: Vec<_> = manifest.segments.iter().map(|id| (*id, segment::path(&dir, *id))).collect();
+        let paths = logs.iter().chain(segments.iter().map(|(_, path)| path));
+        for path in paths.chain(&CatalogLog::paths(&dir)) {
+            self.total += dir.length(path)?.unwrap_or(0);
+        }
+        let catalog = self.catalog()?;
+        for (id, path) in segments {
+            self.segment(id, &path, &catalog)?;
+        }
+        for id in &manifest.rolled {
+            self.rolled(*id, &catalog)?;
+        }
+        for path in logs {
+            self.log(&path, &catalog)?;
+        }
+        self.found.quarantined = dir.list(&dir.join("quarantine"))?;
+        Ok(manifest)
+    }
+
     fn read(&mut self, bytes: usize) {
         self.found.files += 1;
         self.found.bytes += bytes as u64;
@@ -188,9 +204,8 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
             Fault::Tail => unfinished.push(error.clone()),
             Fault::Header | Fault::Lost => damage.push(error.clone()),
         });
-        if let Some((_, end)) = self.note(outcome)? {
-            self.read(end as usize);
-        }
+        let end = self.note(outcome)?.flatten().map_or(0, |(_, end)| end);
+        self.read(end as usize);
         Ok(())
     }
 }

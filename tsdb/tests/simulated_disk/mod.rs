@@ -63,6 +63,8 @@ struct State {
     /// The file system as it was when the journal began.
     start: Option<Box<State>>,
     fault: Option<(usize, Fault)>,
+    /// From this operation on the process is dead: it changes nothing any more.
+    dead_from: Option<usize>,
     /// Operations that change something, so far.
     operations: usize,
     faults_met: usize,
@@ -95,6 +97,28 @@ impl SimulatedDisk {
     pub fn fail_at(&self, at: usize, fault: Fault) {
         let mut state = self.state();
         state.fault = Some((state.operations + at, fault));
+    }
+
+    /// Lets nothing go wrong that has not yet.
+    pub fn clear_fault(&self) {
+        self.state().fault = None;
+    }
+
+    /// Kills the process that uses the disk, after so many more operations: nothing of what it tries then happens.
+    pub fn kill_after(&self, operations: usize) {
+        let mut state = self.state();
+        state.dead_from = Some(state.operations + operations);
+    }
+
+    /// Was the process killed?
+    pub fn is_dead(&self) -> bool {
+        let state = self.state();
+        state.dead_from.is_some_and(|from| state.operations > from)
+    }
+
+    /// Lets the next process use the disk as the killed one left it to the system.
+    pub fn revive(&self) {
+        self.state().dead_from = None;
     }
 
     /// How often something went wrong.
@@ -216,6 +240,7 @@ impl SimulatedDisk {
     /// Does an operation, unless a fault is due; what of it was done is in the journal.
     fn change(&self, op: Op) -> Result<()> {
         let mut state = self.state();
+        state.check_alive()?;
         match state.due_fault(&[Fault::NoSpace, Fault::Io]) {
             Some(Fault::NoSpace) => return Err(ErrorKind::StorageFull.into()),
             Some(_) => return Err(Error::from_raw_os_error(5)),
@@ -228,6 +253,14 @@ impl SimulatedDisk {
 }
 
 impl State {
+    fn check_alive(&mut self) -> Result<()> {
+        if self.dead_from.is_some_and(|from| self.operations >= from) {
+            self.operations += 1;
+            return Err(Error::other("the process is dead"));
+        }
+        Ok(())
+    }
+
     /// Is a fault of one of these kinds due at this operation?
     fn due_fault(&mut self, kinds: &[Fault]) -> Option<Fault> {
         self.operations += 1;
@@ -409,6 +442,7 @@ impl DiskFile for SimulatedFile {
     fn append(&mut self, parts: &[IoSlice<'_>]) -> Result<usize> {
         let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         let mut state = self.disk.state();
+        state.check_alive()?;
         let fault = state.due_fault(&[Fault::NoSpace, Fault::Io, Fault::ShortWrite]);
         // What goes wrong comes half-way.
         if fault.is_some() {
@@ -431,6 +465,7 @@ impl DiskFile for SimulatedFile {
 
     fn sync(&self) -> Result<()> {
         let mut state = self.disk.state();
+        state.check_alive()?;
         if state.due_fault(&[Fault::SyncFails, Fault::Io]).is_some() {
             state.journal.push(Op::Forget(self.file));
             return Err(Error::from_raw_os_error(5));

@@ -1,0 +1,81 @@
+//! The store against a plain map: random writes, overwrites, deletions, seals, compactions, rolls, retentions and
+//! reopenings must give the same rows.
+//!
+//! `PROPTEST_CASES=5000 cargo test -p tsdb --test map` looks longer; a failure prints the steps that led to it.
+#![allow(clippy::unwrap_used)]
+
+mod model;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use model::{Key, Model, START, Step, TABLES, apply_to_store, read_table, steps};
+use proptest::prelude::*;
+use tsdb::{Options, Retention, ScanRequest, Store, TagPredicate};
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(200, |number| number.parse().unwrap())
+}
+
+/// Rows that a predicate on the host wants.
+type Wanted = Box<dyn Fn(Option<&str>) -> bool>;
+
+fn predicates() -> Vec<(TagPredicate, Wanted)> {
+    vec![
+        (TagPredicate::In("host".into(), vec!["a".into(), "x".into()]), Box::new(|host| host == Some("a"))),
+        (TagPredicate::NotIn("host".into(), vec!["a".into()]), Box::new(|host| host.is_some_and(|host| host != "a"))),
+        (TagPredicate::IsNull("host".into()), Box::new(|host| host.is_none())),
+        (TagPredicate::IsNotNull("host".into()), Box::new(|host| host.is_some())),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_is_a_map_that_survives(seed: u64, partitions in 1usize..4, page_rows in 1usize..9, roll: bool) {
+        let dir = tempfile::tempdir().unwrap();
+        // A tiny head, so that seals also happen by themselves, with writes going on; tiny pages, so that there are many.
+        let roll_after = roll.then_some(Duration::ZERO);
+        let options = Options { head_bytes_max: 4096, page_rows, roll_after, ..Options::default() };
+        let mut store = Store::open(dir.path(), options.clone()).unwrap();
+        let mut model = Model::default();
+        for step in steps(&mut fastrand::Rng::with_seed(seed), 25) {
+            model.apply(&step);
+            apply_to_store(&store, &step).unwrap();
+            if step == Step::Reopen {
+                drop(store);
+                store = Store::open(dir.path(), options.clone()).unwrap();
+            }
+            for table in TABLES {
+                let all = ScanRequest { partitions, ..ScanRequest::default() };
+                let own: BTreeMap<Key, _> = model.0.iter().filter(|(key, _)| key.0 == table).map(|(k, f)| (k.clone(), f.clone())).collect();
+                prop_assert_eq!(&read_table(&store, table, &all), &own, "after {:?}", step);
+            }
+        }
+        let (from, to) = (START + 3_000_000_000, START + 2 * 86_400_000_000_000);
+        for (predicate, wanted) in predicates() {
+            if store.table("public", "m").is_none_or(|table| table.tags.is_empty()) {
+                break;
+            }
+            let part = ScanRequest { from, to, tags: vec![predicate], partitions, ..ScanRequest::default() };
+            let expected = model.0.iter().filter(|((table, host, time), _)| table == "m" && wanted(host.as_deref()) && (from..=to).contains(time));
+            let expected: BTreeMap<_, _> = expected.map(|(key, fields)| (key.clone(), fields.clone())).collect();
+            prop_assert_eq!(read_table(&store, "m", &part), expected);
+        }
+        let damage = tsdb::verify(dir.path(), |_, _| ()).unwrap().damage;
+        prop_assert!(damage.is_empty(), "{:?}", damage);
+        // Retention takes whole days, at once and for good.
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
+        let second_day = START + 86_400_000_000_000;
+        let age = Duration::from_nanos((now - second_day).unsigned_abs());
+        drop(store);
+        let retaining = Options { retention: Retention { age: Some(age), bytes: None }, ..options.clone() };
+        let store = Store::open(dir.path(), retaining).unwrap();
+        store.compact().unwrap();
+        model.0.retain(|(_, _, time), _| *time >= second_day);
+        prop_assert_eq!(&model::read(&store), &model);
+        drop(store);
+        prop_assert_eq!(&model::read(&Store::open(dir.path(), options).unwrap()), &model);
+    }
+}
