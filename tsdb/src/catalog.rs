@@ -1,27 +1,28 @@
 //! What exists: schemas, tables, their tags and fields, and every series.
 //!
-//! Reading takes no lock: tables, tag values and series live in append-only vectors, columns behind an atomic
-//! pointer. Growing goes through one mutex, which only a row that names something new takes. Each growth is a
+//! The hot path takes no lock: tables live in an append-only vector, columns behind an atomic pointer, and a series is
+//! found by the bytes that name it in [`Spellings`]. Growing goes through one mutex, which only a row that names something new takes. Each growth is a
 //! [`Change`]; the changes since the last group commit wait in a buffer that the writer makes durable *before* any
 //! frame that could refer to them. Opening the store applies the same changes again.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
-use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_128, xxh3_128_with_seed};
 
 use crate::change::Change;
 use crate::error::RowError;
 use crate::row::{Row, check_name, check_row};
+use crate::spellings::Spellings;
+use crate::tag::{ABSENT, Tag};
 use crate::value::{FieldType, Value};
 
 /// A table may have this many tags and fields together.
 pub const COLUMNS_MAX: usize = 1024;
-/// The code of a tag that a series does not have.
-pub(crate) const ABSENT: u32 = u32::MAX;
 /// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
 const SPARE_SPELLINGS: usize = 1024;
 
@@ -39,9 +40,8 @@ pub(crate) struct Table {
     pub schema: String,
     pub name: String,
     columns: ArcSwap<Columns>,
-    tag_values: boxcar::Vec<boxcar::Vec<Box<str>>>,
-    /// The tag codes of each series, in the order of the tags; tags that came later are absent.
-    series: boxcar::Vec<Box<[u32]>>,
+    tags: boxcar::Vec<Tag>,
+    series: AtomicU32,
     /// The first time that retention keeps, ns since the epoch.
     floor: AtomicI64,
 }
@@ -96,19 +96,18 @@ impl Table {
         self.floor.store(floor, Ordering::Relaxed);
     }
 
-    pub(crate) fn series_count(&self) -> usize {
-        self.series.count()
+    pub(crate) fn series_count(&self) -> u32 {
+        self.series.load(Ordering::Acquire)
     }
 
-    /// The code of a tag of a series: an index into [`tag_values`](Self::tag_values), or [`ABSENT`].
-    pub(crate) fn tag_code(&self, series: u32, tag: u32) -> u32 {
-        let codes = self.series.get(series as usize).expect("a frame only refers to series that exist");
-        codes.get(tag as usize).copied().unwrap_or(ABSENT)
+    /// A tag with its values.
+    pub(crate) fn tag(&self, tag: u32) -> &Tag {
+        self.tags.get(tag as usize).expect("the tag exists")
     }
 
-    /// The values of a tag, by code.
-    pub(crate) fn tag_values(&self, tag: u32) -> &boxcar::Vec<Box<str>> {
-        self.tag_values.get(tag as usize).expect("the tag exists")
+    /// The identity of a series: the codes of its tags without the absent ones at the end.
+    fn codes(&self, series: u32) -> impl Iterator<Item = u32> + '_ {
+        (0..self.tags.count() as u32).map(move |tag| self.tag(tag).code(series))
     }
 
     /// Says where a row contradicts the columns that there are, before anything of it is taken.
@@ -142,7 +141,7 @@ pub(crate) struct Catalog {
     tables: boxcar::Vec<Arc<Table>>,
     by_name: papaya::HashMap<String, u32>,
     /// Series by the hash of the bytes that a client wrote them with.
-    by_spelling: papaya::HashMap<u128, SeriesRef, BuildHasherDefault<Prehashed>>,
+    by_spelling: Spellings,
     /// Keys the hash of spellings, so that nobody can aim for a collision.
     seed: u64,
     growth: Mutex<Growth>,
@@ -159,9 +158,8 @@ struct Growth {
 
 #[derive(Debug, Default)]
 struct TableGrowth {
-    /// Series by the hash of their tag codes.
-    by_codes: HashMap<u128, u32>,
-    tag_codes: Vec<HashMap<Box<str>, u32>>,
+    /// Series by their tag codes.
+    by_codes: HashTable<u32>,
 }
 
 impl Catalog {
@@ -169,7 +167,7 @@ impl Catalog {
         Catalog {
             tables: boxcar::Vec::new(),
             by_name: papaya::HashMap::new(),
-            by_spelling: papaya::HashMap::default(),
+            by_spelling: Spellings::new(),
             seed: RandomState::new().hash_one(0),
             growth: Mutex::default(),
         }
@@ -195,7 +193,7 @@ impl Catalog {
     }
 
     pub(crate) fn find_spelling(&self, spelling: u128) -> Option<SeriesRef> {
-        self.by_spelling.pin().get(&spelling).copied()
+        self.by_spelling.find(spelling)
     }
 
     /// The series of a row, with its table and tags, all made if they are new.
@@ -207,17 +205,17 @@ impl Catalog {
             None => Columns::default().check_room(row)?,
         }
         let table = self.table_id(&mut growth, schema, row.measurement);
-        let codes = self.codes(&mut growth, table, row.tags);
-        let known = growth.tables[table as usize].by_codes.get(&codes_key(&codes)).copied();
-        let series = known.unwrap_or_else(|| {
+        let codes = self.codes(&mut growth, table, row.tags)?;
+        let known = &self.tables[table as usize];
+        let series = growth.tables[table as usize].find(known, &codes).unwrap_or_else(|| {
             self.grow(&mut growth, Change::Series { table, codes: &codes });
-            (self.tables[table as usize].series_count() - 1) as u32
+            known.series_count() - 1
         });
         let found = SeriesRef { table, series };
         if let Some(spelling) = spelling
             && self.by_spelling.len() < 2 * growth.series + SPARE_SPELLINGS
         {
-            self.by_spelling.pin().insert(spelling, found);
+            self.by_spelling.insert(spelling, found);
         }
         Ok(found)
     }
@@ -270,7 +268,7 @@ impl Catalog {
     }
 
     /// The code of each tag in the order of the table's tags.
-    fn codes(&self, growth: &mut Growth, table: u32, tags: &[(&str, &str)]) -> Vec<u32> {
+    fn codes(&self, growth: &mut Growth, table: u32, tags: &[(&str, &str)]) -> Result<Vec<u32>, RowError> {
         let mut codes = Vec::new();
         for (name, value) in tags {
             let find = || self.tables[table as usize].columns.load().find(name);
@@ -278,14 +276,20 @@ impl Catalog {
                 self.grow(growth, Change::Tag { table, name });
             }
             let Some(ColumnRef::Tag(tag)) = find() else { unreachable!("checked before: {name} is no field") };
-            let known = |growth: &Growth| growth.tables[table as usize].tag_codes[tag as usize].get(*value).copied();
-            if known(growth).is_none() {
-                self.grow(growth, Change::TagValue { table, tag, value });
-            }
+            let values = self.tables[table as usize].tag(tag);
+            let known = values.values().find(value);
+            let code = match known {
+                Some(code) => code,
+                None => {
+                    let code = values.add(value).ok_or_else(|| RowError::TooManyTagValues { tag: (*name).into() })?;
+                    Change::TagValue { table, tag, value }.encode(&mut growth.pending);
+                    code
+                }
+            };
             codes.resize(codes.len().max(tag as usize + 1), ABSENT);
-            codes[tag as usize] = known(growth).expect("it was added if it was not there");
+            codes[tag as usize] = code;
         }
-        codes
+        Ok(codes)
     }
 
     /// Makes a change and notes it for the log.
@@ -310,16 +314,15 @@ impl Catalog {
                     schema: schema.into(),
                     name: name.into(),
                     columns: ArcSwap::default(),
-                    tag_values: boxcar::Vec::new(),
-                    series: boxcar::Vec::new(),
+                    tags: boxcar::Vec::new(),
+                    series: AtomicU32::new(0),
                     floor: AtomicI64::new(i64::MIN),
                 }));
                 self.by_name.pin().insert(full_name(schema, name), id);
             }
             Change::Tag { table, name } => {
                 let table = table_of(table)?;
-                growth.tables[table.id as usize].tag_codes.push(HashMap::new());
-                table.tag_values.push(boxcar::Vec::new());
+                table.tags.push(Tag::new());
                 table.columns.rcu(|columns| {
                     let (mut columns, name) = (Columns::clone(columns), Arc::<str>::from(name));
                     columns.by_name.insert(name.clone(), ColumnRef::Tag(columns.tags.len() as u32));
@@ -336,22 +339,29 @@ impl Catalog {
                 });
             }
             Change::TagValue { table, tag, value } => {
-                let values = table_of(table)?.tag_values.get(tag as usize);
+                let values = table_of(table)?.tags.get(tag as usize);
                 let values = values.ok_or_else(|| format!("tag {tag} of table {table} was never made"))?;
-                let code = values.push(value.into()) as u32;
-                growth.tables[table as usize].tag_codes[tag as usize].insert(value.into(), code);
+                values.add(value).ok_or_else(|| format!("tag {tag} of table {table} has too many values"))?;
             }
             Change::Series { table, codes } => {
                 let known = table_of(table)?;
                 let fits = |(tag, code): (usize, &u32)| {
-                    *code == ABSENT || known.tag_values.get(tag).is_some_and(|values| (*code as usize) < values.count())
+                    *code == ABSENT || known.tags.get(tag).is_some_and(|tag| (*code as usize) < tag.values().len())
                 };
                 if !codes.iter().enumerate().all(fits) {
                     return Err(format!("a series of table {table} has a tag value that was never made"));
                 }
-                let series = known.series.push(codes.into()) as u32;
-                growth.tables[table as usize].by_codes.insert(codes_key(codes), series);
+                let series = known.series_count();
+                if series == u32::MAX {
+                    return Err(format!("table {table} has as many series as there are numbers"));
+                }
+                for (tag, code) in codes.iter().enumerate().filter(|(_, code)| **code != ABSENT) {
+                    known.tags[tag].set(series, *code);
+                }
+                let hash = |series: &u32| codes_hash(known.codes(*series));
+                growth.tables[table as usize].by_codes.insert_unique(codes_hash(codes.iter().copied()), series, hash);
                 growth.series += 1;
+                known.series.store(series + 1, Ordering::Release);
             }
         }
         Ok(())
@@ -372,7 +382,7 @@ impl Catalog {
         if let Some((field, _)) = fields.iter().find(differs) {
             return Err(format!("field {field} of table {} is not in the catalogue", known.name));
         }
-        match last_series.filter(|series| *series as usize >= known.series_count()) {
+        match last_series.filter(|series| *series >= known.series_count()) {
             Some(series) => Err(format!("series {series} of table {} is not in the catalogue", known.name)),
             None => Ok(()),
         }
@@ -399,28 +409,25 @@ fn full_name(schema: &str, name: &str) -> String {
     format!("{schema}\0{name}")
 }
 
-/// The identity of a series in its table: its tag codes without the absent ones at the end.
-fn codes_key(codes: &[u32]) -> u128 {
-    let end = codes.iter().rposition(|code| *code != ABSENT).map_or(0, |last| last + 1);
-    xxh3_128(bytemuck::cast_slice(&codes[..end]))
+impl TableGrowth {
+    /// The series with these tag codes.
+    fn find(&self, table: &Table, codes: &[u32]) -> Option<u32> {
+        let is_this = |series: &u32| {
+            let own = table.codes(*series);
+            own.eq(codes.iter().copied().chain(std::iter::repeat(ABSENT)).take(table.tags.count()))
+        };
+        self.by_codes.find(codes_hash(codes.iter().copied()), is_this).copied()
+    }
 }
 
-/// A hasher for keys that are hashes already.
-#[derive(Debug, Default)]
-struct Prehashed(u64);
-
-impl Hasher for Prehashed {
-    fn finish(&self) -> u64 {
-        self.0
+/// The hash of tag codes; absent ones do not count.
+fn codes_hash(codes: impl Iterator<Item = u32>) -> u64 {
+    let mut hasher = Xxh3Default::new();
+    for (tag, code) in codes.enumerate().filter(|(_, code)| *code != ABSENT) {
+        hasher.update(&(tag as u32).to_le_bytes());
+        hasher.update(&code.to_le_bytes());
     }
-
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only u128 keys are hashed here");
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
+    hasher.digest()
 }
 
 #[cfg(test)]

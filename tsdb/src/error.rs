@@ -63,6 +63,14 @@ pub enum Error {
         /// The table that was asked for.
         table: String,
     },
+    /// A pattern is no regular expression.
+    #[error("'{pattern}' is no regular expression: {reason}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// No such column.
     #[error("table {table} has no column {column}")]
     UnknownColumn {
@@ -150,6 +158,12 @@ pub enum RowError {
         column: String,
         /// The limit.
         limit: usize,
+    },
+    /// The values of a tag have together as many bytes as Arrow's offsets reach.
+    #[error("tag '{tag}' has more values than fit (2 GiB of text)")]
+    TooManyTagValues {
+        /// The tag.
+        tag: String,
     },
     /// The batch would take too much memory: too many rows with too many different fields.
     #[error("the request is too large: rows times columns reach {limit} values; send it in parts")]

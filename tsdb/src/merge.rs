@@ -3,7 +3,7 @@
 //! The same machine serves queries (head and segments) and compactions (segments).
 
 use crate::error::Result;
-use crate::rows::{Pick, Rows, gather};
+use crate::rows::Rows;
 
 /// Rows in the order of their keys, no key twice.
 pub(crate) type Source<'a> = Box<dyn Iterator<Item = Result<Rows>> + Send + 'a>;
@@ -67,20 +67,17 @@ impl<'a> Merge<'a> {
         if let [_] = parts[..] {
             return Ok(parts.pop());
         }
-        merge_parts(&parts).map(Some)
+        Ok(Some(merge_parts(&parts)))
     }
 }
 
-fn merge_parts(parts: &[Rows]) -> Result<Rows> {
+fn merge_parts(parts: &[Rows]) -> Rows {
     let mut picks = Vec::with_capacity(parts.iter().map(Rows::len).sum());
     for (source, part) in parts.iter().enumerate() {
-        picks.extend((0..part.len()).map(|row| Pick { key: part.key(row), source: source as u32, row: row as u32 }));
+        picks.extend((0..part.len()).map(|row| part.at(source, row)));
     }
     picks.sort(); // a stable sort: it recognises the runs that the parts are
-    let fields = parts[0].columns.len();
-    let columns: Vec<Vec<_>> =
-        (0..fields).map(|field| parts.iter().map(|part| part.columns[field].clone()).collect()).collect();
-    Ok(gather(&picks, &columns).expect("columns of one field have one type, and its offsets fit"))
+    Rows::gathered(&picks, parts, parts[0].columns.len())
 }
 
 impl Iterator for Merge<'_> {

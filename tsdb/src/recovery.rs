@@ -12,6 +12,7 @@ use crate::data_dir::{AppendFile, DataDir};
 use crate::error::{Error, Result};
 use crate::head::Head;
 use crate::health::Health;
+use crate::last_rows::LastRows;
 use crate::log::{self, CatalogLog, Fault};
 use crate::manifest::Manifest;
 use crate::rolled::{self, RolledDay};
@@ -69,6 +70,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         }
     }
     let view = View { rolled, segments, heads, floors: manifest.floors.clone() };
+    let last_rows = LastRows::new(options.last_rows_bytes_max);
     let shared = Shared {
         dir,
         options,
@@ -76,6 +78,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         manifest: Mutex::new(manifest),
         view: ArcSwap::from_pointee(view),
         health,
+        last_rows,
         counters: Counters::default(),
         closing: AtomicBool::new(false),
     };

@@ -181,10 +181,6 @@ impl RolledDay {
         self.series.last().map(|(series, _)| *series)
     }
 
-    pub(crate) fn groups(&self) -> usize {
-        self.groups.len()
-    }
-
     /// Where a row group lies in the file.
     pub(crate) fn extent(&self, group: usize) -> Range<usize> {
         let start = if group == 0 { 0 } else { self.groups[group - 1].0 as usize };
@@ -198,11 +194,6 @@ impl RolledDay {
     /// Marks a row group as damaged; says whether that is new.
     pub(crate) fn set_damaged(&self, group: usize) -> bool {
         !self.damaged[group].swap(true, Ordering::Relaxed)
-    }
-
-    /// Was a row group found damaged?
-    pub(crate) fn is_damaged(&self) -> bool {
-        self.damaged.iter().any(|damaged| damaged.load(Ordering::Relaxed))
     }
 
     /// Compares the checksum of a row group, once.

@@ -58,6 +58,26 @@ impl Rows {
         }
     }
 
+    /// A row as one of a source's.
+    pub(crate) fn at(&self, source: usize, row: usize) -> Pick {
+        Pick { key: self.key(row), source: source as u32, row: row as u32 }
+    }
+
+    /// Sorted picks of rows of several sources; of equal keys the later source's values win.
+    pub(crate) fn gathered(picks: &[Pick], sources: &[Rows], fields: usize) -> Rows {
+        let column = |field: usize| -> Vec<Option<ArrayRef>> {
+            sources.iter().map(|source| source.columns.get(field).cloned().flatten()).collect()
+        };
+        let columns: Vec<_> = (0..fields).map(column).collect();
+        gather(picks, &columns).expect("columns of one field have one type, and its offsets fit")
+    }
+
+    /// Sorted picks of `rows`, which have a column for every field of their table, with these fields.
+    pub(crate) fn of_fields(picks: &[Pick], rows: &Rows, fields: &[u32]) -> Rows {
+        let columns = fields.iter().map(|field| vec![rows.columns.get(*field as usize).cloned().flatten()]);
+        gather(picks, &columns.collect::<Vec<_>>()).expect("columns of one field have one type, and its offsets fit")
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.times.len()
     }

@@ -4,17 +4,18 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions, StringArray};
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions};
 use arrow_array::{TimestampNanosecondArray, new_null_array};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::catalog::{ABSENT, ColumnRef, Table};
+use crate::catalog::{ColumnRef, Table};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::rows::Rows;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
+use crate::tag::ABSENT;
 use crate::unit::{Layers, OnDamage, Place, Unit};
 
 /// The name of the timestamp's column.
@@ -201,8 +202,7 @@ impl Projection {
             outputs.push(match known.find(name) {
                 _ if name == TIME_COLUMN => Output::Time,
                 Some(ColumnRef::Tag(tag)) => {
-                    let values = table.tag_values(tag).iter().map(|(_, value)| Some(&**value));
-                    tags.insert(tag, Arc::new(values.collect::<StringArray>()) as ArrayRef);
+                    tags.insert(tag, table.tag(tag).dictionary() as ArrayRef);
                     Output::Tag(tag)
                 }
                 Some(ColumnRef::Field(field, _)) => {
@@ -239,8 +239,9 @@ impl Projection {
         let values = &self.tags[&tag];
         let mut keys: Vec<i32> = Vec::with_capacity(series.len());
         let mut absent = false;
+        let codes = self.table.tag(tag);
         for run in series.chunk_by(|a, b| a == b) {
-            let code = self.table.tag_code(run[0], tag);
+            let code = codes.code(run[0]);
             absent |= code == ABSENT;
             keys.resize(keys.len() + run.len(), code as i32);
         }

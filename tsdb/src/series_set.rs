@@ -1,7 +1,13 @@
 //! A set of a table's series, and the tag predicates that choose it.
 
-use crate::catalog::{ABSENT, ColumnRef, Table};
+use regex::Regex;
+
+use crate::catalog::{ColumnRef, Table};
 use crate::error::{Error, Result};
+use crate::tag::{ABSENT, Tag};
+
+/// With fewer than one in so many series in question, they are looked up by their values and not one after the other.
+const FEW: u64 = 16;
 
 /// A condition on one tag. A series without the tag meets only [`IsNull`](Self::IsNull).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +16,12 @@ pub enum TagPredicate {
     In(String, Vec<String>),
     /// The tag has a value, and none of these.
     NotIn(String, Vec<String>),
+    /// The tag's value starts with this.
+    StartsWith(String, String),
+    /// The tag's value has a match of this regular expression (syntax of the `regex` crate, not anchored).
+    Matches(String, String),
+    /// The tag has a value, without a match of this regular expression.
+    NotMatches(String, String),
     /// The series does not have the tag.
     IsNull(String),
     /// The series has the tag.
@@ -20,16 +32,34 @@ impl TagPredicate {
     fn tag(&self) -> &str {
         match self {
             TagPredicate::In(tag, _) | TagPredicate::NotIn(tag, _) => tag,
+            TagPredicate::StartsWith(tag, _) | TagPredicate::Matches(tag, _) | TagPredicate::NotMatches(tag, _) => tag,
             TagPredicate::IsNull(tag) | TagPredicate::IsNotNull(tag) => tag,
         }
     }
 
-    fn holds(&self, value: Option<&str>) -> bool {
-        match (self, value) {
-            (TagPredicate::In(_, values), Some(value)) => values.iter().any(|known| known == value),
-            (TagPredicate::NotIn(_, values), Some(value)) => values.iter().all(|known| known != value),
-            (TagPredicate::IsNull(_), value) => value.is_none(),
-            (_, value) => value.is_some() && matches!(self, TagPredicate::IsNotNull(_)),
+    /// For each of a tag's values: do its series meet the predicate?
+    fn values(&self, tag: &Tag) -> Result<Vec<bool>> {
+        let values = tag.values();
+        let listed = |wanted: &[String], listed: bool| {
+            let mut holds = vec![!listed; values.len()];
+            wanted.iter().filter_map(|value| values.find(value)).for_each(|code| holds[code as usize] = listed);
+            holds
+        };
+        let matching = |pattern: &str, matching: bool| {
+            let regex = Regex::new(pattern).map_err(|error| {
+                let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+                Error::Pattern { pattern: pattern.to_owned(), reason }
+            })?;
+            Ok(values.iter().map(|value| regex.is_match(value) == matching).collect())
+        };
+        match self {
+            TagPredicate::In(_, wanted) => Ok(listed(wanted, true)),
+            TagPredicate::NotIn(_, unwanted) => Ok(listed(unwanted, false)),
+            TagPredicate::StartsWith(_, start) => Ok(values.iter().map(|value| value.starts_with(start)).collect()),
+            TagPredicate::Matches(_, pattern) => matching(pattern, true),
+            TagPredicate::NotMatches(_, pattern) => matching(pattern, false),
+            TagPredicate::IsNull(_) => Ok(vec![false; values.len()]),
+            TagPredicate::IsNotNull(_) => Ok(vec![true; values.len()]),
         }
     }
 }
@@ -40,6 +70,9 @@ impl std::fmt::Display for TagPredicate {
             TagPredicate::In(tag, values) if values.len() == 1 => write!(f, "{tag} = {}", values[0]),
             TagPredicate::In(tag, values) => write!(f, "{tag} in ({})", values.join(", ")),
             TagPredicate::NotIn(tag, values) => write!(f, "{tag} not in ({})", values.join(", ")),
+            TagPredicate::StartsWith(tag, start) => write!(f, "{tag} like {start}%"),
+            TagPredicate::Matches(tag, pattern) => write!(f, "{tag} ~ {pattern}"),
+            TagPredicate::NotMatches(tag, pattern) => write!(f, "{tag} !~ {pattern}"),
             TagPredicate::IsNull(tag) => write!(f, "{tag} is null"),
             TagPredicate::IsNotNull(tag) => write!(f, "{tag} is not null"),
         }
@@ -58,29 +91,55 @@ impl SeriesSet {
         if predicates.is_empty() {
             return Ok(None);
         }
-        let series = table.series_count();
-        let mut set = SeriesSet { bits: vec![u64::MAX; series.div_ceil(64)] };
-        if let Some(last) = set.bits.last_mut().filter(|_| series % 64 > 0) {
-            *last = u64::MAX >> (64 - series % 64);
-        }
+        let count = table.series_count();
+        let mut chosen: Option<SeriesSet> = None;
         for predicate in predicates {
             let Some(ColumnRef::Tag(tag)) = table.columns().find(predicate.tag()) else {
                 return Err(Error::UnknownColumn { table: table.name.clone(), column: predicate.tag().into() });
             };
-            // Decide once a value, then look the decision up once a series.
-            let values = table.tag_values(tag).iter().map(|(_, value)| predicate.holds(Some(value)));
-            let (values, absent): (Vec<bool>, bool) = (values.collect(), predicate.holds(None));
-            for id in 0..series {
-                let holds = match table.tag_code(id as u32, tag) {
-                    ABSENT => absent,
-                    code => values.get(code as usize).copied().unwrap_or(false),
-                };
-                if !holds {
-                    set.bits[id / 64] &= !(1 << (id % 64));
+            let own = SeriesSet::of(table.tag(tag), count, predicate)?;
+            chosen = Some(match chosen {
+                None => own,
+                Some(mut set) => {
+                    set.bits.iter_mut().zip(own.bits).for_each(|(bits, own)| *bits &= own);
+                    set
                 }
+            });
+        }
+        Ok(chosen)
+    }
+
+    /// The series, of so many, that meet a predicate on this tag.
+    fn of(tag: &Tag, count: u32, predicate: &TagPredicate) -> Result<SeriesSet> {
+        let mut set = SeriesSet { bits: vec![0; count.div_ceil(64) as usize] };
+        let mut add = |series: u32| set.bits[series as usize / 64] |= 1 << (series % 64);
+        // A few values find their series by themselves.
+        if let TagPredicate::In(_, wanted) = predicate {
+            let values = tag.values();
+            let codes: Vec<u32> = wanted.iter().filter_map(|value| values.find(value)).collect();
+            if codes.iter().map(|code| values.series_count(*code)).sum::<u64>() * FEW <= u64::from(count) {
+                for code in codes {
+                    values.series(code, |series| {
+                        if series < count {
+                            add(series)
+                        }
+                    });
+                }
+                return Ok(set);
             }
         }
-        Ok(Some(set))
+        // Decide once a value, then look the decision up once a series.
+        let (holds, absent) = (predicate.values(tag)?, matches!(predicate, TagPredicate::IsNull(_)));
+        for series in 0..count {
+            let holds = match tag.code(series) {
+                ABSENT => absent,
+                code => holds.get(code as usize).copied().unwrap_or(false),
+            };
+            if holds {
+                add(series);
+            }
+        }
+        Ok(set)
     }
 
     /// Is this series in it? Series made after the set was chosen are not.

@@ -9,6 +9,7 @@ use crate::catalog::Catalog;
 use crate::data_dir::DataDir;
 use crate::error::Result;
 use crate::health::Health;
+use crate::last_rows::LastRows;
 use crate::manifest::Manifest;
 use crate::stats::Counters;
 use crate::store::Options;
@@ -25,6 +26,8 @@ pub(crate) struct Shared {
     /// What counts in memory.
     pub view: ArcSwap<View>,
     pub health: Health,
+    /// The newest row of every series, for tables that were asked for it.
+    pub last_rows: LastRows,
     pub counters: Counters,
     /// Set when the store closes: background work under way is given up, what it was to replace is still there.
     pub closing: AtomicBool,

@@ -11,25 +11,29 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use crossbeam::channel::{Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use crate::batch::Batch;
-use crate::catalog::Table;
+use crate::catalog::{ColumnRef, Table};
 use crate::data_dir::DataDir;
 use crate::deletion::Deletion;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, IoContext, Result, RowError};
+use crate::filter::Filter;
 use crate::keeper::{self, Task};
 use crate::recovery::{self, Recovered};
 use crate::retention::Retention;
-use crate::scan::{Scan, ScanRequest, arrow_schema};
+use crate::rows::Rows;
+use crate::scan::{Projection, Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
 use crate::segment::PAGE_ROWS_MAX;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use crate::unit::leave_out;
 use crate::value::FieldType;
 use crate::writer::{Durability, Order, Writer};
 
@@ -45,6 +49,8 @@ pub struct Options {
     pub page_rows: usize,
     /// How many write requests may wait for the writer before [`Error::Busy`].
     pub ring_slots: usize,
+    /// The newest rows of series are kept in memory up to this many bytes; a table with more is read each time.
+    pub last_rows_bytes_max: usize,
     /// A day that ended longer ago than this is rolled to Parquet; `None` for never.
     pub roll_after: Option<Duration>,
     /// What is kept of every table.
@@ -69,6 +75,7 @@ impl Default for Options {
             head_bytes_max: 64 * 1024 * 1024,
             page_rows: PAGE_ROWS_MAX,
             ring_slots: 1024,
+            last_rows_bytes_max: 64 * 1024 * 1024,
             roll_after: None,
             retention: Retention::default(),
             table_retention: BTreeMap::new(),
@@ -154,6 +161,8 @@ pub struct TableInfo {
     pub columns: SchemaRef,
     /// Names of the tags.
     pub tags: Vec<String>,
+    /// How many series it has.
+    pub series: u32,
 }
 
 impl Store {
@@ -271,6 +280,46 @@ impl Store {
         Scan::new(&self.shared, self.find_table(schema, table)?, request)
     }
 
+    /// The newest row of every series of a table that meets all predicates, in the columns wanted (`None` for all).
+    /// Once asked for, it is kept up to date in memory and touches no page, unless there are too many series for
+    /// [`Options::last_rows_bytes_max`].
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`](Self::scan).
+    pub fn last_rows(
+        &self,
+        schema: &str,
+        table: &str,
+        columns: Option<&[String]>,
+        tags: &[TagPredicate],
+    ) -> Result<RecordBatch> {
+        let table = self.find_table(schema, table)?;
+        let filter = Filter::new(i64::MIN, i64::MAX, SeriesSet::choose(table, tags)?.map(Arc::new));
+        let view = self.shared.view.load_full();
+        let rows = self.shared.last_rows.read(&view, table, &leave_out(&self.shared))?;
+        let projection = Projection::new(table, columns)?;
+        let floor = view.floor(table.id);
+        let wanted = |row: &usize| rows.times[*row] >= floor && filter.wants_series(rows.series[*row]);
+        let picks: Vec<_> = (0..rows.len()).filter(wanted).map(|row| rows.at(0, row)).collect();
+        projection.batch(&Rows::of_fields(&picks, &rows, &projection.fields))
+    }
+
+    /// The values of a tag, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`].
+    pub fn tag_values(&self, schema: &str, table: &str, tag: &str) -> Result<Vec<String>> {
+        let table = self.find_table(schema, table)?;
+        let Some(ColumnRef::Tag(tag)) = table.columns().find(tag) else {
+            return Err(Error::UnknownColumn { table: table.name.clone(), column: tag.into() });
+        };
+        let mut values: Vec<String> = table.tag(tag).values().iter().map(str::to_owned).collect();
+        values.sort_unstable();
+        Ok(values)
+    }
+
     fn find_table(&self, schema: &str, table: &str) -> Result<&Arc<Table>> {
         let found = self.shared.catalog.find_table(schema, table);
         found.ok_or_else(|| Error::UnknownTable { schema: schema.into(), table: table.into() })
@@ -305,6 +354,7 @@ impl Store {
             name: table.name.clone(),
             columns: arrow_schema(table),
             tags: table.columns().tags.iter().map(ToString::to_string).collect(),
+            series: table.series_count(),
         })
     }
 
@@ -318,8 +368,9 @@ impl Store {
             rolled_days: view.rolled.len() as u64,
             rolled_bytes: view.rolled.values().map(|rolled| rolled.file_bytes() as u64).sum(),
             damaged: self.shared.health.count() as u64,
+            last_rows_bytes: self.shared.last_rows.bytes() as u64,
             tables: self.shared.catalog.tables().count() as u64,
-            series: self.shared.catalog.tables().map(|table| table.series_count() as u64).sum(),
+            series: self.shared.catalog.tables().map(|table| u64::from(table.series_count())).sum(),
             ..Stats::default()
         };
         self.shared.counters.fill(&mut stats);

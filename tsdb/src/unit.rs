@@ -61,6 +61,15 @@ pub(crate) fn refuse_damage(shared: &Arc<Shared>) -> OnDamage {
     })
 }
 
+/// For answers: the damage is noted, and its rows are left out.
+pub(crate) fn leave_out(shared: &Arc<Shared>) -> OnDamage {
+    let shared = shared.clone();
+    Arc::new(move |place, error| {
+        shared.health.lost_rows(place, &error);
+        Ok(())
+    })
+}
+
 impl Layers<'_> {
     /// The units of a table, day by day.
     pub(crate) fn units(&self, table: u32, filter: &Filter) -> Vec<Unit> {
@@ -127,14 +136,6 @@ impl Unit {
         self.segments.iter().map(pages).sum::<usize>()
             + self.rolled.as_ref().map_or(0, |(rolled, _)| rolled.rows())
             + self.head.as_ref().map_or(0, |head| head.len(self.day))
-    }
-
-    /// Does every row of it come from one segment that nothing else touches?
-    pub(crate) fn only_segment(&self) -> Option<&Arc<Segment>> {
-        match &self.segments[..] {
-            [(segment, ..)] if self.rolled.is_none() && self.head.is_none() => Some(segment),
-            _ => None,
-        }
     }
 
     /// The segments whose pages it reads.

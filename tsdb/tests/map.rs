@@ -9,7 +9,7 @@ mod model;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::{Key, Model, START, Step, TABLES, apply_to_store, read_table, steps};
+use model::{Key, Model, START, Step, TABLES, apply_to_store, read_last, read_table, steps};
 use proptest::prelude::*;
 use tsdb::{Options, Retention, ScanRequest, Store, TagPredicate};
 
@@ -24,6 +24,9 @@ fn predicates() -> Vec<(TagPredicate, Wanted)> {
     vec![
         (TagPredicate::In("host".into(), vec!["a".into(), "x".into()]), Box::new(|host| host == Some("a"))),
         (TagPredicate::NotIn("host".into(), vec!["a".into()]), Box::new(|host| host.is_some_and(|host| host != "a"))),
+        (TagPredicate::StartsWith("host".into(), "a".into()), Box::new(|host| host == Some("a"))),
+        (TagPredicate::Matches("host".into(), "^[ab]".into()), Box::new(|host| host.is_some_and(|host| host < "c"))),
+        (TagPredicate::NotMatches("host".into(), "a|c".into()), Box::new(|host| host == Some("b"))),
         (TagPredicate::IsNull("host".into()), Box::new(|host| host.is_none())),
         (TagPredicate::IsNotNull("host".into()), Box::new(|host| host.is_some())),
     ]
@@ -51,6 +54,10 @@ proptest! {
                 let all = ScanRequest { partitions, ..ScanRequest::default() };
                 let own: BTreeMap<Key, _> = model.0.iter().filter(|(key, _)| key.0 == table).map(|(k, f)| (k.clone(), f.clone())).collect();
                 prop_assert_eq!(&read_table(&store, table, &all), &own, "after {:?}", step);
+                let mut last: BTreeMap<Option<String>, (Key, _)> = BTreeMap::new();
+                last.extend(own.into_iter().map(|(key, fields)| (key.1.clone(), (key, fields))));
+                let last: BTreeMap<Key, _> = last.into_values().collect();
+                prop_assert_eq!(&read_last(&store, table), &last, "after {:?}", step);
             }
         }
         let (from, to) = (START + 3_000_000_000, START + 2 * 86_400_000_000_000);

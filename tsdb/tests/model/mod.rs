@@ -165,10 +165,23 @@ pub fn read_table(store: &Store, table: &str, request: &ScanRequest) -> BTreeMap
     }
 }
 
+/// The newest row of every series of a table.
+pub fn read_last(store: &Store, table: &str) -> BTreeMap<Key, Fields> {
+    match store.last_rows("public", table, None, &[]) {
+        Ok(batch) => batch_rows(table, [batch].into_iter()),
+        Err(_) => BTreeMap::new(), // not made yet
+    }
+}
+
 fn rows(table: &str, scan: &Scan) -> BTreeMap<Key, Fields> {
+    let rows = batch_rows(table, scan.read_all().map(Result::unwrap));
+    assert_eq!(scan.warnings(), Vec::<String>::new());
+    rows
+}
+
+fn batch_rows(table: &str, batches: impl Iterator<Item = RecordBatch>) -> BTreeMap<Key, Fields> {
     let mut rows = BTreeMap::new();
-    for batch in scan.read_all() {
-        let batch: RecordBatch = batch.unwrap();
+    for batch in batches {
         let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
         for row in 0..batch.num_rows() {
             let column = |name| batch.column_by_name(name).filter(|column: &&ArrayRef| column.is_valid(row));
@@ -186,6 +199,5 @@ fn rows(table: &str, scan: &Scan) -> BTreeMap<Key, Fields> {
             assert!(twice.is_none(), "a key came twice");
         }
     }
-    assert_eq!(scan.warnings(), Vec::<String>::new());
     rows
 }
