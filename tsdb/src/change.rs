@@ -1,5 +1,6 @@
 //! A change of the catalogue: one step of its growth, as its log has it.
 
+use crate::codec::leb128;
 use crate::value::FieldType;
 
 /// One step of growth, as the catalogue's log has it.
@@ -12,25 +13,29 @@ pub(crate) enum Change<'a> {
     Series { table: u32, codes: &'a [u32] },
 }
 
+/// Kinds of changes are numbered from here; format version 1 had the same five from 1, with numbers of four bytes.
+const FIRST_KIND: u8 = 6;
+
 impl<'a> Change<'a> {
-    /// Appends the change: a kind byte, numbers as u32, then the text or the codes with their length before them.
+    /// Appends the change: a kind byte, numbers as LEB128, then the texts or the codes with their length before them.
+    /// A code is written as one more than it is, an absent one as 0.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         let mut put = |kind: u8, numbers: &[u32], texts: &[&str]| {
-            out.push(kind);
-            numbers.iter().for_each(|number| out.extend(number.to_le_bytes()));
+            out.push(FIRST_KIND + kind);
+            numbers.iter().for_each(|number| leb128::write((*number).into(), out));
             for text in texts {
-                out.extend((text.len() as u32).to_le_bytes());
+                leb128::write(text.len() as u64, out);
                 out.extend(text.as_bytes());
             }
         };
         match *self {
-            Change::Table { schema, name } => put(1, &[], &[schema, name]),
-            Change::Tag { table, name } => put(2, &[table], &[name]),
-            Change::Field { table, kind, name } => put(3, &[table, kind as u32], &[name]),
-            Change::TagValue { table, tag, value } => put(4, &[table, tag], &[value]),
+            Change::Table { schema, name } => put(0, &[], &[schema, name]),
+            Change::Tag { table, name } => put(1, &[table], &[name]),
+            Change::Field { table, kind, name } => put(2, &[table, kind as u32], &[name]),
+            Change::TagValue { table, tag, value } => put(3, &[table, tag], &[value]),
             Change::Series { table, codes } => {
-                put(5, &[table, codes.len() as u32], &[]);
-                codes.iter().for_each(|code| out.extend(code.to_le_bytes()));
+                put(4, &[table, codes.len() as u32], &[]);
+                codes.iter().for_each(|code| leb128::write(code.wrapping_add(1).into(), out));
             }
         }
     }
@@ -43,28 +48,37 @@ impl<'a> Change<'a> {
         let mut codes = Vec::new();
         while let Some((kind, rest)) = bytes.split_first() {
             bytes = rest;
-            match kind {
-                1 => take(Change::Table { schema: text(&mut bytes)?, name: text(&mut bytes)? })?,
-                2 => take(Change::Tag { table: number(&mut bytes)?, name: text(&mut bytes)? })?,
-                3 => {
+            let is_version_1 = *kind < FIRST_KIND;
+            let number = if is_version_1 { number_of_version_1 } else { number };
+            let text = |bytes: &mut &'a [u8]| {
+                let length = number(bytes)? as usize;
+                let (text, rest) = bytes.split_at_checked(length).ok_or("a text runs past the end")?;
+                *bytes = rest;
+                std::str::from_utf8(text).map_err(|error| error.to_string())
+            };
+            match if is_version_1 { kind.wrapping_sub(1) } else { kind - FIRST_KIND } {
+                0 => take(Change::Table { schema: text(&mut bytes)?, name: text(&mut bytes)? })?,
+                1 => take(Change::Tag { table: number(&mut bytes)?, name: text(&mut bytes)? })?,
+                2 => {
                     let (table, kind) = (number(&mut bytes)?, number(&mut bytes)?);
                     let known = u8::try_from(kind).ok().and_then(FieldType::from_u8);
                     let kind = known.ok_or_else(|| format!("unknown field type {kind}"))?;
                     take(Change::Field { table, kind, name: text(&mut bytes)? })?;
                 }
-                4 => {
+                3 => {
                     let (table, tag) = (number(&mut bytes)?, number(&mut bytes)?);
                     take(Change::TagValue { table, tag, value: text(&mut bytes)? })?;
                 }
-                5 => {
+                4 => {
                     let (table, count) = (number(&mut bytes)?, number(&mut bytes)?);
                     codes.clear();
                     for _ in 0..count {
-                        codes.push(number(&mut bytes)?);
+                        let code = number(&mut bytes)?;
+                        codes.push(if is_version_1 { code } else { code.wrapping_sub(1) });
                     }
                     take(Change::Series { table, codes: &codes })?;
                 }
-                other => return Err(format!("unknown change {other}")),
+                _ => return Err(format!("unknown change {kind}")),
             }
         }
         Ok(())
@@ -72,16 +86,13 @@ impl<'a> Change<'a> {
 }
 
 fn number(bytes: &mut &[u8]) -> Result<u32, String> {
+    u32::try_from(leb128::read(bytes)?).map_err(|error| error.to_string())
+}
+
+fn number_of_version_1(bytes: &mut &[u8]) -> Result<u32, String> {
     let (number, rest) = bytes.split_first_chunk().ok_or("a number runs past the end")?;
     *bytes = rest;
     Ok(u32::from_le_bytes(*number))
-}
-
-fn text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, String> {
-    let length = number(bytes)? as usize;
-    let (text, rest) = bytes.split_at_checked(length).ok_or("a text runs past the end")?;
-    *bytes = rest;
-    std::str::from_utf8(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -91,7 +102,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_replay_or_are_refused(bytes in proptest::collection::vec(0u8..6, 0..200)) {
+        fn any_bytes_replay_or_are_refused(bytes in proptest::collection::vec(0u8..12, 0..200)) {
             let catalog = Catalog::new();
             let _ = Change::decode_all(&bytes, |change| catalog.replay(change));
         }

@@ -35,8 +35,9 @@ pub(crate) struct Recovered {
 
 /// Reads a data directory, which is locked; an empty one becomes that of an empty store.
 pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
-    for part in PARTS {
-        dir.create_dir(&dir.join(part))?;
+    dir.create_dir(&dir.join("wal"))?;
+    dir.create_dir(&dir.join("segments"))?;
+    for part in PARTS.iter().filter(|part| dir.is_dir(&dir.join(part))) {
         // A killed process may have left names to the system only, on which the rest is going to count.
         dir.sync_dir(&dir.join(part))?;
     }

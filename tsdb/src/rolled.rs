@@ -26,6 +26,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::DEFAULT_SCHEMA;
 use crate::catalog::Table;
+use crate::codec::leb128;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
@@ -58,16 +59,9 @@ pub(crate) struct Metadata {
 impl Metadata {
     pub(crate) fn encode_series(runs: &[(u32, u32)]) -> String {
         let (mut out, mut last) = (Vec::new(), 0);
-        let mut put = |mut number: u32| {
-            while number > 127 {
-                out.push(number as u8 | 128);
-                number >>= 7;
-            }
-            out.push(number as u8);
-        };
         for (series, rows) in runs {
-            put(series - last);
-            put(*rows);
+            leb128::write((series - last).into(), &mut out);
+            leb128::write((*rows).into(), &mut out);
             last = *series;
         }
         BASE64_STANDARD.encode(out)
@@ -75,21 +69,12 @@ impl Metadata {
 
     fn decode_series(&self) -> Result<Vec<(u32, u32)>, String> {
         let bytes = BASE64_STANDARD.decode(&self.series).map_err(|error| error.to_string())?;
-        let (mut numbers, mut number, mut shift) = (Vec::new(), 0u32, 0);
-        for byte in bytes {
-            number |= u32::from(byte & 127).checked_shl(shift).ok_or("a number of the series is too long")?;
-            shift += 7;
-            if byte < 128 {
-                numbers.push(std::mem::take(&mut number));
-                shift = 0;
-            }
+        let (mut rest, mut runs, mut last) = (&bytes[..], Vec::new(), 0u32);
+        while !rest.is_empty() {
+            last = last.wrapping_add(leb128::read(&mut rest)? as u32);
+            runs.push((last, leb128::read(&mut rest)? as u32));
         }
-        let mut last = 0u32;
-        let run = |pair: &[u32; 2]| {
-            last = last.wrapping_add(pair[0]);
-            (last, pair[1])
-        };
-        Ok(numbers.as_chunks::<2>().0.iter().map(run).collect())
+        Ok(runs)
     }
 }
 

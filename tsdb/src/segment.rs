@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, HeaderError, Kind, u64_at};
 use crate::catalog::Catalog;
-use crate::codec;
+use crate::codec::{self, Stored};
 use crate::data_dir::DataDir;
 use crate::day::Day;
 use crate::error::{Error, Result};
@@ -151,10 +151,10 @@ impl Segment {
             let days = |section: &Section| -> BTreeSet<Day> {
                 let pages = section.pages.iter().filter(|_| section.day.is_none());
                 let days = |page: &Page| {
-                    let chunk = page.chunk(1).and_then(|range| self.bytes.get(range)).unwrap_or_default();
-                    match codec::decode_times(chunk, page.rows) {
-                        Ok(times) => times.iter().map(|time| Day::of(*time)).collect::<BTreeSet<_>>(),
-                        Err(_) => [Day::of(*page.times.start()), Day::of(*page.times.end())].into(),
+                    let times = self.chunk(page, 1).ok().flatten().map(|chunk| codec::decode_times(chunk, page.rows));
+                    match times {
+                        Some(Ok(times)) => times.iter().map(|time| Day::of(*time)).collect::<BTreeSet<_>>(),
+                        _ => [Day::of(*page.times.start()), Day::of(*page.times.end())].into(),
                     }
                 };
                 pages.flat_map(days).collect()
@@ -195,21 +195,22 @@ impl Segment {
         if page.damaged.load(Ordering::Relaxed) {
             return Err(damaged("it was found damaged before".into()));
         }
-        let chunk = |place| page.chunk(place).map_or(Ok(&[][..]), |range| self.bytes(range));
-        let series = codec::decode_series(chunk(0)?, page.rows).map_err(damaged)?;
-        let times = codec::decode_times(chunk(1)?, page.rows).map_err(damaged)?;
+        let key = |place| self.chunk(page, place)?.ok_or_else(|| damaged("the keys are missing".into()));
+        let series = codec::decode_series(key(0)?, page.rows).map_err(damaged)?;
+        let times = codec::decode_times(key(1)?, page.rows).map_err(damaged)?;
         let ranges = filter.ranges(&series, &times);
         let mut columns = Vec::with_capacity(fields.len());
         for field in fields {
             let place = section.fields.iter().position(|(known, _)| known == field);
-            let found = place.and_then(|place| Some((page.chunk(place + 2)?, section.fields[place].1)));
-            columns.push(match found {
-                Some((range, kind)) if !ranges.is_empty() => {
-                    let array = codec::decode_field(self.bytes(range)?, page.rows, kind).map_err(damaged)?;
-                    Some(take_ranges(&array, &ranges).expect("ranges lie inside the page"))
-                }
-                _ => None,
+            let Some(place) = place.filter(|_| !ranges.is_empty()) else {
+                columns.push(None);
+                continue;
+            };
+            let array = self.chunk(page, place + 2)?.map(|chunk| {
+                let array = codec::decode_field(chunk, page.rows, section.fields[place].1).map_err(damaged)?;
+                Ok::<_, Error>(take_ranges(&array, &ranges).expect("ranges lie inside the page"))
             });
+            columns.push(array.transpose()?);
         }
         Ok(Rows::pick(&series, &times, &ranges, columns))
     }
@@ -256,9 +257,13 @@ impl Segment {
         &self.bytes[extent.start.min(end)..end]
     }
 
-    fn bytes(&self, range: Range<usize>) -> Result<&[u8]> {
+    /// A chunk of a page as it lies in the file; nothing for a field without a value.
+    fn chunk(&self, page: &Page, place: usize) -> Result<Option<Stored<'_>>> {
+        let Some(range) = page.chunk(place) else { return Ok(None) };
         let offset = range.start as u64;
-        self.bytes.get(range).ok_or_else(|| Error::corrupt(&self.path, offset, "a chunk lies past the end of the file"))
+        let past = || Error::corrupt(&self.path, offset, "a chunk lies past the end of the file");
+        let bytes = self.bytes.get(range).ok_or_else(past)?;
+        Ok(Some(if page.is_version_1 { Stored::Version1(bytes) } else { Stored::Current(bytes) }))
     }
 }
 
@@ -310,4 +315,32 @@ fn search_index(bytes: &[u8]) -> Option<SegmentIndex> {
         _ => None,
     });
     indexes.last()
+}
+#[cfg(test)]
+mod tmp {
+    #[test]
+    fn sizes() {
+        let Ok(dir) = std::env::var("SEGDIR") else { return };
+        let store = crate::Store::open(dir, crate::Options::default()).unwrap();
+        let view = store.shared_for_test().view.load_full();
+        let mut sums: std::collections::BTreeMap<(String, u8), (usize, usize, usize)> = Default::default();
+        for s in &view.segments {
+            println!("{:?} {} index {}", s.id(), s.file_bytes(), s.index.encode().len());
+            for section in &s.index.sections {
+                for page in &section.pages {
+                    for place in 0..page.lengths.len() {
+                        let Some(r) = page.chunk(place) else { continue };
+                        
+                        
+                        let codec = s.bytes[r.start + 8];
+                        let name = match place { 0 => "series".into(), 1 => "time".into(), p => format!("f{:02} {:?}", section.fields[p - 2].0, section.fields[p-2].1) };
+                        let codec = s.bytes[r.start + 8]; let order = 0u8;
+                        let e = sums.entry((name + &format!(" t{} c{codec}", section.table), order)).or_default();
+                        e.0 += r.len(); e.1 += page.rows; e.2 += 1;
+                    }
+                }
+            }
+        }
+        for (k, v) in sums { println!("{k:?}: {} bytes, {:.4} B/row, {} chunks", v.0, v.0 as f64 / v.1 as f64, v.2); }
+    }
 }

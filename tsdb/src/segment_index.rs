@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::block::{self, u32_at, u64_at};
+use crate::codec::leb128::{self, unzigzag, zigzag};
 use crate::day::Day;
 use crate::deletion::Deletion;
+use crate::segment::PAGE_ROWS_MAX;
 use crate::value::FieldType;
 
 /// What a segment holds.
@@ -39,69 +41,117 @@ pub(crate) struct Page {
     pub series: RangeInclusive<u32>,
     /// Of the earliest row and of the latest.
     pub times: RangeInclusive<i64>,
-    /// Where the first chunk starts in the file; each next one starts behind it at a multiple of 8.
+    /// Where the first chunk starts in the file; each next one starts behind it.
     pub offset: u64,
     /// The length of each chunk: series, times, then one a field; 0 for a field without a value in this page.
     pub lengths: Vec<u32>,
+    /// In format version 1, chunks are blocks that start at multiples of 8.
+    pub is_version_1: bool,
     /// Set when a chunk of it was found damaged: it is left out from then on.
     pub damaged: AtomicBool,
 }
 
 impl Page {
-    /// The bytes of the chunk at this place, or `None` for a field without a value.
+    fn bytes(&self, places: usize) -> usize {
+        let stored = |length: &u32| match self.is_version_1 {
+            true => block::padded(*length as usize),
+            false => *length as usize,
+        };
+        self.lengths[..places].iter().map(stored).sum()
+    }
+
+    /// Where the chunk at this place lies in the file, or `None` for a field without a value.
     pub(crate) fn chunk(&self, place: usize) -> Option<Range<usize>> {
-        let before: usize = self.lengths[..place].iter().map(|length| block::padded(*length as usize)).sum();
-        let start = self.offset as usize + before;
+        let start = self.offset as usize + self.bytes(place);
         (self.lengths[place] > 0).then(|| start..start + self.lengths[place] as usize)
     }
 
-    /// All its bytes.
+    /// Where it lies in the file.
     pub(crate) fn extent(&self) -> Range<usize> {
-        let length: usize = self.lengths.iter().map(|length| block::padded(*length as usize)).sum();
-        self.offset as usize..self.offset as usize + length
+        self.offset as usize..self.offset as usize + self.bytes(self.lengths.len())
     }
 }
 
 impl SegmentIndex {
+    /// All numbers are LEB128; times and days are signed and counted from those before.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let u32s = |out: &mut Vec<u8>, numbers: &[u32]| numbers.iter().for_each(|n| out.extend(n.to_le_bytes()));
-        out.extend(self.first_log.to_le_bytes());
-        u32s(&mut out, &[self.sections.len() as u32, self.deletions.len() as u32]);
+        let mut put = |number: u64| leb128::write(number, &mut out);
+        put(self.first_log);
+        put(self.sections.len() as u64);
+        let mut offset = 0;
         for section in &self.sections {
             let day = section.day.expect("only segments of version 1 are not divided into days");
-            let (fields, pages) = (section.fields.len() as u32, section.pages.len() as u32);
-            u32s(&mut out, &[section.table, day.0 as u32, fields, pages]);
-            section.fields.iter().for_each(|(field, kind)| u32s(&mut out, &[*field, *kind as u32]));
+            put(section.table.into());
+            put(zigzag(day.0.into()));
+            put(section.fields.len() as u64);
+            section.fields.iter().for_each(|(field, kind)| [*field, *kind as u32].map(u64::from).into_iter().for_each(&mut put));
+            put(section.pages.len() as u64);
             for page in &section.pages {
-                u32s(&mut out, &[page.rows as u32, *page.series.start(), *page.series.end()]);
-                out.extend(page.times.start().to_le_bytes());
-                out.extend(page.times.end().to_le_bytes());
-                out.extend(page.offset.to_le_bytes());
-                u32s(&mut out, &page.lengths);
+                put(page.rows as u64);
+                put((*page.series.start()).into());
+                put((page.series.end() - page.series.start()).into());
+                put(zigzag(page.times.start().wrapping_sub(day.first())));
+                put(page.times.end().wrapping_sub(*page.times.start()) as u64);
+                put(page.offset - offset);
+                page.lengths.iter().for_each(|length| put((*length).into()));
+                offset = page.extent().end as u64;
             }
         }
+        put(self.deletions.len() as u64);
         for (number, deletion) in &self.deletions {
             let bytes = deletion.encode();
-            out.extend(number.to_le_bytes());
-            u32s(&mut out, &[bytes.len() as u32]);
+            leb128::write(*number, &mut out);
+            leb128::write(bytes.len() as u64, &mut out);
             out.extend(bytes);
         }
         out
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Result<SegmentIndex, String> {
-        let mut input = Input { bytes, at: 0 };
-        let first_log = u64_at(input.take(8)?, 0);
-        let counts = input.take(8)?;
+    pub(crate) fn decode(mut bytes: &[u8]) -> Result<SegmentIndex, String> {
+        let input = &mut bytes;
+        let first_log = leb128::read(input)?;
         let mut index = SegmentIndex { first_log, ..SegmentIndex::default() };
-        for _ in 0..u32_at(counts, 0) {
-            let (table, day) = (input.u32()?, input.u32()?);
-            index.sections.push(input.section(table, Some(Day(day as i32)))?);
+        let mut offset = 0u64;
+        for _ in 0..leb128::read(input)? {
+            let table = small(input)?;
+            let day = i32::try_from(unzigzag(leb128::read(input)?)).map(Day).map_err(|error| error.to_string())?;
+            let mut section = Section { table, day: Some(day), fields: Vec::new(), pages: Vec::new() };
+            for _ in 0..leb128::read(input)? {
+                let (field, kind) = (small(input)?, small(input)?);
+                let kind = u8::try_from(kind).ok().and_then(FieldType::from_u8);
+                section.fields.push((field, kind.ok_or("unknown field type")?));
+            }
+            for _ in 0..leb128::read(input)? {
+                let (rows, first) = (small(input)? as usize, small(input)?);
+                let last = first.checked_add(small(input)?).ok_or("a series number is too large")?;
+                let earliest = day.first().wrapping_add(unzigzag(leb128::read(input)?));
+                let latest = earliest.wrapping_add(leb128::read(input)? as i64);
+                let mut page = Page {
+                    rows,
+                    series: first..=last,
+                    times: earliest..=latest,
+                    offset: offset.wrapping_add(leb128::read(input)?),
+                    lengths: Vec::with_capacity(section.fields.len() + 2),
+                    is_version_1: false,
+                    damaged: AtomicBool::new(false),
+                };
+                for _ in 0..section.fields.len() + 2 {
+                    page.lengths.push(small(input)?);
+                }
+                if page.rows == 0 || page.rows > PAGE_ROWS_MAX || page.offset > i64::MAX as u64 {
+                    return Err(format!("a page of {} rows at {}", page.rows, page.offset));
+                }
+                offset = page.extent().end as u64;
+                section.pages.push(page);
+            }
+            index.sections.push(section);
         }
-        for _ in 0..u32_at(counts, 4) {
-            let (number, length) = (u64_at(input.take(8)?, 0), input.u32()? as usize);
-            index.deletions.push((number, Arc::new(Deletion::decode(input.take(length)?)?)));
+        for _ in 0..leb128::read(input)? {
+            let (number, length) = (leb128::read(input)?, leb128::read(input)?);
+            let (own, rest) = input.split_at_checked(length as usize).ok_or("a deletion is cut off")?;
+            *input = rest;
+            index.deletions.push((number, Arc::new(Deletion::decode(own)?)));
         }
         Ok(index)
     }
@@ -111,14 +161,18 @@ impl SegmentIndex {
         let mut input = Input { bytes, at: 0 };
         let mut index = SegmentIndex::default();
         for _ in 0..input.u32()? {
-            let table = input.u32()?;
-            index.sections.push(input.section(table, None)?);
+            index.sections.push(input.section()?);
         }
         Ok(index)
     }
 }
 
-/// An index that is read from its start.
+/// A number that fits 32 bits.
+fn small(input: &mut &[u8]) -> Result<u32, String> {
+    u32::try_from(leb128::read(input)?).map_err(|error| error.to_string())
+}
+
+/// An index of version 1 that is read from its start.
 struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -136,9 +190,10 @@ impl<'a> Input<'a> {
         Ok(u32_at(self.take(4)?, 0))
     }
 
-    fn section(&mut self, table: u32, day: Option<Day>) -> Result<Section, String> {
+    fn section(&mut self) -> Result<Section, String> {
+        let table = self.u32()?;
         let counts = self.take(8)?;
-        let mut section = Section { table, day, fields: Vec::new(), pages: Vec::new() };
+        let mut section = Section { table, day: None, fields: Vec::new(), pages: Vec::new() };
         for _ in 0..u32_at(counts, 0) {
             let field = self.take(8)?;
             let kind = u8::try_from(u32_at(field, 4)).ok().and_then(FieldType::from_u8);
@@ -153,6 +208,7 @@ impl<'a> Input<'a> {
                 times: u64_at(page, 12) as i64..=u64_at(page, 20) as i64,
                 offset: u64_at(page, 28),
                 lengths: lengths.chunks_exact(4).map(|length| u32_at(length, 0)).collect(),
+                is_version_1: true,
                 damaged: AtomicBool::new(false),
             });
         }
@@ -169,7 +225,8 @@ mod tests {
         #[test]
         fn any_bytes_decode_or_are_refused(bytes: Vec<u8>, small in proptest::collection::vec(0u8..3, 0..40)) {
             let counts: Vec<u8> = small.iter().flat_map(|n| [*n, 0, 0, 0]).chain(bytes.iter().copied()).collect();
-            for bytes in [&bytes, &counts] {
+            let varints: Vec<u8> = small.iter().chain(&bytes).copied().collect();
+            for bytes in [&bytes, &counts, &varints] {
                 let _ = SegmentIndex::decode(bytes);
                 let _ = SegmentIndex::decode_version_1(bytes);
             }

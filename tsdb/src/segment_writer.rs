@@ -109,6 +109,7 @@ impl SegmentWriter {
             times: times().min().expect("a row")..=times().max().expect("a row"),
             offset: self.offset,
             lengths: chunks.iter().map(|chunk| chunk.len() as u32).collect(),
+            is_version_1: false,
             damaged: AtomicBool::new(false),
         });
         chunks.iter().try_for_each(|chunk| self.put(chunk))
@@ -117,6 +118,8 @@ impl SegmentWriter {
     /// Writes the index, makes the file durable, gives it its name, and opens it.
     pub(crate) fn finish(mut self) -> Result<Arc<Segment>> {
         self.end_section()?;
+        // Blocks start at multiples of 8.
+        self.put(&[0; 8][..block::padded(self.offset as usize) - self.offset as usize])?;
         let index_at = self.offset;
         let index = block::wrap(&self.index.encode(), Kind::SegmentIndex);
         // Twice: a segment whose only index is damaged would be lost as a whole.
@@ -128,12 +131,9 @@ impl SegmentWriter {
         Segment::open(&self.dir, self.id, |error| tracing::error!("a new segment: {error}")).map(Arc::new)
     }
 
-    /// Appends bytes, padded to a multiple of 8.
     fn put(&mut self, bytes: &[u8]) -> Result<()> {
-        let padding = block::padded(bytes.len()) - bytes.len();
-        let written = self.file.write_all(bytes).and_then(|()| self.file.write_all(&[0; 8][..padding]));
-        written.on("write", &segment::path(&self.dir, self.id))?;
-        self.offset += (bytes.len() + padding) as u64;
+        self.file.write_all(bytes).on("write", &segment::path(&self.dir, self.id))?;
+        self.offset += bytes.len() as u64;
         Ok(())
     }
 }

@@ -423,6 +423,8 @@ impl Store {
         outcome.unwrap_or(Err(Error::Closed))
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared_for_test(&self) -> &Arc<Shared> { &self.shared }
     fn threads(&self) -> MutexGuard<'_, Option<Threads>> {
         self.threads.lock().expect("nothing panics while it holds the threads")
     }

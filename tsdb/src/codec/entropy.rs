@@ -1,23 +1,25 @@
 //! Integers entropy-coded: residuals as tokens, the tokens with as many bits as their frequency deserves.
 //!
 //! ```text
-//! the header of the residuals, u8 table log, u8 tokens, the frequency of each token as LEB128 (their sum is 2^log),
-//! u32 bytes of the extra bits, the extra bits, lowest first,
-//! 4 x u16 end states, u64 bits of tokens, 8 zero bytes, the bits of the tokens, read from their end
+//! the header of the residuals, u8 table log, u8 the last token, the frequency of each token as LEB128 (their sum is
+//! 2^log; behind a 0 stands how many tokens in a row have it),
+//! LEB128 bytes of the extra bits, the extra bits, lowest first,
+//! LEB128 bits of the tokens, 4 x u16 end states, the bits of the tokens, read from their end
 //! ```
 //!
-//! A residual below 16 is a token of its own; a larger one is the token of its highest two bits, and the bits below
+//! A residual below 16 is a token of its own; a larger one is the token of its highest three bits, and the bits below
 //! them follow as extra bits. The tokens are coded with tabled asymmetric numeral systems (Duda, Asymmetric numeral
 //! systems, 2013; the layout of states follows Collet's FSE), four states in turn so that a processor can work on four
 //! tokens at a time. Compaction uses it: wandering counters come within one percent of the entropy of their differences.
 
 use super::residuals::{self, Order, Residuals};
-use crate::block::{u32_at, u64_at};
+use super::leb128;
+use crate::block::u64_at;
 
 /// Residuals that are tokens of their own.
 const SMALL: u64 = 16;
-/// Tokens there can be: one a small residual, two for each higher power of two.
-const TOKENS: usize = SMALL as usize + 2 * 60;
+/// Tokens there can be: one a small residual, four for each higher power of two.
+const TOKENS: usize = SMALL as usize + 4 * 60;
 /// States that take turns.
 const LANES: usize = 4;
 /// The largest table: 2^11 states. Four tokens then need at most 44 bits, which one read of 57 gives.
@@ -30,8 +32,8 @@ fn token(value: u64) -> (u8, u32, u64) {
         return (value as u8, 0, 0);
     }
     let high = value.ilog2();
-    let token = SMALL as u32 + (high - 4) * 2 + (value >> (high - 1) & 1) as u32;
-    (token as u8, high - 1, value & ((1 << (high - 1)) - 1))
+    let token = SMALL as u32 + (high - 4) * 4 + (value >> (high - 2) & 3) as u32;
+    (token as u8, high - 2, value & ((1 << (high - 2)) - 1))
 }
 
 /// What a token stands for: the residual without its extra bits, and how many those are.
@@ -40,8 +42,8 @@ fn meaning(token: u8) -> (u64, u32) {
         return (u64::from(token), 0);
     }
     let above = u32::from(token) - SMALL as u32;
-    let high = above / 2 + 4;
-    ((2 | u64::from(above & 1)) << (high - 1), high - 1)
+    let high = above / 4 + 4;
+    ((4 | u64::from(above & 3)) << (high - 2), high - 2)
 }
 
 /// How often each token occurs, scaled so that the sum is a power of two and no token that occurs has zero.
@@ -78,33 +80,30 @@ impl Frequencies {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend([self.log as u8, self.scaled.len() as u8]);
-        for frequency in &self.scaled {
-            match *frequency {
-                small @ 0..128 => out.push(small as u8),
-                large => out.extend([large as u8 | 128, (large >> 7) as u8]),
+        out.extend([self.log as u8, (self.scaled.len() - 1) as u8]);
+        for run in self.scaled.chunk_by(|a, b| *a == 0 && *b == 0) {
+            leb128::write(u64::from(run[0]), out);
+            if run[0] == 0 {
+                leb128::write(run.len() as u64, out);
             }
         }
     }
 
     fn read(bytes: &[u8]) -> Result<(Frequencies, &[u8]), String> {
-        let cut = "the frequencies are cut off";
-        let ([log, count], mut bytes) = bytes.split_first_chunk().ok_or(cut)?;
+        let ([log, last], mut bytes) = bytes.split_first_chunk().ok_or("the frequencies are cut off")?;
         let log = u32::from(*log);
-        if !(LOG_MIN..=LOG_MAX).contains(&log) || usize::from(*count) > TOKENS {
-            return Err(format!("{count} tokens in a table of 2^{log}"));
+        if !(LOG_MIN..=LOG_MAX).contains(&log) {
+            return Err(format!("a table of 2^{log} states"));
         }
-        let mut scaled = Vec::with_capacity(usize::from(*count));
-        for _ in 0..*count {
-            let (low, rest) = bytes.split_first().ok_or(cut)?;
-            bytes = rest;
-            let mut frequency = u32::from(*low & 127);
-            if *low > 127 {
-                let (high, rest) = bytes.split_first().ok_or(cut)?;
-                bytes = rest;
-                frequency |= u32::from(*high) << 7;
+        let mut scaled = Vec::with_capacity(usize::from(*last) + 1);
+        while scaled.len() <= usize::from(*last) {
+            match leb128::read(&mut bytes)? {
+                0 => {
+                    let zeros = leb128::read(&mut bytes)?.clamp(1, TOKENS as u64) as usize;
+                    scaled.resize((scaled.len() + zeros).min(usize::from(*last) + 1), 0);
+                }
+                frequency => scaled.push(frequency.min(1 << (LOG_MAX + 1)) as u32),
             }
-            scaled.push(frequency);
         }
         match scaled.iter().sum::<u32>() == 1 << log {
             true => Ok((Frequencies { log, scaled }, bytes)),
@@ -190,7 +189,7 @@ pub(super) fn encode(integers: &Residuals, out: &mut Vec<u8>) {
     let frequencies = Frequencies::of(&tokens);
     frequencies.write(out);
     let extra = extra.finish();
-    out.extend((extra.len() as u32).to_le_bytes());
+    leb128::write(extra.len() as u64, out);
     out.extend(extra);
 
     // The state that each number of each token leads to.
@@ -216,9 +215,8 @@ pub(super) fn encode(integers: &Residuals, out: &mut Vec<u8>) {
         bits.put(u64::from(*state & ((1 << count) - 1)), count);
         *state = next[(starts[token] + (*state >> count) - frequency) as usize];
     }
+    leb128::write(bits.bits(), out);
     lanes.iter().for_each(|state| out.extend(((state - states) as u16).to_le_bytes()));
-    out.extend(bits.bits().to_le_bytes());
-    out.extend([0; 8]);
     out.extend(bits.finish());
 }
 
@@ -233,10 +231,13 @@ struct Step {
 pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<i64>, String> {
     let (header, bytes) = residuals::read_header(bytes)?;
     let (frequencies, bytes) = Frequencies::read(bytes)?;
-    let cut = "the tokens are cut off";
-    let (length, bytes) = bytes.split_at_checked(4).ok_or(cut)?;
-    let (extra, bytes) = bytes.split_at_checked(u32_at(length, 0) as usize).ok_or(cut)?;
-    let (ends, bytes) = bytes.split_at_checked(16).ok_or(cut)?;
+    let (cut, mut bytes) = ("the tokens are cut off", bytes);
+    let length = leb128::read(&mut bytes)?;
+    let (extra, mut bytes) = bytes.split_at_checked(length as usize).ok_or(cut)?;
+    let bits = leb128::read(&mut bytes)?;
+    if bits > bytes.len() as u64 * 8 || bits.div_ceil(8) + 2 * LANES as u64 > bytes.len() as u64 {
+        return Err(cut.into());
+    }
 
     let mut steps = vec![Step::default(); 1 << LOG_MAX];
     for (state, token, number) in frequencies.states() {
@@ -245,14 +246,10 @@ pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<i64>, String> {
     }
     let steps: &[Step; 1 << LOG_MAX] = steps.as_slice().try_into().expect("just made");
 
-    let bits = u64_at(ends, 8);
-    if bits.div_ceil(8) + 8 > bytes.len() as u64 {
-        return Err(cut.into());
-    }
-    // Behind the 8 bytes of zeros, so that a read of 8 bytes never starts before the first.
+    // The bits stand behind the states, so a read of 8 bytes never starts before the first.
     let mut position = bits as usize + 64;
     let mut lanes: [usize; LANES] =
-        std::array::from_fn(|lane| usize::from(u16::from_le_bytes([ends[lane * 2], ends[lane * 2 + 1]])));
+        std::array::from_fn(|lane| usize::from(u16::from_le_bytes([bytes[lane * 2], bytes[lane * 2 + 1]])));
     let mut tokens = vec![0u8; rows.next_multiple_of(LANES)];
     for group in tokens.as_chunks_mut::<LANES>().0 {
         // The 57 bits or more below the position, at the top of a word.
@@ -268,7 +265,7 @@ pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<i64>, String> {
             word <<= bits;
             used += bits as usize;
         }
-        // Behind the last row's token, states run on into the zeros.
+        // Behind the last row's token, what the states run on into is of no interest.
         position = position.saturating_sub(used).max(64);
     }
     tokens.truncate(rows);
@@ -315,7 +312,7 @@ impl BitReader<'_> {
     }
 }
 
-/// The order with which a sample has the least entropy, and about how many bytes a value that makes.
+/// The order with which a sample has the least entropy.
 pub(super) fn best_order(sample: &[i64]) -> Order {
     let cost = |order: &Order| {
         let residuals = Residuals::centred(sample, *order);
@@ -364,7 +361,7 @@ mod tests {
         fn any_bytes_decode_or_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..200), rows in 1usize..100) {
             let _ = decode(&bytes, rows);
             // The same with a sound table, so that the states and the bits are what is wrong.
-            bytes.splice(0..0, [0u8; 9].into_iter().chain([5, 2, 16, 16]));
+            bytes.splice(0..0, [0u8; 2].into_iter().chain([5, 1, 16, 16]));
             let _ = decode(&bytes, rows);
         }
     }

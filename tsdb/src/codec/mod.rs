@@ -1,19 +1,20 @@
 //! Chunks: one column of one page, compressed.
 //!
-//! A chunk is a block whose payload starts with the codec and a flag for missing values:
-//!
 //! ```text
-//!  0  u8   codec
-//!  1  u8   1 if a validity bitmap follows: one bit a row, lowest first, padded to a multiple of 8 bytes
-//!  2  ...  zeros up to 8
-//!  8  ...  the bitmap if any, then the values of the rows that have one, as the codec writes them
+//!  0  u64  XXH3-64 of the rest
+//!  8  u8   codec
+//!  9  u8   1 if a validity bitmap follows: one bit a row, lowest first
+//! 10  ...  the bitmap if any, then the values of the rows that have one, as the codec writes them
 //! ```
+//!
+//! In segments of format version 1 a chunk is a block, and codec, flag and bitmap are padded to multiples of 8.
 //!
 //! Every codec gives back the very bits that it was given. Which codec a chunk uses is decided for each chunk alone.
 
 mod bits;
 mod decimal;
 mod entropy;
+pub(crate) mod leb128;
 mod numbers;
 mod packed;
 mod residuals;
@@ -27,7 +28,9 @@ use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, StringArray};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 
-use crate::block::{self, HEADER_BYTES, Kind};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::block::{self, Kind, u64_at};
 use crate::value::FieldType;
 
 /// How the values of a chunk are written.
@@ -70,20 +73,27 @@ impl Codec {
     }
 }
 
-/// Bytes of the chunk's own header behind the block header.
-const CHUNK_HEADER_BYTES: usize = 8;
+/// Bytes of a chunk before the bitmap and the values.
+const HEADER_BYTES: usize = 10;
 
 /// A chunk around what `fill` writes, which also says with which codec.
 fn chunk(validity: Option<&NullBuffer>, fill: impl FnOnce(&mut Vec<u8>) -> Codec) -> Vec<u8> {
-    let mut chunk = vec![0; HEADER_BYTES + CHUNK_HEADER_BYTES];
+    let mut chunk = vec![0; HEADER_BYTES];
     if let Some(validity) = validity {
-        chunk[HEADER_BYTES + 1] = 1;
+        chunk[9] = 1;
         bits::encode(validity.inner(), &mut chunk);
-        chunk.resize(block::padded(chunk.len()), 0);
     }
-    chunk[HEADER_BYTES] = fill(&mut chunk) as u8;
-    block::seal(&mut chunk, Kind::Chunk);
+    chunk[8] = fill(&mut chunk) as u8;
+    let checksum = xxh3_64(&chunk[8..]);
+    chunk[..8].copy_from_slice(&checksum.to_le_bytes());
     chunk
+}
+
+/// The bytes of a chunk as they lie in a segment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Stored<'a> {
+    Version1(&'a [u8]),
+    Current(&'a [u8]),
 }
 
 /// The series of a page's rows.
@@ -141,24 +151,36 @@ impl Chunk<'_> {
     }
 }
 
-fn open(bytes: &[u8], rows: usize) -> Result<Chunk<'_>, String> {
-    let chunk = block::open(bytes, Kind::Chunk).map_err(|error| error.to_string())?;
-    let body =
-        chunk.get(HEADER_BYTES..).filter(|body| body.len() >= CHUNK_HEADER_BYTES).ok_or("chunk has no header")?;
-    let codec = Codec::from_u8(body[0])?;
-    if body[1] == 0 {
-        return Ok(Chunk { codec, validity: None, present: rows, values: &body[CHUNK_HEADER_BYTES..] });
+fn open(stored: Stored<'_>, rows: usize) -> Result<Chunk<'_>, String> {
+    let (codec, has_bitmap, body, bitmap_bytes) = match stored {
+        Stored::Current(bytes) => {
+            let (header, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("the chunk is cut off")?;
+            let (got, expected) = (xxh3_64(&bytes[8..]), u64_at(header, 0));
+            if got != expected {
+                return Err(format!("checksum is {got:#018x}, expected {expected:#018x}"));
+            }
+            (header[8], header[9], body, rows.div_ceil(8))
+        }
+        Stored::Version1(bytes) => {
+            let chunk = block::open(bytes, Kind::Chunk).map_err(|error| error.to_string())?;
+            let body = &chunk[block::HEADER_BYTES..];
+            let (header, body) = body.split_first_chunk::<8>().ok_or("the chunk is cut off")?;
+            (header[0], header[1], body, block::padded(rows.div_ceil(8)))
+        }
+    };
+    let codec = Codec::from_u8(codec)?;
+    if has_bitmap == 0 {
+        return Ok(Chunk { codec, validity: None, present: rows, values: body });
     }
-    let end = CHUNK_HEADER_BYTES + block::padded(rows.div_ceil(8));
-    let bitmap = body.get(CHUNK_HEADER_BYTES..end).ok_or("validity bitmap runs past the end")?;
+    let (bitmap, values) = body.split_at_checked(bitmap_bytes).ok_or("validity bitmap runs past the end")?;
     let validity = NullBuffer::new(bits::decode(bitmap, rows)?);
     let present = rows - validity.null_count();
-    Ok(Chunk { codec, validity: Some(validity), present, values: &body[end..] })
+    Ok(Chunk { codec, validity: Some(validity), present, values })
 }
 
 /// The series of a page of so many rows.
-pub(crate) fn decode_series(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<u32>, String> {
-    let chunk = open(bytes, rows)?;
+pub(crate) fn decode_series(stored: Stored<'_>, rows: usize) -> Result<ScalarBuffer<u32>, String> {
+    let chunk = open(stored, rows)?;
     let series = match chunk.codec {
         Codec::Runs => runs::decode(chunk.values, rows)?,
         codec => numbers::decode(codec, chunk.values, rows)?,
@@ -167,14 +189,14 @@ pub(crate) fn decode_series(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<u3
 }
 
 /// The times of a page of so many rows.
-pub(crate) fn decode_times(bytes: &[u8], rows: usize) -> Result<ScalarBuffer<i64>, String> {
-    let chunk = open(bytes, rows)?;
+pub(crate) fn decode_times(stored: Stored<'_>, rows: usize) -> Result<ScalarBuffer<i64>, String> {
+    let chunk = open(stored, rows)?;
     Ok(chunk.numbers()?.into())
 }
 
 /// A field's column of a page of so many rows.
-pub(crate) fn decode_field(bytes: &[u8], rows: usize, kind: FieldType) -> Result<ArrayRef, String> {
-    let chunk = open(bytes, rows)?;
+pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, kind: FieldType) -> Result<ArrayRef, String> {
+    let chunk = open(stored, rows)?;
     Ok(match kind {
         FieldType::F64 if chunk.codec == Codec::Decimal => {
             let values = decimal::decode(chunk.values, chunk.present)?;
@@ -233,7 +255,7 @@ mod tests {
             return; // the segment leaves such a chunk out
         }
         for effort in [Effort::Fast, Effort::Small] {
-            let back = decode_field(&encode_field(&array, kind, effort), array.len(), kind).unwrap();
+            let back = decode_field(Stored::Current(&encode_field(&array, kind, effort)), array.len(), kind).unwrap();
             assert_eq!(back.len(), array.len());
             // Floats are compared by their bits.
             if kind == FieldType::F64 {
@@ -280,22 +302,26 @@ mod tests {
         fn keys_come_back(mut series in prop::collection::vec(0u32..9, 1..300), times in prop::collection::vec(any::<i64>(), 1..300)) {
             series.sort_unstable();
             for effort in [Effort::Fast, Effort::Small] {
-                prop_assert_eq!(&decode_series(&encode_series(&series, effort), series.len()).unwrap()[..], &series[..]);
-                prop_assert_eq!(&decode_times(&encode_times(&times, effort), times.len()).unwrap()[..], &times[..]);
+                prop_assert_eq!(&decode_series(Stored::Current(&encode_series(&series, effort)), series.len()).unwrap()[..], &series[..]);
+                prop_assert_eq!(&decode_times(Stored::Current(&encode_times(&times, effort)), times.len()).unwrap()[..], &times[..]);
             }
         }
 
         /// Content with a right checksum but any bytes inside (an attacker, a bug) is refused, never a panic.
         #[test]
         fn any_bytes_decode_or_are_refused(codec in 0u8..10, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
-            let mut bytes = vec![0; HEADER_BYTES];
-            bytes.extend([codec, flag, 0, 0, 0, 0, 0, 0]);
-            bytes.extend(&body);
-            block::seal(&mut bytes, Kind::Chunk);
-            let _ = decode_series(&bytes, rows);
-            let _ = decode_times(&bytes, rows);
-            for kind in 1..=5 {
-                let _ = decode_field(&bytes, rows, FieldType::from_u8(kind).unwrap());
+            let mut block = vec![0; block::HEADER_BYTES];
+            block.extend([codec, flag, 0, 0, 0, 0, 0, 0]);
+            block.extend(&body);
+            block::seal(&mut block, Kind::Chunk);
+            let rest = [&[codec, flag], &body[..]].concat();
+            let chunk = [&xxh3_64(&rest).to_le_bytes()[..], &rest].concat();
+            for stored in [Stored::Version1(&block), Stored::Current(&chunk)] {
+                let _ = decode_series(stored, rows);
+                let _ = decode_times(stored, rows);
+                for kind in 1..=5 {
+                    let _ = decode_field(stored, rows, FieldType::from_u8(kind).unwrap());
+                }
             }
         }
     }

@@ -12,8 +12,9 @@ use super::{Codec, Effort, entropy, packed};
 /// Values that are looked at to choose an order: a few stretches of neighbours.
 const SAMPLE_STRETCH: usize = 256;
 const SAMPLE_STRETCHES: usize = 4;
-/// A sample is also tried with `pco`, whose chunks have a dictionary of their own: it must win by this many percent.
-const PCO_GAIN_PERCENT: usize = 3;
+/// Values of more bits than this are also tried with `pco`: its bins fit a distribution better than our tokens, which
+/// shows where there is much of it.
+const PCO_BITS_MIN: usize = 5;
 
 /// A number type that a chunk can hold.
 pub(crate) trait Number: pco::data_types::Number + bytemuck::Pod + Default {
@@ -81,14 +82,16 @@ pub(super) fn encode<N: Number>(values: &[N], effort: Effort, out: &mut Vec<u8>)
             Codec::Packed
         }
         Effort::Small => {
-            let order = entropy::best_order(&sample);
             let mut ours = Vec::new();
-            entropy::encode(&Residuals::centred(&sample, order), &mut ours);
-            if pco(&sample).len() * (100 + PCO_GAIN_PERCENT) < ours.len() * 100 {
-                out.extend(pco(values));
-                return Codec::Pco;
+            entropy::encode(&Residuals::centred(&integers, entropy::best_order(&sample)), &mut ours);
+            if ours.len() * 8 > values.len() * PCO_BITS_MIN {
+                let theirs = pco(values);
+                if theirs.len() < ours.len() {
+                    out.extend(theirs);
+                    return Codec::Pco;
+                }
             }
-            entropy::encode(&Residuals::centred(&integers, order), out);
+            out.extend(ours);
             Codec::Entropy
         }
     }

@@ -1,7 +1,7 @@
 //! Integers bit-packed: residuals in blocks of 64, each block with as many bits as its largest one needs.
 //!
 //! ```text
-//! u8 order (0 frame of reference, 1 delta, 2 delta of delta), u64 reference, [u64 first delta if order 2],
+//! the header of the residuals,
 //! u8 width of each block of 64, then for each block `width` little-endian u64: value i has bits i*width..
 //! ```
 //!

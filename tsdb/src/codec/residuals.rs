@@ -4,7 +4,7 @@
 //! is the one before it, order 2 that it differs from that as much as that one did from the one before. All arithmetic
 //! wraps, so every i64 comes back.
 
-use crate::block::u64_at;
+use super::leb128::{self, unzigzag, zigzag};
 
 /// What is guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,15 +34,6 @@ pub(super) struct Header {
 pub(super) struct Residuals {
     header: Header,
     pub(super) values: Vec<u64>,
-}
-
-/// Signed as unsigned, small as small: 0, -1, 1, -2, ...
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 impl Residuals {
@@ -89,28 +80,24 @@ impl Residuals {
     pub(super) fn write_header(&self, out: &mut Vec<u8>) {
         let Header { order, reference, first_delta, signed } = self.header;
         out.push(order as u8 | u8::from(signed) << 7);
-        out.extend(reference.to_le_bytes());
+        leb128::write(zigzag(reference), out);
         if order == Order::DeltaOfDelta {
-            out.extend(first_delta.to_le_bytes());
+            leb128::write(zigzag(first_delta), out);
         }
     }
 }
 
 /// The header at the start of `bytes`, and what is behind it.
 pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
-    let cut = "the header of the residuals is cut off";
-    let (number, bytes) = bytes.split_first().ok_or(cut)?;
+    let (number, mut bytes) = bytes.split_first().ok_or("the header of the residuals is cut off")?;
     let order = Order::ALL.into_iter().find(|order| *order as u8 == number & 0x7f);
     let order = order.ok_or_else(|| format!("unknown order {number}"))?;
-    let (reference, bytes) = bytes.split_at_checked(8).ok_or(cut)?;
-    let mut header =
-        Header { order, reference: u64_at(reference, 0) as i64, first_delta: 0, signed: number & 0x80 != 0 };
-    if order != Order::DeltaOfDelta {
-        return Ok((header, bytes));
-    }
-    let (first_delta, bytes) = bytes.split_at_checked(8).ok_or(cut)?;
-    header.first_delta = u64_at(first_delta, 0) as i64;
-    Ok((header, bytes))
+    let reference = unzigzag(leb128::read(&mut bytes)?);
+    let first_delta = match order {
+        Order::DeltaOfDelta => unzigzag(leb128::read(&mut bytes)?),
+        _ => 0,
+    };
+    Ok((Header { order, reference, first_delta, signed: number & 0x80 != 0 }, bytes))
 }
 
 impl Header {
