@@ -4,13 +4,13 @@
 //! the header of the residuals, u8 table log, u8 the last token, the frequency of each token as LEB128 (their sum is
 //! 2^log; behind a 0 stands how many tokens in a row have it),
 //! LEB128 bytes of the extra bits, the extra bits, lowest first,
-//! LEB128 bits of the tokens, 4 x u16 end states, the bits of the tokens, read from their end
+//! LEB128 bits of two streams of tokens, the two streams, each read from its end, where its four states are
 //! ```
 //!
 //! A residual below 16 is a token of its own; a larger one is the token of its highest three bits, and the bits below
 //! them follow as extra bits. The tokens are coded with tabled asymmetric numeral systems (Duda, Asymmetric numeral
-//! systems, 2013; the layout of states follows Collet's FSE), four states in turn so that a processor can work on four
-//! tokens at a time. Compaction uses it: wandering counters come within one percent of the entropy of their differences.
+//! systems, 2013; the layout of states follows Collet's FSE): four in turn from the one stream, four from the other, each
+//! with a state of its own, so that a processor can work on eight tokens at a time. Compaction uses it: wandering counters come within one percent of the entropy of their differences.
 
 use super::residuals::{self, Order, Residuals};
 use super::leb128;
@@ -20,10 +20,12 @@ use crate::block::u64_at;
 const SMALL: u64 = 16;
 /// Tokens there can be: one a small residual, four for each higher power of two.
 const TOKENS: usize = SMALL as usize + 4 * 60;
-/// States that take turns.
+/// States of a stream, which take turns; and streams, which do, too.
 const LANES: usize = 4;
-/// The largest table: 2^11 states. Four tokens then need at most 44 bits, which one read of 57 gives.
-const LOG_MAX: u32 = 11;
+const STREAMS: usize = 2;
+/// The largest table: 2^10 states, which fit the first cache and are soon filled in. Four tokens need at most 40 bits,
+/// which one read of 57 gives.
+const LOG_MAX: u32 = 10;
 const LOG_MIN: u32 = 5;
 
 /// The token of a residual, how many extra bits it has, and these.
@@ -113,28 +115,30 @@ impl Frequencies {
 
     /// Gives each state a token, each token as many states as its frequency, spread out; with each comes the number
     /// that the state stands for among those of its token, from the frequency to twice that.
-    fn states(&self) -> impl Iterator<Item = (usize, u8, u32)> + '_ {
+    fn states(&self) -> impl Iterator<Item = (usize, u8, u32)> + use<> {
         let states = 1usize << self.log;
         let step = states / 2 + states / 8 + 3;
-        let tokens = self.scaled.iter().enumerate();
-        let spread = tokens.flat_map(|(token, frequency)| std::iter::repeat_n(token as u8, *frequency as usize));
-        let mut owners = vec![0u8; states];
+        let mut owners = [0u8; 1 << LOG_MAX];
         let mut at = 0;
-        for token in spread {
-            owners[at] = token;
-            at = (at + step) % states;
+        for (token, frequency) in self.scaled.iter().enumerate() {
+            for _ in 0..*frequency {
+                owners[at & (states - 1)] = token as u8;
+                at += step;
+            }
         }
-        let mut next = self.scaled.clone();
-        owners.into_iter().enumerate().map(move |(state, token)| {
-            let number = next[usize::from(token)];
-            next[usize::from(token)] += 1;
-            (state, token, number)
+        let mut next = [0u32; TOKENS];
+        next[..self.scaled.len()].copy_from_slice(&self.scaled);
+        (0..states).map(move |state| {
+            let token = owners[state];
+            let number = &mut next[usize::from(token)];
+            *number += 1;
+            (state, token, *number - 1)
         })
     }
 }
 
 /// Bits, the lowest first.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct BitWriter {
     bytes: Vec<u8>,
     pending: u64,
@@ -205,19 +209,22 @@ pub(super) fn encode(integers: &Residuals, out: &mut Vec<u8>) {
         next[(starts[token] + number - frequencies.scaled[token]) as usize] = states + state as u32;
     }
     // From the last token to the first, so that reading from the end gives them in order.
-    let mut bits = BitWriter::default();
-    let mut lanes = [states; LANES];
+    let mut streams: [BitWriter; STREAMS] = Default::default();
+    let mut lanes = [[states; LANES]; STREAMS];
     for (at, token) in tokens.iter().enumerate().rev() {
-        let (state, token) = (&mut lanes[at % LANES], usize::from(*token));
+        let stream = at / LANES % STREAMS;
+        let (state, token) = (&mut lanes[stream][at % LANES], usize::from(*token));
         let frequency = frequencies.scaled[token];
         let mut count = frequencies.log - frequency.ilog2();
         count -= u32::from(*state >> count < frequency);
-        bits.put(u64::from(*state & ((1 << count) - 1)), count);
+        streams[stream].put(u64::from(*state & ((1 << count) - 1)), count);
         *state = next[(starts[token] + (*state >> count) - frequency) as usize];
     }
-    leb128::write(bits.bits(), out);
-    lanes.iter().for_each(|state| out.extend(((state - states) as u16).to_le_bytes()));
-    out.extend(bits.finish());
+    for (stream, lanes) in streams.iter_mut().zip(lanes) {
+        lanes.iter().rev().for_each(|state| stream.put(u64::from(state - states), frequencies.log));
+        leb128::write(stream.bits(), out);
+    }
+    streams.into_iter().for_each(|stream| out.extend(stream.finish()));
 }
 
 /// What a state gives: its token, and how to come to the next state.
@@ -228,52 +235,90 @@ struct Step {
     token: u8,
 }
 
-pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<i64>, String> {
-    let (header, bytes) = residuals::read_header(bytes)?;
-    let (frequencies, bytes) = Frequencies::read(bytes)?;
-    let (cut, mut bytes) = ("the tokens are cut off", bytes);
-    let length = leb128::read(&mut bytes)?;
-    let (extra, mut bytes) = bytes.split_at_checked(length as usize).ok_or(cut)?;
-    let bits = leb128::read(&mut bytes)?;
-    if bits > bytes.len() as u64 * 8 || bits.div_ceil(8) + 2 * LANES as u64 > bytes.len() as u64 {
-        return Err(cut.into());
+/// A stream of tokens that is read from its end.
+struct Stream<'a> {
+    /// What comes before the stream included: at least 8 bytes, so that a whole word can always be read.
+    bytes: &'a [u8],
+    /// In bits; never below `start`.
+    position: usize,
+    start: usize,
+    lanes: [usize; LANES],
+}
+
+impl<'a> Stream<'a> {
+    fn new(bytes: &'a [u8], start: usize, bits: usize, log: u32) -> Stream<'a> {
+        let mut stream = Stream { bytes, position: start * 8 + bits, start: start * 8, lanes: [0; LANES] };
+        let mut word = stream.word();
+        for lane in 0..LANES {
+            stream.lanes[lane] = (word >> (64 - log)) as usize;
+            word <<= log;
+        }
+        stream.skip(LANES * log as usize);
+        stream
     }
 
-    let mut steps = vec![Step::default(); 1 << LOG_MAX];
-    for (state, token, number) in frequencies.states() {
-        let bits = frequencies.log - number.ilog2();
-        steps[state] = Step { base: ((number << bits) - (1 << frequencies.log)) as u16, bits: bits as u8, token };
+    /// The 57 bits or more below the position, at the top of a word.
+    #[inline(always)]
+    fn word(&self) -> u64 {
+        let first = (self.position - 1) / 8 - 7;
+        let word = self.bytes[first..].first_chunk().expect("there are 8 bytes before the position");
+        u64::from_le_bytes(*word) << ((first * 8 + 64 - self.position) & 63)
     }
-    let steps: &[Step; 1 << LOG_MAX] = steps.as_slice().try_into().expect("just made");
 
-    // The bits stand behind the states, so a read of 8 bytes never starts before the first.
-    let mut position = bits as usize + 64;
-    let mut lanes: [usize; LANES] =
-        std::array::from_fn(|lane| usize::from(u16::from_le_bytes([bytes[lane * 2], bytes[lane * 2 + 1]])));
-    let mut tokens = vec![0u8; rows.next_multiple_of(LANES)];
-    for group in tokens.as_chunks_mut::<LANES>().0 {
-        // The 57 bits or more below the position, at the top of a word.
-        let first = (position.max(64) - 1) / 8 - 7;
-        let Some(word) = bytes.get(first..first + 8) else { return Err(cut.into()) };
-        let mut word = u64_at(word, 0) << (63 - (position - 1 - first * 8));
-        let mut used = 0;
-        for (lane, token) in lanes.iter_mut().zip(group) {
+    fn skip(&mut self, bits: usize) {
+        self.position = self.position.saturating_sub(bits).max(self.start);
+    }
+
+    /// The next token of each state. Behind the last one, what the states run on into is of no interest.
+    #[inline(always)]
+    fn tokens(&mut self, steps: &[Step; 1 << LOG_MAX]) -> [u8; LANES] {
+        let (mut word, mut used, mut tokens) = (self.word(), 0, [0; LANES]);
+        for (lane, token) in self.lanes.iter_mut().zip(&mut tokens) {
             let step = steps[*lane & ((1 << LOG_MAX) - 1)];
+            let bits = u32::from(step.bits & 15);
             *token = step.token;
-            let bits = u32::from(step.bits);
             *lane = usize::from(step.base) + ((word >> 1) >> (63 - bits)) as usize;
             word <<= bits;
             used += bits as usize;
         }
-        // Behind the last row's token, what the states run on into is of no interest.
-        position = position.saturating_sub(used).max(64);
+        self.skip(used);
+        tokens
     }
-    tokens.truncate(rows);
+}
+
+pub(super) fn decode(input: &[u8], rows: usize) -> Result<Vec<i64>, String> {
+    let (header, bytes) = residuals::read_header(input)?;
+    let (frequencies, mut bytes) = Frequencies::read(bytes)?;
+    let cut = "the tokens are cut off";
+    let length = leb128::read(&mut bytes)?;
+    let (extra, mut bytes) = bytes.split_at_checked(length as usize).ok_or(cut)?;
+    let bits = [leb128::read(&mut bytes)?, leb128::read(&mut bytes)?];
+    let length = |bits: u64| bits.div_ceil(8) as usize;
+    let least = u64::from(frequencies.log) * LANES as u64;
+    let start = input.len() - bytes.len();
+    let whole = bits.iter().all(|bits| (least..1 << 40).contains(bits)) && length(bits[0]) + length(bits[1]) <= bytes.len();
+    if !whole || start < 8 {
+        return Err(cut.into());
+    }
+
+    let mut steps = [Step::default(); 1 << LOG_MAX];
+    for (state, token, number) in frequencies.states() {
+        let bits = frequencies.log - number.ilog2();
+        steps[state] = Step { base: ((number << bits) - (1 << frequencies.log)) as u16, bits: bits as u8, token };
+    }
+    let mut one = Stream::new(input, start, bits[0] as usize, frequencies.log);
+    let mut other = Stream::new(input, start + length(bits[0]), bits[1] as usize, frequencies.log);
+    let mut tokens = vec![0u8; rows.next_multiple_of(LANES * STREAMS)];
+    for group in tokens.as_chunks_mut::<{ LANES * STREAMS }>().0 {
+        let (first, second) = group.split_at_mut(LANES);
+        first.copy_from_slice(&one.tokens(&steps));
+        second.copy_from_slice(&other.tokens(&steps));
+    }
     if frequencies.scaled.len() <= SMALL as usize {
-        return Ok(header.restore(tokens.into_iter().map(u64::from).collect()));
+        return Ok(header.restore(tokens[..rows].iter().map(|token| u64::from(*token))));
     }
     let mut extra = BitReader { bytes: extra, at: 0 };
-    Ok(header.restore(tokens.into_iter().map(|token| extra.residual(token)).collect()))
+    Ok(header.restore(tokens[..rows].iter().map(|token| extra.residual(*token))))
 }
 
 /// Reads bits, the lowest first; behind the end there are zeros.

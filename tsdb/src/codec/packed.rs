@@ -52,8 +52,7 @@ pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<i64>, String> {
         unpack(width, packed, block);
         at += width * 8;
     }
-    values.truncate(rows);
-    Ok(header.restore(values))
+    Ok(header.restore(values[..rows].iter().copied()))
 }
 
 fn width(block: &[u64]) -> usize {

@@ -102,29 +102,29 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
 
 impl Header {
     /// The integers that left these residuals.
-    pub(super) fn restore(self, residuals: Vec<u64>) -> Vec<i64> {
-        let mut integers: Vec<i64> = bytemuck::cast_vec(residuals);
+    pub(super) fn restore(self, residuals: impl Iterator<Item = u64>) -> Vec<i64> {
         match self.order {
             Order::Reference if self.signed => {
-                integers.iter_mut().for_each(|v| *v = unzigzag(*v as u64).wrapping_add(self.reference));
+                residuals.map(|residual| unzigzag(residual).wrapping_add(self.reference)).collect()
             }
-            Order::Reference => integers.iter_mut().for_each(|value| *value = value.wrapping_add(self.reference)),
+            Order::Reference => residuals.map(|residual| (residual as i64).wrapping_add(self.reference)).collect(),
             Order::Delta => {
                 let mut last = self.reference;
-                for value in &mut integers {
-                    last = last.wrapping_add(unzigzag(*value as u64));
-                    *value = last;
-                }
+                let restore = |residual| {
+                    last = last.wrapping_add(unzigzag(residual));
+                    last
+                };
+                residuals.map(restore).collect()
             }
             Order::DeltaOfDelta => {
                 let (mut last, mut step) = (self.reference.wrapping_sub(self.first_delta), self.first_delta);
-                for value in &mut integers {
-                    step = step.wrapping_add(unzigzag(*value as u64));
+                let restore = |residual| {
+                    step = step.wrapping_add(unzigzag(residual));
                     last = last.wrapping_add(step);
-                    *value = last;
-                }
+                    last
+                };
+                residuals.map(restore).collect()
             }
         }
-        integers
     }
 }
