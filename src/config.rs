@@ -1,5 +1,6 @@
 //! The configuration file: every key with its unit and default. `docs/configuration.md` shows it whole.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,11 +67,43 @@ pub struct Store {
     pub durability: Durability,
     /// The head is sealed into a segment when it reaches this size. Default 64 MiB.
     pub head_max: ByteSize,
+    /// The newest rows of series are kept in memory up to this size. Default 64 MiB.
+    pub last_rows_max: ByteSize,
+    /// A day that ended longer ago than this rolls to Parquet. Default: never.
+    #[serde(deserialize_with = "some_duration")]
+    pub roll_after: Option<Duration>,
+    /// Days that ended longer ago than this leave. Default: none does.
+    #[serde(deserialize_with = "some_duration")]
+    pub retention: Option<Duration>,
+    /// The oldest days of a table leave while it has more than this. Default: none does.
+    pub retention_bytes: Option<ByteSize>,
+    /// What is kept of tables by themselves, by `table` or `schema.table`.
+    pub table: BTreeMap<String, TableRetention>,
+}
+
+/// `[store.table.NAME]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableRetention {
+    /// As `store.retention`, which counts if this is not there.
+    #[serde(deserialize_with = "some_duration")]
+    pub retention: Option<Duration>,
+    /// As `store.retention_bytes`, which counts if this is not there.
+    pub retention_bytes: Option<ByteSize>,
 }
 
 impl Default for Store {
     fn default() -> Store {
-        Store { data_dir: "fournines-data".into(), durability: Durability::Sync, head_max: ByteSize::mib(64) }
+        Store {
+            data_dir: "fournines-data".into(),
+            durability: Durability::Sync,
+            head_max: ByteSize::mib(64),
+            last_rows_max: ByteSize::mib(64),
+            roll_after: None,
+            retention: None,
+            retention_bytes: None,
+            table: BTreeMap::new(),
+        }
     }
 }
 
@@ -236,6 +269,14 @@ fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
 
 fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
     duration(input).map(Some)
+}
+
+/// A time as people write it (`2026-11-01T00:00:00Z`), in ns since the epoch.
+pub fn instant(text: &str) -> Result<i64> {
+    let time = humantime::parse_rfc3339_weak(text)
+        .with_context(|| format!("'{text}' is not a time like 2026-11-01T00:00:00Z"))?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).context("times before 1970 are written as nanoseconds")?;
+    i64::try_from(since.as_nanos()).context("the time is too late for nanoseconds in 64 bits")
 }
 
 #[cfg(test)]

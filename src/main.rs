@@ -3,12 +3,17 @@
 //! This package is the binary: one file a command, the configuration, and the wiring between the crates that do the
 //! work. It has no logic of its own.
 
+mod client;
 mod config;
+mod export;
 mod http;
 mod metrics;
 mod probe;
+mod progress;
 mod serve;
+mod snapshot;
 mod sql;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -30,6 +35,14 @@ enum Command {
     Sql(sql::Args),
     /// Probe a web address once and show how long each phase took
     Probe(probe::Args),
+    /// Verify every checksum of a data directory or snapshot
+    Verify(verify::Args),
+    /// Make a snapshot: a second data directory of hard links, while the server goes on
+    Snapshot(snapshot::Args),
+    /// Copy a snapshot, verified, to a new data directory
+    Restore(snapshot::RestoreArgs),
+    /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
+    Export(export::Args),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +50,10 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Sql(args) => sql::run(args),
         Command::Probe(args) => probe::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Snapshot(args) => snapshot::run(args),
+        Command::Restore(args) => snapshot::restore(args),
+        Command::Export(args) => export::run(args),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("fournines: {error:#}");

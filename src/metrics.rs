@@ -53,6 +53,10 @@ impl Collector for StoreMetrics {
             ("store_rows_written", "Rows acknowledged since the start", stats.rows_written),
             ("store_log_bytes_written", "Bytes written to the log since the start", stats.log_bytes_written),
             ("store_commits", "Group commits since the start", stats.commits),
+            ("store_seals", "Heads that became segments since the start", stats.seals),
+            ("store_compactions", "Merges of segments since the start", stats.compactions),
+            ("store_rolls", "Days rolled to Parquet since the start", stats.rolls),
+            ("store_damaged", "Damaged places found on disk since the start", stats.damaged),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
@@ -61,6 +65,9 @@ impl Collector for StoreMetrics {
             ("store_head_bytes", "Bytes of frames in memory that are not sealed", stats.head_bytes),
             ("store_segments", "Segments", stats.segments),
             ("store_segment_bytes", "Bytes of segment files", stats.segment_bytes),
+            ("store_rolled_days", "Days of tables in Parquet files", stats.rolled_days),
+            ("store_rolled_bytes", "Bytes of those files", stats.rolled_bytes),
+            ("store_last_rows_bytes", "Bytes of newest rows kept in memory", stats.last_rows_bytes),
             ("store_tables", "Tables", stats.tables),
             ("store_series", "Series of all tables", stats.series),
             ("store_read_only", "1 if a write failed and none is taken any more", u64::from(stats.read_only)),

@@ -14,10 +14,10 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
-use tsdb::Store;
+use tsdb::{DEFAULT_SCHEMA, Retention, Store};
 use web_probe::{Prober, Recorder, Target};
 
-use crate::config::{self, Config, Durability};
+use crate::config::{self, Config, Durability, TableRetention};
 use crate::http::Server;
 
 /// How often this machine and this server's own health are measured.
@@ -83,7 +83,8 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
         body_bytes_max: config.server.body_max.as_u64() as usize,
         unpacked_bytes_max: config.server.unpacked_max.as_u64() as usize,
     };
-    let server = Server::new(store.clone(), engine, limits, config.server.header_timeout);
+    let data_dir = config.store.data_dir.clone();
+    let server = Server::new(store.clone(), engine, data_dir, limits, config.server.header_timeout);
     greet(address, &config.store.data_dir, &targets);
 
     let (recorder, recording) = Recorder::start(store.clone());
@@ -132,12 +133,24 @@ fn own_health(address: SocketAddr) -> Result<Target> {
 }
 
 fn store_options(config: &Config) -> tsdb::Options {
+    let general =
+        Retention { age: config.store.retention, bytes: config.store.retention_bytes.map(|bytes| bytes.as_u64()) };
+    let own = |(name, table): (&String, &TableRetention)| {
+        let (schema, name) = name.split_once('.').unwrap_or((DEFAULT_SCHEMA, name));
+        let bytes = table.retention_bytes.map(|bytes| bytes.as_u64());
+        let retention = Retention { age: table.retention.or(general.age), bytes: bytes.or(general.bytes) };
+        ((schema.to_owned(), name.to_owned()), retention)
+    };
     tsdb::Options {
         durability: match config.store.durability {
             Durability::Sync => tsdb::Durability::Sync,
             Durability::Process => tsdb::Durability::Process,
         },
         head_bytes_max: config.store.head_max.as_u64() as usize,
+        last_rows_bytes_max: config.store.last_rows_max.as_u64() as usize,
+        roll_after: config.store.roll_after,
+        retention: general,
+        table_retention: config.store.table.iter().map(own).collect(),
         ..tsdb::Options::default()
     }
 }

@@ -6,14 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, Uri, header};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use query::endpoint::WARNING_HEADER;
 use query::{Engine, Format};
 use tsdb::{DEFAULT_SCHEMA, Store};
 
+use crate::client;
 use crate::config::Config;
 use crate::serve::engine_options;
 
@@ -68,41 +67,24 @@ async fn ask_directory(dir: &Path, statement: &str, args: &Args) -> Result<()> {
     config.store.data_dir = dir.to_owned();
     let store = Arc::new(Store::open(dir, tsdb::Options::default())?);
     let engine = Engine::new(store, engine_options(&config))?;
-    let mut bytes = engine.query(statement, &args.db).await?.encode(args.format);
-    while let Some(bytes) = bytes.next().await {
+    let mut answer = engine.query(statement, &args.db).await?.encode(args.format);
+    while let Some(bytes) = answer.next().await {
         if !print(&bytes?)? {
             break;
         }
     }
+    answer.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(())
 }
 
 async fn ask_server(statement: &str, args: &Args) -> Result<()> {
-    let uri: Uri = format!("{}/api/v3/query_sql", args.url.trim_end_matches('/')).parse().context("--url")?;
-    if uri.scheme_str() != Some("http") {
-        bail!("--url takes an address like http://127.0.0.1:9999");
-    }
     let question = serde_json::json!({ "q": statement, "db": args.db, "format": args.format.name() });
-    let request = Request::post(uri)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(question.to_string())))?;
-    let client = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client.request(request).await.with_context(|| {
-        format!(
-            "{} does not answer; start it with 'fournines serve', or open a data directory with --data-dir",
-            args.url
-        )
-    })?;
-    if !answer.status().is_success() {
-        let status = answer.status();
-        let body = answer.into_body().collect().await?.to_bytes();
-        let reason = serde_json::from_slice::<serde_json::Value>(&body).ok();
-        let reason = reason.as_ref().and_then(|body| body["error"].as_str());
-        bail!("{}", reason.map_or_else(|| format!("{} answered {status}", args.url), str::to_owned));
-    }
+    let answer = client::ask(&args.url, "/api/v3/query_sql", &question).await?;
+    warn(answer.headers());
     let mut body = answer.into_body();
     while let Some(frame) = body.frame().await {
         let frame = frame.context("the answer broke off: the query failed after its first rows")?;
+        frame.trailers_ref().into_iter().for_each(warn);
         if let Some(bytes) = frame.data_ref()
             && !print(bytes)?
         {
@@ -110,6 +92,13 @@ async fn ask_server(statement: &str, args: &Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Says on standard error what is missing from the answer.
+fn warn(headers: &HeaderMap) {
+    for warning in headers.get_all(WARNING_HEADER) {
+        eprintln!("warning: {}", String::from_utf8_lossy(warning.as_bytes()));
+    }
 }
 
 /// Writes to standard output; false when nobody reads it any more.

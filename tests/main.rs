@@ -10,5 +10,7 @@ mod durability;
 mod line_protocol;
 mod nginx;
 mod read_only;
+mod rolled;
 mod server;
 mod sql;
+mod upkeep;

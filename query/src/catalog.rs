@@ -8,6 +8,7 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use tsdb::{DEFAULT_SCHEMA, Store};
 
+use crate::system::{SYSTEM_SCHEMA, SystemSchema};
 use crate::table::StoreTable;
 
 /// The one catalogue of a session: the store.
@@ -19,11 +20,14 @@ pub(crate) struct StoreCatalog {
 impl CatalogProvider for StoreCatalog {
     fn schema_names(&self) -> Vec<String> {
         let used = self.store.tables().map(|(schema, _)| schema);
-        let names: BTreeSet<&str> = used.chain([DEFAULT_SCHEMA]).collect();
+        let names: BTreeSet<&str> = used.chain([DEFAULT_SCHEMA, SYSTEM_SCHEMA]).collect();
         names.into_iter().map(str::to_owned).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        if name == SYSTEM_SCHEMA {
+            return Some(Arc::new(SystemSchema { store: self.store.clone() }));
+        }
         let known = name == DEFAULT_SCHEMA || self.store.tables().any(|(schema, _)| schema == name);
         known.then(|| Arc::new(StoreSchema { store: self.store.clone(), name: name.into() }) as _)
     }

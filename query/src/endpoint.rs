@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use futures::StreamExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::Frame;
@@ -17,6 +17,14 @@ use crate::format::Format;
 
 /// A statement may be this long, in bytes.
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
+
+/// Says what is missing from an answer: a header, and behind the rows a trailer for what showed only then.
+pub const WARNING_HEADER: &str = "x-fournines-warning";
+
+fn headers<'a>(warnings: impl Iterator<Item = &'a String>) -> HeaderMap {
+    let text = |warning: &String| HeaderValue::from_bytes(warning.escape_default().to_string().as_bytes()).ok();
+    warnings.filter_map(text).map(|value| (HeaderName::from_static(WARNING_HEADER), value)).collect()
+}
 
 /// Answers come as a stream of bytes, so that a large one needs no memory for all of it.
 pub type Body = BoxBody<Bytes, std::io::Error>;
@@ -68,12 +76,23 @@ where
     let mut answer = engine.query(&question.q, schema).await.map_err(refusal)?.encode(format);
     // The first bytes before the status: most errors show by then.
     let first = answer.next().await.transpose().map_err(refusal)?;
-    let rest = futures::stream::unfold(answer, |mut answer| async move {
-        let bytes = answer.next().await?.map_err(std::io::Error::other);
-        Some((bytes, answer))
+    let known = answer.warnings();
+    let rest = futures::stream::unfold((Some(answer), known.clone()), |(answer, known)| async move {
+        let mut answer = answer?;
+        match answer.next().await {
+            Some(bytes) => Some((bytes.map(Frame::data).map_err(std::io::Error::other), (Some(answer), known))),
+            // What showed only on the way comes behind the rows.
+            None => {
+                let warnings = headers(answer.warnings().difference(&known));
+                (!warnings.is_empty()).then_some((Ok(Frame::trailers(warnings)), (None, known)))
+            }
+        }
     });
-    let all = futures::stream::iter(first.map(Ok)).chain(rest).map_ok(Frame::data);
-    Ok(response(StatusCode::OK, format.media_type(), BodyExt::boxed(StreamBody::new(all))))
+    let all = futures::stream::iter(first.map(|bytes| Ok(Frame::data(bytes)))).chain(rest);
+    let mut response = response(StatusCode::OK, format.media_type(), BodyExt::boxed(StreamBody::new(all)));
+    response.headers_mut().extend(headers(known.iter()));
+    response.headers_mut().insert(header::TRAILER, HeaderValue::from_static(WARNING_HEADER));
+    Ok(response)
 }
 
 impl Question {

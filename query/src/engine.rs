@@ -1,5 +1,6 @@
 //! The engine: plans and runs statements, on a runtime of its own, within limits.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +20,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
-use tsdb::{DEFAULT_SCHEMA, Store};
+use tsdb::{DEFAULT_SCHEMA, Scan, Store};
 
 use crate::catalog::StoreCatalog;
 use crate::error::Error;
 use crate::format::{Encoder, Format};
 use crate::read_only;
+use crate::scan_exec::scans;
 
 /// The name of the one catalogue.
 const CATALOG: &str = "fournines";
@@ -58,6 +60,7 @@ pub struct Answer {
     /// The columns of every batch.
     pub schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch, Error>>,
+    scans: Vec<Arc<Scan>>,
     /// The task that runs the query; gone once its end was looked at.
     task: Option<JoinHandle<()>>,
 }
@@ -71,6 +74,11 @@ impl Answer {
         // No more rows: because that is all, or because the task panicked, which must not look the same.
         let broken = self.task.take()?.await.is_err();
         broken.then(|| Err(Error::Failed("the query broke off; the server's log says why".into())))
+    }
+
+    /// What is known to be missing from the answer so far, in words. Empty for a whole answer.
+    pub fn warnings(&self) -> BTreeSet<String> {
+        self.scans.iter().flat_map(|scan| scan.warnings()).collect()
     }
 
     /// The answer as bytes of a format.
@@ -88,6 +96,11 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    /// As [`Answer::warnings`].
+    pub fn warnings(&self) -> BTreeSet<String> {
+        self.answer.warnings()
+    }
+
     /// The next bytes, never empty; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         loop {
@@ -173,7 +186,7 @@ impl Engine {
                 }
                 Err(_) => return drop(planned.send(Err(Error::Timeout { limit: limits.timeout }))),
             };
-            let _ = planned.send(Ok(plan.schema()));
+            let _ = planned.send(Ok((plan.schema(), scans(&plan))));
             let stream = execute_stream(plan, state.task_ctx());
             let error = |error| Error::from_datafusion(&error, limits.memory_bytes_max);
             let mut stream = match stream {
@@ -198,7 +211,10 @@ impl Engine {
         let runtime = self.runtime.as_ref().expect("only dropping takes the runtime");
         let task = Some(runtime.spawn(run));
         match plan.await {
-            Ok(schema) => Ok(Answer { schema: schema?, batches, task }),
+            Ok(planned) => {
+                let (schema, scans) = planned?;
+                Ok(Answer { schema, batches, scans, task })
+            }
             Err(_) => Err(Error::Failed("the query broke off while it was planned".into())),
         }
     }

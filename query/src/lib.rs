@@ -8,9 +8,11 @@ pub mod endpoint;
 mod engine;
 mod error;
 mod format;
+pub mod line_protocol;
 mod pushdown;
 mod read_only;
 mod scan_exec;
+mod system;
 mod table;
 
 pub use engine::{Answer, Encoded, Engine, Options};

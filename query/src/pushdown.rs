@@ -2,7 +2,7 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
 use tsdb::{ScanRequest, TIME_COLUMN, TagPredicate};
 
 /// A filter that the store applies exactly.
@@ -58,6 +58,15 @@ pub(crate) fn push(filter: &Expr, is_tag: &dyn Fn(&str) -> bool) -> Option<Pushe
             }
             match op {
                 Operator::Eq => Some(Pushed::Tag(TagPredicate::In(tag(column)?, vec![text(value)?]))),
+                // The store takes the same syntax; what it would refuse is left to DataFusion.
+                Operator::RegexMatch | Operator::RegexNotMatch => {
+                    let (tag, pattern) = (tag(column)?, text(value)?);
+                    regex::Regex::new(&pattern).ok()?;
+                    Some(Pushed::Tag(match op {
+                        Operator::RegexMatch => TagPredicate::Matches(tag, pattern),
+                        _ => TagPredicate::NotMatches(tag, pattern),
+                    }))
+                }
                 Operator::NotEq => Some(Pushed::Tag(TagPredicate::NotIn(tag(column)?, vec![text(value)?]))),
                 _ => None,
             }
@@ -69,6 +78,13 @@ pub(crate) fn push(filter: &Expr, is_tag: &dyn Fn(&str) -> bool) -> Option<Pushe
             });
             let (tag, values) = (tag(expr)?, values.collect::<Option<_>>()?);
             Some(Pushed::Tag(if *negated { TagPredicate::NotIn(tag, values) } else { TagPredicate::In(tag, values) }))
+        }
+        Expr::Like(Like { negated: false, expr, pattern, escape_char: None, case_insensitive: false }) => {
+            let Expr::Literal(pattern, _) = &**pattern else { return None };
+            let pattern = text(pattern)?;
+            let start = pattern.strip_suffix('%')?;
+            let is_plain = !start.contains(['%', '_', '\\']);
+            is_plain.then_some(Pushed::Tag(TagPredicate::StartsWith(tag(expr)?, start.to_owned())))
         }
         Expr::IsNull(expr) => Some(Pushed::Tag(TagPredicate::IsNull(tag(expr)?))),
         Expr::IsNotNull(expr) => Some(Pushed::Tag(TagPredicate::IsNotNull(tag(expr)?))),
@@ -134,6 +150,15 @@ mod tests {
         assert_eq!(pushed(col("host").eq(lit("a")).or(col("note").eq(lit("b")))), None);
         assert_eq!(pushed(col("note").eq(lit("a"))), None);
         assert_eq!(pushed(col("host").gt(lit("a"))), None);
+        let start = |pattern: &str| pushed(col("host").like(lit(pattern)));
+        assert_eq!(start("web%"), Some(Pushed::Tag(TagPredicate::StartsWith("host".into(), "web".into()))));
+        assert_eq!((start("web_%"), start("%web%"), start("web")), (None, None, None));
+        let matches = |pattern: &str| {
+            let (left, right) = (Box::new(col("host")), Box::new(lit(pattern)));
+            pushed(Expr::BinaryExpr(BinaryExpr { left, op: Operator::RegexMatch, right }))
+        };
+        assert_eq!(matches("^a|b$"), Some(Pushed::Tag(TagPredicate::Matches("host".into(), "^a|b$".into()))));
+        assert_eq!(matches("("), None);
         // A NULL in the list makes the condition unknown, which the store's predicates do not express.
         assert_eq!(pushed(col("host").in_list(vec![lit("a"), lit(ScalarValue::Utf8(None))], true)), None);
     }

@@ -22,7 +22,7 @@ pub(crate) struct ScanExec {
     table: String,
     request: ScanRequest,
     limit: Option<usize>,
-    scan: Scan,
+    scan: Arc<Scan>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -36,8 +36,14 @@ impl ScanExec {
             Boundedness::Bounded,
         );
         let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
-        ScanExec { table, request, limit, scan, properties, metrics }
+        ScanExec { table, request, limit, scan: Arc::new(scan), properties, metrics }
     }
+}
+
+/// The scans of a plan: they know what is missing from its answer.
+pub(crate) fn scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<Scan>> {
+    let own = plan.downcast_ref::<ScanExec>().map(|exec| exec.scan.clone());
+    own.into_iter().chain(plan.children().into_iter().flat_map(scans)).collect()
 }
 
 impl DisplayAs for ScanExec {

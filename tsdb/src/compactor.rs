@@ -119,6 +119,7 @@ fn compact(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()>
             view.segments.sort_unstable_by_key(|segment| segment.id());
         },
     )?;
+    shared.counters.compacted();
     // Scans that have begun keep reading what they have mapped.
     inputs.iter().for_each(|segment| shared.dir.remove_leftover(segment.path()));
     Ok(())

@@ -91,6 +91,14 @@ impl DataDir {
         self.disk.map(path).on("map", path)
     }
 
+    /// The bytes of a finished file, which may be empty: that cannot be mapped.
+    pub(crate) fn map_or_empty(&self, path: &Path) -> Result<Bytes> {
+        match self.length(path)? {
+            Some(0) => Ok(Bytes::new()),
+            _ => self.map(path),
+        }
+    }
+
     /// What is in a folder, in the order of the names; nothing if there is no such folder.
     pub(crate) fn list(&self, path: &Path) -> Result<Vec<PathBuf>> {
         if !self.disk.is_dir(path) {

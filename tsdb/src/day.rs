@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate};
+use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
 const NS: i64 = 86_400_000_000_000;
@@ -28,13 +28,6 @@ impl Day {
         // Behind the last day of all an i64 ends, not a day.
         i64::from(self.0 + 1).checked_mul(NS).map_or(i64::MAX, |next| next - 1)
     }
-
-    /// The day that `YYYY-MM-DD` names.
-    pub(crate) fn parse(text: &str) -> Option<Day> {
-        let date: NaiveDate = text.parse().ok()?;
-        let time = date.and_hms_opt(0, 0, 0)?.and_utc().timestamp();
-        i32::try_from(time.div_euclid(86_400)).ok().map(Day)
-    }
 }
 
 impl fmt::Display for Day {
@@ -54,7 +47,6 @@ mod tests {
         for time in [i64::MIN, -NS - 1, -NS, -1, 0, NS - 1, NS, 1_767_225_600_000_000_000, i64::MAX] {
             let day = Day::of(time);
             assert!((day.first()..=day.last()).contains(&time), "{time}");
-            assert_eq!(Day::parse(&day.to_string()), Some(day));
             if day.last() < i64::MAX {
                 assert_eq!(Day::of(day.last() + 1), Day(day.0 + 1));
             }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use roaring::RoaringBitmap;
+
 use crate::deletion::Deletion;
 use crate::frame::Frame;
 
@@ -46,7 +48,7 @@ impl Head {
         let bytes = match &entry {
             Entry::Frame(frame) => frame.bytes().len(),
             Entry::Deletion(deletion) => {
-                size_of::<Deletion>() + deletion.series.as_ref().map_or(0, |set| set.serialized_size())
+                size_of::<Deletion>() + deletion.series.as_ref().map_or(0, RoaringBitmap::serialized_size)
             }
         };
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -69,12 +71,15 @@ impl Head {
     }
 }
 
+/// What was deleted, the latest first.
+pub(crate) type Deletions = Vec<Arc<Deletion>>;
+
 /// The frames of a table among entries, oldest first, each with what the entries behind it delete of it; and all
 /// that they delete of older rows.
 pub(crate) fn frames_of<'a>(
     entries: impl DoubleEndedIterator<Item = &'a Entry>,
     table: u32,
-) -> (Vec<(Frame, Vec<Arc<Deletion>>)>, Vec<Arc<Deletion>>) {
+) -> (Vec<(Frame, Deletions)>, Deletions) {
     let (mut frames, mut deletions) = (Vec::new(), Vec::new());
     for entry in entries.rev() {
         match entry {

@@ -37,7 +37,7 @@ struct Known {
 
 impl Known {
     fn bytes(&self) -> usize {
-        let columns: usize = self.rows.columns.iter().flatten().map(|column| column.get_array_memory_size()).sum();
+        let columns: usize = self.rows.columns.iter().flatten().map(Array::get_array_memory_size).sum();
         self.rows.len() * (size_of::<u32>() + size_of::<i64>()) + columns
     }
 }

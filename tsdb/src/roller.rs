@@ -115,6 +115,7 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
         },
         |view| drop(view.rolled.insert((id.table, id.day), new.clone())),
     )?;
+    shared.counters.rolled();
     if let Some(old) = old.filter(|old| old.id().through != through) {
         shared.dir.remove_leftover(old.path());
     }

@@ -113,6 +113,11 @@ impl Scan {
         self.partitions.len()
     }
 
+    /// About how many rows there are to read: no fewer than there will be.
+    pub fn rows_max(&self) -> usize {
+        self.partitions.iter().flatten().map(Unit::rows).sum()
+    }
+
     /// What is known to be missing from the answer, in words: damaged pages that were met so far, damage that was
     /// found when the store was opened. Empty for a whole answer.
     pub fn warnings(&self) -> Vec<String> {

@@ -83,6 +83,7 @@ impl Sealer {
                 view.heads.retain(|other| other.number != number);
             },
         )?;
+        self.shared.counters.sealed();
         self.shared.dir.remove_leftover(&log::path(&self.shared.dir, number));
         // If it is busy, it looks again anyway before it rests.
         let _ = self.keeper.try_send(Task::Look);

@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -192,7 +191,7 @@ impl Segment {
     pub(crate) fn read(&self, at: PageRef, fields: &[u32], filter: &Filter) -> Result<Rows> {
         let (section, page) = (self.section(at), self.page(at));
         let damaged = |reason: String| Error::corrupt(&self.path, page.offset, reason);
-        if page.damaged.load(Ordering::Relaxed) {
+        if page.is_damaged() {
             return Err(damaged("it was found damaged before".into()));
         }
         let key = |place| self.chunk(page, place)?.ok_or_else(|| damaged("the keys are missing".into()));
@@ -247,7 +246,7 @@ impl Segment {
 
     /// Was a page of it found damaged?
     pub(crate) fn is_damaged(&self) -> bool {
-        self.all_pages().any(|page| self.page(page).damaged.load(Ordering::Relaxed))
+        self.all_pages().any(|page| self.page(page).is_damaged())
     }
 
     /// The bytes of a page as they lie in the file, as far as they are there.
@@ -315,32 +314,4 @@ fn search_index(bytes: &[u8]) -> Option<SegmentIndex> {
         _ => None,
     });
     indexes.last()
-}
-#[cfg(test)]
-mod tmp {
-    #[test]
-    fn sizes() {
-        let Ok(dir) = std::env::var("SEGDIR") else { return };
-        let store = crate::Store::open(dir, crate::Options::default()).unwrap();
-        let view = store.shared_for_test().view.load_full();
-        let mut sums: std::collections::BTreeMap<(String, u8), (usize, usize, usize)> = Default::default();
-        for s in &view.segments {
-            println!("{:?} {} index {}", s.id(), s.file_bytes(), s.index.encode().len());
-            for section in &s.index.sections {
-                for page in &section.pages {
-                    for place in 0..page.lengths.len() {
-                        let Some(r) = page.chunk(place) else { continue };
-                        
-                        
-                        let codec = s.bytes[r.start + 8];
-                        let name = match place { 0 => "series".into(), 1 => "time".into(), p => format!("f{:02} {:?}", section.fields[p - 2].0, section.fields[p-2].1) };
-                        let codec = s.bytes[r.start + 8]; let order = 0u8;
-                        let e = sums.entry((name + &format!(" t{} c{codec}", section.table), order)).or_default();
-                        e.0 += r.len(); e.1 += page.rows; e.2 += 1;
-                    }
-                }
-            }
-        }
-        for (k, v) in sums { println!("{k:?}: {} bytes, {:.4} B/row, {} chunks", v.0, v.0 as f64 / v.1 as f64, v.2); }
-    }
 }

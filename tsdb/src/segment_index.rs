@@ -2,7 +2,7 @@
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::block::{self, u32_at, u64_at};
 use crate::codec::leb128::{self, unzigzag, zigzag};
@@ -66,6 +66,11 @@ impl Page {
         (self.lengths[place] > 0).then(|| start..start + self.lengths[place] as usize)
     }
 
+    /// Was a chunk of it found damaged?
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
     /// Where it lies in the file.
     pub(crate) fn extent(&self) -> Range<usize> {
         self.offset as usize..self.offset as usize + self.bytes(self.lengths.len())
@@ -85,7 +90,10 @@ impl SegmentIndex {
             put(section.table.into());
             put(zigzag(day.0.into()));
             put(section.fields.len() as u64);
-            section.fields.iter().for_each(|(field, kind)| [*field, *kind as u32].map(u64::from).into_iter().for_each(&mut put));
+            section
+                .fields
+                .iter()
+                .for_each(|(field, kind)| [*field, *kind as u32].map(u64::from).into_iter().for_each(&mut put));
             put(section.pages.len() as u64);
             for page in &section.pages {
                 put(page.rows as u64);

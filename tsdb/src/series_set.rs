@@ -121,7 +121,7 @@ impl SeriesSet {
                 for code in codes {
                     values.series(code, |series| {
                         if series < count {
-                            add(series)
+                            add(series);
                         }
                     });
                 }

@@ -2,12 +2,15 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Counted by the writer, read by everybody.
+/// Counted by the threads of the store, read by everybody.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     rows: AtomicU64,
     bytes: AtomicU64,
     commits: AtomicU64,
+    seals: AtomicU64,
+    compactions: AtomicU64,
+    rolls: AtomicU64,
     read_only: AtomicBool,
 }
 
@@ -17,6 +20,21 @@ impl Counters {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A head became a segment.
+    pub(crate) fn sealed(&self) {
+        self.seals.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Segments were merged.
+    pub(crate) fn compacted(&self) {
+        self.compactions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A day was rolled.
+    pub(crate) fn rolled(&self) {
+        self.rolls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A write or sync failed: there will be no more of them.
@@ -29,6 +47,9 @@ impl Counters {
         stats.rows_written = self.rows.load(Ordering::Relaxed);
         stats.log_bytes_written = self.bytes.load(Ordering::Relaxed);
         stats.commits = self.commits.load(Ordering::Relaxed);
+        stats.seals = self.seals.load(Ordering::Relaxed);
+        stats.compactions = self.compactions.load(Ordering::Relaxed);
+        stats.rolls = self.rolls.load(Ordering::Relaxed);
         stats.read_only = self.read_only.load(Ordering::Relaxed);
     }
 }
@@ -42,6 +63,12 @@ pub struct Stats {
     pub log_bytes_written: u64,
     /// Group commits: writes to the log, each for all requests that waited.
     pub commits: u64,
+    /// Heads that became segments.
+    pub seals: u64,
+    /// Merges of segments.
+    pub compactions: u64,
+    /// Days that were rolled to Parquet.
+    pub rolls: u64,
     /// Bytes of frames in memory that are not sealed.
     pub head_bytes: u64,
     /// Segments.

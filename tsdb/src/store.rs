@@ -24,6 +24,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, IoContext, Result, RowError};
 use crate::filter::Filter;
 use crate::keeper::{self, Task};
+use crate::parts::{self, Part};
 use crate::recovery::{self, Recovered};
 use crate::retention::Retention;
 use crate::rows::Rows;
@@ -32,6 +33,7 @@ use crate::sealer::Sealer;
 use crate::segment::PAGE_ROWS_MAX;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
+use crate::snapshot;
 use crate::stats::Stats;
 use crate::unit::leave_out;
 use crate::value::FieldType;
@@ -403,6 +405,23 @@ impl Store {
         Ack(ack).wait()
     }
 
+    /// Makes a snapshot in the folder `to`, which must not be there: a data directory with every row that was
+    /// acknowledged before the call, and a few that came during it. Segments and rolled days are hard links, so it
+    /// takes hardly any room or time. To use it, copy it with [`restore`](crate::restore).
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush); [`Error::Io`] if `to` is there.
+    pub fn snapshot(&self, to: impl AsRef<Path>) -> Result<()> {
+        self.flush()?;
+        snapshot::snapshot(&self.shared, to.as_ref())
+    }
+
+    /// What the store is made of: where the rows of each table and day are.
+    pub fn parts(&self) -> Vec<Part> {
+        parts::parts(&self.shared)
+    }
+
     /// Ends the store: what was handed over is written and synced, a seal under way is left to the next start.
     /// Scans that have begun go on; writes are refused with [`Error::Closed`].
     ///
@@ -423,8 +442,6 @@ impl Store {
         outcome.unwrap_or(Err(Error::Closed))
     }
 
-    #[cfg(test)]
-    pub(crate) fn shared_for_test(&self) -> &Arc<Shared> { &self.shared }
     fn threads(&self) -> MutexGuard<'_, Option<Threads>> {
         self.threads.lock().expect("nothing panics while it holds the threads")
     }

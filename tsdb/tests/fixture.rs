@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arrow_array::Array;
 use arrow_array::cast::AsArray;
@@ -41,17 +42,30 @@ fn write(store: &Store, numbers: impl Iterator<Item = i64>) {
     store.write(batch).unwrap();
 }
 
-/// A merged segment, a sealed one, and a log.
+/// A rolled day, a merged segment, a sealed one, deletions, and a log.
 fn fill(dir: &Path) {
+    let roll_after = Some(Duration::ZERO);
+    let store = Store::open(dir, Options { page_rows: 100, roll_after, ..Options::default() }).unwrap();
+    write(&store, 0..ROWS / 5);
+    store.compact().unwrap();
+    store.close().unwrap();
+    drop(store);
     let store = Store::open(dir, Options { page_rows: 100, ..Options::default() }).unwrap();
-    write(&store, 0..ROWS / 4);
+    write(&store, ROWS / 5..ROWS / 4);
     store.flush().unwrap();
     write(&store, ROWS / 4..ROWS / 2);
     store.compact().unwrap();
-    write(&store, ROWS / 2..ROWS * 3 / 4);
+    write(&store, ROWS / 2..ROWS + 10);
+    delete_behind(&store, ROWS + 5);
     store.flush().unwrap();
     write(&store, ROWS * 3 / 4..ROWS);
+    delete_behind(&store, ROWS);
     store.close().unwrap();
+}
+
+/// Deletes the rows from a number on.
+fn delete_behind(store: &Store, number: i64) {
+    store.delete("public", "m", row(number).1, i64::MAX, &[]).unwrap();
 }
 
 fn check(dir: &Path) {

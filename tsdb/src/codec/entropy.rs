@@ -12,8 +12,8 @@
 //! systems, 2013; the layout of states follows Collet's FSE): four in turn from the one stream, four from the other, each
 //! with a state of its own, so that a processor can work on eight tokens at a time. Compaction uses it: wandering counters come within one percent of the entropy of their differences.
 
-use super::residuals::{self, Order, Residuals};
 use super::leb128;
+use super::residuals::{self, Order, Residuals};
 use crate::block::u64_at;
 
 /// Residuals that are tokens of their own.
@@ -296,7 +296,8 @@ pub(super) fn decode(input: &[u8], rows: usize) -> Result<Vec<i64>, String> {
     let length = |bits: u64| bits.div_ceil(8) as usize;
     let least = u64::from(frequencies.log) * LANES as u64;
     let start = input.len() - bytes.len();
-    let whole = bits.iter().all(|bits| (least..1 << 40).contains(bits)) && length(bits[0]) + length(bits[1]) <= bytes.len();
+    let whole =
+        bits.iter().all(|bits| (least..1 << 40).contains(bits)) && length(bits[0]) + length(bits[1]) <= bytes.len();
     if !whole || start < 8 {
         return Err(cut.into());
     }

@@ -1,0 +1,23 @@
+//! Progress for what takes over a second: a bar on a terminal, nothing elsewhere.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// A bar that counts bytes. It shows on standard error, if that is a terminal.
+pub fn bytes(what: &'static str) -> ProgressBar {
+    bar("{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}", what)
+}
+
+/// A bar that counts rows.
+pub fn rows(what: &'static str) -> ProgressBar {
+    bar("{prefix} {bar:30} {human_pos}/{human_len} rows {per_sec} {eta}", what)
+}
+
+fn bar(template: &str, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));
+    bar.set_prefix(what);
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}

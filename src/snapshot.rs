@@ -1,0 +1,77 @@
+//! `fournines snapshot` and `fournines restore`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use tsdb::Store;
+
+use crate::client;
+use crate::progress;
+
+/// Make a snapshot: a second data directory of hard links, while the server goes on
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The snapshot holds every row that was acknowledged before; its path is printed.
+
+Examples:
+  fournines snapshot
+  fournines snapshot --data-dir fournines-data
+  fournines restore fournines-data/snapshots/2026-11-22T01-15-00Z /mnt/backup/fournines-data")]
+pub struct Args {
+    /// The server to ask
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9999", env = "FOURNINES_URL")]
+    url: String,
+    /// Open this data directory instead of asking a server; no server may be using it
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Copy a snapshot, verified, to a new data directory
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fournines restore fournines-data/snapshots/2026-11-22T01-15-00Z restored-data
+  fournines serve --data-dir restored-data")]
+pub struct RestoreArgs {
+    /// The snapshot, or the data directory of a server that is stopped
+    from: PathBuf,
+    /// The new data directory; it must not be there, or be empty
+    to: PathBuf,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let path = match &args.data_dir {
+        Some(dir) => {
+            if !dir.is_dir() {
+                bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
+            }
+            let store = Store::open(dir, tsdb::Options::default())?;
+            take(&store, dir)?.display().to_string()
+        }
+        None => {
+            let answer = client::post(&args.url, "/api/v1/admin/snapshot")?;
+            answer["path"].as_str().context("the server did not say where the snapshot is")?.to_owned()
+        }
+    };
+    println!("{path}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a snapshot in the data directory's folder `snapshots`, named after the time.
+pub fn take(store: &Store, data_dir: &Path) -> tsdb::Result<PathBuf> {
+    let name = humantime::format_rfc3339_millis(SystemTime::now()).to_string().replace(':', "-");
+    let path = data_dir.join("snapshots").join(name);
+    store.snapshot(&path)?;
+    Ok(path)
+}
+
+pub fn restore(args: RestoreArgs) -> Result<ExitCode> {
+    let bar = progress::bytes("restore");
+    tsdb::restore(&args.from, &args.to, |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    println!("{} is restored to {}", args.from.display(), args.to.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,51 @@
+//! `fournines verify`: reads every byte of a data directory and says what is wrong.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bytesize::ByteSize;
+
+use crate::progress;
+
+/// Verify every checksum of a data directory or snapshot
+#[derive(Debug, clap::Args)]
+#[command(after_help = "It only reads; a server may be at work in the directory.
+Exit code: 0 if all is well, 1 if something is damaged, 2 if it could not be read.
+
+Examples:
+  fournines verify fournines-data
+  fournines verify --format json fournines-data/snapshots/2026-11-22T01-15-00Z")]
+pub struct Args {
+    /// The data directory or snapshot
+    dir: PathBuf,
+    /// text or json
+    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
+    format: String,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let bar = progress::bytes("verify");
+    let found = tsdb::verify(&args.dir, |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    let texts = |errors: &[tsdb::Error]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (damage, unfinished) = (texts(&found.damage), texts(&found.unfinished));
+    let quarantined: Vec<_> = found.quarantined.iter().map(|path| path.display().to_string()).collect();
+    if args.format == "json" {
+        let report = serde_json::json!({
+            "files": found.files, "bytes": found.bytes, "rows": found.rows,
+            "damage": damage, "unfinished": unfinished, "quarantined": quarantined,
+        });
+        println!("{report}");
+    } else {
+        damage.iter().for_each(|error| println!("damaged     {error}"));
+        unfinished.iter().for_each(|error| println!("unfinished  {error}"));
+        quarantined.iter().for_each(|path| println!("put aside   {path}"));
+        let (files, bytes, rows) = (found.files, ByteSize(found.bytes), found.rows);
+        println!("{files} files, {bytes}, {rows} rows in segments and rolled days: {} damaged", damage.len());
+    }
+    Ok(ExitCode::from(u8::from(!damage.is_empty())))
+}
