@@ -86,7 +86,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// Where batches go.
 enum Sink<W: Write + Send> {
     Parquet(Box<ArrowWriter<W>>),
-    Csv(arrow::csv::Writer<W>),
+    Csv(Box<arrow::csv::Writer<W>>),
     Lines(Lines, W),
 }
 
@@ -101,7 +101,7 @@ impl<W: Write + Send> Sink<W> {
             "csv" => {
                 let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
                 writer.write(&RecordBatch::new_empty(schema.clone()))?; // the header also without rows
-                Sink::Csv(writer)
+                Sink::Csv(Box::new(writer))
             }
             _ => Sink::Lines(Lines::new(&args.table), out),
         })
@@ -124,7 +124,7 @@ impl<W: Write + Send> Sink<W> {
     fn finish(self) -> Result<u64> {
         match self {
             Sink::Parquet(writer) => writer.into_inner()?.flush()?,
-            Sink::Csv(writer) => writer.into_inner().flush()?,
+            Sink::Csv(writer) => (*writer).into_inner().flush()?,
             Sink::Lines(lines, mut out) => {
                 out.flush()?;
                 return Ok(lines.left_out());

@@ -5,16 +5,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod model;
+mod simulated_disk;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{Key, Model, START, Step, TABLES, apply_to_store, read_last, read_table, steps};
 use proptest::prelude::*;
+use simulated_disk::SimulatedDisk;
 use tsdb::{Options, Retention, ScanRequest, Store, TagPredicate};
 
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").map_or(200, |number| number.parse().unwrap())
+    std::env::var("PROPTEST_CASES").map_or(2000, |number| number.parse().unwrap())
 }
 
 /// Rows that a predicate on the host wants.
@@ -37,18 +40,20 @@ proptest! {
 
     #[test]
     fn the_store_is_a_map_that_survives(seed: u64, partitions in 1usize..4, page_rows in 1usize..9, roll: bool) {
-        let dir = tempfile::tempdir().unwrap();
+        // In memory: thousands of cases would mostly wait for a real disk's syncs.
+        let disk = Arc::new(SimulatedDisk::new());
+        let open = |options: &Options| Store::open_on(disk.clone(), "/data", options.clone()).unwrap();
         // A tiny head, so that seals also happen by themselves, with writes going on; tiny pages, so that there are many.
         let roll_after = roll.then_some(Duration::ZERO);
         let options = Options { head_bytes_max: 4096, page_rows, roll_after, ..Options::default() };
-        let mut store = Store::open(dir.path(), options.clone()).unwrap();
+        let mut store = open(&options);
         let mut model = Model::default();
         for step in steps(&mut fastrand::Rng::with_seed(seed), 25) {
             model.apply(&step);
             apply_to_store(&store, &step).unwrap();
             if step == Step::Reopen {
                 drop(store);
-                store = Store::open(dir.path(), options.clone()).unwrap();
+                store = open(&options);
             }
             for table in TABLES {
                 let all = ScanRequest { partitions, ..ScanRequest::default() };
@@ -70,7 +75,7 @@ proptest! {
             let expected: BTreeMap<_, _> = expected.map(|(key, fields)| (key.clone(), fields.clone())).collect();
             prop_assert_eq!(read_table(&store, "m", &part), expected);
         }
-        let damage = tsdb::verify(dir.path(), |_, _| ()).unwrap().damage;
+        let damage = tsdb::verify_on(disk.clone(), "/data", |_, _| ()).unwrap().damage;
         prop_assert!(damage.is_empty(), "{:?}", damage);
         // Retention takes whole days, at once and for good.
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap();
@@ -78,11 +83,11 @@ proptest! {
         let age = Duration::from_nanos((now - second_day).unsigned_abs());
         drop(store);
         let retaining = Options { retention: Retention { age: Some(age), bytes: None }, ..options.clone() };
-        let store = Store::open(dir.path(), retaining).unwrap();
+        let store = open(&retaining);
         store.compact().unwrap();
         model.0.retain(|(_, _, time), _| *time >= second_day);
         prop_assert_eq!(&model::read(&store), &model);
         drop(store);
-        prop_assert_eq!(&model::read(&Store::open(dir.path(), options).unwrap()), &model);
+        prop_assert_eq!(&model::read(&open(&options)), &model);
     }
 }
