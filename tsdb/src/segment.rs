@@ -198,6 +198,8 @@ impl Segment {
         let series = codec::decode_series(key(0)?, page.rows).map_err(damaged)?;
         let times = codec::decode_times(key(1)?, page.rows).map_err(damaged)?;
         let ranges = filter.ranges(&series, &times);
+        // Nothing is decoded behind the last row that is wanted.
+        let up_to = ranges.last().map_or(0, |range| range.end);
         let mut columns = Vec::with_capacity(fields.len());
         for field in fields {
             let place = section.fields.iter().position(|(known, _)| known == field);
@@ -206,7 +208,7 @@ impl Segment {
                 continue;
             };
             let array = self.chunk(page, place + 2)?.map(|chunk| {
-                let array = codec::decode_field(chunk, page.rows, section.fields[place].1).map_err(damaged)?;
+                let array = codec::decode_field(chunk, page.rows, up_to, section.fields[place].1).map_err(damaged)?;
                 Ok::<_, Error>(take_ranges(&array, &ranges).expect("ranges lie inside the page"))
             });
             columns.push(array.transpose()?);

@@ -25,12 +25,13 @@ pub(super) fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> Optio
     Some(Codec::Decimal)
 }
 
-pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<f64>, String> {
+/// The first `wanted` of so many values.
+pub(super) fn decode(bytes: &[u8], count: usize, wanted: usize) -> Result<Vec<f64>, String> {
     let ([exponent, codec], bytes) = bytes.split_first_chunk().ok_or("the exponent is cut off")?;
     if *exponent > EXPONENT_MAX {
         return Err(format!("exponent {exponent} is larger than {EXPONENT_MAX}"));
     }
-    let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, rows)?;
+    let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, count, wanted)?;
     let power = power(*exponent);
     Ok(integers.into_iter().map(|integer| integer as f64 / power).collect())
 }

@@ -286,6 +286,7 @@ impl<'a> Stream<'a> {
     }
 }
 
+/// The first `rows` integers.
 pub(super) fn decode(input: &[u8], rows: usize) -> Result<Vec<i64>, String> {
     let (header, bytes) = residuals::read_header(input)?;
     let (frequencies, mut bytes) = Frequencies::read(bytes)?;

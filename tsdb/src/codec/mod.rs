@@ -141,13 +141,22 @@ struct Chunk<'a> {
     validity: Option<NullBuffer>,
     /// Values that are present: as many as rows, unless there is a validity bitmap.
     present: usize,
+    /// How many of them, from the first, are wanted.
+    wanted: usize,
     values: &'a [u8],
 }
 
 impl Chunk<'_> {
+    /// The same chunk, of which only the first rows are wanted.
+    fn up_to(mut self, rows: usize) -> Self {
+        self.validity = self.validity.map(|validity| validity.slice(0, rows));
+        self.wanted = rows - self.validity.as_ref().map_or(0, NullBuffer::null_count);
+        self
+    }
+
     /// The values that are present, as numbers.
     fn numbers<N: numbers::Number>(&self) -> Result<Vec<N>, String> {
-        numbers::decode(self.codec, self.values, self.present)
+        numbers::decode(self.codec, self.values, self.present, self.wanted)
     }
 }
 
@@ -170,12 +179,12 @@ fn open(stored: Stored<'_>, rows: usize) -> Result<Chunk<'_>, String> {
     };
     let codec = Codec::from_u8(codec)?;
     if has_bitmap == 0 {
-        return Ok(Chunk { codec, validity: None, present: rows, values: body });
+        return Ok(Chunk { codec, validity: None, present: rows, wanted: rows, values: body });
     }
     let (bitmap, values) = body.split_at_checked(bitmap_bytes).ok_or("validity bitmap runs past the end")?;
     let validity = NullBuffer::new(bits::decode(bitmap, rows)?);
     let present = rows - validity.null_count();
-    Ok(Chunk { codec, validity: Some(validity), present, values })
+    Ok(Chunk { codec, validity: Some(validity), present, wanted: present, values })
 }
 
 /// The series of a page of so many rows.
@@ -183,7 +192,7 @@ pub(crate) fn decode_series(stored: Stored<'_>, rows: usize) -> Result<ScalarBuf
     let chunk = open(stored, rows)?;
     let series = match chunk.codec {
         Codec::Runs => runs::decode(chunk.values, rows)?,
-        codec => numbers::decode(codec, chunk.values, rows)?,
+        codec => numbers::decode(codec, chunk.values, rows, rows)?,
     };
     Ok(series.into())
 }
@@ -194,12 +203,17 @@ pub(crate) fn decode_times(stored: Stored<'_>, rows: usize) -> Result<ScalarBuff
     Ok(chunk.numbers()?.into())
 }
 
-/// A field's column of a page of so many rows.
-pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, kind: FieldType) -> Result<ArrayRef, String> {
-    let chunk = open(stored, rows)?;
+/// The first rows (`up_to`) of a field's column of a page of so many rows.
+pub(crate) fn decode_field(
+    stored: Stored<'_>,
+    rows: usize,
+    up_to: usize,
+    kind: FieldType,
+) -> Result<ArrayRef, String> {
+    let chunk = open(stored, rows)?.up_to(up_to);
     Ok(match kind {
         FieldType::F64 if chunk.codec == Codec::Decimal => {
-            let values = decimal::decode(chunk.values, chunk.present)?;
+            let values = decimal::decode(chunk.values, chunk.present, chunk.wanted)?;
             number_array::<Float64Type>(values, chunk.validity)
         }
         FieldType::F64 => number_array::<Float64Type>(chunk.numbers()?, chunk.validity),
@@ -207,7 +221,7 @@ pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, kind: FieldType) -> 
         FieldType::U64 => number_array::<UInt64Type>(chunk.numbers()?, chunk.validity),
         FieldType::Bool => {
             let values = match chunk.codec {
-                Codec::Bits => bits::decode(chunk.values, chunk.present)?,
+                Codec::Bits => bits::decode(chunk.values, chunk.wanted)?,
                 _ => chunk.numbers::<u32>()?.into_iter().map(|bit| bit == 1).collect(),
             };
             match chunk.validity {
@@ -220,7 +234,7 @@ pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, kind: FieldType) -> 
             }
         }
         FieldType::Str => {
-            let mut values = text::decode(chunk.values, chunk.present)?.into_iter();
+            let mut values = text::decode(chunk.values, chunk.present, chunk.wanted)?.into_iter();
             Arc::new(match &chunk.validity {
                 None => values.map(Some).collect::<StringArray>(),
                 Some(validity) => {
@@ -255,8 +269,13 @@ mod tests {
             return; // the segment leaves such a chunk out
         }
         for effort in [Effort::Fast, Effort::Small] {
-            let back = decode_field(Stored::Current(&encode_field(&array, kind, effort)), array.len(), kind).unwrap();
+            let bytes = encode_field(&array, kind, effort);
+            let back = decode_field(Stored::Current(&bytes), array.len(), array.len(), kind).unwrap();
             assert_eq!(back.len(), array.len());
+            let part = decode_field(Stored::Current(&bytes), array.len(), array.len() / 2, kind).unwrap();
+            if kind != FieldType::F64 {
+                assert_eq!(&part, &back.slice(0, array.len() / 2));
+            }
             // Floats are compared by their bits.
             if kind == FieldType::F64 {
                 let bits = |array: &ArrayRef| -> Vec<Option<u64>> {
@@ -320,7 +339,7 @@ mod tests {
                 let _ = decode_series(stored, rows);
                 let _ = decode_times(stored, rows);
                 for kind in 1..=5 {
-                    let _ = decode_field(stored, rows, FieldType::from_u8(kind).unwrap());
+                    let _ = decode_field(stored, rows, rows / 2, FieldType::from_u8(kind).unwrap());
                 }
             }
         }

@@ -110,20 +110,22 @@ fn sample(integers: &[i64]) -> Vec<i64> {
     (0..SAMPLE_STRETCHES).flat_map(|at| &integers[at * step..at * step + SAMPLE_STRETCH]).copied().collect()
 }
 
-pub(super) fn decode<N: Number>(codec: Codec, bytes: &[u8], rows: usize) -> Result<Vec<N>, String> {
+/// The first `wanted` of so many values.
+pub(super) fn decode<N: Number>(codec: Codec, bytes: &[u8], count: usize, wanted: usize) -> Result<Vec<N>, String> {
     match codec {
         Codec::Constant => {
             let value = bytes.get(..size_of::<N>()).ok_or("the constant is cut off")?;
-            Ok(vec![bytemuck::pod_read_unaligned(value); rows])
+            Ok(vec![bytemuck::pod_read_unaligned(value); wanted])
         }
-        Codec::Packed => N::from_integers(packed::decode(bytes, rows)?),
-        Codec::Entropy => N::from_integers(entropy::decode(bytes, rows)?),
+        Codec::Packed => N::from_integers(packed::decode(bytes, count, wanted)?),
+        Codec::Entropy => N::from_integers(entropy::decode(bytes, wanted)?),
         Codec::Pco => {
-            let values: Vec<N> = simple_decompress(bytes).map_err(|error| error.to_string())?;
-            match values.len() == rows {
-                true => Ok(values),
-                false => Err(format!("{} values, expected {rows}", values.len())),
+            let mut values: Vec<N> = simple_decompress(bytes).map_err(|error| error.to_string())?;
+            if values.len() != count {
+                return Err(format!("{} values, expected {count}", values.len()));
             }
+            values.truncate(wanted);
+            Ok(values)
         }
         other => Err(format!("numbers cannot be written as {other:?}")),
     }

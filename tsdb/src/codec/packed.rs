@@ -37,14 +37,15 @@ pub(super) fn encode(integers: &Residuals, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<i64>, String> {
+/// The first `wanted` of so many integers.
+pub(super) fn decode(bytes: &[u8], count: usize, wanted: usize) -> Result<Vec<i64>, String> {
     let (header, bytes) = residuals::read_header(bytes)?;
-    let (widths, bytes) = bytes.split_at_checked(rows.div_ceil(BLOCK)).ok_or("the widths are cut off")?;
+    let (widths, bytes) = bytes.split_at_checked(count.div_ceil(BLOCK)).ok_or("the widths are cut off")?;
     let words: usize = widths.iter().map(|width| usize::from(*width)).sum();
     if widths.iter().any(|width| *width > 64) || bytes.len() < words * 8 {
         return Err("the packed values are cut off".into());
     }
-    let mut values = vec![0u64; rows.next_multiple_of(BLOCK)];
+    let mut values = vec![0u64; wanted.next_multiple_of(BLOCK)];
     let mut at = 0;
     for (width, block) in widths.iter().zip(values.as_chunks_mut::<BLOCK>().0) {
         let width = usize::from(*width);
@@ -52,7 +53,7 @@ pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<i64>, String> {
         unpack(width, packed, block);
         at += width * 8;
     }
-    Ok(header.restore(values[..rows].iter().copied()))
+    Ok(header.restore(values[..wanted].iter().copied()))
 }
 
 fn width(block: &[u64]) -> usize {

@@ -29,7 +29,8 @@ pub(super) fn encode<'a>(values: impl Iterator<Item = &'a str>, effort: Effort, 
     Codec::Dictionary
 }
 
-pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<&str>, String> {
+/// The first `wanted` of so many texts.
+pub(super) fn decode(bytes: &[u8], rows: usize, wanted: usize) -> Result<Vec<&str>, String> {
     if bytes.len() < 4 {
         return Err("the dictionary is cut off".into());
     }
@@ -43,7 +44,7 @@ pub(super) fn decode(bytes: &[u8], rows: usize) -> Result<Vec<&str>, String> {
         bytes = rest;
     }
     let (codec, bytes) = bytes.split_first().ok_or("the codes are missing")?;
-    let codes: Vec<u32> = numbers::decode(Codec::from_u8(*codec)?, bytes, rows)?;
+    let codes: Vec<u32> = numbers::decode(Codec::from_u8(*codec)?, bytes, rows, wanted)?;
     let text_of = |code: &u32| distinct.get(*code as usize).copied();
     codes.iter().map(text_of).collect::<Option<_>>().ok_or_else(|| "a code is not in the dictionary".into())
 }

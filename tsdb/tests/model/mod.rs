@@ -118,6 +118,19 @@ impl Model {
     }
 }
 
+/// What is in one map and not in the other, or different; nothing if they are the same.
+pub fn difference(found: &BTreeMap<Key, Fields>, expected: &BTreeMap<Key, Fields>) -> Option<String> {
+    let only = |a: &BTreeMap<Key, Fields>, b: &BTreeMap<Key, Fields>| -> Vec<String> {
+        a.iter().filter(|(key, own)| b.get(*key) != Some(*own)).map(|row| format!("{row:?}")).collect()
+    };
+    let (extra, missing) = (only(found, expected), only(expected, found));
+    let some = |rows: &[String]| rows.iter().take(3).cloned().collect::<Vec<_>>().join("\n  ");
+    (!extra.is_empty() || !missing.is_empty()).then(|| {
+        let (extras, misses) = (extra.len(), missing.len());
+        format!("{extras} rows more, like\n  {}\n{misses} rows less, like\n  {}", some(&extra), some(&missing))
+    })
+}
+
 /// Does a step to a store; a reopening is the caller's.
 pub fn apply_to_store(store: &Store, step: &Step) -> tsdb::Result<()> {
     match step {

@@ -379,8 +379,12 @@ impl Disk for SimulatedDisk {
                 file
             }
             None => {
-                let file = self.state().files.len();
-                self.state().files.push(Vec::new());
+                // At once: another thread may make a file, too.
+                let file = {
+                    let mut state = self.state();
+                    state.files.push(Vec::new());
+                    state.files.len() - 1
+                };
                 self.change(Op::Create(path.into(), file))?;
                 file
             }
