@@ -153,7 +153,9 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
         }
     }
     for (number, deletion) in inputs.iter().flat_map(|segment| &segment.index().deletions) {
-        if !(oldest && is_done(view, &(*number, deletion.clone()))) {
+        if oldest && is_done(view, &(*number, deletion.clone())) {
+            shared.last_rows.forget(deletion.table);
+        } else {
             writer.delete(*number, deletion.clone());
         }
     }

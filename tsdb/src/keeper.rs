@@ -42,10 +42,9 @@ pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
 
 fn look(shared: &Arc<Shared>) -> Result<()> {
     // Before a sealed head is merged into something large, the newest rows take in what it has.
-    let view = shared.view.load_full();
     for table in shared.last_rows.known() {
         let table = shared.catalog.table(table).expect("it was asked for");
-        shared.last_rows.read(&view, table, &leave_out(shared))?;
+        shared.last_rows.read(shared, table, &leave_out(shared))?;
     }
     let now = now();
     retention::retain(shared, now)?;

@@ -1,7 +1,8 @@
 //! The newest row of every series, kept in memory for the tables that were asked for it.
 //!
 //! The first question reads the days of a table from the newest to the oldest, until every series was met. Later ones
-//! add what has come since: entries of the heads, or segments if heads were sealed meanwhile. A deletion starts anew.
+//! add what has come since: entries of the heads, or segments if heads were sealed meanwhile. A deletion or a roll
+//! starts anew.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -17,13 +18,14 @@ use crate::filter::Filter;
 use crate::frame::Frame;
 use crate::head::Entry;
 use crate::rows::{Pick, Rows, gather};
+use crate::shared::Shared;
 use crate::unit::{Layers, OnDamage};
 use crate::view::View;
 
 /// The newest rows of tables.
 #[derive(Debug)]
 pub(crate) struct LastRows {
-    tables: Mutex<HashMap<u32, Arc<Known>>>,
+    tables: Mutex<HashMap<u32, Known>>,
     bytes_max: usize,
 }
 
@@ -49,25 +51,33 @@ impl LastRows {
     }
 
     /// The newest row of every series of a table, with all fields that the table has, in their order.
-    pub(crate) fn read(&self, view: &View, table: &Arc<Table>, on_damage: &OnDamage) -> Result<Rows> {
-        let known = self.tables().get(&table.id).cloned();
+    ///
+    /// One question at a time: what is kept never goes back behind what was answered.
+    pub(crate) fn read(&self, shared: &Shared, table: &Arc<Table>, on_damage: &OnDamage) -> Result<Rows> {
+        let mut tables = self.tables();
+        let view = shared.view.load_full();
         let upto = view.heads.last().map_or((0, 0), |head| (head.number, head.entries().count()));
         let fields = table.columns().fields.len();
-        let known = match known {
-            Some(known) => match known.since(view, table, fields, upto, on_damage)? {
-                Some(known) => known,
-                None => from_scratch(view, table, fields, upto, on_damage)?,
-            },
-            None => from_scratch(view, table, fields, upto, on_damage)?,
+        let since = match tables.remove(&table.id) {
+            Some(known) => known.since(&view, table, fields, upto, on_damage)?,
+            None => None,
         };
-        let (rows, known) = (known.rows.clone(), Arc::new(known));
-        let mut tables = self.tables();
-        tables.remove(&table.id);
-        let others: usize = tables.values().map(|known| known.bytes()).sum();
+        let known = match since {
+            Some(known) => known,
+            None => from_scratch(&view, table, fields, upto, on_damage)?,
+        };
+        let rows = known.rows.clone();
+        let others: usize = tables.values().map(Known::bytes).sum();
         if others + known.bytes() <= self.bytes_max {
             tables.insert(table.id, known);
         }
         Ok(rows)
+    }
+
+    /// To be called before rows leave the segments for a rolled day, or a deletion is dropped: what has come since the
+    /// last question could not be found any more, so the next one starts anew.
+    pub(crate) fn forget(&self, table: u32) {
+        self.tables().remove(&table);
     }
 
     /// The tables whose newest rows are kept.
@@ -77,10 +87,10 @@ impl LastRows {
 
     /// Bytes that are kept.
     pub(crate) fn bytes(&self) -> usize {
-        self.tables().values().map(|known| known.bytes()).sum()
+        self.tables().values().map(Known::bytes).sum()
     }
 
-    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Arc<Known>>> {
+    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Known>> {
         self.tables.lock().expect("nothing panics while it holds the tables")
     }
 }

@@ -107,6 +107,7 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     (id.tail_at, id.tail_checksum) = writer.finish(table)?;
     let new = Arc::new(RolledDay::open(&shared.dir, table, id)?);
     let old = view.rolled.get(&(table.id, day)).cloned();
+    shared.last_rows.forget(table.id);
     shared.change(
         |manifest| {
             manifest.rolled.retain(|other| (other.table, other.day) != (id.table, id.day));

@@ -298,10 +298,9 @@ impl Store {
     ) -> Result<RecordBatch> {
         let table = self.find_table(schema, table)?;
         let filter = Filter::new(i64::MIN, i64::MAX, SeriesSet::choose(table, tags)?.map(Arc::new));
-        let view = self.shared.view.load_full();
-        let rows = self.shared.last_rows.read(&view, table, &leave_out(&self.shared))?;
+        let rows = self.shared.last_rows.read(&self.shared, table, &leave_out(&self.shared))?;
         let projection = Projection::new(table, columns)?;
-        let floor = view.floor(table.id);
+        let floor = self.shared.view.load().floor(table.id);
         let wanted = |row: &usize| rows.times[*row] >= floor && filter.wants_series(rows.series[*row]);
         let picks: Vec<_> = (0..rows.len()).filter(wanted).map(|row| rows.at(0, row)).collect();
         projection.batch(&Rows::of_fields(&picks, &rows, &projection.fields))

@@ -199,11 +199,25 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
 
     fn log(&mut self, path: &Path, catalog: &Catalog) -> Result<()> {
         let number = log::number(path).expect("only log files get here");
-        let (damage, unfinished) = (&mut self.found.damage, &mut self.found.unfinished);
-        let outcome = log::read(&self.dir, number, catalog, |fault, error, _| match fault {
-            Fault::Tail => unfinished.push(error.clone()),
-            Fault::Header | Fault::Lost => damage.push(error.clone()),
-        });
+        let (mut damage, mut unfinished) = (Vec::new(), Vec::new());
+        let mut read = |catalog: &Catalog| {
+            damage.clear();
+            unfinished.clear();
+            log::read(&self.dir, number, catalog, |fault, error, _| match fault {
+                Fault::Tail => unfinished.push(error.clone()),
+                Fault::Header | Fault::Lost => damage.push(error.clone()),
+            })
+        };
+        let mut outcome = read(catalog);
+        if let Err(Error::Corrupt { .. }) = outcome {
+            // A store at work may have added to the catalogue since it was read.
+            let newer = Catalog::new();
+            if CatalogLog::replay(&self.dir, &newer, |_| {}).is_ok() {
+                outcome = read(&newer);
+            }
+        }
+        self.found.damage.extend(damage);
+        self.found.unfinished.extend(unfinished);
         let end = self.note(outcome)?.flatten().map_or(0, |(_, end)| end);
         self.read(end as usize);
         Ok(())

@@ -204,12 +204,7 @@ pub(crate) fn decode_times(stored: Stored<'_>, rows: usize) -> Result<ScalarBuff
 }
 
 /// The first rows (`up_to`) of a field's column of a page of so many rows.
-pub(crate) fn decode_field(
-    stored: Stored<'_>,
-    rows: usize,
-    up_to: usize,
-    kind: FieldType,
-) -> Result<ArrayRef, String> {
+pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, up_to: usize, kind: FieldType) -> Result<ArrayRef, String> {
     let chunk = open(stored, rows)?.up_to(up_to);
     Ok(match kind {
         FieldType::F64 if chunk.codec == Codec::Decimal => {
