@@ -1,6 +1,6 @@
 //! `fournines verify`: reads every byte of a data directory and says what is wrong.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -17,16 +17,26 @@ Examples:
   fournines verify fournines-data
   fournines verify --format json fournines-data/snapshots/2026-11-22T01-15-00Z")]
 pub struct Args {
-    /// The data directory or snapshot
-    dir: PathBuf,
+    /// Data directories or snapshots
+    #[arg(required = true, value_name = "DIR")]
+    dirs: Vec<PathBuf>,
     /// text or json
     #[arg(long, default_value = "text", value_parser = ["text", "json"])]
     format: String,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    let mut damaged = false;
+    for dir in &args.dirs {
+        damaged |= verify(dir, &args.format)?;
+    }
+    Ok(ExitCode::from(u8::from(damaged)))
+}
+
+/// Verifies a directory and prints what was found; is anything damaged?
+fn verify(dir: &Path, format: &str) -> Result<bool> {
     let bar = progress::bytes("verify");
-    let found = tsdb::verify(&args.dir, |done, all| {
+    let found = tsdb::verify(dir, |done, all| {
         bar.set_length(all);
         bar.set_position(done);
     })?;
@@ -34,7 +44,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let texts = |errors: &[tsdb::Error]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (damage, unfinished) = (texts(&found.damage), texts(&found.unfinished));
     let quarantined: Vec<_> = found.quarantined.iter().map(|path| path.display().to_string()).collect();
-    if args.format == "json" {
+    if format == "json" {
         let report = serde_json::json!({
             "files": found.files, "bytes": found.bytes, "rows": found.rows,
             "damage": damage, "unfinished": unfinished, "quarantined": quarantined,
@@ -47,5 +57,5 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let (files, bytes, rows) = (found.files, ByteSize(found.bytes), found.rows);
         println!("{files} files, {bytes}, {rows} rows in segments and rolled days: {} damaged", damage.len());
     }
-    Ok(ExitCode::from(u8::from(!damage.is_empty())))
+    Ok(!damage.is_empty())
 }

@@ -152,3 +152,29 @@ fn a_delete_says_what_it_needs() {
     assert_eq!(delete(good).status, 200);
     assert_eq!(server.rows("SELECT count(*) FROM \"m x\""), [["7"]]);
 }
+
+#[test]
+fn rows_that_retention_has_left_are_refused_by_line_and_old_days_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let days_ago = |days: u64| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        (now - days * 86_400) * 1_000_000_000
+    };
+    let lines =
+        |table: &str| -> String { (0..10).map(|day| format!("{table} v={day}i {}\n", days_ago(day))).collect() };
+    let server = Server::start(&data_dir, "");
+    assert_eq!(server.write("", lines("old").as_bytes()).status, 204);
+    assert_eq!(server.write("", lines("kept").as_bytes()).status, 204);
+    drop(server);
+
+    let server = Server::start(&data_dir, "[store]\nretention = '5d'\n[store.table.kept]\nretention = '400d'\n");
+    let refused = server.write("", lines("new").as_bytes());
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("(store.retention); this row is older"), "{}", refused.body);
+    assert_eq!(post(&format!("{}/api/v1/admin/compact", server.url), b"").unwrap().status, 200);
+    // Whole days leave: today and the five before it stay.
+    for (table, rows) in [("new", "6"), ("old", "6"), ("kept", "10")] {
+        assert_eq!(server.rows(&format!("SELECT count(*) FROM {table}")), [[rows]], "{table}");
+    }
+}

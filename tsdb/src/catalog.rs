@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_128, xxh3_128_with_seed};
 
 use crate::change::Change;
 use crate::error::RowError;
+use crate::retention::{Retentions, now};
 use crate::row::{Row, check_name, check_row};
 use crate::spellings::Spellings;
 use crate::tag::{ABSENT, Tag};
@@ -145,6 +146,8 @@ pub(crate) struct Catalog {
     /// Keys the hash of spellings, so that nobody can aim for a collision.
     seed: u64,
     growth: Mutex<Growth>,
+    /// Old rows are refused from the first row of a table on.
+    retentions: Retentions,
 }
 
 /// What only growing needs.
@@ -164,7 +167,13 @@ struct TableGrowth {
 
 impl Catalog {
     pub(crate) fn new() -> Catalog {
+        Catalog::retaining(Retentions::default())
+    }
+
+    /// An empty catalogue of tables that are kept like this.
+    pub(crate) fn retaining(retentions: Retentions) -> Catalog {
         Catalog {
+            retentions,
             tables: boxcar::Vec::new(),
             by_name: papaya::HashMap::new(),
             by_spelling: Spellings::new(),
@@ -175,6 +184,11 @@ impl Catalog {
 
     pub(crate) fn table(&self, id: u32) -> Option<&Arc<Table>> {
         self.tables.get(id as usize)
+    }
+
+    /// What is kept of each table.
+    pub(crate) fn retentions(&self) -> &Retentions {
+        &self.retentions
     }
 
     pub(crate) fn find_table(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
@@ -308,6 +322,7 @@ impl Catalog {
         match change {
             Change::Table { schema, name } => {
                 let id = growth.tables.len() as u32;
+                let floor = self.retentions.of(schema, name).floor(now());
                 growth.tables.push(TableGrowth::default());
                 self.tables.push(Arc::new(Table {
                     id,
@@ -316,7 +331,7 @@ impl Catalog {
                     columns: ArcSwap::default(),
                     tags: boxcar::Vec::new(),
                     series: AtomicU32::new(0),
-                    floor: AtomicI64::new(i64::MIN),
+                    floor: AtomicI64::new(floor),
                 }));
                 self.by_name.pin().insert(full_name(schema, name), id);
             }

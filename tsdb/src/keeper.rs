@@ -1,7 +1,7 @@
 //! The keeper: the background thread that keeps the data in shape. It retains, rolls and compacts, one after the other.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
@@ -46,14 +46,8 @@ fn look(shared: &Arc<Shared>) -> Result<()> {
         let table = shared.catalog.table(table).expect("it was asked for");
         shared.last_rows.read(shared, table, &leave_out(shared))?;
     }
-    let now = now();
+    let now = retention::now();
     retention::retain(shared, now)?;
     roller::roll_due(shared, now)?;
     compactor::compact_worthwhile(shared)
-}
-
-/// The time, ns since the epoch.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -15,6 +15,7 @@ use crate::health::Health;
 use crate::last_rows::LastRows;
 use crate::log::{self, CatalogLog, Fault};
 use crate::manifest::Manifest;
+use crate::retention::Retentions;
 use crate::rolled::{self, RolledDay};
 use crate::segment::{self, Segment};
 use crate::shared::Shared;
@@ -44,7 +45,8 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     dir.sync_dir(dir.path())?;
     let health = Health::new(dir.clone());
     let manifest = Manifest::load(&dir, &health)?;
-    let catalog = Arc::new(Catalog::new());
+    let retentions = Retentions { general: options.retention, tables: options.table_retention.clone() };
+    let catalog = Arc::new(Catalog::retaining(retentions));
     let catalog_contents = CatalogLog::replay(&dir, &catalog, |error| health.mended(error))?;
     let segments = manifest.segments.iter();
     let segments = segments.map(|id| whole(&health, Segment::open(&dir, *id, |error| health.mended(&error))));
@@ -67,7 +69,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     remove_leftovers(&dir, &manifest, &catalog)?;
     for (table, floor) in &manifest.floors {
         if let Some(table) = catalog.table(*table) {
-            table.set_floor(*floor);
+            table.set_floor((*floor).max(table.floor()));
         }
     }
     let view = View { rolled, segments, heads, floors: manifest.floors.clone() };

@@ -4,7 +4,7 @@
 //! visible, and rows below it are refused.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::day::Day;
 use crate::error::Result;
@@ -19,17 +19,42 @@ pub struct Retention {
     pub bytes: Option<u64>,
 }
 
+/// What is kept of each table.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Retentions {
+    pub general: Retention,
+    /// Of tables by themselves, by schema and name.
+    pub tables: BTreeMap<(String, String), Retention>,
+}
+
+impl Retentions {
+    pub(crate) fn of(&self, schema: &str, table: &str) -> Retention {
+        let own = self.tables.get(&(schema.to_owned(), table.to_owned()));
+        own.copied().unwrap_or(self.general)
+    }
+}
+
+impl Retention {
+    /// The first time that the age leaves at some instant: whole days leave.
+    pub(crate) fn floor(self, now: i64) -> i64 {
+        let oldest = |age: Duration| now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
+        self.age.map_or(i64::MIN, |age| Day::of(oldest(age)).first())
+    }
+}
+
+/// The time, ns since the epoch.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
 /// Raises the floors of tables, and removes the rolled days that have left.
 pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
     let view = shared.view.load_full();
     let mut floors: BTreeMap<u32, i64> = BTreeMap::new();
     for table in shared.catalog.tables() {
-        let retention = shared.options.retention_of(&table.schema, &table.name);
-        let mut floor = view.floor(table.id);
-        if let Some(age) = retention.age {
-            let oldest = now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
-            floor = floor.max(Day::of(oldest).first());
-        }
+        let retention = shared.catalog.retentions().of(&table.schema, &table.name);
+        let mut floor = view.floor(table.id).max(retention.floor(now));
         if let Some(limit) = retention.bytes {
             floor = floor.max(floor_by_bytes(&days_bytes(shared, table.id), limit));
         }

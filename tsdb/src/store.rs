@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use crossbeam::channel::{Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use crate::batch::Batch;
@@ -61,14 +61,6 @@ pub struct Options {
     pub table_retention: BTreeMap<(String, String), Retention>,
 }
 
-impl Options {
-    /// What is kept of a table.
-    pub(crate) fn retention_of(&self, schema: &str, table: &str) -> Retention {
-        let own = self.table_retention.get(&(schema.to_owned(), table.to_owned()));
-        own.copied().unwrap_or(self.retention)
-    }
-}
-
 impl Default for Options {
     /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests; nothing rolls, nothing leaves.
     fn default() -> Options {
@@ -111,6 +103,10 @@ impl Default for Options {
 pub struct Store {
     shared: Arc<Shared>,
     orders: Sender<Order>,
+    /// What the writer has not taken when it ends: nobody else would let go of those who wait for it.
+    unserved: Receiver<Order>,
+    /// The writer has ended.
+    closed: AtomicBool,
     /// Taken by the first close.
     threads: Mutex<Option<Threads>>,
     /// Held for as long as the store is open.
@@ -202,7 +198,7 @@ impl Store {
             catalog_log,
             log,
             head,
-            orders: orders_in,
+            orders: orders_in.clone(),
             seals,
             broken: None,
             unsynced_since: None,
@@ -216,7 +212,8 @@ impl Store {
             keeper: spawn(path, "keeper", move || keeper::run(&keeper, &tasks_in))?,
             tasks,
         };
-        Ok(Store { shared, orders, threads: Mutex::new(Some(threads)), _lock: lock })
+        let threads = Mutex::new(Some(threads));
+        Ok(Store { shared, orders, unserved: orders_in, closed: AtomicBool::new(false), threads, _lock: lock })
     }
 
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
@@ -258,9 +255,25 @@ impl Store {
             return Ok(Ack(ack));
         }
         match self.orders.try_send(Order::Write { frames, answer }) {
-            Ok(()) => Ok(Ack(ack)),
-            Err(TrySendError::Full(_)) => Err(Error::Busy { capacity: self.shared.options.ring_slots }),
-            Err(TrySendError::Disconnected(_)) => Err(Error::Closed),
+            Ok(()) => self.refuse_if_closed(),
+            Err(TrySendError::Full(_)) => return Err(Error::Busy { capacity: self.shared.options.ring_slots }),
+            Err(TrySendError::Disconnected(_)) => return Err(Error::Closed),
+        }
+        Ok(Ack(ack))
+    }
+
+    /// Gives the writer an order; waits while the ring is full.
+    fn order(&self, order: Order) -> Result<()> {
+        self.orders.send(order).map_err(|_| Error::Closed)?;
+        self.refuse_if_closed();
+        Ok(())
+    }
+
+    /// Lets go of everybody who waits for a writer that has ended. Called after it ended and after every order, so
+    /// none is left over whichever came first.
+    fn refuse_if_closed(&self) {
+        if self.closed.load(Ordering::SeqCst) {
+            self.unserved.try_iter().for_each(drop);
         }
     }
 
@@ -338,7 +351,7 @@ impl Store {
         let series = SeriesSet::choose(table, tags)?.map(|set| set.iter().collect());
         let (answer, ack) = oneshot::channel();
         let deletion = Deletion { table: table.id, from, to, series };
-        self.orders.send(Order::Delete { deletion, answer }).map_err(|_| Error::Closed)?;
+        self.order(Order::Delete { deletion, answer })?;
         Ack(ack).wait()
     }
 
@@ -385,7 +398,7 @@ impl Store {
     /// Why sealing failed; it is tried again, the rows are in the log. [`Error::Closed`].
     pub fn flush(&self) -> Result<()> {
         let (answer, ack) = oneshot::channel();
-        self.orders.send(Order::Flush { answer }).map_err(|_| Error::Closed)?;
+        self.order(Order::Flush { answer })?;
         Ack(ack).wait()
     }
 
@@ -429,12 +442,14 @@ impl Store {
     /// Why the last sync failed.
     pub fn close(&self) -> Result<()> {
         self.shared.closing.store(true, Ordering::Relaxed);
-        let _ = self.orders.send(Order::Close); // fails only if the writer has ended
         let threads = self.threads().take();
         let Some(Threads { writer, sealer, keeper, tasks }) = threads else {
             return Ok(()); // closed before
         };
+        let _ = self.orders.send(Order::Close); // fails only if the writer has ended
         let outcome = writer.join();
+        self.closed.store(true, Ordering::SeqCst);
+        self.refuse_if_closed();
         let _ = sealer.join(); // a panic was printed when it happened
         drop(tasks);
         let _ = keeper.join();

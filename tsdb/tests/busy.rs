@@ -1,4 +1,4 @@
-//! A full ring refuses a batch, which then is not stored, and takes the next one.
+//! A full ring refuses a batch, which then is not stored, and takes the next one; a store that closes answers everybody.
 #![allow(clippy::unwrap_used)]
 
 use tsdb::{Error, Options, Row, ScanRequest, Store, Value};
@@ -25,4 +25,35 @@ fn a_full_ring_refuses_and_forgets() {
     let scan = store.scan("public", "m", &ScanRequest::default()).unwrap();
     let rows: usize = scan.read_all().map(|batch| batch.unwrap().num_rows()).sum();
     assert_eq!(rows, taken, "{refused} were refused");
+}
+
+/// Closing once left writers waiting for ever: what was handed over between the writer's last look at the ring and its
+/// end stayed there. A simulated kill met it after some ten thousand crashes.
+#[test]
+fn whoever_writes_while_the_store_closes_is_answered() {
+    for _ in 0..200 {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { durability: tsdb::Durability::Process, ..Options::default() };
+        let store = Store::open(dir.path(), options).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for time in 0.. {
+                        let mut batch = store.batch("public");
+                        batch
+                            .push(&Row { measurement: "m", tags: &[], time, fields: &[("f", Value::I64(1))] })
+                            .unwrap();
+                        match store.write(batch) {
+                            Ok(()) | Err(Error::Busy { .. }) => {}
+                            Err(Error::Closed) => return,
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(std::time::Duration::from_micros(500));
+            store.close().unwrap();
+        });
+        assert!(matches!(store.flush(), Err(Error::Closed)));
+    }
 }
