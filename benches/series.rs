@@ -88,7 +88,7 @@ fn open(dir: &Path) {
     }
     for which in ["first", "second"] {
         let start = Instant::now();
-        let last = store.last_rows("public", "net", None, &[]).expect("the table is there");
+        let (last, _) = store.last_rows("public", "net", None, &[]).expect("the table is there");
         println!("newest row of {} series, {which} time: {:.2?}", last.num_rows(), start.elapsed());
     }
 }

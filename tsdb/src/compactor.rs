@@ -11,7 +11,6 @@ use std::sync::atomic::Ordering;
 
 use crate::codec::Effort;
 use crate::day::Day;
-use crate::deletion::Deletion;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::manifest::SegmentId;
@@ -59,7 +58,8 @@ fn compact_or_leave(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> R
 /// Would rewriting a segment alone make it smaller or faster to read?
 fn gains(view: &View, segment: &Segment, oldest: bool) -> bool {
     let gone = segment.days().any(|(table, day)| !is_needed(view, segment, table, day));
-    gone || segment.id().generation == 0 || oldest && segment.index().deletions.iter().any(|own| is_done(view, own))
+    gone || segment.id().generation == 0
+        || oldest && segment.index().deletions.iter().any(|(number, own)| !view.waits_for(*number, own))
 }
 
 /// Does a day's part of a segment still count?
@@ -153,21 +153,14 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
         }
     }
     for (number, deletion) in inputs.iter().flat_map(|segment| &segment.index().deletions) {
-        if oldest && is_done(view, &(*number, deletion.clone())) {
+        // It has been applied to everything that is older.
+        if oldest && !view.waits_for(*number, deletion) {
             shared.last_rows.forget(deletion.table);
         } else {
             writer.delete(*number, deletion.clone());
         }
     }
     writer.finish()
-}
-
-/// Has a deletion been applied to everything that is older, once its segment is the oldest?
-fn is_done(view: &View, (number, deletion): &(u64, Arc<Deletion>)) -> bool {
-    let rolled = view.rolled.range((deletion.table, Day(i32::MIN))..=(deletion.table, Day(i32::MAX)));
-    let mut waiting = rolled
-        .filter(|((_, day), rolled)| rolled.id().through < *number && deletion.meets_times(day.first(), day.last()));
-    waiting.next().is_none()
 }
 
 /// The fewest neighbours that are worth a merge.

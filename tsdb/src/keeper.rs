@@ -7,7 +7,6 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use crate::error::{Error, Result};
 use crate::shared::Shared;
-use crate::unit::leave_out;
 use crate::writer::Answer;
 use crate::{compactor, retention, roller};
 
@@ -44,7 +43,7 @@ fn look(shared: &Arc<Shared>) -> Result<()> {
     // Before a sealed head is merged into something large, the newest rows take in what it has.
     for table in shared.last_rows.known() {
         let table = shared.catalog.table(table).expect("it was asked for");
-        shared.last_rows.read(shared, table, &leave_out(shared))?;
+        shared.last_rows.read(shared, table)?;
     }
     let now = retention::now();
     retention::retain(shared, now)?;

@@ -4,14 +4,13 @@
 //! add what has come since: entries of the heads, or segments if heads were sealed meanwhile. A deletion or a roll
 //! starts anew.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use arrow_array::{Array, ArrayRef};
 use roaring::RoaringBitmap;
 
 use crate::catalog::Table;
-use crate::day::Day;
 use crate::deletion::Deletion;
 use crate::error::Result;
 use crate::filter::Filter;
@@ -19,7 +18,7 @@ use crate::frame::Frame;
 use crate::head::Entry;
 use crate::rows::{Pick, Rows, gather};
 use crate::shared::Shared;
-use crate::unit::{Layers, OnDamage};
+use crate::unit::{Layers, Warnings, leave_out};
 use crate::view::View;
 
 /// The newest rows of tables.
@@ -35,6 +34,8 @@ struct Known {
     rows: Rows,
     /// The head, and how many of its entries are in.
     upto: (u64, usize),
+    /// What was left out.
+    warnings: Warnings,
 }
 
 impl Known {
@@ -50,28 +51,29 @@ impl LastRows {
         LastRows { tables: Mutex::default(), bytes_max }
     }
 
-    /// The newest row of every series of a table, with all fields that the table has, in their order.
+    /// The newest row of every series of a table, with all fields that the table has, in their order; and what was left
+    /// out.
     ///
     /// One question at a time: what is kept never goes back behind what was answered.
-    pub(crate) fn read(&self, shared: &Shared, table: &Arc<Table>, on_damage: &OnDamage) -> Result<Rows> {
+    pub(crate) fn read(&self, shared: &Arc<Shared>, table: &Arc<Table>) -> Result<(Rows, Vec<String>)> {
         let mut tables = self.tables();
         let view = shared.view.load_full();
         let upto = view.heads.last().map_or((0, 0), |head| (head.number, head.entries().count()));
         let fields = table.columns().fields.len();
         let since = match tables.remove(&table.id) {
-            Some(known) => known.since(&view, table, fields, upto, on_damage)?,
+            Some(known) => known.since(shared, &view, table, fields, upto)?,
             None => None,
         };
         let known = match since {
             Some(known) => known,
-            None => from_scratch(&view, table, fields, upto, on_damage)?,
+            None => from_scratch(shared, &view, table, fields, upto)?,
         };
-        let rows = known.rows.clone();
+        let answer = (known.rows.clone(), known.warnings.list());
         let others: usize = tables.values().map(Known::bytes).sum();
         if others + known.bytes() <= self.bytes_max {
             tables.insert(table.id, known);
         }
-        Ok(rows)
+        Ok(answer)
     }
 
     /// To be called before rows leave the segments for a rolled day, or a deletion is dropped: what has come since the
@@ -98,13 +100,14 @@ impl LastRows {
 impl Known {
     /// These rows and what has come since; nothing if something was deleted.
     fn since(
-        &self,
+        self,
+        shared: &Arc<Shared>,
         view: &View,
         table: &Arc<Table>,
         fields: usize,
         upto: (u64, usize),
-        on_damage: &OnDamage,
     ) -> Result<Option<Known>> {
+        let on_damage = leave_out(shared, &self.warnings);
         let mut parts = vec![self.rows.clone()];
         // Segments that were sealed since: their heads may have been in only in part.
         let first_head = view.heads.first().map_or(u64::MAX, |head| head.number);
@@ -119,7 +122,7 @@ impl Known {
             let layers = Layers { view, segments: &new, rolled: false, heads: false };
             let numbers: Vec<u32> = (0..fields as u32).collect();
             for unit in layers.units(table.id, &Filter::ALL) {
-                for rows in unit.read(table, &numbers, on_damage) {
+                for rows in unit.read(table, &numbers, &on_damage) {
                     parts.push(last_of_runs(&rows?));
                 }
             }
@@ -138,33 +141,31 @@ impl Known {
             }
         }
         parts.push(last_of_frames(&frames, fields));
-        Ok(Some(Known { rows: newest(&parts, fields), upto }))
+        Ok(Some(Known { rows: newest(&parts, fields), upto, warnings: self.warnings }))
     }
 }
 
 /// Reads days from the newest to the oldest until every series was met.
 fn from_scratch(
+    shared: &Arc<Shared>,
     view: &View,
     table: &Arc<Table>,
     fields: usize,
     upto: (u64, usize),
-    on_damage: &OnDamage,
 ) -> Result<Known> {
+    let warnings = Warnings::default();
+    let on_damage = leave_out(shared, &warnings);
     let numbers: Vec<u32> = (0..fields as u32).collect();
     let layers = Layers { view, segments: &view.segments, rolled: true, heads: true };
-    let days: BTreeMap<Day, _> = layers
-        .units(table.id, &Filter::new(view.floor(table.id), i64::MAX, None))
-        .into_iter()
-        .map(|u| (u.day, u))
-        .collect();
+    let days = layers.units(table.id, &Filter::new(view.floor(table.id), i64::MAX, None));
     let mut met = RoaringBitmap::new();
     let mut parts = Vec::new();
-    for unit in days.into_values().rev() {
+    for unit in days.into_iter().rev() {
         if met.len() == u64::from(table.series_count()) {
             break;
         }
         let mut day = Vec::new();
-        for rows in unit.read(table, &numbers, on_damage) {
+        for rows in unit.read(table, &numbers, &on_damage) {
             day.push(last_of_runs(&rows?));
         }
         // A series can go on from one batch to the next.
@@ -174,7 +175,7 @@ fn from_scratch(
         met.extend(new.iter().map(|pick| pick.key.0));
         parts.push(Rows::gathered(&new, std::slice::from_ref(&day), fields));
     }
-    Ok(Known { rows: newest(&parts, fields), upto })
+    Ok(Known { rows: newest(&parts, fields), upto, warnings })
 }
 
 /// The last row of each series of rows in key order.

@@ -51,10 +51,15 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     let segments = manifest.segments.iter();
     let segments = segments.map(|id| whole(&health, Segment::open(&dir, *id, |error| health.mended(&error))));
     let segments = segments.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
+    let mut lost = BTreeMap::new();
     let rolled = manifest.rolled.iter().map(|id| {
         let unknown = || Error::corrupt(&dir.join("catalog.log"), 0, format!("table {} is missing", id.table));
         let table = catalog.table(id.table).ok_or_else(unknown)?;
-        whole(&health, RolledDay::open(&dir, table, *id))
+        let day = whole(&health, RolledDay::open(&dir, table, *id))?;
+        if day.is_none() {
+            lost.insert((id.table, id.day), id.through);
+        }
+        Ok(day)
     });
     let rolled = rolled.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
     // Numbers that the catalogue has lost would be given to others: rather no store than a mixed-up one.
@@ -72,7 +77,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
             table.set_floor((*floor).max(table.floor()));
         }
     }
-    let view = View { rolled, segments, heads, floors: manifest.floors.clone() };
+    let view = View { rolled, lost, segments, heads, floors: manifest.floors.clone() };
     let last_rows = LastRows::new(options.last_rows_bytes_max);
     let shared = Shared {
         dir,

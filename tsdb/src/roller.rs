@@ -40,6 +40,10 @@ const ZSTD_LEVEL: i32 = 3;
 /// have met since they were rolled.
 pub(crate) fn roll_due(shared: &Arc<Shared>, now: i64) -> Result<()> {
     let Some(age) = shared.options.roll_after else { return Ok(()) };
+    if !shared.health.general().is_empty() {
+        // What was lost as a whole may be found again: nothing is written over it until then.
+        return Ok(());
+    }
     let closed = now.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
     for (table, day) in due(shared, closed) {
         if shared.closing.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! Scans: rows of one table out of a snapshot of heads, segments and rolled days, as Arrow record batches.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions};
@@ -16,7 +16,7 @@ use crate::rows::Rows;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::tag::ABSENT;
-use crate::unit::{Layers, OnDamage, Place, Unit};
+use crate::unit::{Layers, Unit, Warnings, leave_out};
 
 /// The name of the timestamp's column.
 pub const TIME_COLUMN: &str = "time";
@@ -84,7 +84,7 @@ pub struct Scan {
     partitions: Vec<Vec<Unit>>,
     shared: Arc<Shared>,
     /// What was met that keeps the answer from being whole.
-    warnings: Arc<Mutex<BTreeSet<String>>>,
+    warnings: Warnings,
 }
 
 impl Scan {
@@ -99,7 +99,7 @@ impl Scan {
             projection: Arc::new(Projection::new(table, request.columns.as_deref())?),
             partitions: distribute(units, request.partitions.max(1)),
             shared: shared.clone(),
-            warnings: Arc::new(Mutex::new(shared.health.general().into_iter().collect())),
+            warnings: Warnings::default(),
         })
     }
 
@@ -121,7 +121,9 @@ impl Scan {
     /// What is known to be missing from the answer, in words: damaged pages that were met so far, damage that was
     /// found when the store was opened. Empty for a whole answer.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.lock().expect("nothing panics while it holds the warnings").iter().cloned().collect()
+        let mut all = self.shared.health.general();
+        all.extend(self.warnings.list());
+        all
     }
 
     /// Reads a partition; its rows are in no particular order. Every reading gives the same rows.
@@ -133,18 +135,7 @@ impl Scan {
     /// If there is no such partition.
     pub fn read(&self, partition: usize) -> Batches {
         let (projection, answers) = (self.projection.clone(), self.projection.clone());
-        let (shared, warnings) = (self.shared.clone(), self.warnings.clone());
-        let on_damage: OnDamage = Arc::new(move |place: Place<'_>, error: Error| {
-            shared.health.lost_rows(place, &error);
-            let warning = match &error {
-                Error::Corrupt { path, offset, .. } => {
-                    format!("damaged rows were left out: {} at byte {offset}", path.display())
-                }
-                other => other.to_string(),
-            };
-            warnings.lock().expect("nothing panics while it holds the warnings").insert(warning);
-            Ok(())
-        });
+        let on_damage = leave_out(&self.shared, &self.warnings);
         let units = self.partitions[partition].clone().into_iter();
         let rows = units.flat_map(move |unit| unit.read(&projection.table, &projection.fields, &on_damage));
         let rows = rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0));

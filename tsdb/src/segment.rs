@@ -162,14 +162,12 @@ impl Segment {
         })
     }
 
-    /// The pages of a table's day that can have rows for a filter, in key order.
+    /// The pages of a table's day that can have rows for a filter, which is narrowed to that day, in key order.
     pub(crate) fn pages(&self, table: u32, day: Day, filter: &Filter) -> Vec<PageRef> {
         let sections = self.sections_of(table).map(|at| (at, &self.index.sections[at]));
         let sections = sections.filter(|(_, section)| section.day.is_none_or(|own| own == day));
-        let (first, last) = (day.first(), day.last());
         let wanted = |page: &Page| {
             filter.meets_times(*page.times.start(), *page.times.end())
-                && (*page.times.start() <= last && *page.times.end() >= first)
                 && filter.meets_series(*page.series.start(), *page.series.end())
         };
         let pages = sections.flat_map(|(section, entry)| {

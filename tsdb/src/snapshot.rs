@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::data_dir::{DataDir, NewFile};
-use crate::disk::{Disk, RealDisk};
+use crate::disk::RealDisk;
 use crate::error::{Error, IoContext, Result};
 use crate::log::CatalogLog;
 use crate::manifest::Manifest;
 use crate::rolled;
 use crate::segment;
 use crate::shared::Shared;
-use crate::verify::verify_on;
+use crate::verify::verify;
 
 /// Files that are no part of the data.
 const NOT_DATA: [&str; 4] = ["LOCK", "quarantine", "spill", "snapshots"];
@@ -78,14 +78,12 @@ fn refuse_existing(target: &DataDir) -> Result<()> {
 /// tsdb::Store::open(&restored, tsdb::Options::default())?;
 /// # Ok::<(), tsdb::Error>(())
 /// ```
-pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>, progress: impl FnMut(u64, u64)) -> Result<()> {
-    restore_on(Arc::new(RealDisk), from.as_ref(), to.as_ref(), progress)
-}
-
-fn restore_on(disk: Arc<dyn Disk>, from: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<()> {
-    let (source, target) = (DataDir::new(disk.clone(), from), DataDir::new(disk.clone(), to));
+pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>, mut progress: impl FnMut(u64, u64)) -> Result<()> {
+    let (from, to) = (from.as_ref(), to.as_ref());
+    let source = DataDir::new(Arc::new(RealDisk), from);
+    let target = source.at(to);
     refuse_existing(&target)?;
-    let found = verify_on(disk, from, |_, _| {})?;
+    let found = verify(from, |_, _| {})?;
     if let Some(damage) = found.damage.into_iter().next() {
         return Err(damage);
     }

@@ -35,7 +35,6 @@ use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::snapshot;
 use crate::stats::Stats;
-use crate::unit::leave_out;
 use crate::value::FieldType;
 use crate::writer::{Durability, Order, Writer};
 
@@ -297,7 +296,7 @@ impl Store {
 
     /// The newest row of every series of a table that meets all predicates, in the columns wanted (`None` for all).
     /// Once asked for, it is kept up to date in memory and touches no page, unless there are too many series for
-    /// [`Options::last_rows_bytes_max`].
+    /// [`Options::last_rows_bytes_max`]. With it comes what is known to be missing, as of [`Scan::warnings`].
     ///
     /// # Errors
     ///
@@ -308,15 +307,17 @@ impl Store {
         table: &str,
         columns: Option<&[String]>,
         tags: &[TagPredicate],
-    ) -> Result<RecordBatch> {
+    ) -> Result<(RecordBatch, Vec<String>)> {
         let table = self.find_table(schema, table)?;
         let filter = Filter::new(i64::MIN, i64::MAX, SeriesSet::choose(table, tags)?.map(Arc::new));
-        let rows = self.shared.last_rows.read(&self.shared, table, &leave_out(&self.shared))?;
+        let (rows, left_out) = self.shared.last_rows.read(&self.shared, table)?;
         let projection = Projection::new(table, columns)?;
         let floor = self.shared.view.load().floor(table.id);
         let wanted = |row: &usize| rows.times[*row] >= floor && filter.wants_series(rows.series[*row]);
         let picks: Vec<_> = (0..rows.len()).filter(wanted).map(|row| rows.at(0, row)).collect();
-        projection.batch(&Rows::of_fields(&picks, &rows, &projection.fields))
+        let mut warnings = self.shared.health.general();
+        warnings.extend(left_out);
+        Ok((projection.batch(&Rows::of_fields(&picks, &rows, &projection.fields))?, warnings))
     }
 
     /// The values of a tag, sorted.

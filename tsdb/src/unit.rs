@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::catalog::Table;
 use crate::day::Day;
@@ -61,11 +61,32 @@ pub(crate) fn refuse_damage(shared: &Arc<Shared>) -> OnDamage {
     })
 }
 
-/// For answers: the damage is noted, and its rows are left out.
-pub(crate) fn leave_out(shared: &Arc<Shared>) -> OnDamage {
-    let shared = shared.clone();
+/// What keeps an answer from being whole, in words.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Warnings(Arc<Mutex<BTreeSet<String>>>);
+
+impl Warnings {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().expect("nothing panics while it holds the warnings")
+    }
+
+    pub(crate) fn list(&self) -> Vec<String> {
+        self.lock().iter().cloned().collect()
+    }
+}
+
+/// For answers: the damage is noted, its rows are left out, and the answer's warnings say so.
+pub(crate) fn leave_out(shared: &Arc<Shared>, warnings: &Warnings) -> OnDamage {
+    let (shared, warnings) = (shared.clone(), warnings.clone());
     Arc::new(move |place, error| {
         shared.health.lost_rows(place, &error);
+        let warning = match &error {
+            Error::Corrupt { path, offset, .. } => {
+                format!("damaged rows were left out: {} at byte {offset}", path.display())
+            }
+            other => other.to_string(),
+        };
+        warnings.lock().insert(warning);
         Ok(())
     })
 }

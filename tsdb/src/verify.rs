@@ -116,8 +116,8 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
     fn note<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
             Ok(value) => Ok(Some(value)),
-            Err(Error::Io { action, source, .. }) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::Io { action, path: self.dir.path().to_owned(), source })
+            Err(Error::Io { action, path, source }) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::Io { action, path, source })
             }
             Err(error) => {
                 self.found.damage.push(error);

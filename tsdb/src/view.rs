@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::day::Day;
+use crate::deletion::Deletion;
 use crate::head::Head;
 use crate::rolled::RolledDay;
 use crate::segment::Segment;
@@ -13,6 +14,8 @@ use crate::segment::Segment;
 pub(crate) struct View {
     /// By table and day. Of such a day, segments up to its `through` do not count.
     pub rolled: BTreeMap<(u32, Day), Arc<RolledDay>>,
+    /// Rolled days whose files cannot be read, with their `through`: what segments have of them still does not count.
+    pub lost: BTreeMap<(u32, Day), u64>,
     pub segments: Vec<Arc<Segment>>,
     /// Heads that wait to be sealed, then the one that the writer adds to.
     pub heads: Vec<Arc<Head>>,
@@ -23,7 +26,17 @@ pub(crate) struct View {
 impl View {
     /// Does what a segment has of a table's day count, or is it in a rolled day?
     pub(crate) fn counts(&self, segment: &Segment, table: u32, day: Day) -> bool {
-        self.rolled.get(&(table, day)).is_none_or(|rolled| segment.id().number > rolled.id().through)
+        let key = (table, day);
+        let through = self.rolled.get(&key).map(|rolled| rolled.id().through).or_else(|| self.lost.get(&key).copied());
+        through.is_none_or(|through| segment.id().number > through)
+    }
+
+    /// Does a rolled day, read or not, wait for a deletion with this number, whose rows it still has?
+    pub(crate) fn waits_for(&self, number: u64, deletion: &Deletion) -> bool {
+        let days = (deletion.table, Day(i32::MIN))..=(deletion.table, Day(i32::MAX));
+        let rolled = self.rolled.range(days.clone()).map(|(key, rolled)| (key.1, rolled.id().through));
+        let mut all = rolled.chain(self.lost.range(days).map(|(key, through)| (key.1, *through)));
+        all.any(|(day, through)| through < number && deletion.meets_times(day.first(), day.last()))
     }
 
     /// The first time of a table that retention has left.

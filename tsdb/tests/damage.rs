@@ -170,6 +170,30 @@ fn a_store_that_lost_a_pair_does_not_open_and_removes_nothing() {
     }
 }
 
+/// A rolled day that could not be opened once made what older segments had of it count again, and the next roll wrote
+/// that over it.
+#[test]
+fn a_rolled_day_that_cannot_be_opened_is_written_over_by_nothing() {
+    let (disk, count) = fill();
+    let path = disk.files().into_iter().find(|path| path.extension().is_some_and(|kind| kind == "parquet")).unwrap();
+    let mut damaged = disk.contents(&path);
+    let last = damaged.len() - 20;
+    damaged[last] ^= 1;
+    let bad = disk.with(&path, damaged.clone());
+    for _ in 0..2 {
+        let store = open(&bad, true);
+        write(&store, 100..110); // late rows of both days, which would be rolled
+        store.compact().unwrap();
+        let (_, warnings) = store.last_rows("public", "m", None, &[]).unwrap();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        drop(store);
+        assert_eq!(bad.contents(&path), damaged, "it was written over or removed");
+    }
+    // Made whole again, it counts as before.
+    let (rows, warnings) = read(&bad.with(&path, disk.contents(&path)));
+    assert_eq!((rows.len(), warnings.len()), (count + 10, 0));
+}
+
 #[test]
 fn a_file_cut_short_never_panics_and_loses_no_other() {
     let (disk, count) = fill();

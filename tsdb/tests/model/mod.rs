@@ -181,7 +181,10 @@ pub fn read_table(store: &Store, table: &str, request: &ScanRequest) -> BTreeMap
 /// The newest row of every series of a table.
 pub fn read_last(store: &Store, table: &str) -> BTreeMap<Key, Fields> {
     match store.last_rows("public", table, None, &[]) {
-        Ok(batch) => batch_rows(table, [batch].into_iter()),
+        Ok((batch, warnings)) => {
+            assert_eq!(warnings, Vec::<String>::new());
+            batch_rows(table, [batch].into_iter())
+        }
         Err(_) => BTreeMap::new(), // not made yet
     }
 }
