@@ -196,8 +196,8 @@ impl Segment {
         let series = codec::decode_series(key(0)?, page.rows).map_err(damaged)?;
         let times = codec::decode_times(key(1)?, page.rows).map_err(damaged)?;
         let ranges = filter.ranges(&series, &times);
-        // Nothing is decoded behind the last row that is wanted.
-        let up_to = ranges.last().map_or(0, |range| range.end);
+        let wanted = ranges.first().map_or(0, |range| range.start)..ranges.last().map_or(0, |range| range.end);
+        let of_wanted: Vec<_> = ranges.iter().map(|r| r.start - wanted.start..r.end - wanted.start).collect();
         let mut columns = Vec::with_capacity(fields.len());
         for field in fields {
             let place = section.fields.iter().position(|(known, _)| known == field);
@@ -206,8 +206,9 @@ impl Segment {
                 continue;
             };
             let array = self.chunk(page, place + 2)?.map(|chunk| {
-                let array = codec::decode_field(chunk, page.rows, up_to, section.fields[place].1).map_err(damaged)?;
-                Ok::<_, Error>(take_ranges(&array, &ranges).expect("ranges lie inside the page"))
+                let kind = section.fields[place].1;
+                let array = codec::decode_field(chunk, page.rows, wanted.clone(), kind).map_err(damaged)?;
+                Ok::<_, Error>(take_ranges(&array, &of_wanted).expect("ranges lie inside the page"))
             });
             columns.push(array.transpose()?);
         }

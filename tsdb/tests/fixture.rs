@@ -1,6 +1,6 @@
 //! Data directories of every format version, as the store of that time wrote them, must open for ever.
 //!
-//! `FOURNINES_FIXTURE=tsdb/tests/fixtures/v3 cargo test -p tsdb --test fixture` writes one with the store of today.
+//! `FOURNINES_FIXTURE=tsdb/tests/fixtures/v4 cargo test -p tsdb --test fixture` writes one with the store of today.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -27,6 +27,43 @@ fn row(n: i64) -> (String, i64, [Option<f64>; 2], i64, u64, bool, Option<String>
     (host, time, [decimal, Some(odd)], n / 10 - 20, u64::MAX - (n * n) as u64, n % 6 < 4, note)
 }
 
+/// The number of rows of the long table, which came with version 3: a page of it is coded in parts.
+const LONG_ROWS: i64 = 3000;
+
+/// What row `n` of the long table is: a number that wanders, one that stays, decimals with some that are none.
+fn long_row(n: i64) -> (i64, u64, f64) {
+    let level = if n % 100 == 7 { 1.0 / (n as f64) } else { (n % 50) as f64 / 4.0 };
+    (n * n % 17 + n * n % 1009 / 1000 * n, (n / 400) as u64, level)
+}
+
+fn write_long(store: &Store) {
+    let mut batch = store.batch("public");
+    for n in 0..LONG_ROWS {
+        let (walk, state, level) = long_row(n);
+        let fields = [("walk", Value::I64(walk)), ("state", Value::U64(state)), ("level", Value::F64(level))];
+        batch.push(&Row { measurement: "long", tags: &[], time: START + n * 1_000_000_000, fields: &fields }).unwrap();
+    }
+    store.write(batch).unwrap();
+}
+
+/// How many rows of the long table there are; each is as it was.
+fn check_long(store: &Store) -> usize {
+    let Ok(scan) = store.scan("public", "long", &ScanRequest::default()) else { return 0 };
+    let rows = |batch: arrow_array::RecordBatch| {
+        let column = |name| batch.column_by_name(name).unwrap();
+        for at in 0..batch.num_rows() {
+            let time = column("time").as_primitive::<TimestampNanosecondType>().value(at);
+            let n = (time - START) / 1_000_000_000;
+            let walk = column("walk").as_primitive::<Int64Type>().value(at);
+            let state = column("state").as_primitive::<UInt64Type>().value(at);
+            let level = column("level").as_primitive::<Float64Type>().value(at);
+            assert_eq!((walk, state, level), long_row(n), "row {n} of the long table");
+        }
+        batch.num_rows()
+    };
+    scan.read_all().map(|batch| rows(batch.unwrap())).sum()
+}
+
 fn write(store: &Store, numbers: impl Iterator<Item = i64>) {
     let mut batch = store.batch("public");
     for n in numbers {
@@ -50,7 +87,8 @@ fn fill(dir: &Path) {
     store.compact().unwrap();
     store.close().unwrap();
     drop(store);
-    let store = Store::open(dir, Options { page_rows: 100, ..Options::default() }).unwrap();
+    let store = Store::open(dir, Options::default()).unwrap();
+    write_long(&store);
     write(&store, ROWS / 5..ROWS / 4);
     store.flush().unwrap();
     write(&store, ROWS / 4..ROWS / 2);
@@ -68,7 +106,8 @@ fn delete_behind(store: &Store, number: i64) {
     store.delete("public", "m", row(number).1, i64::MAX, &[]).unwrap();
 }
 
-fn check(dir: &Path) {
+/// Checks every row; gives the number of those of the long table.
+fn check(dir: &Path) -> usize {
     let store = Store::open(dir, Options::default()).unwrap();
     let mut seen = vec![false; ROWS as usize];
     for batch in store.scan("public", "m", &ScanRequest::default()).unwrap().read_all() {
@@ -99,6 +138,7 @@ fn check(dir: &Path) {
         }
     }
     assert!(seen.iter().all(|seen| *seen), "{} rows are lost", seen.iter().filter(|seen| !**seen).count());
+    check_long(&store)
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -119,9 +159,12 @@ fn every_version_opens() {
     let mut versions = 0;
     for fixture in std::fs::read_dir(fixtures).unwrap() {
         let dir = tempfile::tempdir().unwrap();
-        copy(&fixture.unwrap().path(), dir.path());
-        check(dir.path());
-        check(dir.path()); // once more with what the first opening made of it
+        let fixture = fixture.unwrap().path();
+        copy(&fixture, dir.path());
+        let has_long = !fixture.ends_with("v1") && !fixture.ends_with("v2");
+        let long_rows = if has_long { LONG_ROWS as usize } else { 0 };
+        assert_eq!(check(dir.path()), long_rows, "{}", fixture.display());
+        assert_eq!(check(dir.path()), long_rows); // once more with what the first opening made of it
         versions += 1;
     }
     assert!(versions > 0, "there is no fixture");

@@ -1,78 +1,186 @@
 //! Floats that are decimals of few digits, as people and most programs write them: as integers times a power of ten.
 //!
 //! `12.345` has 53 bits of noise as a float and 14 bits of meaning as `12345 / 10^3`. The idea is that of ALP
-//! (Afroozeh, Kuffó, Boncz: ALP: Adaptive Lossless floating-Point Compression, Proc. ACM Manag. Data 1(4), 2023),
-//! without its exceptions: where a single value is no such decimal, the whole chunk is left to the codec for numbers.
+//! (Afroozeh, Kuffó, Boncz: ALP: Adaptive Lossless floating-Point Compression, Proc. ACM Manag. Data 1(4), 2023): the
+//! few values that are no such decimal are exceptions, and stand beside the others as they are.
 //!
 //! ```text
-//! u8 exponent, u8 codec of the integers, the integers as numbers
+//! u8 exponent, and 128 if there are exceptions; if so: LEB128 how many, of each LEB128 values since the one before,
+//! then of each the u64 bits;
+//! u8 codec of the integers, the integers as numbers
 //! ```
 
-use super::{Codec, Effort, numbers};
+use std::ops::Range;
+
+use super::{Codec, Effort, leb128, numbers};
+use crate::block::u64_at;
 
 /// Digits behind the point that are tried.
 const EXPONENT_MAX: u8 = 14;
 /// Larger integers are not all floats.
 const INTEGER_MAX: f64 = (1u64 << 53) as f64;
+/// The bit of the exponent's byte that says that exceptions follow.
+const EXCEPTIONS: u8 = 128;
+/// Among so many values there may be one exception; if there are more, the values are no decimals.
+const VALUES_PER_EXCEPTION_MIN: usize = 8;
+/// About what an exception takes, and what another digit adds to every other value.
+const EXCEPTION_BITS: f64 = 80.0;
+const DIGIT_BITS: f64 = std::f64::consts::LOG2_10;
 
-/// Writes the values if each of them is a decimal.
+/// Writes the values if nearly all of them are decimals.
 pub(super) fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> Option<Codec> {
-    let (exponent, integers) = scale(values)?;
-    out.push(exponent);
+    let Scaled { exponent, integers, exceptions } = scale(values)?;
+    out.push(exponent | if exceptions.is_empty() { 0 } else { EXCEPTIONS });
+    if !exceptions.is_empty() {
+        leb128::write(exceptions.len() as u64, out);
+        let mut last = 0;
+        exceptions.iter().for_each(|at| leb128::write((at - std::mem::replace(&mut last, *at)) as u64, out));
+        exceptions.iter().for_each(|at| out.extend(values[*at].to_bits().to_le_bytes()));
+    }
     let codec_at = out.len();
     out.push(0);
     out[codec_at] = numbers::encode(&integers, effort, out) as u8;
     Some(Codec::Decimal)
 }
 
-/// The first `wanted` of so many values.
-pub(super) fn decode(bytes: &[u8], count: usize, wanted: usize) -> Result<Vec<f64>, String> {
-    let ([exponent, codec], bytes) = bytes.split_first_chunk().ok_or("the exponent is cut off")?;
-    if *exponent > EXPONENT_MAX {
+/// The values `wanted` of so many.
+pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<f64>, String> {
+    let (first, mut bytes) = bytes.split_first().ok_or("the exponent is cut off")?;
+    let exponent = first & !EXCEPTIONS;
+    if exponent > EXPONENT_MAX {
         return Err(format!("exponent {exponent} is larger than {EXPONENT_MAX}"));
     }
-    let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, count, wanted)?;
-    let power = power(*exponent);
-    Ok(integers.into_iter().map(|integer| integer as f64 / power).collect())
+    let mut exceptions = Vec::new();
+    if first & EXCEPTIONS != 0 {
+        let number = leb128::read(&mut bytes)?.min(count as u64) as usize;
+        let mut at = 0usize;
+        for _ in 0..number {
+            at = at.saturating_add(leb128::read(&mut bytes)? as usize);
+            exceptions.push(at);
+        }
+    }
+    let (bits, bytes) = bytes.split_at_checked(exceptions.len() * 8).ok_or("the exceptions are cut off")?;
+    let (codec, bytes) = bytes.split_first().ok_or("the codec of the integers is cut off")?;
+    let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, count, wanted.clone())?;
+    let mut values: Vec<f64> = match exponent {
+        0 => integers.into_iter().map(|integer| integer as f64).collect(),
+        _ => {
+            let power = power(exponent);
+            integers.into_iter().map(|integer| integer as f64 / power).collect()
+        }
+    };
+    for (index, at) in exceptions.into_iter().enumerate().filter(|(_, at)| wanted.contains(at)) {
+        values[at - wanted.start] = f64::from_bits(u64_at(bits, index * 8));
+    }
+    Ok(values)
 }
 
 fn power(exponent: u8) -> f64 {
     10f64.powi(i32::from(exponent)) // exact up to 10^22
 }
 
-/// The smallest exponent with which every value comes back to the bit, and the integers.
-fn scale(values: &[f64]) -> Option<(u8, Vec<i64>)> {
-    let mut exponent = 0;
-    'wider: loop {
+/// The integer that comes back as the value to the bit.
+fn integer(value: f64, power: f64) -> Option<i64> {
+    let integer = (value * power).round();
+    // NaN is not below either; -0.0 comes back from no integer.
+    (integer.abs() < INTEGER_MAX && (integer as i64 as f64 / power).to_bits() == value.to_bits())
+        .then_some(integer as i64)
+}
+
+/// Values as integers over a power of ten.
+#[derive(Debug, PartialEq)]
+struct Scaled {
+    exponent: u8,
+    /// In the place of an exception stands the integer before.
+    integers: Vec<i64>,
+    exceptions: Vec<usize>,
+}
+
+fn scale(values: &[f64]) -> Option<Scaled> {
+    let sample = numbers::sample(values);
+    let scaled = scale_to(values, cheapest_exponent(&sample)?);
+    // The sample did not say what the values are like.
+    let misled = sample.len() < values.len() && scaled.exceptions.len() * 8 * VALUES_PER_EXCEPTION_MIN > values.len();
+    let scaled = if misled { scale_to(values, cheapest_exponent(values)?) } else { scaled };
+    (scaled.exceptions.len() * VALUES_PER_EXCEPTION_MIN <= values.len()).then_some(scaled)
+}
+
+/// The exponent with which decimals and exceptions take the fewest bits, if there are not too many exceptions.
+fn cheapest_exponent(values: &[f64]) -> Option<u8> {
+    let mut best = None;
+    for exponent in 0..=EXPONENT_MAX {
         let power = power(exponent);
-        let mut integers = Vec::with_capacity(values.len());
-        for value in values {
-            let integer = (value * power).round();
-            let too_large = integer.is_nan() || integer.abs() >= INTEGER_MAX;
-            // -0.0 comes back from no integer either.
-            if too_large || (integer as i64 as f64 / power).to_bits() != value.to_bits() {
-                if too_large || exponent == EXPONENT_MAX {
-                    return None;
-                }
-                exponent += 1;
-                continue 'wider;
-            }
-            integers.push(integer as i64);
+        let exceptions = values.iter().filter(|value| integer(**value, power).is_none()).count();
+        let bits =
+            exceptions as f64 * EXCEPTION_BITS + (values.len() - exceptions) as f64 * f64::from(exponent) * DIGIT_BITS;
+        let allowed = exceptions * VALUES_PER_EXCEPTION_MIN <= values.len();
+        if allowed && best.is_none_or(|(least, _)| bits < least) {
+            best = Some((bits, exponent));
         }
-        return Some((exponent, integers));
+        // More digits only cost more.
+        if exceptions == 0 {
+            break;
+        }
     }
+    best.map(|(_, exponent)| exponent)
+}
+
+fn scale_to(values: &[f64], exponent: u8) -> Scaled {
+    let power = power(exponent);
+    let mut scaled = Scaled { exponent, integers: Vec::with_capacity(values.len()), exceptions: Vec::new() };
+    let mut last = values.iter().find_map(|value| integer(*value, power)).unwrap_or(0);
+    for (at, value) in values.iter().enumerate() {
+        match integer(*value, power) {
+            Some(integer) => last = integer,
+            None => scaled.exceptions.push(at),
+        }
+        scaled.integers.push(last);
+    }
+    scaled
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn scaled(exponent: u8, integers: &[i64], exceptions: &[usize]) -> Option<Scaled> {
+        Some(Scaled { exponent, integers: integers.to_vec(), exceptions: exceptions.to_vec() })
+    }
+
     #[test]
     fn decimals_are_found_with_as_few_digits_as_they_have() {
-        assert_eq!(scale(&[1.0, -20.0]), Some((0, vec![1, -20])));
-        assert_eq!(scale(&[0.1, 12.345, -7.0]), Some((3, vec![100, 12_345, -7_000])));
+        assert_eq!(scale(&[1.0, -20.0]), scaled(0, &[1, -20], &[]));
+        assert_eq!(scale(&[0.1, 12.345, -7.0]), scaled(3, &[100, 12_345, -7_000], &[]));
+    }
+
+    #[test]
+    fn what_is_no_decimal_is_an_exception_unless_there_are_many() {
         for odd in [1.0 / 3.0, f64::NAN, f64::INFINITY, -0.0, 1e300, f64::MIN_POSITIVE] {
             assert_eq!(scale(&[1.5, odd]), None, "{odd}");
+            let mut values = vec![1.5; 16];
+            values[7] = odd;
+            assert_eq!(scale(&values), scaled(1, &[15; 16], &[7]), "{odd}");
+            values[0] = odd;
+            let mut out = Vec::new();
+            assert_eq!(encode(&values, Effort::Small, &mut out), Some(Codec::Decimal));
+            let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&decode(&out, 16, 0..16).unwrap()), bits(&values));
+            assert_eq!(bits(&decode(&out, 16, 7..9).unwrap()), bits(&values[7..9]));
         }
+    }
+
+    #[test]
+    fn a_value_of_many_digits_does_not_stretch_the_others() {
+        let mut values: Vec<f64> = (0..100).map(f64::from).collect();
+        values[50] = 0.123_456_789_012;
+        assert_eq!(scale(&values).unwrap().exceptions, [50]);
+    }
+
+    #[test]
+    fn values_beside_the_sample_count_too() {
+        let mut values: Vec<f64> = (0..8192).map(f64::from).collect();
+        values[300..2000].iter_mut().for_each(|value| *value += 0.5);
+        let scaled = scale(&values).unwrap();
+        assert_eq!((scaled.exponent, scaled.exceptions.len()), (1, 0));
     }
 }

@@ -11,6 +11,7 @@
 //!
 //! Every codec gives back the very bits that it was given. Which codec a chunk uses is decided for each chunk alone.
 
+mod bit_string;
 mod bits;
 mod decimal;
 mod entropy;
@@ -19,8 +20,10 @@ mod numbers;
 mod packed;
 mod residuals;
 mod runs;
+mod tans;
 mod text;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -39,7 +42,7 @@ use crate::value::FieldType;
 pub(crate) enum Codec {
     /// One value for all rows.
     Constant = 1,
-    /// Values with the lengths of their runs: series ids in order.
+    /// Series ids in order with the lengths of their runs; up to format version 2.
     Runs = 2,
     /// The `pco` crate: delta, bins and entropy coding for numbers of all kinds.
     Pco = 3,
@@ -51,8 +54,12 @@ pub(crate) enum Codec {
     Decimal = 6,
     /// Integers bit-packed, as distances from a reference or from each other.
     Packed = 7,
-    /// Integers entropy-coded, as distances from a reference or from each other.
+    /// Integers entropy-coded, as distances from a reference or from each other; only of format version 2.
     Entropy = 8,
+    /// Integers entropy-coded, part by part.
+    Parts = 9,
+    /// Numbers with the lengths of their runs.
+    Repeats = 10,
 }
 
 /// What a chunk is written for.
@@ -66,8 +73,8 @@ pub(crate) enum Effort {
 
 impl Codec {
     fn from_u8(number: u8) -> Result<Codec, String> {
-        use Codec::{Bits, Constant, Decimal, Dictionary, Entropy, Packed, Pco, Runs};
-        let all = [Constant, Runs, Pco, Bits, Dictionary, Decimal, Packed, Entropy];
+        use Codec::{Bits, Constant, Decimal, Dictionary, Entropy, Packed, Parts, Pco, Repeats, Runs};
+        let all = [Constant, Runs, Pco, Bits, Dictionary, Decimal, Packed, Entropy, Parts, Repeats];
         let known = all.into_iter().find(|codec| *codec as u8 == number);
         known.ok_or_else(|| format!("unknown codec {number}"))
     }
@@ -98,7 +105,7 @@ pub(crate) enum Stored<'a> {
 
 /// The series of a page's rows.
 pub(crate) fn encode_series(series: &[u32], effort: Effort) -> Vec<u8> {
-    chunk(None, |out| runs::encode(series, effort, out))
+    chunk(None, |out| numbers::encode(series, effort, out))
 }
 
 /// The times of a page's rows.
@@ -141,22 +148,26 @@ struct Chunk<'a> {
     validity: Option<NullBuffer>,
     /// Values that are present: as many as rows, unless there is a validity bitmap.
     present: usize,
-    /// How many of them, from the first, are wanted.
-    wanted: usize,
+    /// Which of them are wanted.
+    wanted: Range<usize>,
     values: &'a [u8],
 }
 
 impl Chunk<'_> {
-    /// The same chunk, of which only the first rows are wanted.
-    fn up_to(mut self, rows: usize) -> Self {
-        self.validity = self.validity.map(|validity| validity.slice(0, rows));
-        self.wanted = rows - self.validity.as_ref().map_or(0, NullBuffer::null_count);
-        self
+    /// The same chunk, of which only these rows are wanted.
+    fn of_rows(mut self, rows: Range<usize>) -> Self {
+        let Some(validity) = self.validity.take() else {
+            return Chunk { wanted: rows, ..self };
+        };
+        let before = rows.start - validity.slice(0, rows.start).null_count();
+        let validity = validity.slice(rows.start, rows.len());
+        let wanted = before..before + rows.len() - validity.null_count();
+        Chunk { wanted, validity: Some(validity), ..self }
     }
 
-    /// The values that are present, as numbers.
+    /// The values that are present and wanted, as numbers.
     fn numbers<N: numbers::Number>(&self) -> Result<Vec<N>, String> {
-        numbers::decode(self.codec, self.values, self.present, self.wanted)
+        numbers::decode(self.codec, self.values, self.present, self.wanted.clone())
     }
 }
 
@@ -179,20 +190,20 @@ fn open(stored: Stored<'_>, rows: usize) -> Result<Chunk<'_>, String> {
     };
     let codec = Codec::from_u8(codec)?;
     if has_bitmap == 0 {
-        return Ok(Chunk { codec, validity: None, present: rows, wanted: rows, values: body });
+        return Ok(Chunk { codec, validity: None, present: rows, wanted: 0..rows, values: body });
     }
     let (bitmap, values) = body.split_at_checked(bitmap_bytes).ok_or("validity bitmap runs past the end")?;
     let validity = NullBuffer::new(bits::decode(bitmap, rows)?);
     let present = rows - validity.null_count();
-    Ok(Chunk { codec, validity: Some(validity), present, wanted: present, values })
+    Ok(Chunk { codec, validity: Some(validity), present, wanted: 0..present, values })
 }
 
 /// The series of a page of so many rows.
 pub(crate) fn decode_series(stored: Stored<'_>, rows: usize) -> Result<ScalarBuffer<u32>, String> {
     let chunk = open(stored, rows)?;
     let series = match chunk.codec {
-        Codec::Runs => runs::decode(chunk.values, rows)?,
-        codec => numbers::decode(codec, chunk.values, rows, rows)?,
+        Codec::Runs => runs::decode_version_2(chunk.values, rows)?,
+        _ => chunk.numbers()?,
     };
     Ok(series.into())
 }
@@ -203,12 +214,17 @@ pub(crate) fn decode_times(stored: Stored<'_>, rows: usize) -> Result<ScalarBuff
     Ok(chunk.numbers()?.into())
 }
 
-/// The first rows (`up_to`) of a field's column of a page of so many rows.
-pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, up_to: usize, kind: FieldType) -> Result<ArrayRef, String> {
-    let chunk = open(stored, rows)?.up_to(up_to);
+/// The rows `wanted` of a field's column of a page of so many rows.
+pub(crate) fn decode_field(
+    stored: Stored<'_>,
+    rows: usize,
+    wanted: Range<usize>,
+    kind: FieldType,
+) -> Result<ArrayRef, String> {
+    let chunk = open(stored, rows)?.of_rows(wanted);
     Ok(match kind {
         FieldType::F64 if chunk.codec == Codec::Decimal => {
-            let values = decimal::decode(chunk.values, chunk.present, chunk.wanted)?;
+            let values = decimal::decode(chunk.values, chunk.present, chunk.wanted.clone())?;
             number_array::<Float64Type>(values, chunk.validity)
         }
         FieldType::F64 => number_array::<Float64Type>(chunk.numbers()?, chunk.validity),
@@ -216,7 +232,9 @@ pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, up_to: usize, kind: 
         FieldType::U64 => number_array::<UInt64Type>(chunk.numbers()?, chunk.validity),
         FieldType::Bool => {
             let values = match chunk.codec {
-                Codec::Bits => bits::decode(chunk.values, chunk.wanted)?,
+                Codec::Bits => {
+                    bits::decode(chunk.values, chunk.wanted.end)?.slice(chunk.wanted.start, chunk.wanted.len())
+                }
                 _ => chunk.numbers::<u32>()?.into_iter().map(|bit| bit == 1).collect(),
             };
             match chunk.validity {
@@ -229,7 +247,7 @@ pub(crate) fn decode_field(stored: Stored<'_>, rows: usize, up_to: usize, kind: 
             }
         }
         FieldType::Str => {
-            let mut values = text::decode(chunk.values, chunk.present, chunk.wanted)?.into_iter();
+            let mut values = text::decode(chunk.values, chunk.present, chunk.wanted.clone())?.into_iter();
             Arc::new(match &chunk.validity {
                 None => values.map(Some).collect::<StringArray>(),
                 Some(validity) => {
@@ -265,12 +283,12 @@ mod tests {
         }
         for effort in [Effort::Fast, Effort::Small] {
             let bytes = encode_field(&array, kind, effort);
-            let back = decode_field(Stored::Current(&bytes), array.len(), array.len(), kind).unwrap();
+            let back = decode_field(Stored::Current(&bytes), array.len(), 0..array.len(), kind).unwrap();
             assert_eq!(back.len(), array.len());
-            let part = decode_field(Stored::Current(&bytes), array.len(), array.len() / 2, kind).unwrap();
-            if kind != FieldType::F64 {
-                assert_eq!(&part, &back.slice(0, array.len() / 2));
-            }
+            let middle = array.len() / 3..array.len() / 2;
+            let part = decode_field(Stored::Current(&bytes), array.len(), middle.clone(), kind).unwrap();
+            // Floats are equal by their bits.
+            assert_eq!(part.to_data(), back.slice(middle.start, middle.len()).to_data());
             // Floats are compared by their bits.
             if kind == FieldType::F64 {
                 let bits = |array: &ArrayRef| -> Vec<Option<u64>> {
@@ -323,7 +341,7 @@ mod tests {
 
         /// Content with a right checksum but any bytes inside (an attacker, a bug) is refused, never a panic.
         #[test]
-        fn any_bytes_decode_or_are_refused(codec in 0u8..10, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
+        fn any_bytes_decode_or_are_refused(codec in 0u8..12, flag in 0u8..2, body in prop::collection::vec(any::<u8>(), 0..120), rows in 0usize..70) {
             let mut block = vec![0; block::HEADER_BYTES];
             block.extend([codec, flag, 0, 0, 0, 0, 0, 0]);
             block.extend(&body);
@@ -334,7 +352,7 @@ mod tests {
                 let _ = decode_series(stored, rows);
                 let _ = decode_times(stored, rows);
                 for kind in 1..=5 {
-                    let _ = decode_field(stored, rows, rows / 2, FieldType::from_u8(kind).unwrap());
+                    let _ = decode_field(stored, rows, rows / 3..rows / 2, FieldType::from_u8(kind).unwrap());
                 }
             }
         }

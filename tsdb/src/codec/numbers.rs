@@ -1,13 +1,16 @@
 //! Integers and floats: with which codec, and the way there and back.
 //!
 //! A sealed page is packed, because that is fast; a compacted one is entropy-coded, or left to the `pco` crate where
-//! that makes it smaller. One value for all needs neither.
+//! that makes it smaller. One value for all needs neither, and of values that repeat only the first of each run is coded
+//! so if that is smaller.
+
+use std::ops::Range;
 
 use pco::ChunkConfig;
 use pco::standalone::{simple_compress, simple_decompress};
 
 use super::residuals::Residuals;
-use super::{Codec, Effort, entropy, packed};
+use super::{Codec, Effort, entropy, packed, runs};
 
 /// Values that are looked at to choose an order: a few stretches of neighbours.
 const SAMPLE_STRETCH: usize = 256;
@@ -22,6 +25,11 @@ pub(crate) trait Number: pco::data_types::Number + bytemuck::Pod + Default {
     fn to_integers(values: &[Self]) -> Option<Vec<i64>>;
     /// The way back.
     fn from_integers(integers: Vec<i64>) -> Result<Vec<Self>, String>;
+
+    /// To the bit.
+    fn is_same(&self, other: &Self) -> bool {
+        bytemuck::bytes_of(self) == bytemuck::bytes_of(other)
+    }
 }
 
 impl Number for i64 {
@@ -66,9 +74,26 @@ impl Number for f64 {
 }
 
 pub(super) fn encode<N: Number>(values: &[N], effort: Effort, out: &mut Vec<u8>) -> Codec {
-    let first = bytemuck::bytes_of(&values[0]);
-    if values.iter().all(|value| bytemuck::bytes_of(value) == first) {
-        out.extend_from_slice(first);
+    let changes = values.windows(2).filter(|pair| !pair[0].is_same(&pair[1])).count();
+    if changes == 0 || (changes + 1) * runs::MEAN_RUN_MIN > values.len() {
+        return encode_each(values, effort, out);
+    }
+    let (mut in_runs, mut each) = (Vec::new(), Vec::new());
+    runs::encode(values, effort, &mut in_runs);
+    let codec = encode_each(values, effort, &mut each);
+    if in_runs.len() < each.len() {
+        out.append(&mut in_runs);
+        return Codec::Repeats;
+    }
+    out.append(&mut each);
+    codec
+}
+
+/// Writes every value.
+pub(super) fn encode_each<N: Number>(values: &[N], effort: Effort, out: &mut Vec<u8>) -> Codec {
+    let first = &values[0];
+    if values.iter().all(|value| value.is_same(first)) {
+        out.extend_from_slice(bytemuck::bytes_of(first));
         return Codec::Constant;
     }
     let Some(integers) = N::to_integers(values) else {
@@ -83,7 +108,7 @@ pub(super) fn encode<N: Number>(values: &[N], effort: Effort, out: &mut Vec<u8>)
         }
         Effort::Small => {
             let mut ours = Vec::new();
-            entropy::encode(&Residuals::centred(&integers, entropy::best_order(&sample)), &mut ours);
+            entropy::encode(&integers, entropy::best_order(&sample), &mut ours);
             if ours.len() * 8 > values.len() * PCO_BITS_MIN {
                 let theirs = pco(values);
                 if theirs.len() < ours.len() {
@@ -91,8 +116,8 @@ pub(super) fn encode<N: Number>(values: &[N], effort: Effort, out: &mut Vec<u8>)
                     return Codec::Pco;
                 }
             }
-            out.extend(ours);
-            Codec::Entropy
+            out.append(&mut ours);
+            Codec::Parts
         }
     }
 }
@@ -102,29 +127,53 @@ fn pco<N: Number>(values: &[N]) -> Vec<u8> {
 }
 
 /// All values if they are few, otherwise stretches of them from everywhere.
-fn sample(integers: &[i64]) -> Vec<i64> {
-    if integers.len() <= SAMPLE_STRETCH * SAMPLE_STRETCHES {
-        return integers.to_vec();
+pub(super) fn sample<N: Copy>(values: &[N]) -> Vec<N> {
+    if values.len() <= SAMPLE_STRETCH * SAMPLE_STRETCHES {
+        return values.to_vec();
     }
-    let step = (integers.len() - SAMPLE_STRETCH) / (SAMPLE_STRETCHES - 1);
-    (0..SAMPLE_STRETCHES).flat_map(|at| &integers[at * step..at * step + SAMPLE_STRETCH]).copied().collect()
+    let step = (values.len() - SAMPLE_STRETCH) / (SAMPLE_STRETCHES - 1);
+    (0..SAMPLE_STRETCHES).flat_map(|at| &values[at * step..at * step + SAMPLE_STRETCH]).copied().collect()
 }
 
-/// The first `wanted` of so many values.
-pub(super) fn decode<N: Number>(codec: Codec, bytes: &[u8], count: usize, wanted: usize) -> Result<Vec<N>, String> {
+/// The numbers `wanted` of so many.
+pub(super) fn decode<N: Number>(
+    codec: Codec,
+    bytes: &[u8],
+    count: usize,
+    wanted: Range<usize>,
+) -> Result<Vec<N>, String> {
+    match codec {
+        Codec::Repeats => runs::decode(bytes, count, wanted),
+        _ => decode_each(codec, bytes, count, wanted),
+    }
+}
+
+/// The same of what is not in runs.
+pub(super) fn decode_each<N: Number>(
+    codec: Codec,
+    bytes: &[u8],
+    count: usize,
+    wanted: Range<usize>,
+) -> Result<Vec<N>, String> {
     match codec {
         Codec::Constant => {
             let value = bytes.get(..size_of::<N>()).ok_or("the constant is cut off")?;
-            Ok(vec![bytemuck::pod_read_unaligned(value); wanted])
+            Ok(vec![bytemuck::pod_read_unaligned(value); wanted.len()])
         }
         Codec::Packed => N::from_integers(packed::decode(bytes, count, wanted)?),
-        Codec::Entropy => N::from_integers(entropy::decode(bytes, wanted)?),
+        Codec::Parts => N::from_integers(entropy::decode(bytes, count, wanted)?),
+        Codec::Entropy => {
+            let mut integers = entropy::decode_version_2(bytes, wanted.end)?;
+            integers.drain(..wanted.start);
+            N::from_integers(integers)
+        }
         Codec::Pco => {
             let mut values: Vec<N> = simple_decompress(bytes).map_err(|error| error.to_string())?;
             if values.len() != count {
                 return Err(format!("{} values, expected {count}", values.len()));
             }
-            values.truncate(wanted);
+            values.truncate(wanted.end);
+            values.drain(..wanted.start);
             Ok(values)
         }
         other => Err(format!("numbers cannot be written as {other:?}")),

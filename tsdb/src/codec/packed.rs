@@ -9,6 +9,8 @@
 //! widths per block are those of Lemire and Boytsov, Decoding billions of integers per second, 2015. Sealing uses it:
 //! it is written and read faster than anything that models the values' distribution.
 
+use std::ops::Range;
+
 use super::residuals::{self, Order, Residuals};
 
 /// Values in a block.
@@ -20,7 +22,7 @@ pub(super) fn size(residuals: &[u64]) -> usize {
 }
 
 pub(super) fn encode(integers: &Residuals, out: &mut Vec<u8>) {
-    integers.write_header(out);
+    integers.header.write(out);
     let blocks = || integers.values.chunks(BLOCK);
     out.extend(blocks().map(|block| width(block) as u8));
     for block in blocks() {
@@ -37,23 +39,29 @@ pub(super) fn encode(integers: &Residuals, out: &mut Vec<u8>) {
     }
 }
 
-/// The first `wanted` of so many integers.
-pub(super) fn decode(bytes: &[u8], count: usize, wanted: usize) -> Result<Vec<i64>, String> {
+/// The integers `wanted` of so many.
+pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
     let (header, bytes) = residuals::read_header(bytes)?;
     let (widths, bytes) = bytes.split_at_checked(count.div_ceil(BLOCK)).ok_or("the widths are cut off")?;
-    let words: usize = widths.iter().map(|width| usize::from(*width)).sum();
-    if widths.iter().any(|width| *width > 64) || bytes.len() < words * 8 {
+    let bytes_of = |widths: &[u8]| widths.iter().map(|width| usize::from(*width) * 8).sum::<usize>();
+    if widths.iter().any(|width| *width > 64) || bytes.len() < bytes_of(widths) {
         return Err("the packed values are cut off".into());
     }
-    let mut values = vec![0u64; wanted.next_multiple_of(BLOCK)];
-    let mut at = 0;
-    for (width, block) in widths.iter().zip(values.as_chunks_mut::<BLOCK>().0) {
+    // Only distances from one reference say something without those before.
+    let first_block = if header.stand_alone() { wanted.start / BLOCK } else { 0 };
+    let first = first_block * BLOCK;
+    let mut values = vec![0u64; (wanted.end - first).next_multiple_of(BLOCK)];
+    let mut at = bytes_of(&widths[..first_block]);
+    for (width, block) in widths[first_block..].iter().zip(values.as_chunks_mut::<BLOCK>().0) {
         let width = usize::from(*width);
         let (packed, _) = bytes[at..at + width * 8].as_chunks::<8>();
         unpack(width, packed, block);
         at += width * 8;
     }
-    Ok(header.restore(values[..wanted].iter().copied()))
+    let mut integers = vec![0; wanted.end - first];
+    header.restore(header.before_all(), values[..integers.len()].iter().copied(), &mut integers);
+    integers.drain(..wanted.start - first);
+    Ok(integers)
 }
 
 fn width(block: &[u64]) -> usize {

@@ -32,7 +32,7 @@ pub(super) struct Header {
 /// The residuals of some integers.
 #[derive(Debug)]
 pub(super) struct Residuals {
-    header: Header,
+    pub(super) header: Header,
     pub(super) values: Vec<u64>,
 }
 
@@ -76,15 +76,13 @@ impl Residuals {
         };
         Residuals { header: Header { order, reference, first_delta, signed }, values }
     }
+}
 
-    pub(super) fn write_header(&self, out: &mut Vec<u8>) {
-        let Header { order, reference, first_delta, signed } = self.header;
-        out.push(order as u8 | u8::from(signed) << 7);
-        leb128::write(zigzag(reference), out);
-        if order == Order::DeltaOfDelta {
-            leb128::write(zigzag(first_delta), out);
-        }
-    }
+/// What came before a residual: the integer before, and the difference that led to it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    last: i64,
+    step: i64,
 }
 
 /// The header at the start of `bytes`, and what is behind it.
@@ -101,30 +99,78 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
 }
 
 impl Header {
-    /// The integers that left these residuals.
-    pub(super) fn restore(self, residuals: impl Iterator<Item = u64>) -> Vec<i64> {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.order as u8 | u8::from(self.signed) << 7);
+        leb128::write(zigzag(self.reference), out);
+        if self.order == Order::DeltaOfDelta {
+            leb128::write(zigzag(self.first_delta), out);
+        }
+    }
+
+    /// Can a residual be restored without those before it?
+    pub(super) fn stand_alone(&self) -> bool {
+        self.order == Order::Reference
+    }
+
+    /// What is taken to come before the first residual.
+    pub(super) fn before_all(&self) -> Before {
+        match self.order {
+            Order::Reference => Before::default(),
+            Order::Delta => Before { last: self.reference, step: 0 },
+            Order::DeltaOfDelta => {
+                Before { last: self.reference.wrapping_sub(self.first_delta), step: self.first_delta }
+            }
+        }
+    }
+
+    /// Writes what came before the integer at a place behind the second, as distances from where all began.
+    pub(super) fn write_before(&self, integers: &[i64], at: usize, out: &mut Vec<u8>) {
+        let last = integers[at - 1];
+        if self.order != Order::Reference {
+            leb128::write(zigzag(last.wrapping_sub(self.reference)), out);
+        }
+        if self.order == Order::DeltaOfDelta {
+            let step = last.wrapping_sub(integers[at - 2]);
+            leb128::write(zigzag(step.wrapping_sub(self.first_delta)), out);
+        }
+    }
+
+    /// What [`write_before`](Self::write_before) wrote at the start of `bytes`, which then start behind it.
+    pub(super) fn read_before(&self, bytes: &mut &[u8]) -> Result<Before, String> {
+        let mut before = Before::default();
+        if self.order != Order::Reference {
+            before.last = self.reference.wrapping_add(unzigzag(leb128::read(bytes)?));
+        }
+        if self.order == Order::DeltaOfDelta {
+            before.step = self.first_delta.wrapping_add(unzigzag(leb128::read(bytes)?));
+        }
+        Ok(before)
+    }
+
+    /// The integers that left these residuals: as many as `integers` has room for.
+    #[inline]
+    pub(super) fn restore(&self, before: Before, residuals: impl Iterator<Item = u64>, integers: &mut [i64]) {
+        let Before { mut last, mut step } = before;
+        let mut places = integers.iter_mut();
+        let mut put = |integer| {
+            if let Some(place) = places.next() {
+                *place = integer;
+            }
+        };
         match self.order {
             Order::Reference if self.signed => {
-                residuals.map(|residual| unzigzag(residual).wrapping_add(self.reference)).collect()
+                residuals.for_each(|residual| put(unzigzag(residual).wrapping_add(self.reference)));
             }
-            Order::Reference => residuals.map(|residual| (residual as i64).wrapping_add(self.reference)).collect(),
-            Order::Delta => {
-                let mut last = self.reference;
-                let restore = |residual| {
-                    last = last.wrapping_add(unzigzag(residual));
-                    last
-                };
-                residuals.map(restore).collect()
-            }
-            Order::DeltaOfDelta => {
-                let (mut last, mut step) = (self.reference.wrapping_sub(self.first_delta), self.first_delta);
-                let restore = |residual| {
-                    step = step.wrapping_add(unzigzag(residual));
-                    last = last.wrapping_add(step);
-                    last
-                };
-                residuals.map(restore).collect()
-            }
+            Order::Reference => residuals.for_each(|residual| put((residual as i64).wrapping_add(self.reference))),
+            Order::Delta => residuals.for_each(|residual| {
+                last = last.wrapping_add(unzigzag(residual));
+                put(last);
+            }),
+            Order::DeltaOfDelta => residuals.for_each(|residual| {
+                step = step.wrapping_add(unzigzag(residual));
+                last = last.wrapping_add(step);
+                put(last);
+            }),
         }
     }
 }

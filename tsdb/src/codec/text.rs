@@ -6,6 +6,7 @@
 //! ```
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use super::{Codec, Effort, numbers};
 use crate::block::u32_at;
@@ -29,8 +30,8 @@ pub(super) fn encode<'a>(values: impl Iterator<Item = &'a str>, effort: Effort, 
     Codec::Dictionary
 }
 
-/// The first `wanted` of so many texts.
-pub(super) fn decode(bytes: &[u8], rows: usize, wanted: usize) -> Result<Vec<&str>, String> {
+/// The texts `wanted` of so many.
+pub(super) fn decode(bytes: &[u8], rows: usize, wanted: Range<usize>) -> Result<Vec<&str>, String> {
     if bytes.len() < 4 {
         return Err("the dictionary is cut off".into());
     }
