@@ -94,17 +94,3 @@ fn number_of_version_1(bytes: &mut &[u8]) -> Result<u32, String> {
     *bytes = rest;
     Ok(u32::from_le_bytes(*number))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::Catalog;
-
-    proptest::proptest! {
-        #[test]
-        fn any_bytes_replay_or_are_refused(bytes in proptest::collection::vec(0u8..12, 0..200)) {
-            let catalog = Catalog::new();
-            let _ = Change::decode_all(&bytes, |change| catalog.replay(change));
-        }
-    }
-}

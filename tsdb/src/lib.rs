@@ -20,6 +20,8 @@ mod disk;
 mod error;
 mod filter;
 mod frame;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 mod head;
 mod head_rows;
 mod health;

@@ -88,7 +88,7 @@ pub(crate) fn read(
 }
 
 /// The entry that a good block holds.
-fn entry(kind: Kind, block: Bytes) -> Result<Entry, String> {
+pub(crate) fn entry(kind: Kind, block: Bytes) -> Result<Entry, String> {
     match kind {
         Kind::Deletion => Ok(Entry::Deletion(Deletion::decode(&block[HEADER_BYTES..])?.into())),
         _ => Frame::parse(block).map(Entry::Frame),

@@ -288,7 +288,7 @@ pub(crate) fn verify_ends(path: &Path, bytes: &[u8]) -> Vec<Error> {
 }
 
 /// The index that the end of the file points to, or where and why there is none.
-fn read_index(bytes: &[u8]) -> Result<SegmentIndex, (usize, String)> {
+pub(crate) fn read_index(bytes: &[u8]) -> Result<SegmentIndex, (usize, String)> {
     let end = bytes.len().saturating_sub(16).max(FILE_HEADER_BYTES);
     let trailer = bytes.get(end..end + 16).filter(|trailer| trailer[8..] == END_MARK);
     let trailer = trailer.ok_or((end, "the end mark is missing".to_owned()))?;
@@ -297,7 +297,7 @@ fn read_index(bytes: &[u8]) -> Result<SegmentIndex, (usize, String)> {
     open_index(index).map_err(|reason| (at, reason))
 }
 
-fn open_index(bytes: &[u8]) -> Result<SegmentIndex, String> {
+pub(crate) fn open_index(bytes: &[u8]) -> Result<SegmentIndex, String> {
     let (kind, index) = block::open_any(bytes, &INDEX_KINDS).map_err(|error: BlockError| error.to_string())?;
     match kind {
         Kind::SegmentIndex1 => SegmentIndex::decode_version_1(&index[HEADER_BYTES..]),
@@ -305,10 +305,10 @@ fn open_index(bytes: &[u8]) -> Result<SegmentIndex, String> {
     }
 }
 
-const INDEX_KINDS: [Kind; 2] = [Kind::SegmentIndex, Kind::SegmentIndex1];
+pub(crate) const INDEX_KINDS: [Kind; 2] = [Kind::SegmentIndex, Kind::SegmentIndex1];
 
 /// The last whole index that is anywhere in the file.
-fn search_index(bytes: &[u8]) -> Option<SegmentIndex> {
+pub(crate) fn search_index(bytes: &[u8]) -> Option<SegmentIndex> {
     let blocks = block::scan(bytes, FILE_HEADER_BYTES, &INDEX_KINDS);
     let indexes = blocks.filter_map(|found| match found {
         Found::Block { offset, .. } => open_index(&bytes[offset..]).ok(),

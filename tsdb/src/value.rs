@@ -19,10 +19,12 @@ pub enum FieldType {
 }
 
 impl FieldType {
+    pub(crate) const ALL: [FieldType; 5] =
+        [FieldType::F64, FieldType::I64, FieldType::U64, FieldType::Bool, FieldType::Str];
+
     /// The type with this number in a file, if there is one.
     pub(crate) fn from_u8(number: u8) -> Option<FieldType> {
-        use FieldType::{Bool, F64, I64, Str, U64};
-        [F64, I64, U64, Bool, Str].into_iter().find(|t| *t as u8 == number)
+        FieldType::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 
     /// The Arrow type of a column of this type.

@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use pco::ChunkConfig;
-use pco::standalone::{simple_compress, simple_decompress};
+use pco::standalone::{simple_compress, simple_decompress_into};
+use pco::{ChunkConfig, FULL_BATCH_N};
 
 use super::residuals::Residuals;
 use super::{Codec, Effort, entropy, packed, runs};
@@ -168,9 +168,11 @@ pub(super) fn decode_each<N: Number>(
             N::from_integers(integers)
         }
         Codec::Pco => {
-            let mut values: Vec<N> = simple_decompress(bytes).map_err(|error| error.to_string())?;
-            if values.len() != count {
-                return Err(format!("{} values, expected {count}", values.len()));
+            // Into room of its own: what is made after the length that the bytes claim could be of any size.
+            let mut values = vec![N::default(); wanted.end.next_multiple_of(FULL_BATCH_N).min(count)];
+            let progress = simple_decompress_into(bytes, &mut values).map_err(|error| error.to_string())?;
+            if progress.n_processed < values.len() || (progress.finished && progress.n_processed != count) {
+                return Err(format!("{} values, expected {count}", progress.n_processed));
             }
             values.truncate(wanted.end);
             values.drain(..wanted.start);
