@@ -178,3 +178,19 @@ fn rows_that_retention_has_left_are_refused_by_line_and_old_days_leave() {
         assert_eq!(server.rows(&format!("SELECT count(*) FROM {table}")), [[rows]], "{table}");
     }
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn background_work_lets_writers_and_queries_go_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let niceness = |name: &str| -> String {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+        let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("stat")).ok());
+        let stat = stats.into_iter().find(|stat| stat.contains(&format!("({name})"))).unwrap();
+        // proc_pid_stat(5): the name in parentheses is the 2nd word, the niceness the 19th.
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned()
+    };
+    crate::server::wait_for("the keeper", || niceness("tsdb-keeper") == "10");
+    assert_eq!((niceness("tsdb-writer"), niceness("tsdb-sealer")), ("0".to_owned(), "0".to_owned()));
+}

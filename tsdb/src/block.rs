@@ -11,7 +11,11 @@
 //! that a frame read into aligned memory can be viewed as numbers without a copy, and so that a reader
 //! which meets a damaged block can look for the next good one.
 
+use std::path::Path;
+
 use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::Error;
 
 /// Bytes of a block before its payload.
 pub(crate) const HEADER_BYTES: usize = 16;
@@ -167,6 +171,21 @@ impl FileHeader {
         let checksum = xxh3_64(&header[..12]) as u32;
         header[12..].copy_from_slice(&checksum.to_le_bytes());
         header
+    }
+
+    /// What is wrong with the header of a file if the blocks behind it may be good all the same.
+    ///
+    /// # Errors
+    ///
+    /// The file is of a newer version.
+    pub(crate) fn damage(&self, file: &[u8], path: &Path) -> Result<Option<Error>, Error> {
+        match self.check(file) {
+            Ok(()) => Ok(None),
+            Err(error @ HeaderError::Damaged { .. }) => Ok(Some(Error::corrupt(path, 0, error.to_string()))),
+            Err(HeaderError::Newer { version }) => {
+                Err(Error::Newer { path: path.to_owned(), version, newest: FORMAT_VERSION })
+            }
+        }
     }
 
     /// Says what is wrong with a file that does not start with this header.

@@ -39,7 +39,8 @@ pub(crate) fn compact_all(shared: &Arc<Shared>) -> Result<()> {
         let view = shared.view.load_full();
         let stretches = stretches(&view);
         let wanted = |stretch: &Range<usize>| {
-            stretch.len() > 1 || (stretch.len() == 1 && gains(&view, &view.segments[stretch.start], stretch.start == 0))
+            stretch.len() > 1
+                || (stretch.len() == 1 && gains(&view, &view.segments[stretch.start], is_oldest(&view, stretch.start)))
         };
         let Some(range) = stretches.into_iter().find(wanted) else { return Ok(()) };
         compact_or_leave(shared, &view, range)?;
@@ -67,17 +68,27 @@ fn is_needed(view: &View, segment: &Segment, table: u32, day: Day) -> bool {
     view.counts(segment, table, day) && day.last() >= view.floor(table)
 }
 
-/// Neighbours without a damaged page between them: what may be merged.
+/// Neighbours without a damaged page or a lost segment between them: what may be merged.
 fn stretches(view: &View) -> Vec<Range<usize>> {
     let mut stretches: Vec<Range<usize>> = Vec::new();
+    // Made whole again, a lost segment takes its place between those around it.
+    let divided = |at: usize| {
+        let between = view.segments[at - 1].id()..view.segments[at].id();
+        view.lost_segments.iter().any(|lost| between.contains(lost))
+    };
     for (at, segment) in view.segments.iter().enumerate() {
         match stretches.last_mut() {
             _ if segment.is_damaged() => {}
-            Some(last) if last.end == at => last.end += 1,
+            Some(last) if last.end == at && !divided(at) => last.end += 1,
             _ => stretches.push(at..at + 1),
         }
     }
     stretches
+}
+
+/// Is nothing older than this segment of the view?
+fn is_oldest(view: &View, at: usize) -> bool {
+    at == 0 && view.lost_segments.first().is_none_or(|lost| *lost > view.segments[0].id())
 }
 
 /// Neighbours that are worth a merge, or one segment that is worth rewriting.
@@ -103,7 +114,7 @@ fn worth(view: &View) -> Option<Range<usize>> {
 
 /// Merges neighbours in age into one segment, which takes their place at one instant.
 fn compact(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()> {
-    let oldest = range.start == 0;
+    let oldest = is_oldest(view, range.start);
     let inputs = &view.segments[range];
     let merged = merge(shared, view, inputs, oldest)?;
     let ids: BTreeSet<SegmentId> = inputs.iter().map(|segment| segment.id()).collect();

@@ -150,6 +150,15 @@ impl DataDir {
         let _ = self.disk.remove_dir(path); // it is not empty, or somebody looks into it: it stays
     }
 
+    /// Moves a file to `quarantine/`.
+    pub(crate) fn put_aside(&self, path: &Path) -> Result<()> {
+        let folder = self.join("quarantine");
+        self.create_dir(&folder)?;
+        self.link(path, &folder.join(path.file_name().expect("a file has a name")))?;
+        self.sync_dir(&folder)?;
+        self.remove(path)
+    }
+
     /// Keeps bytes of a file that are damaged or cut off, for whoever wants to look: `quarantine/FILE.OFFSET`. If they
     /// cannot be kept, that is said, and the store goes on all the same.
     pub(crate) fn quarantine(&self, path: &Path, offset: usize, bytes: &[u8]) {

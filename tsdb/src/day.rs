@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use chrono::DateTime;
+use chrono::{DateTime, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 const NS: i64 = 86_400_000_000_000;
+const FORMAT: &str = "%Y-%m-%d";
 
 /// Days since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,11 +31,19 @@ impl Day {
     }
 }
 
+impl Day {
+    /// The day of a date as it is displayed.
+    pub(crate) fn parse(date: &str) -> Option<Day> {
+        let days = NaiveDate::parse_from_str(date, FORMAT).ok()?.to_epoch_days();
+        Some(Day(days))
+    }
+}
+
 impl fmt::Display for Day {
     /// `2026-01-31`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let date = DateTime::from_timestamp(i64::from(self.0) * 86_400, 0).expect("a day of an i64 of ns");
-        write!(f, "{}", date.format("%Y-%m-%d"))
+        write!(f, "{}", date.format(FORMAT))
     }
 }
 
@@ -47,6 +56,7 @@ mod tests {
         for time in [i64::MIN, -NS - 1, -NS, -1, 0, NS - 1, NS, 1_767_225_600_000_000_000, i64::MAX] {
             let day = Day::of(time);
             assert!((day.first()..=day.last()).contains(&time), "{time}");
+            assert_eq!(Day::parse(&day.to_string()), Some(day));
             if day.last() < i64::MAX {
                 assert_eq!(Day::of(day.last() + 1), Day(day.0 + 1));
             }

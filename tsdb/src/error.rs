@@ -28,6 +28,16 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// A later version of fournines wrote the file. It is left as it is.
+    #[error("{path} is of format version {version}; this build reads versions 1 to {newest}; open it with a newer one")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format version.
+        version: u32,
+        /// The newest version that can be read.
+        newest: u32,
+    },
     /// Another process has the data directory open.
     #[error("{path} is open in another process; stop it, or ask it over HTTP")]
     Locked {

@@ -23,7 +23,7 @@ impl Health {
 
     /// Something was damaged that could be made up for: nothing is missing.
     pub(crate) fn mended(&self, error: &Error) {
-        tracing::error!("{error}; it was made up for from a copy");
+        tracing::error!("{error}; it was made up for");
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 

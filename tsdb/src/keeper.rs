@@ -13,6 +13,10 @@ use crate::{compactor, retention, roller};
 /// How often the keeper looks whether days have closed or rows have grown too old.
 const INTERVAL: Duration = Duration::from_mins(5);
 
+/// How nice the keeper's thread is to others: where processors are short, it gets a tenth of what a writer or a query gets.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 /// What the keeper is asked to do.
 pub(crate) enum Task {
     /// Do what is worth doing now.
@@ -23,6 +27,7 @@ pub(crate) enum Task {
 
 /// Works until nobody can give tasks any more.
 pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
+    yield_to_others();
     loop {
         match tasks.recv_timeout(INTERVAL) {
             Ok(Task::Look) | Err(RecvTimeoutError::Timeout) => match look(shared) {
@@ -36,6 +41,15 @@ pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+/// Lets writes, seals and queries go first.
+fn yield_to_others() {
+    // Elsewhere it would concern the whole process.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!("background work runs at full priority: {error}");
     }
 }
 

@@ -32,6 +32,7 @@ mod manifest;
 mod map;
 mod merge;
 mod parts;
+mod rebuild;
 mod recovery;
 mod retention;
 mod rolled;

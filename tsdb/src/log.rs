@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::block::{self, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, HeaderError, Kind};
+use crate::block::{self, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
 use crate::catalog::Catalog;
 use crate::change::Change;
 use crate::data_dir::{AppendFile, DataDir};
@@ -48,16 +48,12 @@ pub(crate) enum Fault {
 pub(crate) fn read(
     dir: &DataDir,
     number: u64,
-    catalog: &Catalog,
     mut note: impl FnMut(Fault, &Error, &[u8]),
 ) -> Result<Option<(Vec<Entry>, u64)>> {
     let path = path(dir, number);
     let bytes = dir.read(&path)?;
     let damaged = |offset: usize, reason: String| Error::corrupt(&path, offset as u64, reason);
-    let header = FileHeader::LOG.check(&bytes);
-    if let Err(error @ HeaderError::Newer { .. }) = header {
-        return Err(damaged(0, error.to_string()));
-    }
+    let header = FileHeader::LOG.damage(&bytes, &path)?;
     let (mut entries, mut end) = (Vec::new(), FILE_HEADER_BYTES);
     for found in block::scan(&bytes, FILE_HEADER_BYTES, &LOG_KINDS) {
         let (fault, offset, length, reason) = match found {
@@ -65,7 +61,6 @@ pub(crate) fn read(
                 end = offset + block::padded(length);
                 match entry(kind, bytes.slice(offset..offset + length)) {
                     Ok(entry) => {
-                        fits(&entry, catalog).map_err(|reason| damaged(offset, reason))?;
                         entries.push(entry);
                         continue;
                     }
@@ -77,12 +72,12 @@ pub(crate) fn read(
         };
         note(fault, &damaged(offset, format!("{length} bytes: {reason}")), &bytes[offset..offset + length]);
     }
-    if let Err(error) = header {
+    if let Some(error) = header {
         // The header is durable before anything follows it.
         if end == FILE_HEADER_BYTES {
             return Ok(None);
         }
-        note(Fault::Header, &damaged(0, error.to_string()), &bytes[..FILE_HEADER_BYTES]);
+        note(Fault::Header, &error, &bytes[..FILE_HEADER_BYTES]);
     }
     Ok(Some((entries, end as u64)))
 }
@@ -95,20 +90,35 @@ pub(crate) fn entry(kind: Kind, block: Bytes) -> Result<Entry, String> {
     }
 }
 
-/// An entry may only refer to what the catalogue has. If it does not, the catalogue has lost something.
-fn fits(entry: &Entry, catalog: &Catalog) -> Result<(), String> {
-    match entry {
+/// Says what of the entries of a log file is not in the catalogue.
+pub(crate) fn check<'a>(
+    dir: &DataDir,
+    number: u64,
+    mut entries: impl Iterator<Item = &'a Entry>,
+    catalog: &Catalog,
+) -> Result<()> {
+    let fits = |entry: &Entry| match entry {
         Entry::Deletion(deletion) => catalog.check(deletion.table, &[], None),
         Entry::Frame(frame) => {
             let fields: Vec<_> = frame.fields().collect();
             catalog.check(frame.table, &fields, frame.series().iter().copied().max())
         }
-    }
+    };
+    entries.try_for_each(|entry| fits(entry).map_err(|reason| Error::corrupt(&path(dir, number), 0, reason)))
 }
 
 /// Is what lies at this place of a catalogue's file no good block, with a good one behind it?
 fn is_followed(file: &[u8], at: usize) -> bool {
     block::scan(file, at, &[Kind::Catalog]).next().is_some_and(|found| matches!(found, Found::Damage { .. }))
+}
+
+/// What a catalogue's log gave.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    /// What both files should hold.
+    pub contents: Vec<u8>,
+    /// A block behind that which is damaged in both files. Later changes count on it, and were not replayed.
+    pub damage: Option<Error>,
 }
 
 /// The catalogue's log and its copy, which hold the same bytes: without the catalogue nothing else can be read.
@@ -121,20 +131,13 @@ impl CatalogLog {
         ["catalog.log", "catalog.copy"].map(|name| dir.join(name))
     }
 
-    /// Replays the log and returns what both files should hold. A block that is damaged in one of the two is taken
-    /// from the other, and told to `note`.
-    ///
-    /// # Errors
-    ///
-    /// A block is damaged in both: later changes count on earlier ones, and cannot go on without them.
-    pub(crate) fn replay(dir: &DataDir, catalog: &Catalog, mut note: impl FnMut(&Error)) -> Result<Vec<u8>> {
+    /// Replays the log. A block that is damaged in one of the two files is taken from the other, and told to `note`.
+    pub(crate) fn replay(dir: &DataDir, catalog: &Catalog, mut note: impl FnMut(&Error)) -> Result<Replayed> {
         let paths = CatalogLog::paths(dir);
         let mut files = Vec::new();
         for path in &paths {
             files.push(if dir.length(path)?.is_some() { dir.read(path)? } else { Bytes::new() });
-            if let Err(error @ HeaderError::Newer { .. }) = FileHeader::CATALOG.check(&files[files.len() - 1]) {
-                return Err(Error::corrupt(path, 0, error.to_string()));
-            }
+            FileHeader::CATALOG.damage(&files[files.len() - 1], path)?;
         }
         let mut whole = FileHeader::CATALOG.bytes().to_vec();
         loop {
@@ -144,10 +147,11 @@ impl CatalogLog {
             let Some((Ok(block), path)) = good.into_iter().next() else {
                 let later =
                     |file: &Bytes| block::scan(file, at, &[Kind::Catalog]).any(|f| matches!(f, Found::Damage { .. }));
-                return match files.iter().any(later) {
-                    true => Err(Error::corrupt(&paths[0], at as u64, "a block is damaged here and in its copy")),
-                    false => Ok(whole),
-                };
+                let damage = files
+                    .iter()
+                    .any(later)
+                    .then(|| Error::corrupt(&paths[0], at as u64, "a block is damaged here and in its copy"));
+                return Ok(Replayed { contents: whole, damage });
             };
             let changes = Change::decode_all(&block[HEADER_BYTES..], |change| catalog.replay(change));
             changes.map_err(|reason| Error::corrupt(path, at as u64, reason))?;

@@ -55,8 +55,8 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a folder; a folder without one gets that of an empty store, unless it has segments.
-    pub(crate) fn load(dir: &DataDir, health: &Health) -> Result<Manifest> {
+    /// The manifest of a folder. If both are damaged or missing, `make` gives another.
+    pub(crate) fn load(dir: &DataDir, health: &Health, make: impl FnOnce() -> Result<Manifest>) -> Result<Manifest> {
         let [first, copy] = Manifest::paths(dir).map(|path| Manifest::read(dir, &path));
         let (manifest, failure) = match (first, copy) {
             (Ok(Some(manifest)), Ok(Some(copy))) if manifest == copy => return Ok(manifest),
@@ -66,7 +66,9 @@ impl Manifest {
             (Err(error @ Error::Corrupt { .. }), Ok(Some(copy))) => (copy, Some(error)),
             // A crash between the first two of all.
             (Ok(None), Ok(Some(copy))) => (copy, None),
-            (Ok(None), Ok(None)) => (Manifest::of_empty(dir)?, None),
+            (Ok(None), Ok(None)) => (make()?, None),
+            (Err(error @ Error::Corrupt { .. }), Ok(None) | Err(Error::Corrupt { .. }))
+            | (Ok(None), Err(error @ Error::Corrupt { .. })) => (make()?, Some(error)),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         if let Some(error) = failure {
@@ -76,21 +78,16 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn of_empty(dir: &DataDir) -> Result<Manifest> {
-        // Without a manifest every segment would look like a leftover: rather no store than an emptied one.
-        if let Some(segment) = dir.list(&dir.join("segments"))?.first() {
-            let reason = format!("it is missing, but there is {}", segment.display());
-            return Err(Error::corrupt(&dir.join(FILE_NAMES[0]), 0, reason));
-        }
-        Ok(Manifest { first_log: 1, ..Manifest::default() })
-    }
-
     /// The manifest in a file; `None` if there is no such file.
     pub(crate) fn read(dir: &DataDir, path: &Path) -> Result<Option<Manifest>> {
         if dir.length(path)?.is_none() {
             return Ok(None);
         }
-        let manifest = Manifest::decode(&dir.read(path)?);
+        let bytes = dir.read(path)?;
+        if let Some(error) = FileHeader::MANIFEST.damage(&bytes, path)? {
+            return Err(error);
+        }
+        let manifest = Manifest::decode(&bytes);
         manifest.map(Some).map_err(|reason| Error::corrupt(path, 0, reason))
     }
 

@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
+use crate::block::{self, Kind};
 use crate::catalog::Catalog;
 use crate::data_dir::{AppendFile, DataDir};
 use crate::error::{Error, Result};
-use crate::head::Head;
+use crate::head::{Entry, Head};
 use crate::health::Health;
 use crate::last_rows::LastRows;
-use crate::log::{self, CatalogLog, Fault};
+use crate::log::{self, CatalogLog, Fault, Replayed};
 use crate::manifest::Manifest;
+use crate::rebuild::{self, References};
 use crate::retention::Retentions;
 use crate::rolled::{self, RolledDay};
 use crate::segment::{self, Segment};
@@ -44,32 +46,45 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     }
     dir.sync_dir(dir.path())?;
     let health = Health::new(dir.clone());
-    let manifest = Manifest::load(&dir, &health)?;
     let retentions = Retentions { general: options.retention, tables: options.table_retention.clone() };
     let catalog = Arc::new(Catalog::retaining(retentions));
-    let catalog_contents = CatalogLog::replay(&dir, &catalog, |error| health.mended(error))?;
-    let segments = manifest.segments.iter();
-    let segments = segments.map(|id| whole(&health, Segment::open(&dir, *id, |error| health.mended(&error))));
-    let segments = segments.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-    let mut lost = BTreeMap::new();
-    let rolled = manifest.rolled.iter().map(|id| {
-        let unknown = || Error::corrupt(&dir.join("catalog.log"), 0, format!("table {} is missing", id.table));
-        let table = catalog.table(id.table).ok_or_else(unknown)?;
-        let day = whole(&health, RolledDay::open(&dir, table, *id))?;
-        if day.is_none() {
-            lost.insert((id.table, id.day), id.through);
+    let replayed = CatalogLog::replay(&dir, &catalog, |error| health.mended(error))?;
+    let manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;
+    let (mut segments, mut lost_segments) = (Vec::new(), Vec::new());
+    for id in &manifest.segments {
+        match whole(&health, Segment::open(&dir, *id, |error| health.mended(&error)))? {
+            Some(segment) => segments.push(segment),
+            None => lost_segments.push(*id),
         }
-        Ok(day)
-    });
-    let rolled = rolled.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-    // Numbers that the catalogue has lost would be given to others: rather no store than a mixed-up one.
+    }
+    let heads = read_heads(&dir, &manifest, &health)?;
+    let mut references = References::default();
+    segments.iter().for_each(|segment| references.segment(segment));
+    heads.iter().flat_map(|head| &head.entries).for_each(|entry| references.entry(entry));
+    manifest.rolled.iter().try_for_each(|id| references.rolled_name(&dir, &catalog, *id))?;
+    refuse_missing_catalog(&dir, &catalog, &references)?;
+    references.add_tables(&catalog);
+    let (mut rolled, mut lost) = (BTreeMap::new(), BTreeMap::new());
+    for id in &manifest.rolled {
+        let table = catalog.table(id.table).expect("it was added");
+        match whole(&health, RolledDay::open(&dir, table, *id))? {
+            Some(day) => {
+                references.rolled(&day);
+                rolled.insert((id.table, id.day), day);
+            }
+            None => drop(lost.insert((id.table, id.day), id.through)),
+        }
+    }
+    references.add_columns_and_series(&catalog);
+    let catalog_contents = complete_catalog(&dir, replayed, &references.changes, &health)?;
+    // Numbers that the catalogue does not have would be given to others: rather no store than a mixed-up one.
     segments.iter().try_for_each(|segment| segment.check(&catalog))?;
-    rolled.iter().try_for_each(|day| {
+    rolled.values().try_for_each(|day| {
         let fits = catalog.check(day.id().table, &[], day.last_series());
         fits.map_err(|reason| Error::corrupt(day.path(), 0, reason))
     })?;
-    let rolled: BTreeMap<_, _> = rolled.into_iter().map(|day| ((day.id().table, day.id().day), day)).collect();
-    let (heads, log) = recover_heads(&dir, &manifest, &catalog, &health)?;
+    heads.iter().try_for_each(|head| log::check(&dir, head.number, head.entries.iter(), &catalog))?;
+    let (heads, log) = open_heads(&dir, &manifest, heads)?;
     let catalog_log = CatalogLog::open(&dir, &catalog_contents)?;
     remove_leftovers(&dir, &manifest, &catalog)?;
     for (table, floor) in &manifest.floors {
@@ -77,7 +92,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
             table.set_floor((*floor).max(table.floor()));
         }
     }
-    let view = View { rolled, lost, segments, heads, floors: manifest.floors.clone() };
+    let view = View { rolled, lost, segments, lost_segments, heads, floors: manifest.floors.clone() };
     let last_rows = LastRows::new(options.last_rows_bytes_max);
     let shared = Shared {
         dir,
@@ -91,6 +106,47 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         closing: AtomicBool::new(false),
     };
     Ok(Recovered { shared: Arc::new(shared), log, catalog_log })
+}
+
+/// A manifest for a folder that has none: that of an empty store, or what the files speak of.
+fn make_manifest(dir: &DataDir, catalog: &Catalog, health: &Health) -> Result<Manifest> {
+    let mut files = Vec::new();
+    for part in PARTS {
+        files.extend(dir.list_all(&dir.join(part))?);
+    }
+    if files.is_empty() {
+        return Ok(Manifest { first_log: 1, ..Manifest::default() });
+    }
+    let paths = Manifest::paths(dir);
+    health.mended(&Error::corrupt(&paths[0], 0, "there is no manifest and no good copy"));
+    rebuild::keep(dir, &paths)?;
+    rebuild::manifest(dir, catalog, health)
+}
+
+/// A catalogue that is gone as a whole may be found again; what would be made instead would be in its way.
+fn refuse_missing_catalog(dir: &DataDir, catalog: &Catalog, references: &References) -> Result<()> {
+    let paths = CatalogLog::paths(dir);
+    let exists = dir.length(&paths[0])?.is_some() || dir.length(&paths[1])?.is_some();
+    if exists || references.is_empty() || catalog.tables().next().is_some() {
+        return Ok(());
+    }
+    let reason = "it is missing together with its copy, and without it no row has a name; put one of them back";
+    Err(Error::corrupt(&paths[0], 0, reason))
+}
+
+/// What the files of the catalogue should hold: what was read, and what was made up for the rest.
+fn complete_catalog(dir: &DataDir, replayed: Replayed, made_up: &[u8], health: &Health) -> Result<Vec<u8>> {
+    let Replayed { mut contents, damage } = replayed;
+    if damage.is_some() || !made_up.is_empty() {
+        let paths = CatalogLog::paths(dir);
+        let reason = "rows refer to what is not in it, nor in its copy";
+        health.lost(&damage.unwrap_or_else(|| Error::corrupt(&paths[0], contents.len() as u64, reason)));
+        rebuild::keep(dir, &paths)?;
+    }
+    if !made_up.is_empty() {
+        contents.extend(block::wrap(made_up, Kind::Catalog));
+    }
+    Ok(contents)
 }
 
 /// What was opened; nothing if it is damaged as a whole, which is noted. The manifest goes on naming it.
@@ -130,23 +186,25 @@ fn remove_leftovers(dir: &DataDir, manifest: &Manifest, catalog: &Catalog) -> Re
     Ok(())
 }
 
-/// The heads of all log files that are not sealed, and the last of those files, to be written on.
-fn recover_heads(
-    dir: &DataDir,
-    manifest: &Manifest,
-    catalog: &Catalog,
-    health: &Health,
-) -> Result<(Vec<Arc<Head>>, AppendFile)> {
+/// What a log file that is not sealed holds.
+struct StoredHead {
+    number: u64,
+    entries: Vec<Entry>,
+    /// Where the next entry belongs.
+    end: u64,
+}
+
+/// What is in the log files that are not sealed, oldest first.
+fn read_heads(dir: &DataDir, manifest: &Manifest, health: &Health) -> Result<Vec<StoredHead>> {
     let mut numbers = Vec::new();
     for path in dir.list(&dir.join("wal"))? {
         numbers.extend(log::number(&path).filter(|number| *number >= manifest.first_log));
     }
     numbers.sort_unstable();
     let mut heads = Vec::new();
-    let mut last = None;
     for number in numbers {
         let path = log::path(dir, number);
-        let recovered = log::read(dir, number, catalog, |fault, error, bytes| match (fault, error) {
+        let recovered = log::read(dir, number, |fault, error, bytes| match (fault, error) {
             (Fault::Header, _) => health.mended(error),
             (_, Error::Corrupt { offset, .. }) => {
                 match fault {
@@ -158,19 +216,23 @@ fn recover_heads(
             }
             _ => unreachable!("a fault is damage at some offset"),
         })?;
-        let Some((entries, end)) = recovered else {
-            dir.remove(&path)?;
-            continue;
-        };
-        heads.push(Arc::new(Head::new(number, entries)));
-        last = Some((number, end));
-    }
-    let log = match last {
-        Some((number, end)) => AppendFile::open(dir, &log::path(dir, number), end)?,
-        None => {
-            heads.push(Arc::new(Head::new(manifest.first_log, Vec::new())));
-            log::create(dir, manifest.first_log)?
+        match recovered {
+            Some((entries, end)) => heads.push(StoredHead { number, entries, end }),
+            None => dir.remove(&path)?,
         }
+    }
+    Ok(heads)
+}
+
+/// The heads, and the last of their files, to be written on.
+fn open_heads(dir: &DataDir, manifest: &Manifest, stored: Vec<StoredHead>) -> Result<(Vec<Arc<Head>>, AppendFile)> {
+    let log = match stored.last() {
+        Some(last) => AppendFile::open(dir, &log::path(dir, last.number), last.end)?,
+        None => log::create(dir, manifest.first_log)?,
     };
+    let mut heads: Vec<_> = stored.into_iter().map(|head| Arc::new(Head::new(head.number, head.entries))).collect();
+    if heads.is_empty() {
+        heads.push(Arc::new(Head::new(manifest.first_log, Vec::new())));
+    }
     Ok((heads, log))
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow_array::cast::AsArray;
 use arrow_array::types::TimestampNanosecondType;
 use arrow_buffer::ScalarBuffer;
+use arrow_schema::SchemaRef;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -25,9 +26,10 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::DEFAULT_SCHEMA;
-use crate::catalog::Table;
+use crate::catalog::{Catalog, Table};
 use crate::codec::leb128;
 use crate::data_dir::DataDir;
+use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::manifest::RolledId;
@@ -120,23 +122,63 @@ pub(crate) struct RolledDay {
     damaged: Vec<AtomicBool>,
 }
 
+/// What the footer of a file says to Parquet and to us. Its parser may panic on damaged bytes.
+fn read_footer(bytes: &Bytes) -> Result<(ArrowReaderMetadata, Metadata), String> {
+    let options = ArrowReaderOptions::new()
+        .with_offset_index_policy(PageIndexPolicy::Optional)
+        .with_column_index_policy(PageIndexPolicy::Skip);
+    let parquet = ArrowReaderMetadata::load(bytes, options).map_err(|error| error.to_string())?;
+    let own = parquet.metadata().file_metadata().key_value_metadata();
+    let own = own.and_then(|pairs| pairs.iter().find(|pair| pair.key == METADATA_KEY)?.value.as_deref());
+    let own = serde_json::from_str(own.ok_or("it has no metadata of ours")?).map_err(|error| error.to_string())?;
+    Ok((parquet, own))
+}
+
 impl RolledDay {
+    /// The rolled day in a file of which no manifest says anything. Its footer is believed if it speaks of row groups that
+    /// are as it says.
+    pub(crate) fn find(dir: &DataDir, catalog: &Catalog, path: &Path) -> Result<RolledId> {
+        let damaged = |reason: &str| Error::corrupt(path, 0, reason);
+        let bytes = dir.map_or_empty(path)?;
+        let footer = std::panic::catch_unwind(|| read_footer(&bytes)).map_err(|_| damaged("the footer is damaged"))?;
+        let (_, own) = footer.map_err(|reason| damaged(&reason))?;
+        let mut start = 0;
+        for (end, checksum) in &own.groups {
+            if bytes.get(start..*end as usize).map(xxh3_64) != Some(*checksum) {
+                return Err(damaged("the checksum of a row group differs, and of the footer none is known"));
+            }
+            start = *end as usize;
+        }
+        let table = catalog.find_table(&own.schema, &own.table);
+        let table = table.ok_or_else(|| damaged("its table is not in the catalogue"))?;
+        let tail_checksum = xxh3_64(&bytes[start..]);
+        let days = path.parent().and_then(|folder| Day::parse(folder.file_name()?.to_str()?.strip_prefix("date=")?));
+        let through = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        let (Some(day), Some(through)) = (days, through) else { return Err(damaged("its name is none of ours")) };
+        Ok(RolledId { table: table.id, day, through, tail_at: start as u64, tail_checksum })
+    }
+
+    /// The schema and name of a rolled day's table, looked for among all files.
+    pub(crate) fn names(dir: &DataDir, id: RolledId) -> Result<Option<(String, String)>> {
+        let end = Path::new(&format!("date={}", id.day)).join(format!("{:010}.parquet", id.through));
+        for path in dir.list_all(&dir.join("parquet"))?.iter().filter(|path| path.ends_with(&end)) {
+            let bytes = dir.map_or_empty(path)?;
+            if bytes.get(id.tail_at as usize..).map(xxh3_64) == Some(id.tail_checksum) {
+                return Ok(read_footer(&bytes).ok().map(|(_, own)| (own.schema, own.table)));
+            }
+        }
+        Ok(None)
+    }
+
     pub(crate) fn open(dir: &DataDir, table: &Table, id: RolledId) -> Result<RolledDay> {
         let path = path(dir, table, id);
         let bytes = dir.map(&path)?;
         let damaged = |reason: String| Error::corrupt(&path, 0, reason);
-        // First of all: the parser of the footer may panic on damaged bytes.
+        // First of all: see there.
         if bytes.get(id.tail_at as usize..).map(xxh3_64) != Some(id.tail_checksum) {
             return Err(Error::corrupt(&path, id.tail_at, "the checksum of the footer differs"));
         }
-        let options = ArrowReaderOptions::new()
-            .with_offset_index_policy(PageIndexPolicy::Optional)
-            .with_column_index_policy(PageIndexPolicy::Skip);
-        let parquet = ArrowReaderMetadata::load(&bytes, options).map_err(|error| damaged(error.to_string()))?;
-        let own = parquet.metadata().file_metadata().key_value_metadata();
-        let own = own.and_then(|pairs| pairs.iter().find(|pair| pair.key == METADATA_KEY)?.value.as_deref());
-        let own: Metadata = serde_json::from_str(own.ok_or_else(|| damaged("it has no metadata of ours".into()))?)
-            .map_err(|error| damaged(error.to_string()))?;
+        let (parquet, own) = read_footer(&bytes).map_err(damaged)?;
         let series = own.decode_series().map_err(damaged)?;
         let rows = series.iter().map(|(_, rows)| *rows as usize).sum();
         let flags = || own.groups.iter().map(|_| AtomicBool::new(false)).collect();
@@ -150,6 +192,11 @@ impl RolledDay {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its columns as its file has them: the time, the tags, the fields.
+    pub(crate) fn columns(&self) -> &SchemaRef {
+        self.parquet.schema()
     }
 
     pub(crate) fn rows(&self) -> usize {

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, HeaderError, Kind, u64_at};
+use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind, u64_at};
 use crate::catalog::Catalog;
 use crate::codec::{self, Stored};
 use crate::data_dir::DataDir;
@@ -34,6 +34,12 @@ pub(crate) const END_MARK: [u8; 8] = *b"49NSEGX\0";
 /// The segment's file.
 pub(crate) fn path(dir: &DataDir, id: SegmentId) -> PathBuf {
     dir.join("segments").join(format!("{:010}.{}.seg", id.number, id.generation))
+}
+
+/// The segment that a file's name says.
+pub(crate) fn id(path: &Path) -> Option<SegmentId> {
+    let (number, generation) = path.file_name()?.to_str()?.strip_suffix(".seg")?.split_once('.')?;
+    Some(SegmentId { number: number.parse().ok()?, generation: generation.parse().ok()? })
 }
 
 /// An open segment.
@@ -59,10 +65,8 @@ impl Segment {
     pub(crate) fn open(dir: &DataDir, id: SegmentId, note: impl Fn(Error)) -> Result<Segment> {
         let path = path(dir, id);
         let bytes = dir.map(&path)?;
-        match FileHeader::SEGMENT.check(&bytes) {
-            Ok(()) => {}
-            Err(error @ HeaderError::Damaged { .. }) => note(Error::corrupt(&path, 0, error.to_string())),
-            Err(error) => return Err(Error::corrupt(&path, 0, error.to_string())),
+        if let Some(error) = FileHeader::SEGMENT.damage(&bytes, &path)? {
+            note(error);
         }
         let index = match read_index(&bytes) {
             Ok(index) => index,

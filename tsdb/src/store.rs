@@ -168,8 +168,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if another process has it open, [`Error::Corrupt`] if the manifest or the catalogue is damaged
-    /// together with its copy, [`Error::Io`] otherwise.
+    /// [`Error::Locked`] if another process has it open, [`Error::Newer`] if a later version wrote it, [`Error::Corrupt`] if
+    /// the catalogue is missing together with its copy, [`Error::Io`] otherwise.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Store> {
         Store::open_on(Arc::new(RealDisk), dir, options)
     }

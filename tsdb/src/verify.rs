@@ -144,9 +144,10 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
     fn catalog(&mut self) -> Result<Catalog> {
         let catalog = Catalog::new();
         let damage = &mut self.found.damage;
-        let contents = CatalogLog::replay(&self.dir, &catalog, |error| damage.push(error.clone()));
-        if let Some(contents) = self.note(contents)? {
-            self.read(2 * contents.len());
+        let replayed = CatalogLog::replay(&self.dir, &catalog, |error| damage.push(error.clone()));
+        if let Some(replayed) = self.note(replayed)? {
+            self.found.damage.extend(replayed.damage);
+            self.read(2 * replayed.contents.len());
         }
         Ok(catalog)
     }
@@ -203,10 +204,12 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         let mut read = |catalog: &Catalog| {
             damage.clear();
             unfinished.clear();
-            log::read(&self.dir, number, catalog, |fault, error, _| match fault {
+            let read = log::read(&self.dir, number, |fault, error, _| match fault {
                 Fault::Tail => unfinished.push(error.clone()),
                 Fault::Header | Fault::Lost => damage.push(error.clone()),
-            })
+            })?;
+            read.iter().try_for_each(|(entries, _)| log::check(&self.dir, number, entries.iter(), catalog))?;
+            Ok(read)
         };
         let mut outcome = read(catalog);
         if let Err(Error::Corrupt { .. }) = outcome {

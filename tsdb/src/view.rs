@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::day::Day;
 use crate::deletion::Deletion;
 use crate::head::Head;
+use crate::manifest::SegmentId;
 use crate::rolled::RolledDay;
 use crate::segment::Segment;
 
@@ -17,6 +18,8 @@ pub(crate) struct View {
     /// Rolled days whose files cannot be read, with their `through`: what segments have of them still does not count.
     pub lost: BTreeMap<(u32, Day), u64>,
     pub segments: Vec<Arc<Segment>>,
+    /// Segments whose files cannot be read, in the order of age.
+    pub lost_segments: Vec<SegmentId>,
     /// Heads that wait to be sealed, then the one that the writer adds to.
     pub heads: Vec<Arc<Head>>,
     /// Tables' first times that retention has left.

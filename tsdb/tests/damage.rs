@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_schema::DataType;
 use simulated_disk::SimulatedDisk;
 use tsdb::{Options, Row, ScanRequest, Store, Value, verify_on};
 
@@ -16,6 +19,8 @@ const DIR: &str = "/data";
 /// The start of 2026.
 const START: i64 = 1_767_225_600_000_000_000;
 const DAY: i64 = 86_400_000_000_000;
+const MANIFEST: [&str; 2] = ["MANIFEST", "MANIFEST.copy"];
+const CATALOG: [&str; 2] = ["catalog.log", "catalog.copy"];
 /// Rows of a page here.
 const PAGE_ROWS: usize = 4;
 
@@ -139,7 +144,7 @@ fn a_flipped_bit_costs_its_page_or_frame_and_is_named() {
 #[test]
 fn one_lost_file_of_a_pair_costs_nothing() {
     let (disk, count) = fill();
-    for lost in ["MANIFEST", "MANIFEST.copy", "catalog.log", "catalog.copy"] {
+    for lost in MANIFEST.into_iter().chain(CATALOG) {
         let bad = disk.copy();
         tsdb::Disk::remove(&bad, &Path::new(DIR).join(lost)).unwrap();
         assert_eq!(read(&bad).0.len(), count, "{lost} is lost");
@@ -149,25 +154,142 @@ fn one_lost_file_of_a_pair_costs_nothing() {
 }
 
 #[test]
-fn a_store_that_lost_a_pair_does_not_open_and_removes_nothing() {
+fn a_store_without_a_catalogue_does_not_open_and_removes_nothing() {
     let (disk, count) = fill();
-    for lost in [["MANIFEST", "MANIFEST.copy"], ["catalog.log", "catalog.copy"]] {
-        let bad = disk.copy();
-        let paths = lost.map(|name| Path::new(DIR).join(name));
-        paths.iter().for_each(|path| tsdb::Disk::remove(&bad, path).unwrap());
-        let before: Vec<_> = bad.files().into_iter().map(|path| (bad.contents(&path), path)).collect();
-        let outcome = Store::open_on(Arc::new(bad.clone()), DIR, Options::default());
-        assert!(matches!(outcome, Err(tsdb::Error::Corrupt { .. })), "{lost:?}: {outcome:?}");
-        before
-            .iter()
-            .for_each(|(contents, path)| assert_eq!(bad.contents(path), *contents, "{lost:?}: {path:?} changed"));
-        // Found again, everything is there again.
-        for path in &paths {
-            tsdb::Disk::create(&bad, path).unwrap();
-        }
-        let found = paths.iter().fold(bad, |bad, path| bad.with(path, disk.contents(path)));
-        assert_eq!(read(&found).0.len(), count);
+    let bad = disk.copy();
+    let paths = CATALOG.map(|name| Path::new(DIR).join(name));
+    paths.iter().for_each(|path| tsdb::Disk::remove(&bad, path).unwrap());
+    let before: Vec<_> = bad.files().into_iter().map(|path| (bad.contents(&path), path)).collect();
+    let outcome = Store::open_on(Arc::new(bad.clone()), DIR, Options::default());
+    assert!(matches!(outcome, Err(tsdb::Error::Corrupt { .. })), "{outcome:?}");
+    before.iter().for_each(|(contents, path)| assert_eq!(bad.contents(path), *contents, "{path:?} changed"));
+    // Found again, everything is there again.
+    for path in &paths {
+        tsdb::Disk::create(&bad, path).unwrap();
     }
+    let found = paths.iter().fold(bad, |bad, path| bad.with(path, disk.contents(path)));
+    assert_eq!(read(&found).0.len(), count);
+}
+
+/// Damages a byte of both files of a pair, or removes them.
+fn damage_both(disk: &SimulatedDisk, pair: [&str; 2], at: Option<usize>) -> SimulatedDisk {
+    let bad = disk.copy();
+    pair.iter().map(|name| Path::new(DIR).join(name)).fold(bad, |bad, path| match at {
+        Some(at) => {
+            let mut contents = disk.contents(&path);
+            contents[at] ^= 1 << (at % 8);
+            bad.with(&path, contents)
+        }
+        None => {
+            tsdb::Disk::remove(&bad, &path).unwrap();
+            bad
+        }
+    })
+}
+
+#[test]
+fn a_manifest_that_is_damaged_with_its_copy_is_made_anew() {
+    let (disk, _) = fill();
+    let (rows, _) = read(&disk.copy());
+    let length = disk.contents(&Path::new(DIR).join(MANIFEST[0])).len();
+    for at in (0..length).map(Some).chain([None]) {
+        let bad = damage_both(&disk, MANIFEST, at);
+        for _ in 0..2 {
+            let (found, warnings) = read(&bad);
+            assert_eq!((found, warnings), (rows.clone(), Vec::new()), "{at:?}");
+        }
+        assert_eq!(damaged_files(&bad), Vec::<String>::new(), "{at:?}");
+        let kept = bad.files().into_iter().filter(|path| path.starts_with("/data/quarantine")).count();
+        // Padding at the end counts for nothing.
+        assert!(at.is_none_or(|at| at + 8 > length) || kept == 2, "{at:?}: {kept} files were kept");
+        // It goes on as before.
+        let store = open(&bad, true);
+        write(&store, 100..110);
+        store.compact().unwrap();
+        drop(store);
+        assert_eq!(read(&bad).0.len(), rows.len() + 10, "{at:?}");
+    }
+}
+
+/// The files that a compaction has replaced, and a roll, may still be there when the manifest is lost: a crash came before
+/// their removal. They must not count beside what they were made into.
+#[test]
+fn what_a_manifest_no_longer_named_does_not_count_again() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk, false);
+    let mut old = Vec::new();
+    for at in 0..3 {
+        write(&store, at * 10..at * 10 + 10);
+        store.flush().unwrap();
+        disk.settle();
+        let files = files(&disk).into_iter().filter(|path| path.starts_with("/data/segments"));
+        old.extend(files.map(|path| (path.clone(), disk.contents(&path))));
+        // In what is older: if an old file counted again, the rows would be back.
+        store.delete("public", "m", START, START + DAY + 5, &[]).unwrap();
+    }
+    store.compact().unwrap();
+    store.close().unwrap();
+    drop(store);
+    disk.settle();
+    let (rows, _) = read(&disk.copy());
+    let mut bad = damage_both(&disk, MANIFEST, None);
+    for (path, contents) in old {
+        if !bad.files().contains(&path) {
+            tsdb::Disk::create(&bad, &path).unwrap();
+        }
+        bad = bad.with(&path, contents);
+    }
+    assert_eq!(read(&bad), (rows, Vec::new()));
+}
+
+#[test]
+fn a_catalogue_that_is_damaged_with_its_copy_costs_names_and_no_row() {
+    let (disk, count) = fill();
+    let numbers = |disk: &SimulatedDisk| -> (Vec<i64>, Vec<String>) {
+        let store = open(disk, false);
+        let (mut numbers, mut warnings) = (Vec::new(), Vec::new());
+        for (schema, name) in store.tables() {
+            let scan = store.scan(schema, name, &ScanRequest::default()).unwrap();
+            for batch in scan.read_all() {
+                let batch = batch.unwrap();
+                // Lost or not, the counts are the integers.
+                let column = batch.columns().iter().find(|column| *column.data_type() == DataType::Int64).unwrap();
+                numbers.extend(column.as_primitive::<Int64Type>().iter().flatten());
+            }
+            warnings = scan.warnings();
+        }
+        numbers.sort_unstable();
+        (numbers, warnings)
+    };
+    let (all, _) = numbers(&disk.copy());
+    assert_eq!(all.len(), count);
+    let length = disk.contents(&Path::new(DIR).join(CATALOG[0])).len();
+    let mut lossy = 0;
+    for at in 0..length {
+        let bad = damage_both(&disk, CATALOG, Some(at));
+        let (found, warnings) = numbers(&bad);
+        assert_eq!(found, all, "byte {at}");
+        // Names of a table and its columns are in rolled days, too.
+        let store = open(&bad, false);
+        let table = store.table("public", "m").unwrap();
+        for name in ["time", "host", "load", "count", "size", "up", "note"] {
+            assert!(table.columns.column_with_name(name).is_some(), "byte {at}: {name} is lost");
+        }
+        drop(store);
+        if warnings.is_empty() {
+            assert_eq!(read(&bad).0.len(), count, "byte {at} was in padding or in the file's header");
+            continue;
+        }
+        lossy += 1;
+        assert!(bad.files().iter().any(|path| path.ends_with("catalog.log.0")), "byte {at}: nothing was kept");
+        // What was made up stays, and what is new has numbers of its own.
+        let store = open(&bad, false);
+        write(&store, 100..110);
+        store.compact().unwrap();
+        drop(store);
+        assert_eq!(numbers(&bad).0, all.iter().copied().chain(100..110).collect::<Vec<_>>(), "byte {at}");
+    }
+    assert!(lossy > length / 2, "{lossy} of {length} bytes were missed");
 }
 
 /// A rolled day that could not be opened once made what older segments had of it count again, and the next roll wrote
@@ -192,6 +314,38 @@ fn a_rolled_day_that_cannot_be_opened_is_written_over_by_nothing() {
     // Made whole again, it counts as before.
     let (rows, warnings) = read(&bad.with(&path, disk.contents(&path)));
     assert_eq!((rows.len(), warnings.len()), (count + 10, 0));
+}
+
+/// A segment that could not be opened was once merged past: made whole again, it stood behind what is older than it.
+#[test]
+fn a_lost_segment_keeps_its_place_between_its_neighbours() {
+    let value = |disk: &SimulatedDisk| -> Vec<i64> {
+        let store = open(disk, false);
+        let scan = store.scan("public", "m", &ScanRequest::default()).unwrap();
+        let values = scan.read_all().map(|batch| batch.unwrap()["v"].as_primitive::<Int64Type>().values().to_vec());
+        values.flatten().collect()
+    };
+    let disk = SimulatedDisk::new();
+    let store = open(&disk, false);
+    for v in 1..=3 {
+        let mut batch = store.batch("public");
+        // The first two write one row, the third another.
+        batch.push(&Row { measurement: "m", tags: &[], time: v / 3, fields: &[("v", Value::I64(v))] }).unwrap();
+        store.write(batch).unwrap();
+        store.flush().unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    disk.settle();
+    let segments = || disk.files().into_iter().filter(|path| path.starts_with("/data/segments"));
+    let (second, count) = (segments().nth(1).unwrap(), segments().count());
+    assert_eq!((value(&disk), count), (vec![2, 3], 3));
+    let bad = disk.with(&second, b"nothing of a segment".to_vec());
+    let store = open(&bad, false);
+    store.compact().unwrap();
+    drop(store);
+    assert_eq!(value(&bad), [1, 3]);
+    assert_eq!(value(&bad.with(&second, disk.contents(&second))), [2, 3]);
 }
 
 #[test]
