@@ -73,6 +73,10 @@ fn open(dir: &Path) {
     write(&store, VALUES);
     store.compact().expect("there is room");
     println!("{} bytes a series after a row was written to each, and merged", a_series(memory()));
+    println!(
+        "{} bytes a series is what the store takes its catalogue for",
+        store.stats().catalog_bytes as usize / SERIES
+    );
     for (what, predicate) in [
         ("=", TagPredicate::In("host".into(), vec!["host_777777".into()])),
         ("in (a thousandth)", TagPredicate::In("rack".into(), vec!["77".into()])),

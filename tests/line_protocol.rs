@@ -235,3 +235,23 @@ fn gzip_is_unpacked_and_limits_name_their_knob() {
     assert!(reply.status == 413 && reply.body.contains("server.body_max"), "{}", reply.body);
     assert_eq!(server.sql_in("b", "SELECT count(*) AS n FROM m", "csv").body, "n\n1\n");
 }
+
+#[test]
+fn new_series_past_the_limit_are_refused_and_known_ones_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "[store]\ncatalog_max = '40KB'\n");
+    let lines = |time: i64| (0..500).map(|n| format!("m,host=h{n} v={n} {time}\n")).collect::<String>();
+    let refused = server.write("", lines(1).as_bytes());
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("store.catalog_max"), "{}", refused.body);
+    let series = &server.rows("SELECT count(DISTINCT host) FROM m")[0][0];
+    assert!((50..500).contains(&series.parse().unwrap()), "{series} series");
+    // Those that are known, once more.
+    let known = |n: usize| format!("m,host=h{n} v={n}.5 2\n");
+    let known: String = (0..series.parse().unwrap()).map(known).collect();
+    assert_eq!(server.write("", known.as_bytes()).status, 204);
+    assert_eq!(
+        &server.rows("SELECT count(*) FROM m WHERE time = arrow_cast(2, 'Timestamp(Nanosecond, Some(\"UTC\"))')")[0][0],
+        series
+    );
+}

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
@@ -26,6 +26,17 @@ use crate::value::{FieldType, Value};
 pub const COLUMNS_MAX: usize = 1024;
 /// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
 const SPARE_SPELLINGS: usize = 1024;
+
+/// About what each takes in memory, with room to grow: measured with `cargo bench -p benches --bench series`.
+const TABLE_BYTES: usize = 1024;
+const TAG_BYTES: usize = 1024;
+const FIELD_BYTES: usize = 192;
+/// Beside its text, which is there twice: as it grows, and as answers have it.
+const TAG_VALUE_BYTES: usize = 48;
+/// Its codes and its spelling.
+const SERIES_BYTES: usize = 56;
+/// Its place in a tag's column and in the set of a value.
+const SERIES_TAG_BYTES: usize = 10;
 
 /// Which table and which series of it. Valid for the store that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,6 +157,9 @@ pub(crate) struct Catalog {
     /// Keys the hash of spellings, so that nobody can aim for a collision.
     seed: u64,
     growth: Mutex<Growth>,
+    /// About how many bytes of memory all this takes, and from how many on nothing new is taken.
+    bytes: AtomicUsize,
+    bytes_max: usize,
     /// Old rows are refused from the first row of a table on.
     retentions: Retentions,
 }
@@ -167,13 +181,15 @@ struct TableGrowth {
 
 impl Catalog {
     pub(crate) fn new() -> Catalog {
-        Catalog::retaining(Retentions::default())
+        Catalog::limited(Retentions::default(), usize::MAX)
     }
 
-    /// An empty catalogue of tables that are kept like this.
-    pub(crate) fn retaining(retentions: Retentions) -> Catalog {
+    /// An empty catalogue of tables that are kept like this, which takes about so much memory at the most.
+    pub(crate) fn limited(retentions: Retentions, bytes_max: usize) -> Catalog {
         Catalog {
             retentions,
+            bytes: AtomicUsize::new(0),
+            bytes_max,
             tables: boxcar::Vec::new(),
             by_name: papaya::HashMap::new(),
             by_spelling: Spellings::new(),
@@ -184,6 +200,11 @@ impl Catalog {
 
     pub(crate) fn table(&self, id: u32) -> Option<&Arc<Table>> {
         self.tables.get(id as usize)
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// What is kept of each table.
@@ -218,6 +239,9 @@ impl Catalog {
             Some(table) => table.check(row)?,
             None => Columns::default().check_room(row)?,
         }
+        if self.bytes() >= self.bytes_max && !self.is_known(&growth, schema, row) {
+            return Err(RowError::CatalogFull { table: row.measurement.into(), limit: self.bytes_max });
+        }
         let table = self.table_id(&mut growth, schema, row.measurement);
         let codes = self.codes(&mut growth, table, row.tags)?;
         let known = &self.tables[table as usize];
@@ -232,6 +256,19 @@ impl Catalog {
             self.by_spelling.insert(spelling, found);
         }
         Ok(found)
+    }
+
+    /// Is the series of a row here, under whatever spelling?
+    fn is_known(&self, growth: &Growth, schema: &str, row: &Row<'_>) -> bool {
+        let Some(table) = self.find_table(schema, row.measurement) else { return false };
+        let columns = table.columns();
+        let mut codes = vec![ABSENT; columns.tags.len()];
+        for (name, value) in row.tags {
+            let Some(ColumnRef::Tag(tag)) = columns.find(name) else { return false };
+            let Some(code) = table.tag(tag).values().find(value) else { return false };
+            codes[tag as usize] = code;
+        }
+        growth.tables[table.id as usize].find(table, &codes).is_some()
     }
 
     /// Makes a table with these columns, or adds those of them that it does not have, in their order.
@@ -297,6 +334,7 @@ impl Catalog {
                 None => {
                     let code = values.add(value).ok_or_else(|| RowError::TooManyTagValues { tag: (*name).into() })?;
                     Change::TagValue { table, tag, value }.encode(&mut growth.pending);
+                    self.bytes.fetch_add(TAG_VALUE_BYTES + 2 * value.len(), Ordering::Relaxed);
                     code
                 }
             };
@@ -318,6 +356,14 @@ impl Catalog {
     }
 
     fn apply(&self, growth: &mut Growth, change: Change<'_>) -> Result<(), String> {
+        let bytes = match change {
+            Change::Table { schema, name } => TABLE_BYTES + schema.len() + 2 * name.len(),
+            Change::Tag { .. } => TAG_BYTES,
+            Change::Field { .. } => FIELD_BYTES,
+            Change::TagValue { value, .. } => TAG_VALUE_BYTES + 2 * value.len(),
+            Change::Series { codes, .. } => SERIES_BYTES + SERIES_TAG_BYTES * codes.len(),
+        };
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let table_of = |id: u32| self.table(id).ok_or_else(|| format!("table {id} was never made"));
         match change {
             Change::Table { schema, name } => {
@@ -473,6 +519,40 @@ mod tests {
             Some(ColumnRef::Field(0, FieldType::F64))
         );
         assert!(again.take_pending().is_empty(), "nothing was new");
+    }
+
+    #[test]
+    fn a_full_catalogue_takes_known_series_only() {
+        let catalog = Catalog::limited(Retentions::default(), 20_000);
+        let fields = [("usage", Value::F64(1.0))];
+        let mut known = Vec::new();
+        for n in 0..1000 {
+            let host = format!("host {n}");
+            match catalog.series("public", &row(&[("host", &host), ("dc", "x")], &fields), None) {
+                Ok(series) => known.push((host, series)),
+                Err(error) => {
+                    assert_eq!(error, RowError::CatalogFull { table: "cpu".into(), limit: 20_000 });
+                    assert!(error.to_string().contains("store.catalog_max"), "{error}");
+                }
+            }
+        }
+        assert!((50..200).contains(&known.len()), "{} series", known.len());
+        let pending = catalog.take_pending();
+        assert!(!pending.is_empty() && catalog.bytes() < 21_000);
+        for (host, series) in &known {
+            // Known under another spelling, too.
+            let same = catalog.series("public", &row(&[("dc", "x"), ("host", host)], &fields), Some(1)).unwrap();
+            assert_eq!(same, *series);
+        }
+        for new in [row(&[("dc", "x")], &fields), row(&[("host", "host 0"), ("new", "x")], &fields)] {
+            assert!(matches!(catalog.series("public", &new, None), Err(RowError::CatalogFull { .. })));
+        }
+        assert!(matches!(catalog.series("other", &row(&[], &fields), None), Err(RowError::CatalogFull { .. })));
+        assert!(catalog.take_pending().is_empty(), "what was refused left something behind");
+        // What is stored is opened, however much it is.
+        let again = Catalog::limited(Retentions::default(), 100);
+        Change::decode_all(&pending, |change| again.replay(change)).unwrap();
+        assert_eq!(again.bytes(), catalog.bytes());
     }
 
     #[test]

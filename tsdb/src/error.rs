@@ -169,6 +169,16 @@ pub enum RowError {
         /// The limit.
         limit: usize,
     },
+    /// The series that are known take as much memory as they may; rows of these are still taken.
+    #[error(
+        "a new series of '{table}' is refused: those that are known take {limit} bytes of memory, which is store.catalog_max"
+    )]
+    CatalogFull {
+        /// The table.
+        table: String,
+        /// The limit in bytes ([`Options::catalog_bytes_max`](crate::Options::catalog_bytes_max)).
+        limit: usize,
+    },
     /// The values of a tag have together as many bytes as Arrow's offsets reach.
     #[error("tag '{tag}' has more values than fit (2 GiB of text)")]
     TooManyTagValues {

@@ -81,6 +81,8 @@ pub struct Stats {
     pub rolled_bytes: u64,
     /// Bytes of the newest rows of series that are kept in memory.
     pub last_rows_bytes: u64,
+    /// About how many bytes of memory tables, columns, tag values and series take.
+    pub catalog_bytes: u64,
     /// Damaged places that were found on disk since the store was opened.
     pub damaged: u64,
     /// Tables.

@@ -52,6 +52,9 @@ pub struct Options {
     pub ring_slots: usize,
     /// The newest rows of series are kept in memory up to this many bytes; a table with more is read each time.
     pub last_rows_bytes_max: usize,
+    /// Tables, columns, tag values and series take about this many bytes of memory at the most; rows of new series are
+    /// refused then. A store that has more already opens all the same.
+    pub catalog_bytes_max: usize,
     /// A day that ended longer ago than this is rolled to Parquet; `None` for never.
     pub roll_after: Option<Duration>,
     /// What is kept of every table.
@@ -69,6 +72,7 @@ impl Default for Options {
             page_rows: PAGE_ROWS_MAX,
             ring_slots: 1024,
             last_rows_bytes_max: 64 * 1024 * 1024,
+            catalog_bytes_max: 1024 * 1024 * 1024,
             roll_after: None,
             retention: Retention::default(),
             table_retention: BTreeMap::new(),
@@ -383,6 +387,7 @@ impl Store {
             rolled_days: view.rolled.len() as u64,
             rolled_bytes: view.rolled.values().map(|rolled| rolled.file_bytes() as u64).sum(),
             damaged: self.shared.health.count() as u64,
+            catalog_bytes: self.shared.catalog.bytes() as u64,
             last_rows_bytes: self.shared.last_rows.bytes() as u64,
             tables: self.shared.catalog.tables().count() as u64,
             series: self.shared.catalog.tables().map(|table| u64::from(table.series_count())).sum(),
