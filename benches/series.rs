@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ingest::line_protocol::{Precision, parse};
 use tsdb::{Options, ScanRequest, Store, TagPredicate};
@@ -97,14 +97,44 @@ fn open(dir: &Path) {
     }
 }
 
+/// Rolls the day; then opens the store once more, in a process of its own.
+fn roll(dir: &Path) {
+    let options = Options { roll_after: Some(Duration::ZERO), ..Options::default() };
+    let start = Instant::now();
+    Store::open(dir, options).and_then(|store| store.compact()).expect("there is room");
+    println!("rolled in {:.2?}", start.elapsed());
+}
+
+fn open_rolled(dir: &Path) {
+    let before = memory();
+    let start = Instant::now();
+    let store = Store::open(dir, Options::default()).expect("it opens");
+    println!("opened in {:.2?} with the day rolled, {} bytes a series", start.elapsed(), (memory() - before) / SERIES);
+    let tags = vec![TagPredicate::In("host".into(), vec!["host_777777".into()])];
+    for which in ["first", "second"] {
+        let start = Instant::now();
+        let scan = store.scan("public", "net", &ScanRequest { tags: tags.clone(), ..ScanRequest::default() });
+        let rows: usize =
+            scan.expect("it is there").read_all().map(|batch| batch.expect("it is good").num_rows()).sum();
+        println!("{rows} rows of one series out of the rolled day, {which} time: {:.2?}", start.elapsed());
+    }
+    println!("{} bytes of footers are kept", store.stats().footers_bytes);
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(at) = arguments.iter().position(|argument| argument == "--open") {
         return open(Path::new(&arguments[at + 1]));
     }
+    if let Some(at) = arguments.iter().position(|argument| argument == "--open-rolled") {
+        return open_rolled(Path::new(&arguments[at + 1]));
+    }
     let dir = tempfile::tempdir().expect("a temporary folder can be made");
     fill(dir.path());
     let me = std::env::current_exe().expect("it runs");
-    let status = Command::new(me).arg("--open").arg(dir.path()).status().expect("it starts");
+    let status = Command::new(&me).arg("--open").arg(dir.path()).status().expect("it starts");
+    assert!(status.success());
+    roll(dir.path());
+    let status = Command::new(me).arg("--open-rolled").arg(dir.path()).status().expect("it starts");
     assert!(status.success());
 }

@@ -71,6 +71,8 @@ pub struct Store {
     pub last_rows_max: ByteSize,
     /// The series that are known take about this much memory at the most; rows of new ones are refused then. Default 1 GiB.
     pub catalog_max: ByteSize,
+    /// The footers of rolled days are kept in memory up to this size. Default 64 MiB.
+    pub footers_max: ByteSize,
     /// A day that ended longer ago than this rolls to Parquet. Default: never.
     #[serde(deserialize_with = "some_duration")]
     pub roll_after: Option<Duration>,
@@ -102,6 +104,7 @@ impl Default for Store {
             head_max: ByteSize::mib(64),
             last_rows_max: ByteSize::mib(64),
             catalog_max: ByteSize::gib(1),
+            footers_max: ByteSize::mib(64),
             roll_after: None,
             retention: None,
             retention_bytes: None,

@@ -69,6 +69,7 @@ impl Collector for StoreMetrics {
             ("store_rolled_bytes", "Bytes of those files", stats.rolled_bytes),
             ("store_last_rows_bytes", "Bytes of newest rows kept in memory", stats.last_rows_bytes),
             ("store_catalog_bytes", "Bytes of memory of tables, tag values and series, about", stats.catalog_bytes),
+            ("store_footers_bytes", "Bytes of footers of rolled days kept in memory", stats.footers_bytes),
             ("store_tables", "Tables", stats.tables),
             ("store_series", "Series of all tables", stats.series),
             ("store_read_only", "1 if a write failed and none is taken any more", u64::from(stats.read_only)),

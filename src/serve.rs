@@ -149,6 +149,7 @@ fn store_options(config: &Config) -> tsdb::Options {
         head_bytes_max: config.store.head_max.as_u64() as usize,
         last_rows_bytes_max: config.store.last_rows_max.as_u64() as usize,
         catalog_bytes_max: config.store.catalog_max.as_u64() as usize,
+        footers_bytes_max: config.store.footers_max.as_u64() as usize,
         roll_after: config.store.roll_after,
         retention: general,
         table_retention: config.store.table.iter().map(own).collect(),

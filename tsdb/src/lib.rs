@@ -19,6 +19,7 @@ mod deletion;
 mod disk;
 mod error;
 mod filter;
+mod footer;
 mod frame;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;

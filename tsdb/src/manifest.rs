@@ -27,7 +27,7 @@ pub(crate) struct SegmentId {
 }
 
 /// A day of a table in a Parquet file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct RolledId {
     pub table: u32,
     pub day: Day,

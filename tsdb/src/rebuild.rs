@@ -143,11 +143,12 @@ impl References {
     }
 
     /// The columns of a rolled day have names, and are in the order of their numbers.
-    pub(crate) fn rolled(&mut self, day: &RolledDay) {
+    pub(crate) fn rolled(&mut self, day: &RolledDay) -> Result<()> {
         let table = day.id().table;
         self.table(table, [], day.last_series());
         let known = self.tables.entry(table).or_default();
-        let columns = day.columns().fields().iter().skip(1);
+        let columns = day.columns()?;
+        let columns = columns.fields().iter().skip(1);
         let (tags, fields): (Vec<_>, Vec<_>) =
             columns.partition(|column| matches!(column.data_type(), DataType::Dictionary(..)));
         let tags = tags.into_iter().map(|tag| tag.name().clone()).collect::<Vec<_>>();
@@ -159,6 +160,7 @@ impl References {
                 known.fields.insert(number as u32, (kind, Some(field.name().clone())));
             }
         }
+        Ok(())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -11,6 +11,7 @@ use crate::block::{self, Kind};
 use crate::catalog::Catalog;
 use crate::data_dir::{AppendFile, DataDir};
 use crate::error::{Error, Result};
+use crate::footer::Footers;
 use crate::head::{Entry, Head};
 use crate::health::Health;
 use crate::last_rows::LastRows;
@@ -64,12 +65,13 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     manifest.rolled.iter().try_for_each(|id| references.rolled_name(&dir, &catalog, *id))?;
     refuse_missing_catalog(&dir, &catalog, &references)?;
     references.add_tables(&catalog);
+    let footers = Footers::new(options.footers_bytes_max);
     let (mut rolled, mut lost) = (BTreeMap::new(), BTreeMap::new());
     for id in &manifest.rolled {
         let table = catalog.table(id.table).expect("it was added");
-        match whole(&health, RolledDay::open(&dir, table, *id))? {
+        match whole(&health, RolledDay::open(&dir, table, *id, &footers))? {
             Some(day) => {
-                references.rolled(&day);
+                references.rolled(&day)?;
                 rolled.insert((id.table, id.day), day);
             }
             None => drop(lost.insert((id.table, id.day), id.through)),
@@ -102,6 +104,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         view: ArcSwap::from_pointee(view),
         health,
         last_rows,
+        footers,
         counters: Counters::default(),
         closing: AtomicBool::new(false),
     };

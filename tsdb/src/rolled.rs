@@ -17,10 +17,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
-};
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -32,6 +29,7 @@ use crate::data_dir::DataDir;
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::footer::{Footer, Footers};
 use crate::manifest::RolledId;
 use crate::merge::Source;
 use crate::rows::{Rows, take_ranges};
@@ -69,7 +67,7 @@ impl Metadata {
         BASE64_STANDARD.encode(out)
     }
 
-    fn decode_series(&self) -> Result<Vec<(u32, u32)>, String> {
+    pub(crate) fn decode_series(&self) -> Result<Vec<(u32, u32)>, String> {
         let bytes = BASE64_STANDARD.decode(&self.series).map_err(|error| error.to_string())?;
         let (mut rest, mut runs, mut last) = (&bytes[..], Vec::new(), 0u32);
         while !rest.is_empty() {
@@ -113,48 +111,55 @@ pub(crate) struct RolledDay {
     id: RolledId,
     path: PathBuf,
     bytes: Bytes,
-    parquet: ArrowReaderMetadata,
+    footers: Arc<Footers>,
+    /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
     groups: Vec<(u64, u64)>,
-    /// Which rows are of which series, in the order of the rows.
-    series: Vec<(u32, u32)>,
     rows: usize,
+    last_series: Option<u32>,
     checked: Vec<AtomicBool>,
     damaged: Vec<AtomicBool>,
 }
 
-/// What the footer of a file says to Parquet and to us. Its parser may panic on damaged bytes.
-fn read_footer(bytes: &Bytes) -> Result<(ArrowReaderMetadata, Metadata), String> {
-    let options = ArrowReaderOptions::new()
-        .with_offset_index_policy(PageIndexPolicy::Optional)
-        .with_column_index_policy(PageIndexPolicy::Skip);
-    let parquet = ArrowReaderMetadata::load(bytes, options).map_err(|error| error.to_string())?;
-    let own = parquet.metadata().file_metadata().key_value_metadata();
-    let own = own.and_then(|pairs| pairs.iter().find(|pair| pair.key == METADATA_KEY)?.value.as_deref());
-    let own = serde_json::from_str(own.ok_or("it has no metadata of ours")?).map_err(|error| error.to_string())?;
-    Ok((parquet, own))
-}
-
 impl RolledDay {
+    pub(crate) fn open(dir: &DataDir, table: &Table, id: RolledId, footers: &Arc<Footers>) -> Result<RolledDay> {
+        let path = path(dir, table, id);
+        let bytes = dir.map(&path)?;
+        let footer = footers.get(id, &bytes).map_err(|reason| Error::corrupt(&path, id.tail_at, reason))?;
+        let flags = || footer.groups.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(RolledDay {
+            id,
+            path,
+            bytes,
+            footers: footers.clone(),
+            groups: footer.groups.clone(),
+            rows: footer.rows(),
+            last_series: footer.series.last().map(|(series, _)| *series),
+            checked: flags(),
+            damaged: flags(),
+        })
+    }
+
     /// The rolled day in a file of which no manifest says anything. Its footer is believed if it speaks of row groups that
     /// are as it says.
     pub(crate) fn find(dir: &DataDir, catalog: &Catalog, path: &Path) -> Result<RolledId> {
         let damaged = |reason: &str| Error::corrupt(path, 0, reason);
         let bytes = dir.map_or_empty(path)?;
-        let footer = std::panic::catch_unwind(|| read_footer(&bytes)).map_err(|_| damaged("the footer is damaged"))?;
-        let (_, own) = footer.map_err(|reason| damaged(&reason))?;
+        let footer =
+            std::panic::catch_unwind(|| Footer::parse(&bytes)).map_err(|_| damaged("the footer is damaged"))?;
+        let footer = footer.map_err(|reason| damaged(&reason))?;
         let mut start = 0;
-        for (end, checksum) in &own.groups {
+        for (end, checksum) in &footer.groups {
             if bytes.get(start..*end as usize).map(xxh3_64) != Some(*checksum) {
                 return Err(damaged("the checksum of a row group differs, and of the footer none is known"));
             }
             start = *end as usize;
         }
-        let table = catalog.find_table(&own.schema, &own.table);
-        let table = table.ok_or_else(|| damaged("its table is not in the catalogue"))?;
-        let tail_checksum = xxh3_64(&bytes[start..]);
-        let days = path.parent().and_then(|folder| Day::parse(folder.file_name()?.to_str()?.strip_prefix("date=")?));
+        let (schema, name) = &footer.table;
+        let table = catalog.find_table(schema, name).ok_or_else(|| damaged("its table is not in the catalogue"))?;
+        let day = path.parent().and_then(|folder| Day::parse(folder.file_name()?.to_str()?.strip_prefix("date=")?));
         let through = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
-        let (Some(day), Some(through)) = (days, through) else { return Err(damaged("its name is none of ours")) };
+        let (Some(day), Some(through)) = (day, through) else { return Err(damaged("its name is none of ours")) };
+        let tail_checksum = xxh3_64(&bytes[start..]);
         Ok(RolledId { table: table.id, day, through, tail_at: start as u64, tail_checksum })
     }
 
@@ -162,28 +167,16 @@ impl RolledDay {
     pub(crate) fn names(dir: &DataDir, id: RolledId) -> Result<Option<(String, String)>> {
         let end = Path::new(&format!("date={}", id.day)).join(format!("{:010}.parquet", id.through));
         for path in dir.list_all(&dir.join("parquet"))?.iter().filter(|path| path.ends_with(&end)) {
-            let bytes = dir.map_or_empty(path)?;
-            if bytes.get(id.tail_at as usize..).map(xxh3_64) == Some(id.tail_checksum) {
-                return Ok(read_footer(&bytes).ok().map(|(_, own)| (own.schema, own.table)));
+            if let Ok(footer) = Footer::checked(&dir.map_or_empty(path)?, id) {
+                return Ok(Some(footer.table));
             }
         }
         Ok(None)
     }
 
-    pub(crate) fn open(dir: &DataDir, table: &Table, id: RolledId) -> Result<RolledDay> {
-        let path = path(dir, table, id);
-        let bytes = dir.map(&path)?;
-        let damaged = |reason: String| Error::corrupt(&path, 0, reason);
-        // First of all: see there.
-        if bytes.get(id.tail_at as usize..).map(xxh3_64) != Some(id.tail_checksum) {
-            return Err(Error::corrupt(&path, id.tail_at, "the checksum of the footer differs"));
-        }
-        let (parquet, own) = read_footer(&bytes).map_err(damaged)?;
-        let series = own.decode_series().map_err(damaged)?;
-        let rows = series.iter().map(|(_, rows)| *rows as usize).sum();
-        let flags = || own.groups.iter().map(|_| AtomicBool::new(false)).collect();
-        let (checked, flagged) = (flags(), flags());
-        Ok(RolledDay { id, path, bytes, parquet, groups: own.groups, series, rows, checked, damaged: flagged })
+    fn footer(&self) -> Result<Arc<Footer>> {
+        let footer = self.footers.get(self.id, &self.bytes);
+        footer.map_err(|reason| Error::corrupt(&self.path, self.id.tail_at, reason))
     }
 
     pub(crate) fn id(&self) -> RolledId {
@@ -195,8 +188,8 @@ impl RolledDay {
     }
 
     /// Its columns as its file has them: the time, the tags, the fields.
-    pub(crate) fn columns(&self) -> &SchemaRef {
-        self.parquet.schema()
+    pub(crate) fn columns(&self) -> Result<SchemaRef> {
+        Ok(self.footer()?.parquet.schema().clone())
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -210,7 +203,7 @@ impl RolledDay {
 
     /// The largest series that it has rows of.
     pub(crate) fn last_series(&self) -> Option<u32> {
-        self.series.last().map(|(series, _)| *series)
+        self.last_series
     }
 
     /// Where a row group lies in the file.
@@ -253,39 +246,28 @@ impl RolledDay {
     ) -> Source<'static> {
         let known = table.columns();
         let names: Vec<String> = fields.iter().map(|field| known.fields[*field as usize].0.to_string()).collect();
-        let (day, mut runs) = (self.clone(), self.series.clone().into_iter().peekable());
-        let groups = (0..self.groups.len()).map(move |group| {
-            // The runs of this row group; one that reaches into the next is divided.
-            let rows = day.parquet.metadata().row_group(group).num_rows() as usize;
-            let (mut own, mut left) = (Vec::new(), rows);
-            while let Some(run) = runs.peek_mut().filter(|_| left > 0) {
-                let count = left.min(run.1 as usize);
-                own.push((run.0, count));
-                left -= count;
-                run.1 -= count as u32;
-                if run.1 == 0 {
-                    runs.next();
-                }
-            }
-            (group, own)
-        });
-        let (day, groups): (_, Vec<_>) = (self.clone(), groups.collect());
-        Box::new(groups.into_iter().flat_map(move |(group, runs)| -> Source<'static> {
-            if !runs.iter().any(|(series, _)| filter.wants_series(*series)) {
+        let footer = match self.footer() {
+            Ok(footer) => footer,
+            // It was read when the store was opened, and has become damaged since.
+            Err(error) => return Box::new(on_damage(Place::RowGroup(self, 0), error).err().map(Err).into_iter()),
+        };
+        let day = self.clone();
+        Box::new((0..self.groups.len()).flat_map(move |group| -> Source<'static> {
+            if !footer.runs(group).any(|(series, _)| filter.wants_series(series)) {
                 return Box::new(std::iter::empty());
             }
-            match day.read_group(group, &runs, &names, &filter) {
+            match day.read_group(group, &footer, &names, &filter) {
                 Ok(rows) => rows,
                 Err(error) => Box::new(on_damage(Place::RowGroup(&day, group), error).err().map(Err).into_iter()),
             }
         }))
     }
 
-    /// The rows of a row group whose rows are of these series.
+    /// The rows of a row group.
     fn read_group(
         self: &Arc<RolledDay>,
         group: usize,
-        runs: &[(u32, usize)],
+        footer: &Footer,
         names: &[String],
         filter: &Filter,
     ) -> Result<Source<'static>> {
@@ -293,20 +275,20 @@ impl RolledDay {
         let failed = |error: &dyn std::fmt::Display| {
             Error::corrupt(&self.path, self.extent(group).start as u64, error.to_string())
         };
-        let schema = self.parquet.metadata().file_metadata().schema_descr();
+        let schema = footer.parquet.metadata().file_metadata().schema_descr();
         let place = |name: &str| (0..schema.num_columns()).find(|at| schema.column(*at).name() == name);
         let wanted = std::iter::once(TIME_COLUMN).chain(names.iter().map(String::as_str)).filter_map(place);
         // Rows of other series are not decoded.
         let (mut ranges, mut series, mut start) = (Vec::new(), Vec::new(), 0);
-        for (id, rows) in runs {
-            if filter.wants_series(*id) {
+        for (id, rows) in footer.runs(group) {
+            if filter.wants_series(id) {
                 ranges.push(start..start + rows);
-                series.resize(series.len() + rows, *id);
+                series.resize(series.len() + rows, id);
             }
             start += rows;
         }
         let selection = RowSelection::from_consecutive_ranges(ranges.into_iter(), start);
-        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.parquet.clone())
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), footer.parquet.clone())
             .with_row_groups(vec![group])
             .with_projection(ProjectionMask::leaves(schema, wanted))
             .with_row_selection(selection)

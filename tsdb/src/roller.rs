@@ -109,7 +109,7 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
         None => DayWriter::start(shared, table, &projection, id, &sample)?,
     };
     (id.tail_at, id.tail_checksum) = writer.finish(table)?;
-    let new = Arc::new(RolledDay::open(&shared.dir, table, id)?);
+    let new = Arc::new(RolledDay::open(&shared.dir, table, id, &shared.footers)?);
     let old = view.rolled.get(&(table.id, day)).cloned();
     shared.last_rows.forget(table.id);
     shared.change(

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use crate::catalog::Catalog;
 use crate::data_dir::DataDir;
 use crate::error::Result;
+use crate::footer::Footers;
 use crate::health::Health;
 use crate::last_rows::LastRows;
 use crate::manifest::Manifest;
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub health: Health,
     /// The newest row of every series, for tables that were asked for it.
     pub last_rows: LastRows,
+    /// The footers of rolled days that are kept.
+    pub footers: Arc<Footers>,
     pub counters: Counters,
     /// Set when the store closes: background work under way is given up, what it was to replace is still there.
     pub closing: AtomicBool,

@@ -83,6 +83,8 @@ pub struct Stats {
     pub last_rows_bytes: u64,
     /// About how many bytes of memory tables, columns, tag values and series take.
     pub catalog_bytes: u64,
+    /// Bytes of footers of rolled days that are kept in memory.
+    pub footers_bytes: u64,
     /// Damaged places that were found on disk since the store was opened.
     pub damaged: u64,
     /// Tables.

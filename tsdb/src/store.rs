@@ -55,6 +55,8 @@ pub struct Options {
     /// Tables, columns, tag values and series take about this many bytes of memory at the most; rows of new series are
     /// refused then. A store that has more already opens all the same.
     pub catalog_bytes_max: usize,
+    /// Footers of rolled days are kept in memory up to this many bytes; others are parsed when they are needed.
+    pub footers_bytes_max: usize,
     /// A day that ended longer ago than this is rolled to Parquet; `None` for never.
     pub roll_after: Option<Duration>,
     /// What is kept of every table.
@@ -73,6 +75,7 @@ impl Default for Options {
             ring_slots: 1024,
             last_rows_bytes_max: 64 * 1024 * 1024,
             catalog_bytes_max: 1024 * 1024 * 1024,
+            footers_bytes_max: 64 * 1024 * 1024,
             roll_after: None,
             retention: Retention::default(),
             table_retention: BTreeMap::new(),
@@ -388,6 +391,7 @@ impl Store {
             rolled_bytes: view.rolled.values().map(|rolled| rolled.file_bytes() as u64).sum(),
             damaged: self.shared.health.count() as u64,
             catalog_bytes: self.shared.catalog.bytes() as u64,
+            footers_bytes: self.shared.footers.bytes() as u64,
             last_rows_bytes: self.shared.last_rows.bytes() as u64,
             tables: self.shared.catalog.tables().count() as u64,
             series: self.shared.catalog.tables().map(|table| u64::from(table.series_count())).sum(),

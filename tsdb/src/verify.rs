@@ -9,6 +9,7 @@ use crate::data_dir::DataDir;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::footer::Footers;
 use crate::log::{self, CatalogLog, Fault};
 use crate::manifest::Manifest;
 use crate::merge::Source;
@@ -176,7 +177,7 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
             self.found.damage.push(Error::corrupt(&self.dir.join("MANIFEST"), 0, reason));
             return Ok(());
         };
-        let rolled = RolledDay::open(&self.dir, table, id);
+        let rolled = RolledDay::open(&self.dir, table, id, &Footers::new(0));
         let Some(rolled) = self.note(rolled)?.map(Arc::new) else { return Ok(()) };
         let fields: Vec<u32> = (0..table.columns().fields.len() as u32).collect();
         let refuse: OnDamage = Arc::new(|_, error| Err(error));
