@@ -150,11 +150,14 @@ impl DataDir {
         let _ = self.disk.remove_dir(path); // it is not empty, or somebody looks into it: it stays
     }
 
-    /// Moves a file to `quarantine/`.
+    /// Moves a file to `quarantine/`, with the folders that it was in as part of its name.
     pub(crate) fn put_aside(&self, path: &Path) -> Result<()> {
         let folder = self.join("quarantine");
         self.create_dir(&folder)?;
-        self.link(path, &folder.join(path.file_name().expect("a file has a name")))?;
+        let within = path.strip_prefix(&self.path).expect("it is in the data directory");
+        let aside = folder.join(within.to_string_lossy().replace('/', "_"));
+        self.remove(&aside)?; // a crash may have come before the last step
+        self.link(path, &aside)?;
         self.sync_dir(&folder)?;
         self.remove(path)
     }

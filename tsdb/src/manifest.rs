@@ -66,9 +66,7 @@ impl Manifest {
             (Err(error @ Error::Corrupt { .. }), Ok(Some(copy))) => (copy, Some(error)),
             // A crash between the first two of all.
             (Ok(None), Ok(Some(copy))) => (copy, None),
-            (Ok(None), Ok(None)) => (make()?, None),
-            (Err(error @ Error::Corrupt { .. }), Ok(None) | Err(Error::Corrupt { .. }))
-            | (Ok(None), Err(error @ Error::Corrupt { .. })) => (make()?, Some(error)),
+            (Ok(None) | Err(Error::Corrupt { .. }), Ok(None) | Err(Error::Corrupt { .. })) => (make()?, None),
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         if let Some(error) = failure {

@@ -9,7 +9,6 @@ use arrow_schema::DataType;
 use crate::catalog::{Catalog, ColumnRef, Table};
 use crate::change::Change;
 use crate::data_dir::DataDir;
-use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::head::Entry;
 use crate::health::Health;
@@ -19,6 +18,7 @@ use crate::rolled::{self, RolledDay};
 use crate::segment::{self, Segment};
 use crate::tag::ABSENT;
 use crate::value::FieldType;
+use crate::view::ByDay;
 
 /// The schema of tables whose names are lost, and what lost columns are called.
 const LOST_SCHEMA: &str = "lost";
@@ -35,20 +35,19 @@ pub(crate) fn manifest(dir: &DataDir, catalog: &Catalog, health: &Health) -> Res
         };
         segments.iter().any(covers)
     };
+    let newest =
+        segments.iter().filter(|(_, first_log)| first_log.is_some()).map(|(id, _)| id.number).max().unwrap_or(0);
     let has_log = |number: u64| dir.length(&log::path(dir, number)).is_ok_and(|length| length.is_some());
     let counts = |(id, first_log): &(SegmentId, Option<u64>)| match first_log {
         Some(first_log) => !covered(*id, *first_log),
         // What cannot be read counts, unless it is known to be elsewhere.
-        None => !covered(*id, id.number) && (id.generation > 0 || !has_log(id.number)),
+        None => !covered(*id, id.number) && (id.generation > 0 || id.number < newest || !has_log(id.number)),
     };
     let segments = segments.iter().filter(|segment| counts(segment)).map(|(id, _)| *id);
     let mut manifest = Manifest { segments: segments.collect(), ..Manifest::default() };
     manifest.segments.sort_unstable();
-    let logs = dir.list(&dir.join("wal"))?;
-    let oldest_log = logs.iter().filter_map(|path| log::number(path)).min();
-    manifest.first_log = manifest.segments.last().map_or(oldest_log.unwrap_or(1), |id| id.number + 1);
 
-    let mut days: BTreeMap<(u32, Day), RolledId> = BTreeMap::new();
+    let mut days: ByDay<RolledId> = ByDay::new();
     let mut files = dir.list_all(&dir.join("parquet"))?;
     files.retain(|path| path.extension().is_some_and(|kind| kind == "parquet"));
     for path in &files {
@@ -62,6 +61,11 @@ pub(crate) fn manifest(dir: &DataDir, catalog: &Catalog, health: &Health) -> Res
         }
     }
     manifest.rolled = days.into_values().collect();
+    // Behind everything that is sealed: a number that a rolled day goes up to would hide what gets it once more.
+    let logs = dir.list(&dir.join("wal"))?;
+    let oldest_log = logs.iter().filter_map(|path| log::number(path)).min().unwrap_or(1);
+    let sealed = manifest.segments.iter().map(|id| id.number).chain(manifest.rolled.iter().map(|id| id.through)).max();
+    manifest.first_log = sealed.map_or(oldest_log, |number| number + 1);
 
     let named: Vec<_> = manifest.segments.iter().map(|id| segment::path(dir, *id)).collect();
     for path in dir.list(&dir.join("segments"))?.iter().filter(|path| segment::id(path).is_some()) {
@@ -161,10 +165,6 @@ impl References {
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.tables.is_empty()
     }
 
     /// Adds to a catalogue the tables that it does not have.

@@ -1,13 +1,12 @@
 //! Recovery: what a data directory says when it is opened, made whole again after a crash or damage.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-use crate::block::{self, Kind};
+use crate::block::{self, FILE_HEADER_BYTES, Kind};
 use crate::catalog::Catalog;
 use crate::data_dir::{AppendFile, DataDir};
 use crate::error::{Error, Result};
@@ -16,7 +15,7 @@ use crate::head::{Entry, Head};
 use crate::health::Health;
 use crate::last_rows::LastRows;
 use crate::log::{self, CatalogLog, Fault, Replayed};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, SegmentId};
 use crate::rebuild::{self, References};
 use crate::retention::Retentions;
 use crate::rolled::{self, RolledDay};
@@ -24,7 +23,7 @@ use crate::segment::{self, Segment};
 use crate::shared::Shared;
 use crate::stats::Counters;
 use crate::store::Options;
-use crate::view::View;
+use crate::view::{ByDay, View};
 
 /// The folders that the store's own files are in.
 const PARTS: [&str; 3] = ["wal", "segments", "parquet"];
@@ -49,34 +48,19 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     let health = Health::new(dir.clone());
     let retentions = Retentions { general: options.retention, tables: options.table_retention.clone() };
     let catalog = Arc::new(Catalog::limited(retentions, options.catalog_bytes_max));
+    refuse_missing_catalog(&dir)?;
     let replayed = CatalogLog::replay(&dir, &catalog, |error| health.mended(error))?;
     let manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;
-    let (mut segments, mut lost_segments) = (Vec::new(), Vec::new());
-    for id in &manifest.segments {
-        match whole(&health, Segment::open(&dir, *id, |error| health.mended(&error)))? {
-            Some(segment) => segments.push(segment),
-            None => lost_segments.push(*id),
-        }
-    }
+    let (segments, lost_segments) = open_segments(&dir, &manifest, &health)?;
     let heads = read_heads(&dir, &manifest, &health)?;
     let mut references = References::default();
     segments.iter().for_each(|segment| references.segment(segment));
     heads.iter().flat_map(|head| &head.entries).for_each(|entry| references.entry(entry));
     manifest.rolled.iter().try_for_each(|id| references.rolled_name(&dir, &catalog, *id))?;
-    refuse_missing_catalog(&dir, &catalog, &references)?;
     references.add_tables(&catalog);
     let footers = Footers::new(options.footers_bytes_max);
-    let (mut rolled, mut lost) = (BTreeMap::new(), BTreeMap::new());
-    for id in &manifest.rolled {
-        let table = catalog.table(id.table).expect("it was added");
-        match whole(&health, RolledDay::open(&dir, table, *id, &footers))? {
-            Some(day) => {
-                references.rolled(&day)?;
-                rolled.insert((id.table, id.day), day);
-            }
-            None => drop(lost.insert((id.table, id.day), id.through)),
-        }
-    }
+    let (rolled, lost) = open_rolled(&dir, &manifest, &catalog, &footers, &health)?;
+    rolled.values().try_for_each(|day| references.rolled(day))?;
     references.add_columns_and_series(&catalog);
     let catalog_contents = complete_catalog(&dir, replayed, &references.changes, &health)?;
     // Numbers that the catalogue does not have would be given to others: rather no store than a mixed-up one.
@@ -111,6 +95,37 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     Ok(Recovered { shared: Arc::new(shared), log, catalog_log })
 }
 
+/// The segments that the manifest names, and those of them that cannot be read.
+fn open_segments(dir: &DataDir, manifest: &Manifest, health: &Health) -> Result<(Vec<Arc<Segment>>, Vec<SegmentId>)> {
+    let (mut segments, mut lost) = (Vec::new(), Vec::new());
+    for id in &manifest.segments {
+        match whole(health, Segment::open(dir, *id, |error| health.mended(&error)))? {
+            Some(segment) => segments.push(segment),
+            None => lost.push(*id),
+        }
+    }
+    Ok((segments, lost))
+}
+
+/// The rolled days that the manifest names, and those of them that cannot be read, with their `through`.
+fn open_rolled(
+    dir: &DataDir,
+    manifest: &Manifest,
+    catalog: &Catalog,
+    footers: &Arc<Footers>,
+    health: &Health,
+) -> Result<(ByDay<Arc<RolledDay>>, ByDay<u64>)> {
+    let (mut rolled, mut lost) = (ByDay::new(), ByDay::new());
+    for id in &manifest.rolled {
+        let table = catalog.table(id.table).expect("its table was added if it was not there");
+        match whole(health, RolledDay::open(dir, table, *id, footers))? {
+            Some(day) => drop(rolled.insert((id.table, id.day), day)),
+            None => drop(lost.insert((id.table, id.day), id.through)),
+        }
+    }
+    Ok((rolled, lost))
+}
+
 /// A manifest for a folder that has none: that of an empty store, or what the files speak of.
 fn make_manifest(dir: &DataDir, catalog: &Catalog, health: &Health) -> Result<Manifest> {
     let mut files = Vec::new();
@@ -127,13 +142,19 @@ fn make_manifest(dir: &DataDir, catalog: &Catalog, health: &Health) -> Result<Ma
 }
 
 /// A catalogue that is gone as a whole may be found again; what would be made instead would be in its way.
-fn refuse_missing_catalog(dir: &DataDir, catalog: &Catalog, references: &References) -> Result<()> {
+fn refuse_missing_catalog(dir: &DataDir) -> Result<()> {
     let paths = CatalogLog::paths(dir);
-    let exists = dir.length(&paths[0])?.is_some() || dir.length(&paths[1])?.is_some();
-    if exists || references.is_empty() || catalog.tables().next().is_some() {
+    if dir.length(&paths[0])?.is_some() || dir.length(&paths[1])?.is_some() {
         return Ok(());
     }
-    let reason = "it is missing together with its copy, and without it no row has a name; put one of them back";
+    let mut rows = dir.list(&dir.join("segments"))?;
+    rows.extend(dir.list(&dir.join("parquet"))?);
+    for log in dir.list(&dir.join("wal"))? {
+        let has_entries = dir.length(&log)?.is_some_and(|length| length > FILE_HEADER_BYTES as u64);
+        rows.extend(has_entries.then_some(log));
+    }
+    let Some(path) = rows.first() else { return Ok(()) };
+    let reason = format!("it is missing together with its copy, but there is {}; put one of them back", path.display());
     Err(Error::corrupt(&paths[0], 0, reason))
 }
 

@@ -10,13 +10,16 @@ use crate::manifest::SegmentId;
 use crate::rolled::RolledDay;
 use crate::segment::Segment;
 
+/// Something of days of tables, by the table's number and the day.
+pub(crate) type ByDay<T> = BTreeMap<(u32, Day), T>;
+
 /// Rolled days, segments and heads, oldest first; together they hold every row once or more.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct View {
     /// By table and day. Of such a day, segments up to its `through` do not count.
-    pub rolled: BTreeMap<(u32, Day), Arc<RolledDay>>,
+    pub rolled: ByDay<Arc<RolledDay>>,
     /// Rolled days whose files cannot be read, with their `through`: what segments have of them still does not count.
-    pub lost: BTreeMap<(u32, Day), u64>,
+    pub lost: ByDay<u64>,
     pub segments: Vec<Arc<Segment>>,
     /// Segments whose files cannot be read, in the order of age.
     pub lost_segments: Vec<SegmentId>,

@@ -211,6 +211,33 @@ fn a_manifest_that_is_damaged_with_its_copy_is_made_anew() {
     }
 }
 
+/// With all segments rolled and gone, numbers began anew: what came next had one that a rolled day goes up to, and was hidden.
+#[test]
+fn numbers_go_on_behind_rolled_days() {
+    let disk = SimulatedDisk::new();
+    let store = open(&disk, true);
+    for at in 0..3 {
+        write(&store, at * 10..at * 10 + 10);
+        store.compact().unwrap();
+    }
+    store.close().unwrap();
+    drop(store);
+    for path in disk.files() {
+        // As after a restore of what is rolled.
+        if path.starts_with("/data/segments") || path.starts_with("/data/wal") {
+            tsdb::Disk::remove(&disk, &path).unwrap();
+        }
+    }
+    disk.settle();
+    let bad = damage_both(&disk, MANIFEST, None);
+    let before = read(&bad).0.len();
+    let store = open(&bad, false);
+    write(&store, 100..110);
+    store.flush().unwrap();
+    drop(store);
+    assert_eq!((before, read(&bad).0.len()), (30, 40));
+}
+
 /// The files that a compaction has replaced, and a roll, may still be there when the manifest is lost: a crash came before
 /// their removal. They must not count beside what they were made into.
 #[test]
