@@ -102,6 +102,16 @@ fn escapes_quotes_and_unicode() {
         "SELECT s FROM m ORDER BY time",
         "{\"s\":\"two\\nlines\"}\n{\"s\":\"x\"}",
     );
+    // Names are first looked for where the line before had them; one is the other's beginning, or has an escape.
+    cases.taken(
+        "m ab=1,a=2 1\nm a=3,ab=4 2\nm a\\=b=5,a=6 3\nm a=7,a\\=b=8 4\nm a=9 5",
+        "SELECT a, ab, \"a=b\" AS e FROM m ORDER BY time",
+        r#"{"a":2.0,"ab":1.0,"e":null}
+{"a":3.0,"ab":4.0,"e":null}
+{"a":6.0,"ab":null,"e":5.0}
+{"a":7.0,"ab":null,"e":8.0}
+{"a":9.0,"ab":null,"e":null}"#,
+    );
 }
 
 #[test]

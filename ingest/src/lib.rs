@@ -5,4 +5,5 @@
 
 pub mod body;
 pub mod line_protocol;
+mod number;
 pub mod write;

@@ -9,6 +9,8 @@ use bumpalo::Bump;
 use memchr::{memchr, memchr2, memchr3};
 use tsdb::{Batch, Row, Value};
 
+use crate::number;
+
 /// The unit of the timestamps in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
@@ -76,15 +78,13 @@ pub fn parse(body: &[u8], precision: Precision, now: i64, batch: &mut Batch) -> 
     let mut report = Report::default();
     let copies = Bump::new();
     match std::str::from_utf8(body) {
-        Ok(text) => Parser { text, at: 0, line: 1, precision, now, copies: &copies }.run(batch, &mut report),
+        Ok(text) => Parser::new(text, 1, precision, now, &copies).run(batch, &mut report),
         // Some line is not UTF-8: only that one is refused.
         Err(_) => {
             for (index, line) in body.split(|byte| *byte == b'\n').enumerate() {
                 let number = index + 1;
                 match std::str::from_utf8(line) {
-                    Ok(text) => {
-                        Parser { text, at: 0, line: number, precision, now, copies: &copies }.run(batch, &mut report);
-                    }
+                    Ok(text) => Parser::new(text, number, precision, now, &copies).run(batch, &mut report),
                     Err(error) => report.refuse(number, format!("not UTF-8: {error}"), &String::from_utf8_lossy(line)),
                 }
             }
@@ -110,12 +110,18 @@ struct Parser<'a> {
     now: i64,
     /// Where unescaped copies live until the request is done.
     copies: &'a Bump,
+    /// The names of fields in the line before: those of the next are mostly the same. Names with escapes end the list.
+    names: Vec<&'a str>,
 }
 
 type Fields<'a> = Vec<(&'a str, Value<'a>)>;
 type Tags<'a> = Vec<(&'a str, &'a str)>;
 
 impl<'a> Parser<'a> {
+    fn new(text: &'a str, line: usize, precision: Precision, now: i64, copies: &'a Bump) -> Parser<'a> {
+        Parser { text, at: 0, line, precision, now, copies, names: Vec::new() }
+    }
+
     fn run(mut self, batch: &mut Batch, report: &mut Report) {
         let mut fields = Fields::new();
         while self.skip_blank() {
@@ -124,6 +130,8 @@ impl<'a> Parser<'a> {
                 // From here on the line's end is known: a row that the store refuses costs only its own line.
                 self.store(key, time, &fields, batch)
             });
+            // Only a string holds a newline that is not the line's end.
+            let is_one_line = outcome.is_ok() && !fields.iter().any(|(_, value)| matches!(value, Value::Str(_)));
             match outcome {
                 Ok(()) => report.taken += 1,
                 Err(reason) => {
@@ -135,7 +143,10 @@ impl<'a> Parser<'a> {
                     report.refuse(number, reason, &self.text[start..self.at]);
                 }
             }
-            self.line += memchr::memchr_iter(b'\n', &self.bytes()[start..self.at]).count();
+            self.line += match is_one_line {
+                true => 1,
+                false => memchr::memchr_iter(b'\n', &self.bytes()[start..self.at]).count(),
+            };
         }
     }
 
@@ -168,8 +179,9 @@ impl<'a> Parser<'a> {
         at = self.spaces(at);
         fields.clear();
         loop {
-            let (name, value_at) = self.field_name(at)?;
-            let (value, end) = self.value(name, value_at)?;
+            let (name, value_at) = self.name(at, fields.len())?;
+            let plain = number::value(self.bytes(), value_at);
+            let (value, end) = plain.map_or_else(|| self.value(name, value_at), Ok)?;
             fields.push((name, value));
             at = end + 1;
             if self.bytes().get(end) != Some(&b',') {
@@ -177,7 +189,11 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
-        let (time, end) = self.time(at)?;
+        let plain = match number::time(self.bytes(), at) {
+            Some((units, end)) => units.checked_mul(self.precision.ns).map(|time| (time, end)),
+            None => None,
+        };
+        let (time, end) = plain.map_or_else(|| self.time(at), Ok)?;
         self.at = end;
         Ok((key, time))
     }
@@ -206,6 +222,22 @@ impl<'a> Parser<'a> {
             at += 1;
         }
         at
+    }
+
+    /// The name of the line's field with this index, and where its value starts.
+    fn name(&mut self, start: usize, index: usize) -> Result<(&'a str, usize), String> {
+        if let Some(name) = self.names.get(index) {
+            let end = start + name.len();
+            if self.bytes()[start..].starts_with(name.as_bytes()) && self.bytes().get(end) == Some(&b'=') {
+                return Ok((name, end + 1));
+            }
+        }
+        let (name, value_at) = self.field_name(start)?;
+        self.names.truncate(index);
+        if self.names.len() == index && name.len() == value_at - 1 - start {
+            self.names.push(name);
+        }
+        Ok((name, value_at))
     }
 
     /// The field's name, and where its value starts.
