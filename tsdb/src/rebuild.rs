@@ -147,9 +147,13 @@ impl References {
     }
 
     /// The columns of a rolled day have names, and are in the order of their numbers.
-    pub(crate) fn rolled(&mut self, day: &RolledDay) -> Result<()> {
+    pub(crate) fn rolled(&mut self, day: &RolledDay, catalog: &Catalog) -> Result<()> {
         let table = day.id().table;
         self.table(table, [], day.last_series());
+        let known = catalog.table(table).expect("the tables were added before").columns();
+        if day.column_count() <= 1 + known.tags.len() + known.fields.len() {
+            return Ok(()); // nothing is missing: the footer need not be parsed once more
+        }
         let known = self.tables.entry(table).or_default();
         let columns = day.columns()?;
         let columns = columns.fields().iter().skip(1);

@@ -60,7 +60,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     references.add_tables(&catalog);
     let footers = Footers::new(options.footers_bytes_max);
     let (rolled, lost) = open_rolled(&dir, &manifest, &catalog, &footers, &health)?;
-    rolled.values().try_for_each(|day| references.rolled(day))?;
+    rolled.values().try_for_each(|day| references.rolled(day, &catalog))?;
     references.add_columns_and_series(&catalog);
     let catalog_contents = complete_catalog(&dir, replayed, &references.changes, &health)?;
     // Numbers that the catalogue does not have would be given to others: rather no store than a mixed-up one.

@@ -115,6 +115,7 @@ pub(crate) struct RolledDay {
     /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
     groups: Vec<(u64, u64)>,
     rows: usize,
+    column_count: usize,
     last_series: Option<u32>,
     checked: Vec<AtomicBool>,
     damaged: Vec<AtomicBool>,
@@ -133,6 +134,7 @@ impl RolledDay {
             footers: footers.clone(),
             groups: footer.groups.clone(),
             rows: footer.rows(),
+            column_count: footer.parquet.schema().fields().len(),
             last_series: footer.series.last().map(|(series, _)| *series),
             checked: flags(),
             damaged: flags(),
@@ -190,6 +192,11 @@ impl RolledDay {
     /// Its columns as its file has them: the time, the tags, the fields.
     pub(crate) fn columns(&self) -> Result<SchemaRef> {
         Ok(self.footer()?.parquet.schema().clone())
+    }
+
+    /// How many columns that are.
+    pub(crate) fn column_count(&self) -> usize {
+        self.column_count
     }
 
     pub(crate) fn rows(&self) -> usize {
