@@ -189,10 +189,8 @@ impl<'a> Parser<'a> {
                 break;
             }
         }
-        let plain = match number::time(self.bytes(), at) {
-            Some((units, end)) => units.checked_mul(self.precision.ns).map(|time| (time, end)),
-            None => None,
-        };
+        let plain = number::time(self.bytes(), at);
+        let plain = plain.and_then(|(units, end)| Some((units.checked_mul(self.precision.ns)?, end)));
         let (time, end) = plain.map_or_else(|| self.time(at), Ok)?;
         self.at = end;
         Ok((key, time))

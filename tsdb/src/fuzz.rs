@@ -77,7 +77,14 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, small in proptest::collection::vec(0u8..12, 0..200)) {
+        fn any_bytes_are_read_or_refused(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..120),
+            small in proptest::collection::vec(0u8..12, 0..200),
+            (rows, codec, flag) in (0u8..70, 0u8..12, 0u8..2),
+        ) {
+            // Half of what is read as a chunk has a codec that there is, and is short.
+            page(&[&[rows, 0, codec, flag], &bytes[..]].concat());
+            page(&[&[rows, 0, codec, flag], &small[..]].concat());
             for bytes in [&bytes, &small, &[&small[..], &bytes].concat()] {
                 log(bytes);
                 segment(bytes);

@@ -94,7 +94,7 @@ pub(crate) fn entry(kind: Kind, block: Bytes) -> Result<Entry, String> {
 pub(crate) fn check<'a>(
     dir: &DataDir,
     number: u64,
-    mut entries: impl Iterator<Item = &'a Entry>,
+    entries: impl Iterator<Item = &'a Entry>,
     catalog: &Catalog,
 ) -> Result<()> {
     let fits = |entry: &Entry| match entry {
@@ -104,7 +104,9 @@ pub(crate) fn check<'a>(
             catalog.check(frame.table, &fields, frame.series().iter().copied().max())
         }
     };
-    entries.try_for_each(|entry| fits(entry).map_err(|reason| Error::corrupt(&path(dir, number), 0, reason)))
+    let damaged =
+        |at, reason| Error::corrupt(&path(dir, number), 0, format!("its entry {at}, counted from 0: {reason}"));
+    entries.enumerate().try_for_each(|(at, entry)| fits(entry).map_err(|reason| damaged(at, reason)))
 }
 
 /// Is what lies at this place of a catalogue's file no good block, with a good one behind it?

@@ -89,9 +89,8 @@ impl Manifest {
         manifest.map(Some).map_err(|reason| Error::corrupt(path, 0, reason))
     }
 
-    /// The manifest that a file's bytes are.
+    /// The manifest that a file's bytes are, whatever its header.
     pub(crate) fn decode(file: &[u8]) -> Result<Manifest, String> {
-        FileHeader::MANIFEST.check(file).map_err(|error| error.to_string())?;
         let block = block::open(file.get(FILE_HEADER_BYTES..).unwrap_or_default(), Kind::Manifest);
         let block = block.map_err(|error| error.to_string())?;
         serde_json::from_slice(&block[HEADER_BYTES..]).map_err(|error| error.to_string())

@@ -177,7 +177,8 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
             self.found.damage.push(Error::corrupt(&self.dir.join("MANIFEST"), 0, reason));
             return Ok(());
         };
-        let rolled = RolledDay::open(&self.dir, table, id, &Footers::new(0));
+        // The footer of this day only.
+        let rolled = RolledDay::open(&self.dir, table, id, &Footers::new(1 << 30));
         let Some(rolled) = self.note(rolled)?.map(Arc::new) else { return Ok(()) };
         let fields: Vec<u32> = (0..table.columns().fields.len() as u32).collect();
         let refuse: OnDamage = Arc::new(|_, error| Err(error));

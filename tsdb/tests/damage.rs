@@ -13,6 +13,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_schema::DataType;
 use simulated_disk::SimulatedDisk;
+use xxhash_rust::xxh3::xxh3_64;
+
 use tsdb::{Options, Row, ScanRequest, Store, Value, verify_on};
 
 const DIR: &str = "/data";
@@ -169,6 +171,23 @@ fn a_store_without_a_catalogue_does_not_open_and_removes_nothing() {
     }
     let found = paths.iter().fold(bad, |bad, path| bad.with(path, disk.contents(path)));
     assert_eq!(read(&found).0.len(), count);
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let (disk, _) = fill();
+    for path in files(&disk).into_iter().filter(|path| path.extension().is_none_or(|kind| kind != "parquet")) {
+        let mut newer = disk.contents(&path);
+        newer[8..12].copy_from_slice(&1000u32.to_le_bytes());
+        let checksum = xxh3_64(&newer[..12]) as u32;
+        newer[12..16].copy_from_slice(&checksum.to_le_bytes());
+        let bad = disk.with(&path, newer);
+        let before: Vec<_> = bad.files().into_iter().map(|path| (bad.contents(&path), path)).collect();
+        let outcome = Store::open_on(Arc::new(bad.clone()), DIR, Options::default());
+        assert!(matches!(outcome, Err(tsdb::Error::Newer { version: 1000, .. })), "{}: {outcome:?}", path.display());
+        let after: Vec<_> = bad.files().into_iter().map(|path| (bad.contents(&path), path)).collect();
+        assert!(before == after, "{} was touched", path.display());
+    }
 }
 
 /// Damages a byte of both files of a pair, or removes them.
