@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap as FastMap;
+
 use crate::catalog::{Catalog, ColumnRef, SeriesRef, Table};
 use crate::error::RowError;
-use crate::frame::{Frame, FrameBuilder};
+use crate::frame::FrameBuilder;
+use crate::head::Entry;
+use crate::limits::Limits;
 use crate::row::Row;
+use crate::samples::{NO_RUN, SamplesBuilder};
 use crate::value::{FieldType, Value};
 
 /// The schema of a write that names none.
 pub const DEFAULT_SCHEMA: &str = "public";
-/// A string field may be this long, in bytes.
-pub const STRING_BYTES_MAX: usize = 64 * 1024;
-/// Values of a batch, absent ones between others included, and strings counted by their length: 512 MiB of columns.
-/// Rows that each have other fields take much more room as columns than as text.
-pub const BATCH_VALUES_MAX: usize = 64 << 20;
-
 /// Stands for a column that is yet to be added.
 const UNKNOWN: usize = usize::MAX;
 
@@ -28,14 +27,38 @@ const UNKNOWN: usize = usize::MAX;
 pub struct Batch {
     catalog: Arc<Catalog>,
     schema: String,
+    /// Keys the hash of spellings: those of one schema and format.
+    seed: u64,
     tables: Vec<TableRows>,
-    /// The place of each table in `tables`.
-    places: HashMap<u32, usize>,
+    /// Rows of tables whose rows all have the same one float, so far.
+    samples: SamplesBuilder,
+    /// Where the rows of each table are collected.
+    places: FastMap<u32, Place>,
+    /// The table of the last sample, which is nearly always that of the next.
+    last_samples: Option<SampleColumn>,
     rows: usize,
-    /// Values so far, as [`BATCH_VALUES_MAX`] counts them.
+    /// Values so far, as [`Limits::batch_values_max`] counts them.
     values: usize,
     /// Columns of the row at hand; kept to save an allocation a row.
     scratch: Vec<usize>,
+}
+
+/// Where the rows of a table are collected.
+#[derive(Debug, Clone)]
+enum Place {
+    /// Among the samples; with the number of their last run.
+    Samples(SampleColumn, u32),
+    /// In a frame of its own.
+    Rows(usize),
+}
+
+/// The one field of a table among the samples.
+#[derive(Debug, Clone)]
+struct SampleColumn {
+    table: u32,
+    field: u32,
+    name: Arc<str>,
+    floor: i64,
 }
 
 #[derive(Debug)]
@@ -50,15 +73,30 @@ struct TableRows {
 
 impl Batch {
     pub(crate) fn new(catalog: Arc<Catalog>, schema: &str) -> Batch {
-        Batch {
+        let mut batch = Batch {
             catalog,
+            seed: 0,
             schema: schema.into(),
             tables: Vec::new(),
-            places: HashMap::new(),
+            samples: SamplesBuilder::default(),
+            places: FastMap::new(),
+            last_samples: None,
             rows: 0,
             values: 0,
             scratch: Vec::new(),
-        }
+        };
+        batch.spelled_as("");
+        batch
+    }
+
+    /// Says how series are spelled in this batch. What formats with different names spell alike is not mixed up.
+    pub fn spelled_as(&mut self, format: &str) {
+        self.seed = self.catalog.spelling_seed(&self.schema, format);
+    }
+
+    /// The limits of the store that the batch is for.
+    pub fn limits(&self) -> &Limits {
+        self.catalog.limits()
     }
 
     /// Rows taken so far.
@@ -82,14 +120,74 @@ impl Batch {
     ///
     /// As [`push`](Self::push).
     pub fn push_spelled(&mut self, spelling: &[u8], row: &Row<'_>) -> Result<(), RowError> {
-        let key = self.catalog.spelling(&self.schema, spelling);
-        let series = self.catalog.series(&self.schema, row, Some(key))?;
+        let series = self.add_series(spelling, row)?;
         self.push_series(series, row.time, row.fields)
     }
 
     /// The series that was spelled with these raw bytes before: one hash, no parsing, no lock.
     pub fn find_series(&self, spelling: &[u8]) -> Option<SeriesRef> {
-        self.catalog.find_spelling(self.catalog.spelling(&self.schema, spelling))
+        self.catalog.find_spelling(Catalog::spelling(self.seed, spelling))
+    }
+
+    /// The series of a row, made if it is new, without the row; and remembers its spelling.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    pub fn add_series(&mut self, spelling: &[u8], row: &Row<'_>) -> Result<SeriesRef, RowError> {
+        self.catalog.series(&self.schema, row, Some(Catalog::spelling(self.seed, spelling)))
+    }
+
+    /// Takes a row of a known series that has one float.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    #[inline]
+    pub fn push_sample(&mut self, series: SeriesRef, time: i64, field: &str, value: f64) -> Result<(), RowError> {
+        if let Some(column) = &self.last_samples
+            && column.table == series.table
+            && *column.name == *field
+            && time >= column.floor
+            && self.values + 3 <= self.catalog.limits().batch_values_max
+        {
+            self.samples.push(series.series, time, value);
+            self.values += 3;
+            self.rows += 1;
+            return Ok(());
+        }
+        match self.push_as_sample(series, time, field, value)? {
+            true => Ok(()),
+            false => self.push_row(series, time, &[(field, Value::F64(value))]),
+        }
+    }
+
+    /// Takes a row among the samples, if its table's rows are there or may be.
+    fn push_as_sample(&mut self, series: SeriesRef, time: i64, field: &str, value: f64) -> Result<bool, RowError> {
+        if !self.places.contains_key(&series.table) {
+            let table = self.catalog.table(series.table).expect("a series reference names a table");
+            let known = || match table.columns().find(field) {
+                Some(ColumnRef::Field(number, FieldType::F64)) => Some(number),
+                _ => None,
+            };
+            let floor = table.floor();
+            if known().is_none() && time >= floor {
+                self.catalog.fields(table, &[(field, Value::F64(value))])?;
+            }
+            let Some(number) = known() else { return Ok(false) }; // the general way says why it cannot be
+            let column = SampleColumn { table: series.table, field: number, name: field.into(), floor };
+            self.places.insert(series.table, Place::Samples(column, NO_RUN));
+        }
+        let Some(Place::Samples(column, last_run)) = self.places.get_mut(&series.table) else { return Ok(false) };
+        if *column.name != *field || time < column.floor || self.values + 3 > self.catalog.limits().batch_values_max {
+            return Ok(false);
+        }
+        *last_run = self.samples.start_run(series.table, column.field, *last_run);
+        self.samples.push(series.series, time, value);
+        self.last_samples = Some(column.clone());
+        self.values += 3;
+        self.rows += 1;
+        Ok(true)
     }
 
     /// Takes a row of a known series. Of a field that stands twice the last value counts.
@@ -98,9 +196,16 @@ impl Batch {
     ///
     /// As [`push`](Self::push).
     pub fn push_series(&mut self, series: SeriesRef, time: i64, fields: &[(&str, Value<'_>)]) -> Result<(), RowError> {
-        if fields.is_empty() {
-            return Err(RowError::NoFields);
+        match fields {
+            [] => Err(RowError::NoFields),
+            [(field, Value::F64(value))] => self.push_sample(series, time, field, *value),
+            fields => self.push_row(series, time, fields),
         }
+    }
+
+    /// Takes a row into the frame of its table.
+    fn push_row(&mut self, series: SeriesRef, time: i64, fields: &[(&str, Value<'_>)]) -> Result<(), RowError> {
+        let limits = *self.catalog.limits();
         let index = self.table_index(series.table);
         let rows = &mut self.tables[index];
         if time < rows.table.floor() {
@@ -110,9 +215,9 @@ impl Batch {
         let (mut unknown, mut text_bytes) = (0, 0);
         for (index, (name, value)) in fields.iter().enumerate() {
             if let Value::Str(text) = value {
-                let (what, bytes, limit) = ("string field", text.len(), STRING_BYTES_MAX);
+                let (what, bytes, limit) = ("string field", text.len(), limits.string_bytes_max);
                 if bytes > limit {
-                    return Err(RowError::TooLong { what, bytes, limit });
+                    return Err(RowError::TooLong { what, bytes, limit, knob: "store.string_max" });
                 }
                 text_bytes += bytes;
             }
@@ -122,8 +227,8 @@ impl Batch {
         }
         // Two for series and time; a new column has a place for every row before this one, too.
         let values = 2 + rows.fields.len() + unknown * (rows.frame.rows() + 1) + text_bytes / 8;
-        if self.values + values > BATCH_VALUES_MAX {
-            return Err(RowError::BatchTooLarge { limit: BATCH_VALUES_MAX });
+        if self.values + values > limits.batch_values_max {
+            return Err(RowError::BatchTooLarge { limit: limits.batch_values_max });
         }
         if unknown > 0 {
             self.catalog.fields(&rows.table, fields)?;
@@ -148,12 +253,26 @@ impl Batch {
         {
             return self.tables.len() - 1;
         }
-        *self.places.entry(table).or_insert_with(|| {
-            let table = self.catalog.table(table).expect("a series reference names a table").clone();
-            let frame = FrameBuilder::new(table.id);
-            self.tables.push(TableRows { table, frame, fields: Vec::new(), places: HashMap::new() });
-            self.tables.len() - 1
-        })
+        let known = self.places.insert(table, Place::Rows(self.tables.len()));
+        if let Some(Place::Rows(index)) = known {
+            self.places.insert(table, Place::Rows(index));
+            return index;
+        }
+        let table = self.catalog.table(table).expect("a series reference names a table").clone();
+        let mut rows =
+            TableRows { frame: FrameBuilder::new(table.id), table, fields: Vec::new(), places: HashMap::new() };
+        if let Some(Place::Samples(column, last_run)) = known {
+            // A request's rows of one table stay together, so that a torn write has all of them or none.
+            self.last_samples = None;
+            let samples = self.samples.take(last_run);
+            let place = if samples.is_empty() { 0 } else { rows.add_column(&column.name, FieldType::F64) };
+            for (series, time, value) in samples {
+                rows.frame.start_row(series, time);
+                rows.frame.set(place, Value::F64(value));
+            }
+        }
+        self.tables.push(rows);
+        self.tables.len() - 1
     }
 
     /// Was it made by the store with this catalogue? Its numbers mean nothing to another.
@@ -161,8 +280,10 @@ impl Batch {
         Arc::ptr_eq(&self.catalog, catalog)
     }
 
-    pub(crate) fn into_frames(self) -> Vec<Frame> {
-        self.tables.into_iter().filter_map(|rows| rows.frame.finish()).collect()
+    pub(crate) fn into_entries(self) -> Vec<Entry> {
+        let samples = self.samples.finish().map(Entry::Samples);
+        let frames = self.tables.into_iter().filter_map(|rows| rows.frame.finish()).map(Entry::Frame);
+        samples.into_iter().chain(frames).collect()
     }
 }
 
@@ -193,7 +314,8 @@ impl TableRows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::COLUMNS_MAX;
+    use crate::frame::Frame;
+    use crate::retention::Retentions;
 
     fn row<'a>(time: i64, fields: &'a [(&'a str, Value<'a>)]) -> Row<'a> {
         Row { measurement: "m", tags: &[], time, fields }
@@ -202,25 +324,64 @@ mod tests {
     /// Rows that each bring another field once took rows x rows values: a request of 1 MB asked for gigabytes.
     #[test]
     fn rows_that_all_differ_are_refused_before_they_fill_the_memory() {
-        let mut batch = Batch::new(Arc::new(Catalog::new()), "public");
-        let names: Vec<String> = (0..COLUMNS_MAX + 10).map(|number| format!("f{number}")).collect();
+        let limits = Limits { columns_max: 100, batch_values_max: 1 << 20, ..Limits::default() };
+        let catalog = Catalog::limited(Retentions::default(), usize::MAX, limits);
+        let mut batch = Batch::new(Arc::new(catalog), "public");
+        let names: Vec<String> = (0..limits.columns_max + 10).map(|number| format!("f{number}")).collect();
         let outcomes = names.iter().map(|name| batch.push(&row(0, &[(name.as_str(), Value::I64(1))])));
         let refused: Vec<_> = outcomes.filter_map(Result::err).collect();
         assert_eq!(refused.len(), 10);
-        assert!(matches!(refused[0], RowError::TooManyColumns { limit: COLUMNS_MAX, .. }), "{:?}", refused[0]);
+        assert!(matches!(refused[0], RowError::TooManyColumns { limit: 100, .. }), "{:?}", refused[0]);
 
         let one = [("f0", Value::I64(1))];
-        let outcome = (0..BATCH_VALUES_MAX as i64).find_map(|time| batch.push(&row(time, &one)).err());
-        assert_eq!(outcome, Some(RowError::BatchTooLarge { limit: BATCH_VALUES_MAX }));
-        assert!(batch.rows() * (COLUMNS_MAX + 2) <= BATCH_VALUES_MAX);
+        let outcome = (0..limits.batch_values_max as i64).find_map(|time| batch.push(&row(time, &one)).err());
+        assert_eq!(outcome, Some(RowError::BatchTooLarge { limit: limits.batch_values_max }));
+        assert!(batch.rows() * (limits.columns_max + 2) <= limits.batch_values_max);
     }
 
     #[test]
     fn a_string_that_is_too_long_is_refused() {
         let mut batch = Batch::new(Arc::new(Catalog::new()), "public");
-        let text = "x".repeat(STRING_BYTES_MAX + 1);
+        let text = "x".repeat(batch.limits().string_bytes_max + 1);
         batch.push(&row(0, &[("s", Value::Str(&text[1..]))])).unwrap();
         let refused = batch.push(&row(0, &[("s", Value::Str(&text))])).unwrap_err();
-        assert_eq!(refused.to_string(), "string field has 65537 bytes, the limit is 65536");
+        assert_eq!(refused.to_string(), "string field has 65537 bytes, the limit is 65536 (store.string_max)");
+    }
+
+    /// What a batch has of table 0 in its order: field, time and value of the floats.
+    fn floats(batch: Batch) -> Vec<Vec<(u32, i64, f64)>> {
+        let values = |frame: &Frame| -> Vec<(u32, i64, f64)> {
+            let fields: Vec<u32> = frame.fields().map(|(field, _)| field).collect();
+            let column = |field: u32| frame.column(field).expect("it is there");
+            let rows = |field: u32| {
+                let column = column(field);
+                let floats = column.as_any().downcast_ref::<arrow_array::Float64Array>().expect("floats").clone();
+                let rows = frame.times().iter().zip(floats.values().iter().copied().collect::<Vec<_>>());
+                rows.map(|(time, value)| (field, *time, value)).collect::<Vec<_>>()
+            };
+            fields.into_iter().flat_map(rows).collect()
+        };
+        let entries = batch.into_entries();
+        entries.iter().map(|entry| entry.frames_of(0).flat_map(|frame| values(&frame)).collect()).collect()
+    }
+
+    #[test]
+    fn rows_with_one_float_share_a_block_until_their_table_has_others() {
+        let mut batch = Batch::new(Arc::new(Catalog::new()), "public");
+        let push = |batch: &mut Batch, measurement, time, fields: &[(&str, Value<'_>)]| {
+            batch.push(&Row { measurement, tags: &[], time, fields }).unwrap();
+        };
+        push(&mut batch, "m", 1, &[("a", Value::F64(1.0))]);
+        push(&mut batch, "other", 1, &[("a", Value::F64(9.0))]);
+        push(&mut batch, "m", 1, &[("a", Value::F64(2.0))]);
+        push(&mut batch, "m", 1, &[("a", Value::F64(3.0)), ("b", Value::F64(4.0))]);
+        push(&mut batch, "other", 2, &[("a", Value::F64(9.0))]);
+        push(&mut batch, "m", 1, &[("a", Value::F64(5.0))]);
+        assert_eq!(batch.rows(), 6);
+        // The last write of a field wins: its order is kept.
+        let a = [1.0, 2.0, 3.0, 5.0].map(|value| (0, 1, value));
+        let b = [0.0, 0.0, 4.0, 0.0].map(|value| (1, 1, value));
+        let expected = [vec![], [a, b].concat()];
+        assert_eq!(floats(batch), expected);
     }
 }

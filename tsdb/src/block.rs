@@ -22,7 +22,7 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// Bytes of a file before its first block.
 pub(crate) const FILE_HEADER_BYTES: usize = 16;
 /// The version of every file format, written into each file's header.
-pub(crate) const FORMAT_VERSION: u32 = 3;
+pub(crate) const FORMAT_VERSION: u32 = 4;
 
 #[cfg(target_endian = "big")]
 compile_error!("the files are little-endian and viewed in place: a big-endian build needs conversions first");
@@ -32,6 +32,7 @@ compile_error!("the files are little-endian and viewed in place: a big-endian bu
 #[repr(u32)]
 pub(crate) enum Kind {
     Frame = u32::from_le_bytes(*b"FRAM"),
+    Samples = u32::from_le_bytes(*b"SMPL"),
     Catalog = u32::from_le_bytes(*b"CATA"),
     Manifest = u32::from_le_bytes(*b"MANI"),
     /// The index of a segment of version 1, which does not know days and deletions.

@@ -16,14 +16,13 @@ use xxhash_rust::xxh3::{Xxh3Default, xxh3_128, xxh3_128_with_seed};
 
 use crate::change::Change;
 use crate::error::RowError;
+use crate::limits::Limits;
 use crate::retention::{Retentions, now};
 use crate::row::{Row, check_name, check_row};
 use crate::spellings::Spellings;
 use crate::tag::{ABSENT, Tag};
 use crate::value::{FieldType, Value};
 
-/// A table may have this many tags and fields together.
-pub const COLUMNS_MAX: usize = 1024;
 /// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
 const SPARE_SPELLINGS: usize = 1024;
 
@@ -82,13 +81,13 @@ impl Columns {
     }
 
     /// Is there room for the columns of a row that are not here?
-    fn check_room(&self, row: &Row<'_>) -> Result<(), RowError> {
+    fn check_room(&self, row: &Row<'_>, limit: usize) -> Result<(), RowError> {
         let names = row.tags.iter().map(|(name, _)| *name).chain(row.fields.iter().map(|(name, _)| *name));
-        let mut room = COLUMNS_MAX.saturating_sub(self.by_name.len());
+        let mut room = limit.saturating_sub(self.by_name.len());
         for name in names.filter(|name| self.find(name).is_none()) {
             if room == 0 {
                 let (table, column) = (row.measurement.into(), name.into());
-                return Err(RowError::TooManyColumns { table, column, limit: COLUMNS_MAX });
+                return Err(RowError::TooManyColumns { table, column, limit });
             }
             room -= 1;
         }
@@ -126,7 +125,7 @@ impl Table {
     }
 
     /// Says where a row contradicts the columns that there are, before anything of it is taken.
-    fn check(&self, row: &Row<'_>) -> Result<(), RowError> {
+    fn check(&self, row: &Row<'_>, limits: &Limits) -> Result<(), RowError> {
         let columns = self.columns.load();
         let kind = |column: &str, known, got| {
             Err(RowError::ColumnKind { table: self.name.clone(), column: column.into(), known, got })
@@ -146,7 +145,7 @@ impl Table {
                 _ => {}
             }
         }
-        columns.check_room(row)
+        columns.check_room(row, limits.columns_max)
     }
 }
 
@@ -163,6 +162,7 @@ pub(crate) struct Catalog {
     /// About how many bytes of memory all this takes, and from how many on nothing new is taken.
     bytes: AtomicUsize,
     bytes_max: usize,
+    limits: Limits,
     /// Old rows are refused from the first row of a table on.
     retentions: Retentions,
 }
@@ -184,12 +184,13 @@ struct TableGrowth {
 
 impl Catalog {
     pub(crate) fn new() -> Catalog {
-        Catalog::limited(Retentions::default(), usize::MAX)
+        Catalog::limited(Retentions::default(), usize::MAX, Limits::default())
     }
 
     /// An empty catalogue of tables that are kept like this, which takes about so much memory at the most.
-    pub(crate) fn limited(retentions: Retentions, bytes_max: usize) -> Catalog {
+    pub(crate) fn limited(retentions: Retentions, bytes_max: usize, limits: Limits) -> Catalog {
         Catalog {
+            limits: limits.clamped(),
             retentions,
             bytes: AtomicUsize::new(0),
             bytes_max,
@@ -210,6 +211,10 @@ impl Catalog {
         self.bytes.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// What is kept of each table.
     pub(crate) fn retentions(&self) -> &Retentions {
         &self.retentions
@@ -224,10 +229,14 @@ impl Catalog {
         self.tables.iter().map(|(_, table)| table)
     }
 
-    /// The key of a series' spelling in a schema.
-    pub(crate) fn spelling(&self, schema: &str, raw: &[u8]) -> u128 {
-        // The schema goes into the seed: it is the same for every row of a request.
-        xxh3_128_with_seed(raw, self.seed ^ xxh3_128(schema.as_bytes()) as u64)
+    /// What the keys of spellings of a schema and format are made with: it is the same for every row of a request.
+    pub(crate) fn spelling_seed(&self, schema: &str, format: &str) -> u64 {
+        self.seed ^ xxh3_128(full_name(schema, format).as_bytes()) as u64
+    }
+
+    /// The key of a series' spelling.
+    pub(crate) fn spelling(seed: u64, raw: &[u8]) -> u128 {
+        xxh3_128_with_seed(raw, seed)
     }
 
     pub(crate) fn find_spelling(&self, spelling: u128) -> Option<SeriesRef> {
@@ -236,14 +245,19 @@ impl Catalog {
 
     /// The series of a row, with its table and tags, all made if they are new.
     pub(crate) fn series(&self, schema: &str, row: &Row<'_>, spelling: Option<u128>) -> Result<SeriesRef, RowError> {
-        check_row(row)?;
+        check_row(row, &self.limits)?;
         let mut growth = self.lock();
         match self.find_table(schema, row.measurement) {
-            Some(table) => table.check(row)?,
-            None => Columns::default().check_room(row)?,
+            Some(table) => table.check(row, &self.limits)?,
+            None => Columns::default().check_room(row, self.limits.columns_max)?,
         }
         if self.bytes() >= self.bytes_max && !self.is_known(&growth, schema, row) {
             return Err(RowError::CatalogFull { table: row.measurement.into(), limit: self.bytes_max });
+        }
+        let limit = self.limits.table_series_max;
+        let is_full = |table: &Arc<Table>| table.series_count() >= limit;
+        if self.find_table(schema, row.measurement).is_some_and(is_full) && !self.is_known(&growth, schema, row) {
+            return Err(RowError::TooManySeries { table: row.measurement.into(), limit });
         }
         let table = self.table_id(&mut growth, schema, row.measurement);
         let codes = self.codes(&mut growth, table, row.tags)?;
@@ -293,9 +307,10 @@ impl Catalog {
         tags: &[&str],
         fields: &[(&str, FieldType)],
     ) -> Result<(), RowError> {
-        check_name("measurement", name)?;
-        tags.iter().try_for_each(|tag| check_name("tag", tag))?;
-        fields.iter().try_for_each(|(field, _)| check_name("field", field))?;
+        let limits = &self.limits;
+        check_name("measurement", name, limits)?;
+        tags.iter().try_for_each(|tag| check_name("tag", tag, limits))?;
+        fields.iter().try_for_each(|(field, _)| check_name("field", field, limits))?;
         let mut growth = self.lock();
         let table = self.table_id(&mut growth, schema, name);
         let columns = self.tables[table as usize].columns();
@@ -321,9 +336,9 @@ impl Catalog {
     /// Makes those fields of a row that are new to its table, or none of them.
     pub(crate) fn fields(&self, table: &Table, fields: &[(&str, Value<'_>)]) -> Result<(), RowError> {
         let row = Row { measurement: &table.name, tags: &[], time: 0, fields };
-        check_row(&row)?;
+        check_row(&row, &self.limits)?;
         let mut growth = self.lock();
-        table.check(&row)?;
+        table.check(&row, &self.limits)?;
         for (name, value) in fields {
             if table.columns.load().find(name).is_none() {
                 self.grow(&mut growth, Change::Field { table: table.id, kind: value.field_type(), name });
@@ -542,7 +557,7 @@ mod tests {
 
     #[test]
     fn a_full_catalogue_takes_known_series_only() {
-        let catalog = Catalog::limited(Retentions::default(), 20_000);
+        let catalog = Catalog::limited(Retentions::default(), 20_000, Limits::default());
         let fields = [("usage", Value::F64(1.0))];
         let mut known = Vec::new();
         for n in 0..1000 {
@@ -573,9 +588,28 @@ mod tests {
         assert!(matches!(catalog.series("other", &row(&[], &fields), None), Err(RowError::CatalogFull { .. })));
         assert!(catalog.take_pending().is_empty(), "what was refused left something behind");
         // What is stored is opened, however much it is.
-        let again = Catalog::limited(Retentions::default(), 100);
+        let again = Catalog::limited(Retentions::default(), 100, Limits::default());
         Change::decode_all(&pending, |change| again.replay(change)).unwrap();
         assert_eq!(again.bytes(), catalog.bytes());
+    }
+
+    #[test]
+    fn a_full_table_takes_known_series_only_and_others_go_on() {
+        let limits = Limits { table_series_max: 2, tags_max: 2, ..Limits::default() };
+        let catalog = Catalog::limited(Retentions::default(), usize::MAX, limits);
+        let fields = [("usage", Value::F64(1.0))];
+        let series = |tags: &[(&str, &str)]| catalog.series("public", &row(tags, &fields), None);
+        let known = series(&[("host", "a")]).unwrap();
+        series(&[("host", "b")]).unwrap();
+        catalog.take_pending();
+        let refused = series(&[("host", "c")]).unwrap_err();
+        assert_eq!(refused, RowError::TooManySeries { table: "cpu".into(), limit: 2 });
+        assert!(refused.to_string().contains("store.table_series_max"), "{refused}");
+        let refused = series(&[("a", "1"), ("b", "1"), ("c", "1")]).unwrap_err();
+        assert!(refused.to_string().contains("store.tags_max"), "{refused}");
+        assert!(catalog.take_pending().is_empty(), "what was refused left something behind");
+        assert_eq!(series(&[("host", "a")]).unwrap(), known);
+        catalog.series("other", &row(&[("host", "c")], &fields), None).unwrap();
     }
 
     #[test]

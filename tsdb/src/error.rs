@@ -160,7 +160,7 @@ pub enum RowError {
         what: &'static str,
     },
     /// The table has as many columns as a table may have.
-    #[error("'{table}' has {limit} columns, a table has no more: '{column}' is not added")]
+    #[error("'{table}' has {limit} columns, a table has no more (store.columns_max): '{column}' is not added")]
     TooManyColumns {
         /// The table.
         table: String,
@@ -179,6 +179,24 @@ pub enum RowError {
         /// The limit in bytes ([`Options::catalog_bytes_max`](crate::Options::catalog_bytes_max)).
         limit: usize,
     },
+    /// A table has as many series as one may have; rows of these are still taken.
+    #[error("a new series of '{table}' is refused: it has {limit}, which is store.table_series_max")]
+    TooManySeries {
+        /// The table.
+        table: String,
+        /// The limit.
+        limit: u32,
+    },
+    /// A series with more tags than one may have.
+    #[error("a series of '{table}' with {tags} tags: the limit is {limit} (store.tags_max)")]
+    TooManyTags {
+        /// The table.
+        table: String,
+        /// The tags of the refused row.
+        tags: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The values of a tag have together as many bytes as Arrow's offsets reach.
     #[error("tag '{tag}' has more values than fit (2 GiB of text)")]
     TooManyTagValues {
@@ -186,7 +204,9 @@ pub enum RowError {
         tag: String,
     },
     /// The batch would take too much memory: too many rows with too many different fields.
-    #[error("the request is too large: rows times columns reach {limit} values; send it in parts")]
+    #[error(
+        "the request is too large: rows times columns reach {limit} values (store.batch_values_max); send it in parts"
+    )]
     BatchTooLarge {
         /// The limit, in values.
         limit: usize,
@@ -200,7 +220,7 @@ pub enum RowError {
         floor: i64,
     },
     /// A name or tag value over its limit.
-    #[error("{what} has {bytes} bytes, the limit is {limit}")]
+    #[error("{what} has {bytes} bytes, the limit is {limit} ({knob})")]
     TooLong {
         /// What was too long.
         what: &'static str,
@@ -208,7 +228,28 @@ pub enum RowError {
         bytes: usize,
         /// The limit in bytes.
         limit: usize,
+        /// The knob that moves it.
+        knob: &'static str,
     },
+}
+
+impl RowError {
+    /// One word for counting.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            RowError::FieldType { .. } => "field_type",
+            RowError::ColumnKind { .. } => "column_kind",
+            RowError::ReservedName { .. } | RowError::DuplicateTag { .. } | RowError::Empty { .. } => "name",
+            RowError::NoFields => "no_fields",
+            RowError::TooManyColumns { .. }
+            | RowError::TooManyTags { .. }
+            | RowError::TooManyTagValues { .. }
+            | RowError::TooLong { .. }
+            | RowError::BatchTooLarge { .. } => "limit",
+            RowError::CatalogFull { .. } | RowError::TooManySeries { .. } => "series_limit",
+            RowError::BeforeRetention { .. } => "retention",
+        }
+    }
 }
 
 /// A time as people write it.

@@ -46,6 +46,9 @@ pub(crate) struct Frame {
     pub rows: usize,
     pub min_time: i64,
     pub max_time: i64,
+    /// Where the series and the times lie.
+    series_at: usize,
+    times_at: usize,
     columns: Arc<[Column]>,
 }
 
@@ -74,14 +77,15 @@ impl Frame {
             let kind = FieldType::from_u8(entry[4]).ok_or_else(|| format!("unknown field type {}", entry[4]))?;
             columns.push(Column { field: u32_at(entry, 0), kind, validity: u32_at(entry, 8), data: u32_at(entry, 12) });
         }
-        let frame = Frame { bytes, table, rows, min_time, max_time, columns: columns.into() };
+        let series_at = entries + columns.len() * COLUMN_BYTES;
+        let times_at = series_at + block::padded(rows * 4);
+        let frame = Frame { bytes, table, rows, min_time, max_time, series_at, times_at, columns: columns.into() };
         frame.check()?;
         Ok(frame)
     }
 
     fn check(&self) -> Result<(), String> {
-        let series = self.series_at();
-        if series + self.rows * 4 > self.bytes.len() || self.times_at() + self.rows * 8 > self.bytes.len() {
+        if self.times_at + self.rows * 8 > self.bytes.len() {
             return Err(format!("{} rows run past the end", self.rows));
         }
         for column in self.columns.iter() {
@@ -116,22 +120,34 @@ impl Frame {
         }
     }
 
-    fn series_at(&self) -> usize {
-        HEADER_BYTES + FRAME_HEADER_BYTES + self.columns.len() * COLUMN_BYTES
-    }
-
-    fn times_at(&self) -> usize {
-        self.series_at() + block::padded(self.rows * 4)
+    /// Rows of one float each that lie in a checked block of samples: where its series, its times and its values are.
+    pub(crate) fn of_samples(bytes: &Bytes, table: u32, field: u32, rows: usize, at: [usize; 3]) -> Frame {
+        let [series_at, times_at, values_at] = at;
+        let data = u32::try_from(values_at).expect("a request is limited to far less than 4 GiB");
+        let column = Column { field, kind: FieldType::F64, validity: ALL_VALID, data };
+        let mut frame = Frame {
+            bytes: bytes.clone(),
+            table,
+            rows,
+            min_time: 0,
+            max_time: 0,
+            series_at,
+            times_at,
+            columns: Arc::new([column]),
+        };
+        frame.min_time = frame.times().iter().copied().min().unwrap_or_default();
+        frame.max_time = frame.times().iter().copied().max().unwrap_or_default();
+        frame
     }
 
     /// The series of each row.
     pub(crate) fn series(&self) -> &[u32] {
-        bytemuck::cast_slice(&self.bytes[self.series_at()..][..self.rows * 4])
+        bytemuck::cast_slice(&self.bytes[self.series_at..][..self.rows * 4])
     }
 
     /// The time of each row, ns since the epoch.
     pub(crate) fn times(&self) -> &[i64] {
-        bytemuck::cast_slice(&self.bytes[self.times_at()..][..self.rows * 8])
+        bytemuck::cast_slice(&self.bytes[self.times_at..][..self.rows * 8])
     }
 
     /// The fields that have a column here.
@@ -158,6 +174,11 @@ impl Frame {
                 Arc::new(StringArray::new(offsets, text, nulls))
             }
         })
+    }
+
+    /// About how many bytes its rows take.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len().min(self.rows * (4 + 8 + 8 * self.columns.len()) + FRAME_HEADER_BYTES)
     }
 
     /// The whole block, as the log stores it, padding included.
@@ -271,7 +292,8 @@ impl FrameBuilder {
             Ok(())
         });
         let bytes = bytes.expect("filling it cannot fail");
-        Some(Frame { bytes, table: self.table, rows, min_time, max_time, columns: columns.into() })
+        let columns = columns.into();
+        Some(Frame { bytes, table: self.table, rows, min_time, max_time, series_at, times_at, columns })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::value::FieldType;
 
 /// Logs: of frames and deletions, and of the catalogue's changes.
 pub fn log(bytes: &[u8]) {
-    let kinds = [Kind::Frame, Kind::Deletion, Kind::Catalog];
+    let kinds = [Kind::Frame, Kind::Samples, Kind::Deletion, Kind::Catalog];
     for found in block::scan(bytes, FILE_HEADER_BYTES, &kinds) {
         if let Found::Block { kind, offset, length } = found {
             block_of_log(kind, &bytes[offset..offset + length]);

@@ -135,9 +135,8 @@ impl Known {
         let mut frames = Vec::new();
         for entry in entries {
             match entry {
-                Entry::Frame(frame) if frame.table == table.id => frames.push(frame.clone()),
                 Entry::Deletion(deletion) if deletion.table == table.id => return Ok(None),
-                _ => {}
+                rows => frames.extend(rows.frames_of(table.id)),
             }
         }
         parts.push(last_of_frames(&frames, fields));

@@ -13,6 +13,7 @@ use crate::deletion::Deletion;
 use crate::error::{Error, Result};
 use crate::frame::Frame;
 use crate::head::Entry;
+use crate::samples::Samples;
 
 /// The write-ahead log file with this number.
 pub(crate) fn path(dir: &DataDir, number: u64) -> PathBuf {
@@ -30,7 +31,7 @@ pub(crate) fn create(dir: &DataDir, number: u64) -> Result<AppendFile> {
 }
 
 /// What blocks a log file has.
-const LOG_KINDS: [Kind; 2] = [Kind::Frame, Kind::Deletion];
+const LOG_KINDS: [Kind; 3] = [Kind::Frame, Kind::Samples, Kind::Deletion];
 
 /// What is wrong with a log file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,7 @@ pub(crate) fn read(
 /// The entry that a good block holds.
 pub(crate) fn entry(kind: Kind, block: Bytes) -> Result<Entry, String> {
     match kind {
+        Kind::Samples => Samples::parse(block).map(Entry::Samples),
         Kind::Deletion => Ok(Entry::Deletion(Deletion::decode(&block[HEADER_BYTES..])?.into())),
         _ => Frame::parse(block).map(Entry::Frame),
     }
@@ -99,10 +101,10 @@ pub(crate) fn check<'a>(
 ) -> Result<()> {
     let fits = |entry: &Entry| match entry {
         Entry::Deletion(deletion) => catalog.check(deletion.table, &[], None),
-        Entry::Frame(frame) => {
+        rows => rows.frames().try_for_each(|frame| {
             let fields: Vec<_> = frame.fields().collect();
             catalog.check(frame.table, &fields, frame.series().iter().copied().max())
-        }
+        }),
     };
     let damaged =
         |at, reason| Error::corrupt(&path(dir, number), 0, format!("its entry {at}, counted from 0: {reason}"));

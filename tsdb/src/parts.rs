@@ -83,7 +83,7 @@ pub(crate) fn parts(shared: &Shared) -> Vec<Part> {
             let Some(first) = frames().map(|frame| frame.min_time).min() else { continue };
             let part = Part {
                 rows: frames().map(|frame| frame.rows as u64).sum(),
-                bytes: frames().map(|frame| frame.bytes().len() as u64).sum(),
+                bytes: frames().map(|frame| frame.size() as u64).sum(),
                 times: (first, frames().map(|frame| frame.max_time).max().unwrap_or(first)),
                 number: head.number,
                 ..Part::of("head")

@@ -131,7 +131,9 @@ impl References {
     pub(crate) fn entry(&mut self, entry: &Entry) {
         match entry {
             Entry::Deletion(deletion) => self.table(deletion.table, [], None),
-            Entry::Frame(frame) => self.table(frame.table, frame.fields(), frame.series().iter().copied().max()),
+            rows => rows.frames().for_each(|frame| {
+                self.table(frame.table, frame.fields(), frame.series().iter().copied().max());
+            }),
         }
     }
 

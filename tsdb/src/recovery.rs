@@ -47,7 +47,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     dir.sync_dir(dir.path())?;
     let health = Health::new(dir.clone());
     let retentions = Retentions { general: options.retention, tables: options.table_retention.clone() };
-    let catalog = Arc::new(Catalog::limited(retentions, options.catalog_bytes_max));
+    let catalog = Arc::new(Catalog::limited(retentions, options.catalog_bytes_max, options.limits));
     refuse_missing_catalog(&dir)?;
     let replayed = CatalogLog::replay(&dir, &catalog, |error| health.mended(error))?;
     let manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;

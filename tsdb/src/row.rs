@@ -3,10 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::error::RowError;
+use crate::limits::Limits;
 use crate::value::Value;
-
-/// Names (measurements, tags, fields) and tag values may be this long, in bytes.
-pub const NAME_BYTES_MAX: usize = 64 * 1024 - 1;
 
 /// A row as a decoder hands it over: names, not numbers.
 #[derive(Debug, Clone, Copy)]
@@ -22,19 +20,26 @@ pub struct Row<'a> {
 }
 
 /// What is wrong with a row by itself, whatever the table knows.
-pub(crate) fn check_row(row: &Row<'_>) -> Result<(), RowError> {
-    check_name("measurement", row.measurement)?;
+pub(crate) fn check_row(row: &Row<'_>, limits: &Limits) -> Result<(), RowError> {
+    check_name("measurement", row.measurement, limits)?;
+    if row.tags.len() > limits.tags_max {
+        return Err(RowError::TooManyTags {
+            table: row.measurement.into(),
+            tags: row.tags.len(),
+            limit: limits.tags_max,
+        });
+    }
     let mut tags = HashSet::new();
     for (name, value) in row.tags {
-        check_name("tag", name)?;
-        check_length("tag value", value)?;
+        check_name("tag", name, limits)?;
+        check_length("tag value", value, limits.tag_value_bytes_max, "store.tag_value_max")?;
         if !tags.insert(*name) {
             return Err(RowError::DuplicateTag { tag: (*name).into() });
         }
     }
     let mut kinds = HashMap::new();
     for (name, value) in row.fields {
-        check_name("field", name)?;
+        check_name("field", name, limits)?;
         let (table, column, got) = (row.measurement, *name, value.field_type());
         if tags.contains(name) {
             return Err(RowError::ColumnKind {
@@ -52,17 +57,17 @@ pub(crate) fn check_row(row: &Row<'_>) -> Result<(), RowError> {
     if kinds.is_empty() { Err(RowError::NoFields) } else { Ok(()) }
 }
 
-pub(crate) fn check_name(what: &'static str, name: &str) -> Result<(), RowError> {
+pub(crate) fn check_name(what: &'static str, name: &str, limits: &Limits) -> Result<(), RowError> {
     match name {
         "time" if what != "measurement" => Err(RowError::ReservedName { kind: what }),
-        _ => check_length(what, name),
+        _ => check_length(what, name, limits.name_bytes_max, "store.name_max"),
     }
 }
 
-fn check_length(what: &'static str, text: &str) -> Result<(), RowError> {
+fn check_length(what: &'static str, text: &str, limit: usize, knob: &'static str) -> Result<(), RowError> {
     match text.len() {
         0 => Err(RowError::Empty { what }),
-        bytes if bytes > NAME_BYTES_MAX => Err(RowError::TooLong { what, bytes, limit: NAME_BYTES_MAX }),
+        bytes if bytes > limit => Err(RowError::TooLong { what, bytes, limit, knob }),
         _ => Ok(()),
     }
 }

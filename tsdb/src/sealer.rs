@@ -95,7 +95,7 @@ impl Sealer {
         let shared = &self.shared;
         let id = SegmentId { number: head.number, generation: 0 };
         let mut writer = SegmentWriter::create(&shared.dir, id, head.number, shared.options.page_rows, Effort::Fast)?;
-        let tables: BTreeSet<u32> = head.entries().map(Entry::table).collect();
+        let tables: BTreeSet<u32> = head.entries().flat_map(Entry::tables).collect();
         for table in tables {
             let (frames, deletions) = frames_of(head.entries(), table);
             let known = shared.catalog.table(table).expect("an entry is of a known table").columns();

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::histogram::{Histogram, Summary};
+
 /// Counted by the threads of the store, read by everybody.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -12,11 +14,16 @@ pub(crate) struct Counters {
     compactions: AtomicU64,
     rolls: AtomicU64,
     read_only: AtomicBool,
+    /// Requests of a group commit.
+    pub group_requests: Histogram,
+    /// How long a sync of the log took, in ns.
+    pub sync_ns: Histogram,
 }
 
 impl Counters {
     /// A group of rows was made durable.
-    pub(crate) fn committed(&self, rows: usize, bytes: usize) {
+    pub(crate) fn committed(&self, rows: usize, bytes: usize, requests: usize) {
+        self.group_requests.record(requests as u64);
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
@@ -93,4 +100,17 @@ pub struct Stats {
     pub series: u64,
     /// A write or sync failed, and no more is written until the store is opened again.
     pub read_only: bool,
+}
+
+/// How the writer has worked since the store was opened.
+#[derive(Debug, Clone)]
+pub struct WriterStats {
+    /// Requests that wait for the writer now.
+    pub ring_depth: usize,
+    /// How many may wait.
+    pub ring_slots: usize,
+    /// Requests of each group commit.
+    pub group_requests: Summary,
+    /// How long each sync of the log took, in ns.
+    pub sync_ns: Summary,
 }

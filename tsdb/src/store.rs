@@ -24,6 +24,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, IoContext, Result, RowError};
 use crate::filter::Filter;
 use crate::keeper::{self, Task};
+use crate::limits::Limits;
 use crate::parts::{self, Part};
 use crate::recovery::{self, Recovered};
 use crate::retention::Retention;
@@ -34,7 +35,7 @@ use crate::segment::PAGE_ROWS_MAX;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::snapshot;
-use crate::stats::Stats;
+use crate::stats::{Stats, WriterStats};
 use crate::value::FieldType;
 use crate::writer::{Durability, Order, Writer};
 
@@ -55,6 +56,8 @@ pub struct Options {
     /// Tables, columns, tag values and series take about this many bytes of memory at the most; rows of new series are
     /// refused then. A store that has more already opens all the same.
     pub catalog_bytes_max: usize,
+    /// How much rows, tables and batches may have.
+    pub limits: Limits,
     /// Footers of rolled days are kept in memory up to this many bytes; others are parsed when they are needed.
     pub footers_bytes_max: usize,
     /// A day that ended longer ago than this is rolled to Parquet; `None` for never.
@@ -75,6 +78,7 @@ impl Default for Options {
             ring_slots: 1024,
             last_rows_bytes_max: 64 * 1024 * 1024,
             catalog_bytes_max: 1024 * 1024 * 1024,
+            limits: Limits::default(),
             footers_bytes_max: 64 * 1024 * 1024,
             roll_after: None,
             retention: Retention::default(),
@@ -255,12 +259,12 @@ impl Store {
     pub fn submit(&self, batch: Batch) -> Result<Ack> {
         assert!(batch.belongs_to(&self.shared.catalog), "a batch is written to the store that made it");
         let (answer, ack) = oneshot::channel();
-        let frames = batch.into_frames();
-        if frames.is_empty() {
+        let entries = batch.into_entries();
+        if entries.is_empty() {
             let _ = answer.send(Ok(()));
             return Ok(Ack(ack));
         }
-        match self.orders.try_send(Order::Write { frames, answer }) {
+        match self.orders.try_send(Order::Write { entries, answer }) {
             Ok(()) => self.refuse_if_closed(),
             Err(TrySendError::Full(_)) => return Err(Error::Busy { capacity: self.shared.options.ring_slots }),
             Err(TrySendError::Disconnected(_)) => return Err(Error::Closed),
@@ -399,6 +403,17 @@ impl Store {
         };
         self.shared.counters.fill(&mut stats);
         stats
+    }
+
+    /// How the writer has worked since the store was opened.
+    pub fn writer_stats(&self) -> WriterStats {
+        let counters = &self.shared.counters;
+        WriterStats {
+            ring_depth: self.orders.len(),
+            ring_slots: self.shared.options.ring_slots,
+            group_requests: counters.group_requests.summary(),
+            sync_ns: counters.sync_ns.summary(),
+        }
     }
 
     /// Seals the head: everything acknowledged so far is in segments when this returns.

@@ -14,7 +14,6 @@ use crate::block::{self, Kind};
 use crate::data_dir::AppendFile;
 use crate::deletion::Deletion;
 use crate::error::{Error, Result};
-use crate::frame::Frame;
 use crate::head::{Entry, Head};
 use crate::log::{self, CatalogLog};
 use crate::sealer::Seal;
@@ -31,8 +30,8 @@ pub(crate) type Answer = oneshot::Sender<Result<()>>;
 
 /// What the writer is asked to do.
 pub(crate) enum Order {
-    /// Store frames; answered when they are durable and visible.
-    Write { frames: Vec<Frame>, answer: Answer },
+    /// Store rows; answered when they are durable and visible.
+    Write { entries: Vec<Entry>, answer: Answer },
     /// Hide older rows; answered when that is durable and visible.
     Delete { deletion: Deletion, answer: Answer },
     /// Seal the head; answered when the segment is durable and visible.
@@ -76,7 +75,7 @@ impl Writer {
             };
             while let Some(order) = next {
                 next = match order {
-                    Order::Write { frames, answer } => self.write_group(frames, answer),
+                    Order::Write { entries, answer } => self.write_group(entries, answer),
                     Order::Delete { deletion, answer } => {
                         let _ = answer.send(self.delete(deletion)); // whoever asked may have gone away
                         None
@@ -94,15 +93,15 @@ impl Writer {
         }
     }
 
-    /// Writes these frames and those of all writes that wait. Returns the order that ended the group, if one did.
-    fn write_group(&mut self, frames: Vec<Frame>, answer: Answer) -> Option<Order> {
-        let (mut frames, mut answers, mut interruption) = (frames, vec![answer], None);
-        let mut bytes: usize = frames.iter().map(|frame| frame.bytes().len()).sum();
+    /// Writes these rows and those of all writes that wait. Returns the order that ended the group, if one did.
+    fn write_group(&mut self, entries: Vec<Entry>, answer: Answer) -> Option<Order> {
+        let (mut entries, mut answers, mut interruption) = (entries, vec![answer], None);
+        let mut bytes: usize = entries.iter().map(|entry| entry.block().len()).sum();
         while bytes < GROUP_BYTES_MAX {
             match self.orders.try_recv() {
-                Ok(Order::Write { frames: more, answer }) => {
-                    bytes += more.iter().map(|frame| frame.bytes().len()).sum::<usize>();
-                    frames.extend(more);
+                Ok(Order::Write { entries: more, answer }) => {
+                    bytes += more.iter().map(|entry| entry.block().len()).sum::<usize>();
+                    entries.extend(more);
                     answers.push(answer);
                 }
                 Ok(other) => {
@@ -112,11 +111,11 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        let blocks: Vec<_> = frames.iter().map(|frame| IoSlice::new(frame.bytes())).collect();
+        let blocks: Vec<_> = entries.iter().map(|entry| IoSlice::new(entry.block())).collect();
         let outcome = self.commit(&blocks);
         if outcome.is_ok() {
-            self.shared.counters.committed(frames.iter().map(|frame| frame.rows).sum(), bytes);
-            frames.into_iter().for_each(|frame| self.head.push(Entry::Frame(frame)));
+            self.shared.counters.committed(entries.iter().map(Entry::rows).sum(), bytes, answers.len());
+            entries.into_iter().for_each(|entry| self.head.push(entry));
         }
         for answer in answers {
             let _ = answer.send(outcome.clone()); // a client that went away needs no answer
@@ -151,7 +150,12 @@ impl Writer {
         self.commit_catalog()?;
         self.log.append(blocks)?;
         match self.shared.options.durability {
-            Durability::Sync => self.log.sync(),
+            Durability::Sync => {
+                let start = Instant::now();
+                let outcome = self.log.sync();
+                self.shared.counters.sync_ns.record(start.elapsed().as_nanos() as u64);
+                outcome
+            }
             Durability::Process => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
                 Ok(())
