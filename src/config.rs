@@ -39,7 +39,20 @@ pub struct Server {
     pub body_max: ByteSize,
     /// The largest request body after decompression. Default 128 MiB.
     pub unpacked_max: ByteSize,
-    /// How long a client may take to send its request's head. Default 10 s.
+    /// The bodies of all requests may take this much memory together. Default 512 MiB.
+    pub bodies_max: ByteSize,
+    /// The head of a request may be this large. Default 64 KiB.
+    pub header_max: ByteSize,
+    /// How many connections may be open; further ones are told to come back. Default 1024.
+    pub connections_max: usize,
+    /// The certificate for TLS, PEM, and those that vouch for it. Taken anew when it changes. Default: no TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// How long a client may take to send a request's body. Default 30 s.
+    #[serde(deserialize_with = "duration")]
+    pub body_timeout: Duration,
+    /// How long a client may take to send its request's head, and a connection may wait for the next one. Default 10 s.
     #[serde(deserialize_with = "duration")]
     pub header_timeout: Duration,
 }
@@ -51,6 +64,12 @@ impl Default for Server {
             allow_without_token: false,
             body_max: ByteSize::mib(32),
             unpacked_max: ByteSize::mib(128),
+            bodies_max: ByteSize::mib(512),
+            header_max: ByteSize::kib(64),
+            connections_max: 1024,
+            tls_cert: None,
+            tls_key: None,
+            body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
         }
     }
@@ -71,6 +90,24 @@ pub struct Store {
     pub last_rows_max: ByteSize,
     /// The series that are known take about this much memory at the most; rows of new ones are refused then. Default 1 GiB.
     pub catalog_max: ByteSize,
+    /// How many requests may wait to be written; further ones are told to come back. Default 1024.
+    pub ring_slots: usize,
+    /// What these may have together. Default 256 MiB.
+    pub ring_max: ByteSize,
+    /// A table may have this many tags and fields together. Default 1024.
+    pub columns_max: usize,
+    /// A series may have this many tags. Default 128.
+    pub tags_max: usize,
+    /// A table may have this many series. Default 5 million.
+    pub table_series_max: u32,
+    /// A name of a measurement, tag or field may be this long. Default 65535 bytes, which is also the most.
+    pub name_max: ByteSize,
+    /// A tag's value may be this long. Default 65535 bytes, which is also the most.
+    pub tag_value_max: ByteSize,
+    /// A string field may be this long. Default 64 KiB.
+    pub string_max: ByteSize,
+    /// A request may have this many values, absent ones between others included. Default 67108864.
+    pub batch_values_max: usize,
     /// The footers of rolled days are kept in memory up to this size. Default 64 MiB.
     pub footers_max: ByteSize,
     /// A day that ended longer ago than this rolls to Parquet. Default: never.
@@ -104,6 +141,15 @@ impl Default for Store {
             head_max: ByteSize::mib(64),
             last_rows_max: ByteSize::mib(64),
             catalog_max: ByteSize::gib(1),
+            ring_slots: 1024,
+            ring_max: ByteSize::mib(256),
+            columns_max: 1024,
+            tags_max: 128,
+            table_series_max: 5_000_000,
+            name_max: ByteSize::b(65535),
+            tag_value_max: ByteSize::b(65535),
+            string_max: ByteSize::kib(64),
+            batch_values_max: 64 << 20,
             footers_max: ByteSize::mib(64),
             roll_after: None,
             retention: None,

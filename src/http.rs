@@ -3,43 +3,60 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use ingest::body::Limits;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use ingest::stats::Protocol;
+use ingest::write::{Influx, Ingest};
 use query::Engine;
 use query::endpoint::Body;
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate};
 
-use crate::config::instant;
+use crate::config::{Config, instant};
 use crate::metrics::{self, Metrics};
 use crate::snapshot;
+use crate::tls::Certificate;
+use crate::tokens::{Denied, Guard, Scope};
 
 /// Every path that there is.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 17] = [
     "/health",
     "/ready",
     "/metrics",
     "/write",
     "/api/v2/write",
+    "/api/v3/write_lp",
+    "/api/v1/write",
+    "/v1/metrics",
+    "/api/v1/import/prometheus",
+    "/api/v1/import/json",
+    "/api/v1/import/csv",
+    "/api/v1/import/arrow",
     "/api/v3/query_sql",
     "/api/v1/admin/flush",
     "/api/v1/admin/compact",
     "/api/v1/admin/snapshot",
     "/api/v1/admin/delete",
 ];
+/// What hyper needs for a head at the least, in bytes.
+const HEADER_BYTES_MIN: usize = 8192;
 /// The body of an administrative request may be this long, in bytes.
 const ADMIN_BYTES_MAX: usize = 1 << 20;
 
@@ -48,26 +65,51 @@ const ADMIN_BYTES_MAX: usize = 1 << 20;
 pub struct Server {
     store: Arc<Store>,
     engine: Arc<Engine>,
+    ingest: Arc<Ingest>,
     metrics: Arc<Metrics>,
+    guard: Arc<Guard>,
     data_dir: Arc<Path>,
-    limits: Limits,
     header_timeout: Duration,
+    header_bytes_max: usize,
+    connections: Arc<Semaphore>,
+    connections_max: usize,
 }
 
+/// What a client is told that is one too many; there is nobody to read its request.
+const ONE_TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n";
+/// How long writing that may take.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Server {
-    pub fn new(
-        store: Arc<Store>,
-        engine: Arc<Engine>,
-        data_dir: PathBuf,
-        limits: Limits,
-        header_timeout: Duration,
-    ) -> Server {
-        let metrics = Arc::new(Metrics::new(store.clone()));
-        Server { store, engine, metrics, data_dir: data_dir.into(), limits, header_timeout }
+    pub fn new(store: Arc<Store>, engine: Arc<Engine>, ingest: Arc<Ingest>, guard: Guard, config: &Config) -> Server {
+        let metrics = Arc::new(Metrics::new(store.clone(), ingest.clone()));
+        let Config { server, store: of_store, .. } = config;
+        Server {
+            store,
+            engine,
+            ingest,
+            metrics,
+            guard: Arc::new(guard),
+            data_dir: of_store.data_dir.as_path().into(),
+            header_timeout: server.header_timeout,
+            header_bytes_max: server.header_max.as_u64() as usize,
+            connections: Arc::new(Semaphore::new(server.connections_max)),
+            connections_max: server.connections_max,
+        }
     }
 
     /// Answers requests until `stop`; those under way then have `grace` to end.
-    pub async fn run(self, listener: TcpListener, stop: impl Future<Output = ()>, grace: Duration) {
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        certificate: Option<Arc<Certificate>>,
+        stop: impl Future<Output = ()>,
+        grace: Duration,
+    ) -> Result<()> {
+        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        let following = certificate.map(|certificate| tokio::spawn(certificate.follow()));
         let open = GracefulShutdown::new();
         tokio::pin!(stop);
         loop {
@@ -76,24 +118,7 @@ impl Server {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let _ = stream.set_nodelay(true);
-                    let server = self.clone();
-                    let service = service_fn(move |request| {
-                        let server = server.clone();
-                        async move { Ok::<_, Infallible>(server.answer(request).await) }
-                    });
-                    let connection = http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .header_read_timeout(self.header_timeout)
-                        .serve_connection(TokioIo::new(stream), service);
-                    let connection = open.watch(connection);
-                    tokio::spawn(async move {
-                        if let Err(error) = connection.await {
-                            tracing::debug!("a connection broke off: {error}");
-                        }
-                    });
-                }
+                Ok((stream, _)) => self.take(stream, acceptor.as_ref(), &open),
                 Err(error) => {
                     // Mostly too many open files: others close theirs, so it is worth trying again.
                     tracing::warn!("a connection could not be taken: {error}");
@@ -102,7 +127,54 @@ impl Server {
             }
         }
         drop(listener);
+        following.inspect(JoinHandle::abort);
         let _ = tokio::time::timeout(grace, open.shutdown()).await;
+        Ok(())
+    }
+
+    /// Serves a connection on a task of its own, or tells it that it is one too many.
+    fn take(&self, mut stream: TcpStream, acceptor: Option<&TlsAcceptor>, open: &GracefulShutdown) {
+        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+            self.metrics.connection_refused();
+            let limit = self.connections_max;
+            let reason = format!("{limit} connections are open (server.connections_max); try again shortly\n");
+            let answer = format!("{ONE_TOO_MANY}content-length: {}\r\n\r\n{reason}", reason.len());
+            tokio::spawn(async move {
+                let write = async {
+                    stream.write_all(answer.as_bytes()).await?;
+                    stream.shutdown().await
+                };
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, write).await;
+            });
+            return;
+        };
+        let _ = stream.set_nodelay(true);
+        let (server, watcher, acceptor) = (self.clone(), open.watcher(), acceptor.cloned());
+        tokio::spawn(async move {
+            let _permit = permit;
+            let Some(acceptor) = acceptor else { return server.serve(stream, watcher).await };
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => server.serve(stream, watcher).await,
+                Ok(Err(error)) => tracing::debug!("a handshake failed: {error}"),
+                Err(_) => tracing::debug!("a handshake took too long"),
+            }
+        });
+    }
+
+    async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, watcher: Watcher) {
+        let (timeout, bytes_max) = (self.header_timeout, self.header_bytes_max);
+        let service = service_fn(move |request| {
+            let server = self.clone();
+            async move { Ok::<_, Infallible>(server.answer(request).await) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(timeout)
+            .max_buf_size(bytes_max.max(HEADER_BYTES_MIN))
+            .serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!("a connection broke off: {error}");
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -114,6 +186,11 @@ impl Server {
 
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         let method = request.method().clone();
+        if let Some(scope) = scope(request.uri().path())
+            && let Err(denied) = self.guard.check(request.headers(), scope)
+        {
+            return denial(&denied, scope);
+        }
         match (request.uri().path(), &method) {
             ("/health", &Method::GET | &Method::HEAD) => alive(),
             ("/ready", &Method::GET | &Method::HEAD) => match self.store.stats().read_only {
@@ -124,8 +201,15 @@ impl Server {
                 respond(StatusCode::OK, metrics::MEDIA_TYPE, self.metrics.text())
             }
             ("/write" | "/api/v2/write", &Method::POST) => {
-                ingest::write::write(&self.store, self.limits, request).await.map(boxed)
+                self.ingest.line_protocol(Influx::V1V2, request).await.map(boxed)
             }
+            ("/api/v3/write_lp", &Method::POST) => self.ingest.line_protocol(Influx::V3, request).await.map(boxed),
+            ("/api/v1/write", &Method::POST) => self.ingest.remote_write(request).await.map(boxed),
+            ("/v1/metrics", &Method::POST) => self.ingest.otlp(request).await.map(boxed),
+            ("/api/v1/import/prometheus", &Method::POST) => self.ingest.prometheus(request).await.map(boxed),
+            ("/api/v1/import/json", &Method::POST) => self.ingest.rows(Protocol::Json, request).await.map(boxed),
+            ("/api/v1/import/csv", &Method::POST) => self.ingest.rows(Protocol::Csv, request).await.map(boxed),
+            ("/api/v1/import/arrow", &Method::POST) => self.ingest.rows(Protocol::Arrow, request).await.map(boxed),
             ("/api/v3/query_sql", &Method::GET | &Method::POST) => {
                 query::endpoint::query_sql(&self.engine, request).await
             }
@@ -229,6 +313,30 @@ impl TryFrom<serde_json::Value> for Instant {
             serde_json::Value::String(text) => instant(text).map(Instant).map_err(|_| expected()),
             other => other.as_i64().map(Instant).ok_or_else(expected),
         }
+    }
+}
+
+/// What a path needs; the paths that say whether it is alive need nothing.
+fn scope(path: &str) -> Option<Scope> {
+    match path {
+        "/health" | "/ready" => None,
+        "/metrics" | "/api/v3/query_sql" => Some(Scope::Read),
+        path if path.starts_with("/api/v1/admin/") => Some(Scope::Admin),
+        path if PATHS.contains(&path) => Some(Scope::Write),
+        _ => None,
+    }
+}
+
+fn denial(denied: &Denied, scope: Scope) -> Response<Body> {
+    let scope = scope.name();
+    match denied {
+        Denied::Unknown => {
+            let reason = format!("this needs a token with the scope {scope}: send 'Authorization: Bearer TOKEN'");
+            let mut response = failed(StatusCode::UNAUTHORIZED, &reason);
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+        Denied::Scope => failed(StatusCode::FORBIDDEN, &format!("the token does not have the scope {scope}")),
     }
 }
 

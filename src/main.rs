@@ -13,6 +13,9 @@ mod progress;
 mod serve;
 mod snapshot;
 mod sql;
+mod tls;
+mod token;
+mod tokens;
 mod verify;
 
 use std::process::ExitCode;
@@ -41,6 +44,8 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Copy a snapshot, verified, to a new data directory
     Restore(snapshot::RestoreArgs),
+    /// Make, list and revoke the tokens that a server asks for
+    Token(token::Args),
     /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
     Export(export::Args),
 }
@@ -53,6 +58,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Snapshot(args) => snapshot::run(args),
         Command::Restore(args) => snapshot::restore(args),
+        Command::Token(args) => token::run(args),
         Command::Export(args) => export::run(args),
     };
     outcome.unwrap_or_else(|error| {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use ingest::body::Limits;
+use ingest::write::Ingest;
 use query::Engine;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +20,9 @@ use web_probe::{Prober, Recorder, Target};
 
 use crate::config::{self, Config, Durability, TableRetention};
 use crate::http::Server;
+use crate::metrics::system_ingest;
+use crate::tls::Certificate;
+use crate::tokens::Guard;
 
 /// How often this machine and this server's own health are measured.
 const OWN_INTERVAL: Duration = Duration::from_secs(10);
@@ -66,26 +70,26 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     // The signals first: from here on nothing ends the process half-way.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    check_reach(&config)?;
+    let guard = Guard::open(&config.store.data_dir)?;
+    check_reach(&config, guard.has_tokens())?;
+    let certificate = certificate(&config)?;
     let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
         format!("listen on {} (another one running? --listen takes another address)", config.server.listen)
     })?;
     let address = listener.local_addr()?;
-    targets.insert(0, own_health(address)?);
+    if certificate.is_none() {
+        targets.insert(0, own_health(address)?);
+    }
     Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
 
     let dir = config.store.data_dir.clone();
     let options = store_options(&config);
     let store = tokio::task::spawn_blocking(move || Store::open(dir, options)).await?;
     let store = Arc::new(store?);
-    let engine = Arc::new(Engine::new(store.clone(), engine_options(&config))?);
-    let limits = Limits {
-        body_bytes_max: config.server.body_max.as_u64() as usize,
-        unpacked_bytes_max: config.server.unpacked_max.as_u64() as usize,
-    };
-    let data_dir = config.store.data_dir.clone();
-    let server = Server::new(store.clone(), engine, data_dir, limits, config.server.header_timeout);
-    greet(address, &config.store.data_dir, &targets);
+    let ingest = Arc::new(Ingest::new(store.clone(), body_limits(&config)));
+    let engine = Arc::new(Engine::new(store.clone(), engine_options(&config), vec![system_ingest(&store, &ingest)])?);
+    let server = Server::new(store.clone(), engine, ingest, guard, &config);
+    greet(address, certificate.is_some(), &config.store.data_dir, &targets);
 
     let (recorder, recording) = Recorder::start(store.clone());
     let prober = Prober::new(recorder.clone(), config.probe.concurrency, config.probe.location.clone());
@@ -100,7 +104,7 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
             _ = terminate.recv() => {}
         }
     };
-    server.run(listener, stop, GRACE).await;
+    server.run(listener, certificate, stop, GRACE).await?;
     // Probes under way are given up: their slots are not known. Rows that were measured are still stored.
     measuring.shutdown().await;
     let _ = tokio::time::timeout(GRACE, recording).await;
@@ -109,16 +113,39 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     Ok(())
 }
 
-/// Others can reach it only if that was said twice: there is nothing yet that keeps them from reading and writing.
-fn check_reach(config: &Config) -> Result<()> {
+/// Others can reach it only if they need a token, or if it was said twice that they need none.
+fn check_reach(config: &Config, has_tokens: bool) -> Result<()> {
     let listen = config.server.listen;
-    if !listen.ip().is_loopback() && !config.server.allow_without_token {
+    if listen.ip().is_loopback() {
+        return Ok(());
+    }
+    if !has_tokens && !config.server.allow_without_token {
         bail!(
-            "{listen} can be reached by others, who could read and write everything: \
-             listen on 127.0.0.1, or set server.allow_without_token = true"
+            "{listen} can be reached by others, who could read and write everything: make a token with \
+             'fournines token create', listen on 127.0.0.1, or set server.allow_without_token = true"
         );
     }
+    if config.server.tls_cert.is_none() {
+        tracing::warn!("{listen} can be reached by others, and nothing is encrypted: see server.tls_cert");
+    }
     Ok(())
+}
+
+fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {
+    match (&config.server.tls_cert, &config.server.tls_key) {
+        (Some(certificate), Some(key)) => Certificate::load(certificate, key).map(Some),
+        (None, None) => Ok(None),
+        _ => bail!("server.tls_cert and server.tls_key belong together: one of them is missing"),
+    }
+}
+
+fn body_limits(config: &Config) -> Limits {
+    Limits {
+        body_bytes_max: config.server.body_max.as_u64() as usize,
+        unpacked_bytes_max: config.server.unpacked_max.as_u64() as usize,
+        bodies_bytes_max: config.server.bodies_max.as_u64() as usize,
+        body_timeout: config.server.body_timeout,
+    }
 }
 
 fn own_health(address: SocketAddr) -> Result<Target> {
@@ -149,6 +176,17 @@ fn store_options(config: &Config) -> tsdb::Options {
         head_bytes_max: config.store.head_max.as_u64() as usize,
         last_rows_bytes_max: config.store.last_rows_max.as_u64() as usize,
         catalog_bytes_max: config.store.catalog_max.as_u64() as usize,
+        ring_slots: config.store.ring_slots.max(1),
+        ring_bytes_max: config.store.ring_max.as_u64() as usize,
+        limits: tsdb::Limits {
+            columns_max: config.store.columns_max,
+            tags_max: config.store.tags_max,
+            table_series_max: config.store.table_series_max,
+            name_bytes_max: config.store.name_max.as_u64() as usize,
+            tag_value_bytes_max: config.store.tag_value_max.as_u64() as usize,
+            string_bytes_max: config.store.string_max.as_u64() as usize,
+            batch_values_max: config.store.batch_values_max,
+        },
         footers_bytes_max: config.store.footers_max.as_u64() as usize,
         roll_after: config.store.roll_after,
         retention: general,
@@ -167,16 +205,17 @@ pub fn engine_options(config: &Config) -> query::Options {
     }
 }
 
-fn greet(address: SocketAddr, data_dir: &Path, targets: &[Target]) {
+fn greet(address: SocketAddr, has_tls: bool, data_dir: &Path, targets: &[Target]) {
     let data = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
     let me = std::env::args().next().unwrap_or_else(|| "fournines".into());
     let sql = "SELECT time, target, outcome, total_ms FROM probe ORDER BY time DESC LIMIT 5";
     say(&format!("fournines {} is up", env!("CARGO_PKG_VERSION")));
-    say(&format!("  listens on  http://{address}"));
+    let scheme = if has_tls { "https" } else { "http" };
+    say(&format!("  listens on  {scheme}://{address}"));
     say(&format!("  data in     {}", data.display()));
     say(&format!("  probes      {}", names.join(", ")));
-    say(&format!("  try         {me} sql --url http://{address} \"{sql}\""));
+    say(&format!("  try         {me} sql --url {scheme}://{address} \"{sql}\""));
 }
 
 /// A line on standard output, for who reads it; a server does not end because nobody does.

@@ -66,7 +66,7 @@ async fn ask_directory(dir: &Path, statement: &str, args: &Args) -> Result<()> {
     let mut config = Config::default();
     config.store.data_dir = dir.to_owned();
     let store = Arc::new(Store::open(dir, tsdb::Options::default())?);
-    let engine = Engine::new(store, engine_options(&config))?;
+    let engine = Engine::new(store, engine_options(&config), Vec::new())?;
     let mut answer = engine.query(statement, &args.db).await?.encode(args.format);
     while let Some(bytes) = answer.next().await {
         if !print(&bytes?)? {

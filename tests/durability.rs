@@ -43,7 +43,7 @@ fn trace(dir: &Path, work: impl FnOnce(&Server)) -> Vec<Call> {
     let calls = std::fs::read_to_string(&log).unwrap();
     let call = |line: &str| match line {
         // A frame's magic stands in its first 16 bytes.
-        _ if line.contains("writev(") && line.contains("FRAM") => Some(Call::LogWritten),
+        _ if line.contains("writev(") && (line.contains("FRAM") || line.contains("SMPL")) => Some(Call::LogWritten),
         // A call that another thread interrupts is shown in two parts: it is done with the second.
         _ if line.contains("fdatasync") && !line.contains("unfinished") => Some(Call::Synced),
         _ if line.contains("HTTP/1.1 204") => Some(Call::Acknowledged),

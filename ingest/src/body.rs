@@ -1,83 +1,257 @@
-//! Request bodies: read whole, unpacked, never larger than the limits.
+//! Request bodies: read whole, unpacked, never larger than the limits, and all together within a budget.
 
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, StatusCode, header::CONTENT_ENCODING};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
-/// How large a body may be.
+/// How large a body may be, how long it may take, and how much all may take together.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Bytes as they arrive (`server.body_max`).
     pub body_bytes_max: usize,
     /// Bytes after decompression (`server.unpacked_max`).
     pub unpacked_bytes_max: usize,
+    /// Bytes of all bodies that are in memory (`server.bodies_max`).
+    pub bodies_bytes_max: usize,
+    /// From the head of a request to the end of its body (`server.body_timeout`).
+    pub body_timeout: Duration,
 }
 
 impl Default for Limits {
-    /// 32 MiB as they arrive, 128 MiB unpacked.
+    /// 32 MiB as they arrive, 128 MiB unpacked, 512 MiB together, 30 s.
     fn default() -> Limits {
-        Limits { body_bytes_max: 32 << 20, unpacked_bytes_max: 128 << 20 }
+        Limits {
+            body_bytes_max: 32 << 20,
+            unpacked_bytes_max: 128 << 20,
+            bodies_bytes_max: 512 << 20,
+            body_timeout: Duration::from_secs(30),
+        }
     }
 }
 
 /// Why a request could not be taken, for the client.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
     /// What was expected, and which knob there is.
     pub reason: String,
+    /// The whole answer, where the protocol has words of its own for it.
+    pub(crate) details: Option<serde_json::Value>,
 }
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, reason: impl Into<String>) -> Refusal {
-        Refusal { status, reason: reason.into() }
+        Refusal { status, reason: reason.into(), details: None }
+    }
+
+    pub(crate) fn bad(reason: impl Into<String>) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, reason)
+    }
+
+    fn too_large(what: &str, limit: usize, knob: &str) -> Refusal {
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body {what} more than {limit} bytes ({knob})"))
     }
 }
 
-/// The whole body, unpacked as its `Content-Encoding` says.
+/// How much memory all bodies take.
+#[derive(Debug, Default)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+}
+
+/// A part of the budget, given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Arc<Budget>,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Share {
+    pub(crate) fn new(budget: &Arc<Budget>, limit: usize) -> Share {
+        Share { budget: budget.clone(), bytes: 0, limit }
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+        // Whoever is alone may go on: each body has limits of its own.
+        if before + bytes > self.limit && before + bytes > self.bytes {
+            let limit = self.limit;
+            let reason =
+                format!("the bodies of all requests take {limit} bytes (server.bodies_max); try again shortly");
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// A body, unpacked, with the part of the budget that it takes.
+#[derive(Debug)]
+pub(crate) struct Body {
+    pub bytes: Bytes,
+    /// Its length as it arrived.
+    pub arrived: usize,
+    _share: Share,
+}
+
+/// The whole body, unpacked as its `Content-Encoding` says; `implied` is the encoding of a body that does not say.
 ///
 /// # Errors
 ///
-/// 413 past a limit, 415 for an encoding other than gzip, 400 for a body that breaks off or does not unpack.
-pub async fn read<B>(headers: &HeaderMap, body: B, limits: Limits) -> Result<Bytes, Refusal>
+/// 413 past a limit, 408 if it takes too long, 415 for an encoding that is not known, 400 for a body that breaks off or does not
+/// unpack, 503 if all bodies together take too much.
+pub(crate) async fn read<B>(
+    headers: &HeaderMap,
+    body: B,
+    limits: Limits,
+    budget: &Arc<Budget>,
+    implied: Encoding,
+) -> Result<Body, Refusal>
 where
     B: hyper::body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let whole = Limited::new(body, limits.body_bytes_max).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            let limit = limits.body_bytes_max;
-            let reason = format!("the body is larger than {limit} bytes (server.body_max)");
-            return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason);
+    let encoding = match headers.get(CONTENT_ENCODING) {
+        None => implied,
+        Some(name) => Encoding::parse(name.as_bytes()).ok_or_else(|| {
+            let name = name.as_bytes().escape_ascii();
+            let reason = format!("Content-Encoding {name} is not known; send gzip, zstd, snappy or none");
+            Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)
+        })?,
+    };
+    let mut share = Share::new(budget, limits.bodies_bytes_max);
+    let whole = tokio::time::timeout(limits.body_timeout, collect(body, limits.body_bytes_max, &mut share));
+    let whole = whole.await.map_err(|_| {
+        let reason = format!("the body took longer than {:?} (server.body_timeout)", limits.body_timeout);
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+    })??;
+    let arrived = whole.len();
+    let bytes = unpack(whole, encoding, limits.unpacked_bytes_max, &mut share)?;
+    Ok(Body { bytes, arrived, _share: share })
+}
+
+async fn collect<B>(body: B, limit: usize, share: &mut Share) -> Result<Bytes, Refusal>
+where
+    B: hyper::body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let too_large = || Refusal::too_large("has", limit, "server.body_max");
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > limit {
+        return Err(too_large());
+    }
+    let mut body = std::pin::pin!(body);
+    let mut first: Option<Bytes> = None;
+    let mut rest: Option<BytesMut> = None;
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::bad(format!("the body could not be read: {}", error.into())))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len();
+        if length > limit {
+            return Err(too_large());
         }
-        Refusal::new(StatusCode::BAD_REQUEST, format!("the body could not be read: {error}"))
-    })?;
-    let whole = whole.to_bytes();
-    match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
-        None | Some(b"identity") => Ok(whole),
-        Some(b"gzip") => unpack(&whole, limits.unpacked_bytes_max),
-        Some(other) => Err(Refusal::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            format!("Content-Encoding {} is not known; send gzip or none", other.escape_ascii()),
-        )),
+        share.grow(data.len())?;
+        match (&first, &mut rest) {
+            (None, _) => first = Some(data),
+            (Some(first), None) => {
+                let mut all = BytesMut::with_capacity(declared.max(length));
+                all.extend_from_slice(first);
+                all.extend_from_slice(&data);
+                rest = Some(all);
+            }
+            (Some(_), Some(all)) => all.extend_from_slice(&data),
+        }
+    }
+    Ok(rest.map(BytesMut::freeze).or(first).unwrap_or_default())
+}
+
+/// How a body is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// One block of Snappy, without framing, as remote write has it.
+    Snappy,
+}
+
+impl Encoding {
+    fn parse(name: &[u8]) -> Option<Encoding> {
+        Some(match name.to_ascii_lowercase().as_slice() {
+            b"" | b"identity" => Encoding::Identity,
+            b"gzip" | b"x-gzip" => Encoding::Gzip,
+            b"zstd" => Encoding::Zstd,
+            b"snappy" => Encoding::Snappy,
+            _ => return None,
+        })
     }
 }
 
-fn unpack(packed: &[u8], limit: usize) -> Result<Bytes, Refusal> {
-    let mut unpacked = Vec::new();
-    // One byte more than allowed tells that there is more.
-    let mut reader = MultiGzDecoder::new(packed).take(limit as u64 + 1);
-    let read = reader.read_to_end(&mut unpacked);
-    read.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not gzip: {error}")))?;
-    if unpacked.len() > limit {
-        let reason = format!("the body unpacks to more than {limit} bytes (server.unpacked_max)");
-        return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, reason));
+fn unpack(packed: Bytes, encoding: Encoding, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
+    let too_large = || Refusal::too_large("unpacks to", limit, "server.unpacked_max");
+    let not = |what: &str, why: &dyn std::fmt::Display| Refusal::bad(format!("the body is not {what}: {why}"));
+    match encoding {
+        Encoding::Identity if packed.len() > limit => Err(too_large()),
+        Encoding::Identity => Ok(packed),
+        Encoding::Gzip => stream(MultiGzDecoder::new(&packed[..]), "gzip", limit, share),
+        Encoding::Zstd => {
+            let mut reader = zstd::Decoder::with_buffer(&packed[..]).map_err(|error| not("zstd", &error))?;
+            // The window is memory, too: no larger than what it may unpack to.
+            let window = limit.max(1 << 20).ilog2().clamp(20, 27);
+            reader.window_log_max(window).map_err(|error| not("zstd", &error))?;
+            stream(reader, "zstd", limit, share)
+        }
+        Encoding::Snappy => {
+            let length = snap::raw::decompress_len(&packed).map_err(|error| not("snappy", &error))?;
+            if length > limit {
+                return Err(too_large());
+            }
+            // No element of Snappy is longer than 64 bytes or shorter than 2: what declares more is no Snappy.
+            if length / 64 > packed.len() {
+                return Err(not("snappy", &format!("{} bytes cannot unpack to {length}", packed.len())));
+            }
+            share.grow(length)?;
+            let unpacked = snap::raw::Decoder::new().decompress_vec(&packed);
+            unpacked.map(Bytes::from).map_err(|error| not("snappy", &error))
+        }
     }
-    Ok(unpacked.into())
+}
+
+/// Reads what unpacks step by step, so that nothing larger than the limit is ever made.
+fn stream(mut reader: impl Read, what: &str, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
+    const STEP_BYTES: usize = 1 << 20;
+    let mut unpacked = Vec::new();
+    loop {
+        let step = STEP_BYTES.min(limit + 1 - unpacked.len());
+        let before = unpacked.len();
+        let read = reader.by_ref().take(step as u64).read_to_end(&mut unpacked);
+        read.map_err(|error| Refusal::bad(format!("the body is not {what}: {error}")))?;
+        share.grow(unpacked.len() - before)?;
+        if unpacked.len() > limit {
+            return Err(Refusal::too_large("unpacks to", limit, "server.unpacked_max"));
+        }
+        if unpacked.len() - before < step {
+            return Ok(unpacked.into());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,16 +260,57 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use std::io::Write;
 
+    fn share() -> Share {
+        Share::new(&Arc::default(), usize::MAX)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
     #[test]
     fn a_bomb_is_refused_and_names_its_knob() {
-        let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
-        bomb.write_all(&vec![b' '; 10 << 20]).unwrap();
-        let bomb = bomb.finish().unwrap();
-        assert!(bomb.len() < 20_000, "it is a bomb only if it is small");
-        let refusal = unpack(&bomb, 1 << 20).unwrap_err();
-        assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
-        assert!(refusal.reason.contains("server.unpacked_max"), "{}", refusal.reason);
-        assert_eq!(unpack(&bomb, 10 << 20).unwrap().len(), 10 << 20);
-        assert_eq!(unpack(&bomb[..100], 10 << 20).unwrap_err().status, StatusCode::BAD_REQUEST);
+        let plain = vec![b' '; 10 << 20];
+        let bombs = [
+            (Encoding::Gzip, gzip(&plain)),
+            (Encoding::Zstd, zstd::encode_all(&plain[..], 19).unwrap()),
+            (Encoding::Snappy, snap::raw::Encoder::new().compress_vec(&plain).unwrap()),
+        ];
+        for (encoding, bomb) in bombs {
+            assert!(bomb.len() < 600_000, "it is a bomb only if it is small: {encoding:?} has {}", bomb.len());
+            let bomb = Bytes::from(bomb);
+            let refusal = unpack(bomb.clone(), encoding, 1 << 20, &mut share()).unwrap_err();
+            assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
+            assert!(refusal.reason.contains("server.unpacked_max"), "{}", refusal.reason);
+            assert_eq!(unpack(bomb.clone(), encoding, 10 << 20, &mut share()).unwrap().len(), 10 << 20);
+            let short = unpack(bomb.slice(..bomb.len() / 2), encoding, 10 << 20, &mut share());
+            assert_eq!(short.unwrap_err().status, StatusCode::BAD_REQUEST, "{encoding:?} cut off");
+        }
+    }
+
+    /// Room is not made for whatever length the first bytes declare.
+    #[test]
+    fn snappy_that_declares_much_and_has_little_is_refused() {
+        let mut claim = vec![0xff, 0xff, 0xff, 0x3f]; // 128 MiB - 1
+        claim.extend([0; 20]);
+        let refusal = unpack(claim.into(), Encoding::Snappy, 128 << 20, &mut share()).unwrap_err();
+        assert!(refusal.reason.contains("cannot unpack to 134217727"), "{}", refusal.reason);
+    }
+
+    #[test]
+    fn all_bodies_together_stay_within_the_budget() {
+        let budget = Arc::new(Budget::default());
+        let mut first = Share::new(&budget, 100);
+        first.grow(90).unwrap();
+        let mut second = Share::new(&budget, 100);
+        let refusal = second.grow(20).unwrap_err();
+        assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refusal.reason.contains("server.bodies_max"), "{}", refusal.reason);
+        drop((first, second));
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        // One body that is larger than the budget is within the limits of bodies.
+        Share::new(&budget, 100).grow(200).unwrap();
     }
 }

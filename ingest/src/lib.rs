@@ -1,9 +1,23 @@
 //! Wire formats in, rows out: what arrives over HTTP is decoded into a [`tsdb::Batch`] and stored.
 //!
-//! One file a format ([`line_protocol`]), one for the request around it ([`write`](mod@write)), one for what is common to all
-//! bodies ([`body`]).
+//! One file a format: [`line_protocol`], [`remote_write`], [`otlp`] and [`otlp_json`], [`exposition`], [`json_rows`], [`csv_rows`],
+//! [`arrow_rows`]; [`write`](mod@write) is the request around them, [`body`] what is common to all bodies, [`stats`] what is counted.
 
+pub mod arrow_rows;
 pub mod body;
+pub mod csv_rows;
+pub mod exposition;
+pub mod json_rows;
 pub mod line_protocol;
+pub mod metadata;
+mod native_histogram;
 mod number;
+pub mod otlp;
+pub mod otlp_json;
+mod protobuf;
+pub mod remote_write;
+pub mod report;
+pub mod row_options;
+mod rows;
+pub mod stats;
 pub mod write;

@@ -10,15 +10,19 @@ use memchr::{memchr, memchr2, memchr3};
 use tsdb::{Batch, Row, Value};
 
 use crate::number;
+use crate::report::{Reason, Report};
 
 /// The unit of the timestamps in a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Precision {
-    /// Nanoseconds in one unit.
+    /// Nanoseconds in one unit; 0 if the size of each timestamp tells its unit.
     ns: i64,
 }
 
 impl Precision {
+    /// Each timestamp's own size tells its unit, as InfluxDB 3 has it.
+    pub const AUTO: Precision = Precision { ns: 0 };
+
     /// The precision with this name, as InfluxDB 1, 2 or 3 spells it.
     pub fn parse(name: &str) -> Option<Precision> {
         let ns = match name {
@@ -28,9 +32,34 @@ impl Precision {
             "s" | "second" | "seconds" => 1_000_000_000,
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
+            "auto" => 0,
             _ => return None,
         };
         Some(Precision { ns })
+    }
+
+    /// So many units as ns.
+    #[inline]
+    fn checked_ns(self, units: i64) -> Option<i64> {
+        units.checked_mul(match self.ns {
+            0 => guess(units),
+            ns => ns,
+        })
+    }
+
+    /// So many units as ns, or why not.
+    pub(crate) fn ns(self, units: i64) -> Result<i64, String> {
+        self.checked_ns(units).ok_or_else(|| format!("timestamp {units} is out of range for its precision"))
+    }
+}
+
+/// The ns in the unit of a timestamp: of the years since 1970, whatever the unit, only one makes sense.
+fn guess(units: i64) -> i64 {
+    match units.unsigned_abs() {
+        0..5_000_000_000 => 1_000_000_000,
+        5_000_000_000..5_000_000_000_000 => 1_000_000,
+        5_000_000_000_000..5_000_000_000_000_000 => 1_000,
+        _ => 1,
     }
 }
 
@@ -41,29 +70,6 @@ impl Default for Precision {
     }
 }
 
-/// What became of the lines of a request.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Lines that were taken.
-    pub taken: usize,
-    /// Lines that were refused.
-    pub refused: Vec<Refused>,
-}
-
-/// A line that was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    /// Its number in the request, from 1.
-    pub line: usize,
-    /// What was expected and what was found.
-    pub reason: String,
-    /// Its text, cut to a length that suits an answer.
-    pub text: String,
-}
-
-/// How much of a refused line is given back, in characters.
-const TEXT_CHARS_MAX: usize = 200;
-
 /// Takes the rows of `body` into `batch`. Lines without a timestamp get `now`, ns since the epoch.
 ///
 /// ```
@@ -72,7 +78,7 @@ const TEXT_CHARS_MAX: usize = 200;
 /// use ingest::line_protocol::{Precision, parse};
 /// let mut batch = store.batch("public");
 /// let report = parse(b"cpu,host=a usage=1.5 10\ncpu usage=oops\n", Precision::default(), 0, &mut batch);
-/// assert_eq!((report.taken, report.refused[0].line), (1, 2));
+/// assert_eq!((report.taken, report.reasons[0].line), (1, 2));
 /// ```
 pub fn parse(body: &[u8], precision: Precision, now: i64, batch: &mut Batch) -> Report {
     let mut report = Report::default();
@@ -91,13 +97,6 @@ pub fn parse(body: &[u8], precision: Precision, now: i64, batch: &mut Batch) -> 
         }
     }
     report
-}
-
-impl Report {
-    fn refuse(&mut self, line: usize, reason: String, text: &str) {
-        let text = text.trim_end_matches(['\n', '\r']).chars().take(TEXT_CHARS_MAX).collect();
-        self.refused.push(Refused { line, reason, text });
-    }
 }
 
 /// Walks over the text of a request.
@@ -126,14 +125,14 @@ impl<'a> Parser<'a> {
         let mut fields = Fields::new();
         while self.skip_blank() {
             let (start, number) = (self.at, self.line);
-            let outcome = self.line(&mut fields).and_then(|(key, time)| {
+            let outcome = self.line(&mut fields).map_err(Reason::from).and_then(|(key, time)| {
                 // From here on the line's end is known: a row that the store refuses costs only its own line.
                 self.store(key, time, &fields, batch)
             });
             // Only a string holds a newline that is not the line's end.
             let is_one_line = outcome.is_ok() && !fields.iter().any(|(_, value)| matches!(value, Value::Str(_)));
             match outcome {
-                Ok(()) => report.taken += 1,
+                Ok(()) => report.take(fields.len()),
                 Err(reason) => {
                     if self.at == start {
                         // Not understood, so quotes cannot be trusted: the line ends at the next newline.
@@ -190,7 +189,7 @@ impl<'a> Parser<'a> {
             }
         }
         let plain = number::time(self.bytes(), at);
-        let plain = plain.and_then(|(units, end)| Some((units.checked_mul(self.precision.ns)?, end)));
+        let plain = plain.and_then(|(units, end)| Some((self.precision.checked_ns(units)?, end)));
         let (time, end) = plain.map_or_else(|| self.time(at), Ok)?;
         self.at = end;
         Ok((key, time))
@@ -320,7 +319,7 @@ impl<'a> Parser<'a> {
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(format!("expected a whole number as timestamp, found '{text}'"));
         }
-        let time = text.parse::<i64>().ok().and_then(|units| units.checked_mul(self.precision.ns));
+        let time = text.parse::<i64>().ok().and_then(|units| self.precision.checked_ns(units));
         let time = time.ok_or_else(|| format!("timestamp {text} is out of range for its precision"))?;
         Ok((time, end))
     }
@@ -350,16 +349,16 @@ impl<'a> Parser<'a> {
         resolved.into_bump_str()
     }
 
-    fn store(&self, key: &'a str, time: i64, fields: &Fields<'a>, batch: &mut Batch) -> Result<(), String> {
-        match batch.find_series(key.as_bytes()) {
+    fn store(&self, key: &'a str, time: i64, fields: &Fields<'a>, batch: &mut Batch) -> Result<(), Reason> {
+        let stored = match batch.find_series(key.as_bytes()) {
             Some(series) => batch.push_series(series, time, fields),
             None => {
                 let (measurement, tags) = self.key(key)?;
                 let row = Row { measurement, tags: &tags, time, fields };
                 batch.push_spelled(key.as_bytes(), &row)
             }
-        }
-        .map_err(|error| error.to_string())
+        };
+        stored.map_err(Reason::from)
     }
 
     /// The measurement and the tags of a key.
@@ -436,9 +435,9 @@ mod tests {
             let report = parse(text.as_bytes(), Precision::default(), 7, &mut batch);
             prop_assert_eq!(report.taken, batch.rows());
             let lines = text.split('\n').count();
-            prop_assert!(report.taken + report.refused.len() <= lines);
-            prop_assert!(report.refused.iter().all(|bad| (1..=lines).contains(&bad.line)));
-            prop_assert!(report.refused.is_sorted_by_key(|bad| bad.line));
+            prop_assert!(report.taken + report.refused <= lines);
+            prop_assert!(report.reasons.iter().all(|bad| (1..=lines).contains(&bad.line)));
+            prop_assert!(report.reasons.is_sorted_by_key(|bad| bad.line));
             store.write(batch).unwrap();
         }
     }

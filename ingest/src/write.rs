@@ -1,94 +1,405 @@
-//! `POST /write` and `/api/v2/write`: line protocol in, durable at the 204.
+//! The requests that bring rows: read, decoded, stored, answered in the words of each protocol. A 2xx means durable.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use tsdb::{DEFAULT_SCHEMA, Store};
+use tsdb::{Batch, DEFAULT_SCHEMA, Store};
 
-use crate::body::{self, Limits, Refusal};
-use crate::line_protocol::{self, Precision, Report};
+use crate::body::{self, Body, Budget, Encoding, Limits, Refusal};
+use crate::line_protocol::{self, Precision};
+use crate::metadata::{Metadata, MetricInfo, Said};
+use crate::remote_write::{self, Version};
+use crate::report::Report;
+use crate::row_options::RowOptions;
+use crate::stats::{Protocol, Stats};
+use crate::{arrow_rows, csv_rows, exposition, json_rows, otlp, otlp_json};
 
-/// How many refused lines an answer lists; the others are counted.
-const LISTED_LINES_MAX: usize = 1000;
+/// Takes requests that bring rows.
+#[derive(Debug)]
+pub struct Ingest {
+    store: Arc<Store>,
+    limits: Limits,
+    budget: Arc<Budget>,
+    stats: Stats,
+    metadata: Metadata,
+}
 
-/// Stores the lines of a request.
-///
-/// `204` when every line is in the log and synced. `400` when lines were refused: the others *are* stored, and the
-/// body lists each refused line with its number and the reason. Nothing was stored on any other status.
-///
-/// Parameters: `precision` (ns, us, ms, s, m, h; default ns), `db` or `bucket` (the schema; default `public`).
-pub async fn write<B>(store: &Arc<Store>, limits: Limits, request: Request<B>) -> Response<Full<Bytes>>
-where
-    B: hyper::body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    match try_write(store, limits, request).await {
-        Ok(report) if report.refused.is_empty() => answer(StatusCode::NO_CONTENT, Bytes::new()),
-        Ok(report) => answer(StatusCode::BAD_REQUEST, partial_body(&report)),
-        Err(refusal) => refused(&refusal),
+/// Which InfluxDB's words a request for line protocol uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Influx {
+    /// `/write` and `/api/v2/write`.
+    V1V2,
+    /// `/api/v3/write_lp`.
+    V3,
+}
+
+/// What a request was asked to do, and what it may still be.
+struct Taken {
+    batch: Batch,
+    report: Report,
+    said: Vec<Said>,
+}
+
+impl Ingest {
+    /// Takes rows for a store.
+    pub fn new(store: Arc<Store>, limits: Limits) -> Ingest {
+        Ingest { store, limits, budget: Arc::default(), stats: Stats::default(), metadata: Metadata::default() }
+    }
+
+    /// What was counted since the start.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// `POST /write`, `/api/v2/write`, `/api/v3/write_lp`: line protocol.
+    ///
+    /// `204` when every line is stored. `400` when lines were refused: the others *are* stored, unless the request says
+    /// `accept_partial=false`, and the body lists each refused line with its number and the reason. Nothing was stored on
+    /// any other status. With `no_sync=true` the answer does not wait for the disk.
+    pub async fn line_protocol<B>(&self, influx: Influx, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let outcome = self
+            .request(Protocol::LineProtocol, request, Encoding::Identity, |query, _, body, taken| {
+                let unset = if influx == Influx::V3 { Precision::AUTO } else { Precision::default() };
+                let precision = query.precision(unset)?;
+                taken.report = line_protocol::parse(body, precision, now_ns(), &mut taken.batch);
+                Ok(())
+            })
+            .await;
+        match outcome {
+            Ok(report) if report.refused == 0 => empty(),
+            Ok(report) if influx == Influx::V3 => {
+                let error = "partial write of line protocol occurred";
+                json(StatusCode::BAD_REQUEST, &serde_json::json!({ "error": error, "data": lines(&report) }))
+            }
+            Ok(report) => partial(&report, "line"),
+            Err(refusal) => refused(&refusal),
+        }
+    }
+
+    /// `POST /api/v1/write`: Prometheus remote write, 1.0 and 2.0.
+    ///
+    /// `204` when every sample is stored. `400` when some were refused: the others *are* stored. The headers
+    /// `X-Prometheus-Remote-Write-...-Written` say how many, as 2.0 has them.
+    pub async fn remote_write<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let version = match version(request.headers()) {
+            Ok(version) => version,
+            Err(refusal) => return text(refusal.status, &refusal.reason),
+        };
+        let outcome = self
+            .request(Protocol::RemoteWrite, request, Encoding::Snappy, |query, _, body, taken| {
+                self.described(&query.schema, taken, |batch, describe| {
+                    remote_write::decode(body, version, batch, describe)
+                })
+                .map_err(|why| Refusal::bad(format!("the body is no remote write request: {why}")))
+            })
+            .await;
+        let (mut response, written) = match &outcome {
+            Ok(report) => (
+                match report.summary("serie") {
+                    None => empty(),
+                    Some(_) => {
+                        let (taken, refused, first) = (report.taken, report.refused, &report.reasons[0]);
+                        let (all, line) = (taken + refused, first.line);
+                        let reason = format!(
+                            "{refused} of {all} samples were refused, the others are stored; series {line} {}: {}\n",
+                            first.text, first.reason
+                        );
+                        text(StatusCode::BAD_REQUEST, &reason)
+                    }
+                },
+                [report.taken - report.histograms, report.histograms, 0],
+            ),
+            Err(refusal) => (retry_later(text(refusal.status, &refusal.reason)), [0; 3]),
+        };
+        for (what, count) in ["samples", "histograms", "exemplars"].into_iter().zip(written) {
+            let name = format!("x-prometheus-remote-write-{what}-written");
+            let name = HeaderName::try_from(name).expect("letters and dashes");
+            response.headers_mut().insert(name, HeaderValue::from(count));
+        }
+        response
+    }
+
+    /// `POST /v1/metrics`: OTLP over HTTP, as protobuf or JSON.
+    ///
+    /// `200`, with `partial_success` in the answer if data points were refused.
+    pub async fn otlp<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let kind = media_type(request.headers());
+        let is_json = match kind.as_str() {
+            "application/json" => true,
+            "" | "application/x-protobuf" => false,
+            other => {
+                let reason =
+                    format!("Content-Type {other} is not known; send application/x-protobuf or application/json");
+                return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason);
+            }
+        };
+        let outcome = self
+            .request(Protocol::Otlp, request, Encoding::Identity, |query, _, body, taken| {
+                self.described(&query.schema, taken, |batch, describe| match is_json {
+                    true => otlp_json::decode(body, now_ns(), batch, describe),
+                    false => otlp::decode(body, now_ns(), batch, describe),
+                })
+                .map_err(|why| Refusal::bad(format!("the body is no OTLP request for metrics: {why}")))
+            })
+            .await;
+        otlp_answer(outcome, is_json)
+    }
+
+    /// `POST /api/v1/import/prometheus`: text exposition or OpenMetrics. Answers as [`line_protocol`](Self::line_protocol).
+    pub async fn prometheus<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let outcome = self
+            .request(Protocol::Prometheus, request, Encoding::Identity, |query, head, body, taken| {
+                let is_open_metrics = media_type(&head.headers) == "application/openmetrics-text";
+                let options = exposition::Options { now: now_ns(), is_open_metrics, tags: &[] };
+                self.described(&query.schema, taken, |batch, describe| {
+                    Ok::<_, Refusal>(exposition::parse(body, options, batch, describe))
+                })
+            })
+            .await;
+        import_answer(outcome, "line")
+    }
+
+    /// `POST /api/v1/import/json`, `/csv`, `/arrow`: rows. Parameters are `measurement`, `tags` and `precision`. Answers as
+    /// [`line_protocol`](Self::line_protocol).
+    pub async fn rows<B>(&self, protocol: Protocol, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let unpacked_max = self.limits.unpacked_bytes_max;
+        let outcome = self
+            .request(protocol, request, Encoding::Identity, |query, _, body, taken| {
+                let options = query.row_options()?;
+                let batch = &mut taken.batch;
+                taken.report = match protocol {
+                    Protocol::Json => Ok(json_rows::parse(body, &options, now_ns(), batch)),
+                    Protocol::Csv => csv_rows::parse(body, &options, now_ns(), batch),
+                    _ => arrow_rows::parse(body, &options, unpacked_max, batch),
+                }
+                .map_err(Refusal::bad)?;
+                Ok(())
+            })
+            .await;
+        import_answer(outcome, if protocol == Protocol::Arrow { "row" } else { "line" })
+    }
+
+    /// Stores a page of text exposition that was fetched at `now`, with tags for every series.
+    ///
+    /// # Errors
+    ///
+    /// Why the store did not take it.
+    pub async fn scraped(&self, page: &[u8], options: exposition::Options<'_>) -> Result<Report, tsdb::Error> {
+        let start = Instant::now();
+        let mut taken = Taken { batch: self.store.batch(DEFAULT_SCHEMA), report: Report::default(), said: Vec::new() };
+        self.stats.body(Protocol::Scrape, page.len(), page.len());
+        let parsed: Result<(), std::convert::Infallible> =
+            self.described(DEFAULT_SCHEMA, &mut taken, |batch, describe| {
+                Ok(exposition::parse(page, options, batch, describe))
+            });
+        let Ok(()) = parsed;
+        self.store.submit(taken.batch)?.await?;
+        self.metadata.remember(&taken.said);
+        self.stats.stored(Protocol::Scrape, &taken.report);
+        self.stats.answered(Protocol::Scrape, start.elapsed());
+        Ok(taken.report)
+    }
+
+    /// Decodes what may say something of metrics, and adds rows with what is new.
+    fn described<E>(
+        &self,
+        schema: &str,
+        taken: &mut Taken,
+        decode: impl FnOnce(&mut Batch, &mut dyn FnMut(MetricInfo<'_>)) -> Result<Report, E>,
+    ) -> Result<(), E> {
+        let mut descriptions = Vec::new();
+        taken.report = decode(&mut taken.batch, &mut |info| {
+            if let Some(said) = self.metadata.news(schema, &info) {
+                descriptions.push((said, info.kind, [info.metric, info.unit, info.help].map(str::to_owned)));
+            }
+        })?;
+        let now = now_ns();
+        for (said, kind, [metric, unit, help]) in descriptions {
+            let info = MetricInfo { metric: &metric, kind, unit: &unit, help: &help };
+            match Metadata::write(&info, now, &mut taken.batch) {
+                Ok(()) => taken.said.push(said),
+                Err(error) => taken.report.count(error.kind(), 1),
+            }
+        }
+        Ok(())
+    }
+
+    /// One request from its head to what is stored of it.
+    async fn request<B>(
+        &self,
+        protocol: Protocol,
+        request: Request<B>,
+        implied: Encoding,
+        decode: impl FnOnce(&Query, &Parts, &[u8], &mut Taken) -> Result<(), Refusal>,
+    ) -> Result<Report, Refusal>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let start = Instant::now();
+        let outcome = self.try_request(protocol, request, implied, decode).await;
+        match &outcome {
+            Ok(report) => self.stats.stored(protocol, report),
+            Err(refusal) => self.stats.refused(protocol, word(refusal.status), 1),
+        }
+        self.stats.answered(protocol, start.elapsed());
+        outcome
+    }
+
+    async fn try_request<B>(
+        &self,
+        protocol: Protocol,
+        request: Request<B>,
+        implied: Encoding,
+        decode: impl FnOnce(&Query, &Parts, &[u8], &mut Taken) -> Result<(), Refusal>,
+    ) -> Result<Report, Refusal>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let query = Query::parse(request.uri().query().unwrap_or_default())?;
+        let (head, body) = request.into_parts();
+        let body = body::read(&head.headers, body, self.limits, &self.budget, implied).await?;
+        let Body { bytes, arrived, .. } = &body;
+        self.stats.body(protocol, *arrived, bytes.len());
+        let batch = self.store.batch(&query.schema);
+        let mut taken = Taken { batch, report: Report::default(), said: Vec::new() };
+        decode(&query, &head, bytes, &mut taken)?;
+        drop(body); // its part of the budget is free while the rows wait for the disk
+        let Taken { batch, report, said } = taken;
+        if report.refused > 0 && !query.accept_partial {
+            return Err(Refusal::nothing_stored(&report));
+        }
+        let ack = self.store.submit(batch).map_err(refusal)?;
+        if !query.no_sync {
+            ack.await.map_err(refusal)?;
+            self.metadata.remember(&said);
+        }
+        Ok(report)
     }
 }
 
-/// The answer to a request of which nothing was stored.
-fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
-    let code = if refusal.status.is_client_error() { "invalid" } else { "unavailable" };
-    let body = serde_json::json!({ "code": code, "error": refusal.reason, "message": refusal.reason });
-    let mut answer = answer(refusal.status, body.to_string().into());
-    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
-        answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+impl Refusal {
+    /// A request that is taken as a whole or not at all.
+    fn nothing_stored(report: &Report) -> Refusal {
+        let reason = "parsing failed for write_lp endpoint";
+        let details = serde_json::json!({ "error": reason, "data": lines(report)[0] });
+        Refusal { details: Some(details), ..Refusal::bad(reason) }
     }
-    answer
 }
 
-async fn try_write<B>(store: &Arc<Store>, limits: Limits, request: Request<B>) -> Result<Report, Refusal>
-where
-    B: hyper::body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let parameters = Parameters::parse(request.uri().query().unwrap_or_default())?;
-    let (head, body) = request.into_parts();
-    let body = body::read(&head.headers, body, limits).await?;
-    let mut batch = store.batch(&parameters.schema);
-    let report = line_protocol::parse(&body, parameters.precision, now_ns(), &mut batch);
-    store.submit(batch).map_err(refusal)?.await.map_err(refusal)?;
-    Ok(report)
+/// One word for counting.
+fn word(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => "busy",
+        StatusCode::INSUFFICIENT_STORAGE => "disk_full",
+        StatusCode::INTERNAL_SERVER_ERROR => "store",
+        StatusCode::PAYLOAD_TOO_LARGE => "too_large",
+        StatusCode::REQUEST_TIMEOUT => "timeout",
+        _ => "request",
+    }
 }
 
 /// What the query string says.
 #[derive(Debug)]
-struct Parameters {
+struct Query {
     schema: String,
-    precision: Precision,
+    precision: Option<String>,
+    accept_partial: bool,
+    no_sync: bool,
+    measurement: Option<String>,
+    tags: Vec<String>,
 }
 
-impl Parameters {
-    fn parse(query: &str) -> Result<Parameters, Refusal> {
-        let mut parameters = Parameters { schema: DEFAULT_SCHEMA.into(), precision: Precision::default() };
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+impl Query {
+    fn parse(text: &str) -> Result<Query, Refusal> {
+        let mut query = Query {
+            schema: DEFAULT_SCHEMA.into(),
+            precision: None,
+            accept_partial: true,
+            no_sync: false,
+            measurement: None,
+            tags: Vec::new(),
+        };
+        for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
+            let bool = || {
+                let expected = || Refusal::bad(format!("{name}={value}: expected true or false"));
+                value.parse::<bool>().map_err(|_| expected())
+            };
             match &*name {
                 // An empty name means the default, as if it were not there.
-                "db" | "bucket" if !value.is_empty() => parameters.schema = value.into_owned(),
-                "precision" => {
-                    let unknown = || {
-                        let reason = format!("precision '{value}' is not known; use ns, us, ms, s, m or h");
-                        Refusal::new(StatusCode::BAD_REQUEST, reason)
-                    };
-                    parameters.precision = Precision::parse(&value).ok_or_else(unknown)?;
-                }
+                "db" | "bucket" if !value.is_empty() => query.schema = value.into_owned(),
+                "precision" => query.precision = Some(value.into_owned()),
+                "accept_partial" => query.accept_partial = bool()?,
+                "no_sync" => query.no_sync = bool()?,
+                "measurement" if !value.is_empty() => query.measurement = Some(value.into_owned()),
+                "tags" => query.tags = value.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
                 // Clients send more (org, rp, u, p, consistency), which changes nothing here.
                 _ => {}
             }
         }
-        match parameters.schema.as_str() {
-            "information_schema" | "system" => {
-                let reason = format!("'{}' cannot be written to", parameters.schema);
-                Err(Refusal::new(StatusCode::BAD_REQUEST, reason))
-            }
-            _ => Ok(parameters),
+        match query.schema.as_str() {
+            "information_schema" | "system" => Err(Refusal::bad(format!("'{}' cannot be written to", query.schema))),
+            _ => Ok(query),
         }
+    }
+
+    fn precision(&self, unset: Precision) -> Result<Precision, Refusal> {
+        let Some(name) = &self.precision else { return Ok(unset) };
+        let unknown = || Refusal::bad(format!("precision '{name}' is not known; use ns, us, ms, s, m, h or auto"));
+        Precision::parse(name).ok_or_else(unknown)
+    }
+
+    fn row_options(&self) -> Result<RowOptions, Refusal> {
+        let precision = self.precision(Precision::default())?;
+        Ok(RowOptions { measurement: self.measurement.clone(), tags: self.tags.clone(), precision })
+    }
+}
+
+/// The media type of a body, without its parameters.
+fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Which message of remote write a body is.
+fn version(headers: &HeaderMap) -> Result<Version, Refusal> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let message = value.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("proto="));
+    match (media_type(headers).as_str(), message) {
+        ("" | "application/x-protobuf", None | Some("prometheus.WriteRequest")) => Ok(Version::V1),
+        ("application/x-protobuf", Some("io.prometheus.write.v2.Request")) => Ok(Version::V2),
+        _ => Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            format!(
+                "Content-Type {value} is not known; send application/x-protobuf with proto=prometheus.WriteRequest or \
+                 proto=io.prometheus.write.v2.Request"
+            ),
+        )),
     }
 }
 
@@ -101,41 +412,127 @@ fn refusal(error: tsdb::Error) -> Refusal {
     Refusal::new(status, error.to_string())
 }
 
-fn partial_body(report: &Report) -> Bytes {
-    let refused = report.refused.len();
-    let first = &report.refused[0];
-    let (lines, taken) = (refused + report.taken, report.taken);
-    let summary = format!(
-        "partial write: {taken} of {lines} lines stored, {refused} refused; line {}: {}",
-        first.line, first.reason,
-    );
-    let lines = report.refused.iter().take(LISTED_LINES_MAX);
-    let lines = lines.map(
-        |bad| serde_json::json!({ "line_number": bad.line, "error_message": bad.reason, "original_line": bad.text }),
-    );
+/// The answer to a request of which nothing was stored.
+fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let code = if refusal.status.is_client_error() { "invalid" } else { "unavailable" };
+    let error = serde_json::json!({ "code": code, "error": refusal.reason, "message": refusal.reason });
+    retry_later(json(refusal.status, refusal.details.as_ref().unwrap_or(&error)))
+}
+
+/// Only what passes by itself is worth another try.
+fn retry_later(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn import_answer(outcome: Result<Report, Refusal>, what: &str) -> Response<Full<Bytes>> {
+    match outcome {
+        Ok(report) if report.refused == 0 => empty(),
+        Ok(report) => partial(&report, what),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// The answer to a request of which only a part was stored.
+fn partial(report: &Report, what: &str) -> Response<Full<Bytes>> {
+    let summary = report.summary(what).unwrap_or_default();
     let body = serde_json::json!({
         "code": "invalid",
         "error": summary,
         "message": summary,
         "lines_written": report.taken,
-        "lines_refused": refused,
-        "data": lines.collect::<Vec<_>>(),
+        "lines_refused": report.refused,
+        "data": lines(report),
     });
-    body.to_string().into()
+    json(StatusCode::BAD_REQUEST, &body)
 }
 
-fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let has_body = !body.is_empty();
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    if has_body {
-        let json = header::HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
+fn lines(report: &Report) -> Vec<serde_json::Value> {
+    let line = |bad: &crate::report::Refused| serde_json::json!({ "line_number": bad.line, "error_message": bad.reason, "original_line": bad.text });
+    report.reasons.iter().map(line).collect()
+}
+
+/// `ExportMetricsServiceResponse`, or `google.rpc.Status` for a failure.
+fn otlp_answer(outcome: Result<Report, Refusal>, is_json: bool) -> Response<Full<Bytes>> {
+    match outcome {
+        Ok(report) => {
+            let reason = report.summary("data point").unwrap_or_default();
+            let body = match (report.refused as u64, is_json) {
+                (0, true) => "{}".into(),
+                (0, false) => Vec::new(),
+                (refused, true) => {
+                    let partial =
+                        serde_json::json!({ "rejectedDataPoints": refused.to_string(), "errorMessage": reason });
+                    serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
+                }
+                (refused, false) => {
+                    let mut partial = vec![0x08];
+                    put_varint(&mut partial, refused);
+                    put_text(&mut partial, 2, &reason);
+                    let mut body = Vec::new();
+                    put_bytes(&mut body, 1, &partial);
+                    body
+                }
+            };
+            let kind = if is_json { "application/json" } else { "application/x-protobuf" };
+            respond(StatusCode::OK, kind, body)
+        }
+        Err(refusal) => {
+            let response = if is_json {
+                json(refusal.status, &serde_json::json!({ "message": refusal.reason }))
+            } else {
+                let mut status = Vec::new();
+                put_text(&mut status, 2, &refusal.reason);
+                respond(refusal.status, "application/x-protobuf", status)
+            };
+            retry_later(response)
+        }
     }
+}
+
+fn put_varint(into: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        into.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    into.push(number as u8);
+}
+
+fn put_bytes(into: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    into.push(field << 3 | 2);
+    put_varint(into, bytes.len() as u64);
+    into.extend_from_slice(bytes);
+}
+
+fn put_text(into: &mut Vec<u8>, field: u8, text: &str) {
+    put_bytes(into, field, text.as_bytes());
+}
+
+fn empty() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 
-fn now_ns() -> i64 {
+fn json(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
+    respond(status, "application/json", body.to_string())
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn respond(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// Now, in ns since the epoch.
+pub fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -148,7 +545,7 @@ mod tests {
     fn every_failure_of_the_store_has_its_status() {
         let path = std::path::PathBuf::from("wal");
         for (error, status) in [
-            (tsdb::Error::Busy { capacity: 1 }, 503),
+            (tsdb::Error::Busy { reason: "the write ring is full".into() }, 503),
             (tsdb::Error::Closed, 503),
             (tsdb::Error::DiskFull { path }, 507),
             (tsdb::Error::ReadOnly { reason: "EIO".into() }, 500),

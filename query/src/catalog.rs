@@ -8,13 +8,14 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use tsdb::{DEFAULT_SCHEMA, Store};
 
-use crate::system::{SYSTEM_SCHEMA, SystemSchema};
+use crate::system::{SYSTEM_SCHEMA, SystemSchema, SystemTable};
 use crate::table::StoreTable;
 
 /// The one catalogue of a session: the store.
 #[derive(Debug)]
 pub(crate) struct StoreCatalog {
     pub store: Arc<Store>,
+    pub system: Arc<[SystemTable]>,
 }
 
 impl CatalogProvider for StoreCatalog {
@@ -26,7 +27,7 @@ impl CatalogProvider for StoreCatalog {
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
         if name == SYSTEM_SCHEMA {
-            return Some(Arc::new(SystemSchema { store: self.store.clone() }));
+            return Some(Arc::new(SystemSchema { store: self.store.clone(), others: self.system.clone() }));
         }
         let known = name == DEFAULT_SCHEMA || self.store.tables().any(|(schema, _)| schema == name);
         known.then(|| Arc::new(StoreSchema { store: self.store.clone(), name: name.into() }) as _)

@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::format::{Encoder, Format};
 use crate::read_only;
 use crate::scan_exec::scans;
+use crate::system::SystemTable;
 
 /// The name of the one catalogue.
 const CATALOG: &str = "fournines";
@@ -127,7 +128,7 @@ impl Engine {
     /// # Errors
     ///
     /// Threads or the folder for spilling cannot be made.
-    pub fn new(store: Arc<Store>, options: Options) -> Result<Engine, Error> {
+    pub fn new(store: Arc<Store>, options: Options, system: Vec<SystemTable>) -> Result<Engine, Error> {
         let failed = |error: DataFusionError| Error::Failed(error.strip_backtrace());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads)
@@ -161,7 +162,7 @@ impl Engine {
             .with_table_factories(std::collections::HashMap::new())
             .build();
         let session = SessionContext::new_with_state(state);
-        session.register_catalog(CATALOG, Arc::new(StoreCatalog { store }));
+        session.register_catalog(CATALOG, Arc::new(StoreCatalog { store, system: system.into() }));
         Ok(Engine { session, options, runtime: Some(runtime) })
     }
 

@@ -18,3 +18,4 @@ mod table;
 pub use engine::{Answer, Encoded, Engine, Options};
 pub use error::Error;
 pub use format::Format;
+pub use system::SystemTable;

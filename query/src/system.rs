@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray, TimestampNanosecondArray, UInt64Array};
+use arrow::error::ArrowError;
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
@@ -16,24 +17,43 @@ const SEGMENTS: &str = "segments";
 #[derive(Debug)]
 pub(crate) struct SystemSchema {
     pub store: Arc<Store>,
+    /// Tables of the program around the engine.
+    pub others: Arc<[SystemTable]>,
+}
+
+/// A table that the program around the engine fills, anew for every statement.
+#[derive(Clone)]
+pub struct SystemTable {
+    /// Its name in the schema `system`.
+    pub name: &'static str,
+    /// Its rows now.
+    pub rows: Arc<dyn Fn() -> Result<RecordBatch, ArrowError> + Send + Sync>,
+}
+
+impl std::fmt::Debug for SystemTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        vec![SEGMENTS.into()]
+        [SEGMENTS].into_iter().chain(self.others.iter().map(|table| table.name)).map(str::to_owned).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if name != SEGMENTS {
-            return Ok(None);
-        }
-        let rows = segments(&self.store.parts())?;
+        let other = self.others.iter().find(|table| table.name == name);
+        let rows = match other {
+            Some(table) => (table.rows)()?,
+            None if name == SEGMENTS => segments(&self.store.parts())?,
+            None => return Ok(None),
+        };
         Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        name == SEGMENTS
+        self.table_names().iter().any(|known| known == name)
     }
 }
 

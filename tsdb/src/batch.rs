@@ -99,6 +99,14 @@ impl Batch {
         self.catalog.limits()
     }
 
+    /// The type of a field of a measurement, if it has one yet.
+    pub fn field_type(&self, measurement: &str, field: &str) -> Option<FieldType> {
+        match self.catalog.find_table(&self.schema, measurement)?.columns().find(field)? {
+            ColumnRef::Field(_, kind) => Some(kind),
+            ColumnRef::Tag(_) => None,
+        }
+    }
+
     /// Rows taken so far.
     pub fn rows(&self) -> usize {
         self.rows

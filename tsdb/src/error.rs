@@ -44,11 +44,11 @@ pub enum Error {
         /// The data directory.
         path: PathBuf,
     },
-    /// The ring to the writer is full: try again shortly.
-    #[error("the store is busy: the write ring is full ({capacity} requests); try again shortly")]
+    /// What waits for the writer is as much as may wait: try again shortly.
+    #[error("the store is busy: {reason}; try again shortly")]
     Busy {
-        /// Slots of the ring ([`Options::ring_slots`](crate::Options::ring_slots)).
-        capacity: usize,
+        /// Which limit is reached, and its knob.
+        reason: String,
     },
     /// The disk has no room; nothing was written. Writes resume by themselves when there is room.
     #[error("no room on the disk for {path}: the rows were not written")]

@@ -41,7 +41,7 @@ fn bucket(value: u64) -> usize {
     }
     let power = (63 - value.leading_zeros()).min(BITS_MAX - 1);
     let part = (value >> (power - PART_BITS)).min(2 * PARTS - 1);
-    ((power - PART_BITS) as u64 * PARTS + part) as usize
+    (u64::from(power - PART_BITS) * PARTS + part) as usize
 }
 
 /// The largest value of a bucket.

@@ -220,11 +220,13 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    type Row = (u32, i64, u64);
+
     proptest! {
         #[test]
         fn samples_read_back_in_groups(rows in prop::collection::vec((0u32..4, 0u32..2, 0u32..9, 0i64..99, any::<f64>()), 1..60)) {
             let mut builder = SamplesBuilder::default();
-            let mut expected: BTreeMap<(u32, u32), Vec<(u32, i64, u64)>> = BTreeMap::new();
+            let mut expected: BTreeMap<(u32, u32), Vec<Row>> = BTreeMap::new();
             for (table, field, series, time, value) in rows {
                 builder.start_run(table, field, NO_RUN);
                 builder.push(series, time, value);

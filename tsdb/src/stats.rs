@@ -107,6 +107,8 @@ pub struct Stats {
 pub struct WriterStats {
     /// Requests that wait for the writer now.
     pub ring_depth: usize,
+    /// Bytes of their rows.
+    pub ring_bytes: usize,
     /// How many may wait.
     pub ring_slots: usize,
     /// Requests of each group commit.

@@ -51,6 +51,8 @@ pub struct Options {
     pub page_rows: usize,
     /// How many write requests may wait for the writer before [`Error::Busy`].
     pub ring_slots: usize,
+    /// How many bytes their rows may have together before [`Error::Busy`].
+    pub ring_bytes_max: usize,
     /// The newest rows of series are kept in memory up to this many bytes; a table with more is read each time.
     pub last_rows_bytes_max: usize,
     /// Tables, columns, tag values and series take about this many bytes of memory at the most; rows of new series are
@@ -69,13 +71,14 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests; nothing rolls, nothing leaves.
+    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests of 256 MiB; nothing rolls, nothing leaves.
     fn default() -> Options {
         Options {
             durability: Durability::Sync,
             head_bytes_max: 64 * 1024 * 1024,
             page_rows: PAGE_ROWS_MAX,
             ring_slots: 1024,
+            ring_bytes_max: 256 * 1024 * 1024,
             last_rows_bytes_max: 64 * 1024 * 1024,
             catalog_bytes_max: 1024 * 1024 * 1024,
             limits: Limits::default(),
@@ -264,12 +267,30 @@ impl Store {
             let _ = answer.send(Ok(()));
             return Ok(Ack(ack));
         }
+        let bytes = entries.iter().map(|entry| entry.block().len()).sum();
+        self.make_room(bytes)?;
         match self.orders.try_send(Order::Write { entries, answer }) {
-            Ok(()) => self.refuse_if_closed(),
-            Err(TrySendError::Full(_)) => return Err(Error::Busy { capacity: self.shared.options.ring_slots }),
-            Err(TrySendError::Disconnected(_)) => return Err(Error::Closed),
+            Ok(()) => {
+                self.refuse_if_closed();
+                Ok(Ack(ack))
+            }
+            Err(error) => {
+                self.shared.ring_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                let slots = self.shared.options.ring_slots;
+                let reason = format!("{slots} requests wait to be written (store.ring_slots)");
+                Err(if matches!(error, TrySendError::Full(_)) { Error::Busy { reason } } else { Error::Closed })
+            }
         }
-        Ok(Ack(ack))
+    }
+
+    /// Counts bytes that are about to wait for the writer. Any one request may: it has limits of its own.
+    fn make_room(&self, bytes: usize) -> Result<()> {
+        let limit = self.shared.options.ring_bytes_max;
+        let room = |waiting: usize| (waiting == 0 || waiting + bytes <= limit).then_some(waiting + bytes);
+        let counted = self.shared.ring_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        counted.map(drop).map_err(|waiting| Error::Busy {
+            reason: format!("{waiting} bytes wait to be written, {limit} may (store.ring_max)"),
+        })
     }
 
     /// Gives the writer an order; waits while the ring is full.
@@ -410,6 +431,7 @@ impl Store {
         let counters = &self.shared.counters;
         WriterStats {
             ring_depth: self.orders.len(),
+            ring_bytes: self.shared.ring_bytes.load(Ordering::Relaxed),
             ring_slots: self.shared.options.ring_slots,
             group_requests: counters.group_requests.summary(),
             sync_ns: counters.sync_ns.summary(),

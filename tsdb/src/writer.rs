@@ -5,6 +5,7 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
@@ -111,6 +112,8 @@ impl Writer {
                 Err(_) => break,
             }
         }
+        // From here on it is the group's size that bounds them.
+        self.shared.ring_bytes.fetch_sub(bytes, Ordering::Relaxed);
         let blocks: Vec<_> = entries.iter().map(|entry| IoSlice::new(entry.block())).collect();
         let outcome = self.commit(&blocks);
         if outcome.is_ok() {

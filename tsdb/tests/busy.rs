@@ -15,7 +15,10 @@ fn a_full_ring_refuses_and_forgets() {
         batch.push(&Row { measurement: "m", tags: &[], time, fields: &fields }).unwrap();
         match store.submit(batch) {
             Ok(ack) => acks.push(ack),
-            Err(Error::Busy { capacity: 1 }) => refused += 1,
+            Err(error @ Error::Busy { .. }) => {
+                assert!(error.to_string().contains("store.ring_slots"), "{error}");
+                refused += 1;
+            }
             Err(error) => panic!("{error}"),
         }
     }

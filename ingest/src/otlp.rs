@@ -1,0 +1,536 @@
+//! OTLP metrics, as <https://opentelemetry.io/docs/specs/otlp/> has them: protobuf here, JSON in [`otlp_json`](crate::otlp_json).
+//!
+//! Tags are the attributes of resource, scope and data point; of one name the innermost counts. The scope itself is
+//! `otel_scope_name` and `otel_scope_version`. What becomes of the kinds of metrics is in [`Writer`].
+
+use bumpalo::Bump;
+use tsdb::Batch;
+
+use crate::metadata::{MetricInfo, MetricKind};
+use crate::native_histogram::{NativeHistogram, Side};
+use crate::protobuf::{Message, Wire};
+use crate::report::{Reason, Report};
+use crate::rows::{Rows, VALUE, tag_name};
+
+/// How deep lists and maps may be in an attribute.
+const DEPTH_MAX: usize = 16;
+/// Prometheus' mark of a series that has ended; here of a point without a value.
+const STALE: u64 = 0x7ff0_0000_0000_0002;
+
+/// Attributes as texts, the outer ones first.
+pub(crate) type Attributes<'a> = Vec<(&'a str, &'a str)>;
+
+/// What all kinds of data points have.
+#[derive(Debug, Default)]
+pub(crate) struct Point<'a> {
+    pub attributes: Attributes<'a>,
+    /// ns since the epoch; 0 if it is not said.
+    pub time: u64,
+    pub flags: u64,
+    pub exemplars: usize,
+}
+
+/// A number: of a gauge or a sum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Number {
+    Double(f64),
+    Int(i64),
+}
+
+/// A histogram with bounds of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    pub count: u64,
+    pub sum: Option<f64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub bucket_counts: Vec<u64>,
+    pub bounds: Vec<f64>,
+}
+
+/// A summary: quantiles and their values.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub count: u64,
+    pub sum: f64,
+    pub quantiles: Vec<(f64, f64)>,
+}
+
+/// Makes rows of data points.
+///
+/// - gauge, sum: the table of the metric's name with the field `value`, a float. An integer that a float cannot hold
+///   exactly stands in `value_int` beside it.
+/// - histogram: as Prometheus has it, tables `<name>_bucket` (tag `le`, cumulative), `<name>_count`, `<name>_sum`, and if they are said
+///   `<name>_min` and `<name>_max`.
+/// - exponential histogram: the columns of [`NativeHistogram`] in the table of the metric's name.
+/// - summary: the metric's name with the tag `quantile`, `<name>_count`, `<name>_sum`.
+pub(crate) struct Writer<'b, 'd> {
+    rows: Rows<'b>,
+    pub report: Report,
+    describe: &'d mut dyn FnMut(MetricInfo<'_>),
+    now: i64,
+    /// Data points so far.
+    number: usize,
+}
+
+impl<'b, 'd> Writer<'b, 'd> {
+    pub(crate) fn new(batch: &'b mut Batch, now: i64, describe: &'d mut dyn FnMut(MetricInfo<'_>)) -> Writer<'b, 'd> {
+        Writer { rows: Rows::new(batch), report: Report::default(), describe, now, number: 0 }
+    }
+
+    pub(crate) fn describe(&mut self, info: MetricInfo<'_>) {
+        (self.describe)(info);
+    }
+
+    pub(crate) fn number(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, number: Number) {
+        self.take(metric, scope, point, |rows, tags, time| match number {
+            _ if point.flags & 1 == 1 => sample(rows, metric, tags, time, f64::from_bits(STALE)),
+            Number::Double(value) => sample(rows, metric, tags, time, value),
+            // Above 2^53 not every integer is a float; the largest i64 is none, and would look like one when it is compared.
+            Number::Int(int) if int as f64 as i128 == i128::from(int) => sample(rows, metric, tags, time, int as f64),
+            Number::Int(int) => {
+                let fields = [(VALUE, tsdb::Value::F64(int as f64)), ("value_int", tsdb::Value::I64(int))];
+                rows.push(&tsdb::Row { measurement: metric, tags, time, fields: &fields })?;
+                Ok(2)
+            }
+        });
+    }
+
+    pub(crate) fn histogram(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Histogram) {
+        self.take(metric, scope, point, |rows, tags, time| {
+            let (counts, bounds) = (&found.bucket_counts, &found.bounds);
+            if !(counts.is_empty() && bounds.is_empty()) && counts.len() != bounds.len() + 1 {
+                let (counts, bounds) = (counts.len(), bounds.len());
+                return Err(
+                    format!("a histogram has {counts} bucket counts for {bounds} bounds; expected one more").into()
+                );
+            }
+            let (mut sum, mut values) = (0u64, 0);
+            let others: Vec<_> = tags.iter().copied().filter(|(name, _)| *name != "le").collect();
+            let bucket = format!("{metric}_bucket");
+            for (at, count) in counts.iter().enumerate() {
+                sum = sum.saturating_add(*count);
+                let le = bounds.get(at).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+                let tags = [&others[..], &[("le", &le)]].concat();
+                values += sample(rows, &bucket, &tags, time, sum as f64)?;
+            }
+            let count = if point.flags & 1 == 1 { f64::from_bits(STALE) } else { found.count as f64 };
+            values += sample(rows, &format!("{metric}_count"), tags, time, count)?;
+            for (what, value) in [("sum", found.sum), ("min", found.min), ("max", found.max)] {
+                if let Some(value) = value {
+                    values += sample(rows, &format!("{metric}_{what}"), tags, time, value)?;
+                }
+            }
+            Ok(values)
+        });
+    }
+
+    pub(crate) fn summary(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Summary) {
+        self.take(metric, scope, point, |rows, tags, time| {
+            let mut values = 0;
+            let others: Vec<_> = tags.iter().copied().filter(|(name, _)| *name != "quantile").collect();
+            for (quantile, value) in &found.quantiles {
+                let quantile = quantile.to_string();
+                let tags = [&others[..], &[("quantile", &quantile)]].concat();
+                values += sample(rows, metric, &tags, time, *value)?;
+            }
+            values += sample(rows, &format!("{metric}_count"), tags, time, found.count as f64)?;
+            Ok(values + sample(rows, &format!("{metric}_sum"), tags, time, found.sum)?)
+        });
+    }
+
+    pub(crate) fn exponential(
+        &mut self,
+        metric: &str,
+        scope: &Attributes<'_>,
+        point: &Point<'_>,
+        found: &NativeHistogram,
+    ) {
+        self.take(metric, scope, point, |rows, tags, time| {
+            let copies = Bump::new();
+            let fields = found.fields(&copies)?;
+            rows.push(&tsdb::Row { measurement: metric, tags, time, fields: &fields })?;
+            Ok(fields.len())
+        });
+    }
+
+    /// Takes the rows of a data point; `write` says how many values these are.
+    fn take(
+        &mut self,
+        metric: &str,
+        scope: &Attributes<'_>,
+        point: &Point<'_>,
+        write: impl FnOnce(&mut Rows<'_>, &[(&str, &str)], i64) -> Result<usize, Reason>,
+    ) {
+        self.number += 1;
+        self.report.count("exemplar", point.exemplars);
+        let mut tags: Vec<(&str, &str)> = Vec::with_capacity(scope.len() + point.attributes.len());
+        for (name, value) in scope.iter().chain(&point.attributes).filter(|(_, value)| !value.is_empty()) {
+            let name = tag_name(name);
+            match tags.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => *known = value,
+                None => tags.push((name, value)),
+            }
+        }
+        let outcome = match i64::try_from(point.time) {
+            Ok(0) => write(&mut self.rows, &tags, self.now),
+            Ok(time) => write(&mut self.rows, &tags, time),
+            Err(_) => Err(format!("time {} is out of range", point.time).into()),
+        };
+        match outcome {
+            Ok(values) => self.report.take(values),
+            Err(reason) => self.report.refuse(self.number, reason, metric),
+        }
+    }
+}
+
+fn sample(rows: &mut Rows<'_>, metric: &str, tags: &[(&str, &str)], time: i64, value: f64) -> Result<usize, Reason> {
+    rows.sample(metric, tags, time, value)?;
+    Ok(1)
+}
+
+/// What a sum is, by its temporality and whether it only grows.
+pub(crate) fn sum_kind(is_delta: bool, is_monotonic: bool) -> MetricKind {
+    match (is_delta, is_monotonic) {
+        (false, true) => MetricKind::Counter,
+        (false, false) => MetricKind::UpDownCounter,
+        (true, true) => MetricKind::DeltaCounter,
+        (true, false) => MetricKind::DeltaUpDownCounter,
+    }
+}
+
+/// What a histogram is, by its temporality.
+pub(crate) fn histogram_kind(is_delta: bool) -> MetricKind {
+    if is_delta { MetricKind::DeltaHistogram } else { MetricKind::Histogram }
+}
+
+/// The number of "delta" among the temporalities.
+pub(crate) const DELTA: u64 = 1;
+
+/// Takes the data points of an `ExportMetricsServiceRequest` into `batch`; tells `describe` what is said of metrics. What
+/// is wrong with one data point concerns that one only. Exemplars are not kept: the report counts them.
+///
+/// # Errors
+///
+/// The bytes are no such message; the batch is to be thrown away then.
+pub fn decode(
+    bytes: &[u8],
+    now: i64,
+    batch: &mut Batch,
+    mut describe: impl FnMut(MetricInfo<'_>),
+) -> Result<Report, String> {
+    let mut writer = Writer::new(batch, now, &mut describe);
+    let copies = Bump::new();
+    let mut message = Message::new(bytes);
+    while let Some((field, wire)) = message.next()? {
+        if field == 1 {
+            resource_metrics(wire.message("resource_metrics")?, &mut writer, &copies)?;
+        }
+    }
+    Ok(writer.report)
+}
+
+fn resource_metrics(message: Message<'_>, writer: &mut Writer<'_, '_>, copies: &Bump) -> Result<(), String> {
+    // The resource may stand behind its metrics.
+    let mut resource = Attributes::new();
+    let mut fields = message.clone();
+    while let Some((field, wire)) = fields.next()? {
+        if field == 1 {
+            attributes(wire.message("resource")?, 1, &mut resource, copies)?;
+        }
+    }
+    let mut fields = message;
+    while let Some((field, wire)) = fields.next()? {
+        if field == 2 {
+            scope_metrics(wire.message("scope_metrics")?, &resource, writer, copies)?;
+        }
+    }
+    Ok(())
+}
+
+fn scope_metrics(
+    message: Message<'_>,
+    resource: &Attributes<'_>,
+    writer: &mut Writer<'_, '_>,
+    copies: &Bump,
+) -> Result<(), String> {
+    let mut scope = resource.clone();
+    let mut fields = message.clone();
+    while let Some((field, wire)) = fields.next()? {
+        if field == 1 {
+            let found = wire.message("scope")?;
+            let mut fields = found.clone();
+            while let Some((field, wire)) = fields.next()? {
+                match field {
+                    1 => scope.push(("otel_scope_name", wire.text("a scope's name")?)),
+                    2 => scope.push(("otel_scope_version", wire.text("a scope's version")?)),
+                    _ => {}
+                }
+            }
+            attributes(found, 3, &mut scope, copies)?;
+        }
+    }
+    let mut fields = message;
+    while let Some((field, wire)) = fields.next()? {
+        if field == 2 {
+            metric(wire.message("a metric")?, &scope, writer, copies)?;
+        }
+    }
+    Ok(())
+}
+
+fn metric(
+    message: Message<'_>,
+    scope: &Attributes<'_>,
+    writer: &mut Writer<'_, '_>,
+    copies: &Bump,
+) -> Result<(), String> {
+    let mut info = MetricInfo::default();
+    let mut data = None;
+    let mut fields = message;
+    while let Some((field, wire)) = fields.next()? {
+        match field {
+            1 => info.metric = wire.text("a metric's name")?,
+            2 => info.help = wire.text("a metric's description")?,
+            3 => info.unit = wire.text("a metric's unit")?,
+            5 | 7 | 9 | 10 | 11 => data = Some((field, wire.message("a metric's data")?)),
+            _ => {}
+        }
+    }
+    let Some((field, data)) = data else { return Ok(()) };
+    let (mut is_delta, mut is_monotonic) = (false, false);
+    let mut fields = data.clone();
+    while let Some((number, wire)) = fields.next()? {
+        match number {
+            2 => is_delta = wire.varint("aggregation_temporality")? == DELTA,
+            3 => is_monotonic = wire.varint("is_monotonic")? != 0,
+            _ => {}
+        }
+    }
+    info.kind = match field {
+        5 => MetricKind::Gauge,
+        7 => sum_kind(is_delta, is_monotonic),
+        9 | 10 => histogram_kind(is_delta),
+        _ => MetricKind::Summary,
+    };
+    writer.describe(info);
+    let mut fields = data;
+    while let Some((number, wire)) = fields.next()? {
+        if number == 1 {
+            let (point, name) = (wire.message("a data point")?, info.metric);
+            match field {
+                5 | 7 => {
+                    let (point, number) = number_point(point, copies)?;
+                    writer.number(name, scope, &point, number);
+                }
+                9 => {
+                    let (point, histogram) = histogram_point(point, copies)?;
+                    writer.histogram(name, scope, &point, &histogram);
+                }
+                10 => {
+                    let (point, histogram) = exponential_point(point, copies)?;
+                    writer.exponential(name, scope, &point, &histogram);
+                }
+                _ => {
+                    let (point, summary) = summary_point(point, copies)?;
+                    writer.summary(name, scope, &point, &summary);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads the fields of a data point: the attributes, and what `other` makes of all else.
+fn point<'a>(
+    message: Message<'a>,
+    attributes_field: u32,
+    copies: &'a Bump,
+    mut other: impl FnMut(&mut Point<'a>, u32, Wire<'a>) -> Result<(), String>,
+) -> Result<Point<'a>, String> {
+    let mut found = Point::default();
+    attributes(message.clone(), attributes_field, &mut found.attributes, copies)?;
+    let mut fields = message;
+    while let Some((field, wire)) = fields.next()? {
+        match field {
+            _ if field == attributes_field => {}
+            3 => found.time = wire.fixed64("time_unix_nano")?,
+            _ => other(&mut found, field, wire)?,
+        }
+    }
+    Ok(found)
+}
+
+fn number_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, Number), String> {
+    let mut number = Number::Double(0.0);
+    let point = point(message, 7, copies, |point, field, wire| {
+        match field {
+            4 => number = Number::Double(wire.double("as_double")?),
+            5 => point.exemplars += 1,
+            6 => number = Number::Int(wire.fixed64("as_int")? as i64),
+            8 => point.flags = wire.varint("flags")?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((point, number))
+}
+
+fn histogram_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, Histogram), String> {
+    let mut found = Histogram::default();
+    let point = point(message, 9, copies, |point, field, wire| {
+        match field {
+            4 => found.count = wire.fixed64("count")?,
+            5 => found.sum = Some(wire.double("sum")?),
+            6 => wire.fixed64s("bucket_counts", |count| found.bucket_counts.push(count))?,
+            7 => wire.fixed64s("explicit_bounds", |bound| found.bounds.push(f64::from_bits(bound)))?,
+            8 => point.exemplars += 1,
+            10 => point.flags = wire.varint("flags")?,
+            11 => found.min = Some(wire.double("min")?),
+            12 => found.max = Some(wire.double("max")?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((point, found))
+}
+
+fn exponential_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, NativeHistogram), String> {
+    let mut found = NativeHistogram::default();
+    let point = point(message, 1, copies, |point, field, wire| {
+        match field {
+            4 => found.count = wire.fixed64("count")? as f64,
+            5 => found.sum = Some(wire.double("sum")?),
+            6 => found.schema = wire.zigzag("scale")?,
+            7 => found.zero_count = wire.fixed64("zero_count")? as f64,
+            8 => found.positive = buckets(wire.message("positive")?)?,
+            9 => found.negative = buckets(wire.message("negative")?)?,
+            10 => point.flags = wire.varint("flags")?,
+            11 => point.exemplars += 1,
+            12 => found.min = Some(wire.double("min")?),
+            13 => found.max = Some(wire.double("max")?),
+            14 => found.zero_threshold = wire.double("zero_threshold")?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((point, found))
+}
+
+fn buckets(mut message: Message<'_>) -> Result<Side, String> {
+    let (mut offset, mut counts) = (0, Vec::new());
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => offset = wire.zigzag("offset")?,
+            2 => wire.numbers("bucket_counts", |count| counts.push(count as f64))?,
+            _ => {}
+        }
+    }
+    Ok(side(offset, counts))
+}
+
+/// A side of one span. OTLP's buckets are numbered one less than Prometheus'.
+pub(crate) fn side(offset: i64, counts: Vec<f64>) -> Side {
+    let spans = if counts.is_empty() { Vec::new() } else { vec![(offset.saturating_add(1), counts.len() as u64)] };
+    Side { spans, counts }
+}
+
+fn summary_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, Summary), String> {
+    let mut found = Summary::default();
+    let point = point(message, 7, copies, |point, field, wire| {
+        match field {
+            4 => found.count = wire.fixed64("count")?,
+            5 => found.sum = wire.double("sum")?,
+            6 => {
+                let (mut message, mut pair) = (wire.message("quantile_values")?, (0.0, 0.0));
+                while let Some((field, wire)) = message.next()? {
+                    match field {
+                        1 => pair.0 = wire.double("quantile")?,
+                        2 => pair.1 = wire.double("value")?,
+                        _ => {}
+                    }
+                }
+                found.quantiles.push(pair);
+            }
+            8 => point.flags = wire.varint("flags")?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok((point, found))
+}
+
+/// The attributes that a message has in one of its fields.
+fn attributes<'a>(
+    mut message: Message<'a>,
+    number: u32,
+    into: &mut Attributes<'a>,
+    copies: &'a Bump,
+) -> Result<(), String> {
+    while let Some((field, wire)) = message.next()? {
+        if field == number {
+            let (name, value) = key_value(wire.message("an attribute")?)?;
+            let value = match value {
+                Some(value) => text(value, copies)?,
+                None => "",
+            };
+            into.push((name, value));
+        }
+    }
+    Ok(())
+}
+
+fn key_value<'a>(mut message: Message<'a>) -> Result<(&'a str, Option<Message<'a>>), String> {
+    let (mut name, mut value) = ("", None);
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => name = wire.text("an attribute's key")?,
+            2 => value = Some(wire.message("an attribute's value")?),
+            _ => {}
+        }
+    }
+    Ok((name, value))
+}
+
+/// A value as text: a string as it is, everything else as JSON has it.
+fn text<'a>(message: Message<'a>, copies: &'a Bump) -> Result<&'a str, String> {
+    if let Some((1, wire)) = message.clone().next()? {
+        return wire.text("an attribute's string");
+    }
+    Ok(match json(message, 0)? {
+        serde_json::Value::Null => "",
+        serde_json::Value::String(text) => copies.alloc_str(&text),
+        other => copies.alloc_str(&other.to_string()),
+    })
+}
+
+fn json(mut message: Message<'_>, depth: usize) -> Result<serde_json::Value, String> {
+    use base64::Engine;
+    if depth > DEPTH_MAX {
+        return Err(format!("an attribute is more than {DEPTH_MAX} lists deep"));
+    }
+    let Some((field, wire)) = message.next()? else { return Ok(serde_json::Value::Null) };
+    Ok(match field {
+        1 => wire.text("a string")?.into(),
+        2 => (wire.varint("a boolean")? != 0).into(),
+        3 => (wire.varint("an integer")? as i64).into(),
+        4 => wire.double("a double")?.into(),
+        5 | 6 => {
+            let (mut values, mut pairs) = (Vec::new(), serde_json::Map::new());
+            let mut list = wire.message("a list")?;
+            while let Some((_, wire)) = list.next()? {
+                let item = wire.message("a list's value")?;
+                if field == 5 {
+                    values.push(json(item, depth + 1)?);
+                } else {
+                    let (name, value) = key_value(item)?;
+                    let value = value.map_or(Ok(serde_json::Value::Null), |value| json(value, depth + 1))?;
+                    pairs.insert(name.into(), value);
+                }
+            }
+            if field == 5 { values.into() } else { pairs.into() }
+        }
+        7 => base64::engine::general_purpose::STANDARD.encode(wire.bytes("bytes")?).into(),
+        other => return Err(format!("an attribute's value has the unknown field {other}")),
+    })
+}

@@ -1,0 +1,378 @@
+//! Prometheus remote write, [1.0](https://prometheus.io/docs/specs/prw/remote_write_spec/) and
+//! [2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/): a protobuf message of series.
+//!
+//! A metric's name is its table, labels are tags, a sample is the field `value`, to the bit; a native histogram is a row of
+//! the columns of [`NativeHistogram`]. Series are found by their labels' bytes as they stand: in version 1 those of the
+//! message, in version 2 the texts of the symbols.
+
+use bumpalo::Bump;
+use tsdb::{Batch, Row, SeriesRef, Value};
+
+use crate::metadata::{MetricInfo, MetricKind};
+use crate::native_histogram::{NativeHistogram, Side};
+use crate::protobuf::{self, Message};
+use crate::report::{Reason, Report};
+use crate::rows::{VALUE, spell, tag_name};
+
+/// The label with the metric's name.
+const NAME: &str = "__name__";
+/// ns in a ms, which timestamps come in.
+const MS: i64 = 1_000_000;
+
+/// Which message it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// `prometheus.WriteRequest`
+    V1,
+    /// `io.prometheus.write.v2.Request`
+    V2,
+}
+
+/// Takes the samples and histograms of a message into `batch`; tells `describe` what is said of metrics.
+///
+/// What is wrong with one series concerns that one only. Exemplars are not kept: the report counts them.
+///
+/// # Errors
+///
+/// The bytes are no such message; the batch is to be thrown away then.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let store = tsdb::Store::open(dir.path(), Default::default()).unwrap();
+/// use ingest::remote_write::{Version, decode};
+/// // The series {__name__="up"} with the sample 1.0 at 1000 ms.
+/// let message = b"\x0a\x1e\x0a\x0e\x0a\x08__name__\x12\x02up\x12\x0c\x09\0\0\0\0\0\0\xf0\x3f\x10\xe8\x07";
+/// let mut batch = store.batch("public");
+/// let report = decode(message, Version::V1, &mut batch, |_| {})?;
+/// assert_eq!((report.taken, batch.rows()), (1, 1));
+/// # Ok::<(), String>(())
+/// ```
+pub fn decode(
+    bytes: &[u8],
+    version: Version,
+    batch: &mut Batch,
+    describe: impl FnMut(MetricInfo<'_>),
+) -> Result<Report, String> {
+    match version {
+        Version::V1 => decode_1(bytes, batch, describe),
+        Version::V2 => decode_2(bytes, batch, describe),
+    }
+}
+
+type Label<'a> = (&'a str, &'a str);
+
+fn decode_1(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo<'_>)) -> Result<Report, String> {
+    batch.spelled_as("remote write 1");
+    let (mut report, mut copies) = (Report::default(), Bump::new());
+    let mut message = Message::new(bytes);
+    let mut number = 0;
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => {
+                number += 1;
+                let at = |why| format!("series {number}: {why}");
+                let series = wire.bytes("a series")?;
+                let spelling = labels_of(series, &copies).map_err(at)?;
+                let labels = || labels_1(spelling);
+                take_series(series, Numbers::V1, number, spelling, &labels, batch, &mut report, &copies).map_err(at)?;
+                copies.reset();
+            }
+            3 => describe(metadata_1(wire.message("metadata")?)?),
+            _ => {}
+        }
+    }
+    Ok(report)
+}
+
+/// The bytes of a series' labels, tags of fields included. They stand together in all that senders write.
+fn labels_of<'a>(series: &'a [u8], copies: &'a Bump) -> Result<&'a [u8], String> {
+    let mut message = Message::new(series);
+    let mut labels = 0..0;
+    let mut gathered = bumpalo::collections::Vec::new_in(copies);
+    let mut start = 0;
+    while let Some((field, _)) = message.next()? {
+        let end = series.len() - message.rest().len();
+        if field == 1 {
+            if labels.end != start {
+                gathered.extend_from_slice(&series[labels]);
+                labels = start..start;
+            }
+            labels.end = end;
+        }
+        start = end;
+    }
+    if gathered.is_empty() {
+        return Ok(&series[labels]);
+    }
+    gathered.extend_from_slice(&series[labels]);
+    Ok(gathered.into_bump_slice())
+}
+
+fn labels_1(bytes: &[u8]) -> Result<Vec<Label<'_>>, String> {
+    let mut labels = Vec::new();
+    let mut message = Message::new(bytes);
+    while let Some((_, wire)) = message.next()? {
+        let (mut label, mut found) = (wire.message("a label")?, ("", ""));
+        while let Some((field, wire)) = label.next()? {
+            match field {
+                1 => found.0 = wire.text("a label's name")?,
+                2 => found.1 = wire.text("a label's value")?,
+                _ => {}
+            }
+        }
+        labels.push(found);
+    }
+    Ok(labels)
+}
+
+fn metadata_1(mut message: Message<'_>) -> Result<MetricInfo<'_>, String> {
+    let mut info = MetricInfo::default();
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => info.kind = kind(wire.varint("a metric's type")?),
+            2 => info.metric = wire.text("a metric's name")?,
+            4 => info.help = wire.text("a metric's help")?,
+            5 => info.unit = wire.text("a metric's unit")?,
+            _ => {}
+        }
+    }
+    Ok(info)
+}
+
+/// Types have the same numbers in both versions.
+fn kind(number: u64) -> MetricKind {
+    match number {
+        1 => MetricKind::Counter,
+        2 => MetricKind::Gauge,
+        3 => MetricKind::Histogram,
+        4 => MetricKind::GaugeHistogram,
+        5 => MetricKind::Summary,
+        6 => MetricKind::Info,
+        7 => MetricKind::StateSet,
+        _ => MetricKind::Unknown,
+    }
+}
+
+fn decode_2(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo<'_>)) -> Result<Report, String> {
+    batch.spelled_as("remote write 2");
+    let (mut report, mut copies) = (Report::default(), Bump::new());
+    // Symbols may stand behind the series that use them.
+    let mut symbols = Vec::new();
+    let mut message = Message::new(bytes);
+    while let Some((field, wire)) = message.next()? {
+        if field == 4 {
+            symbols.push(wire.text("a symbol")?);
+        }
+    }
+    if symbols.first().is_some_and(|first| !first.is_empty()) {
+        return Err(format!("the first symbol must be empty, it is '{}'", symbols[0]));
+    }
+    let mut message = Message::new(bytes);
+    let (mut number, mut spelling) = (0, Vec::new());
+    let mut labels = Vec::new();
+    while let Some((field, wire)) = message.next()? {
+        if field != 5 {
+            continue;
+        }
+        number += 1;
+        let at = |why| format!("series {number}: {why}");
+        let series = wire.bytes("a series")?;
+        let mut metadata = None;
+        labels_2(series, &symbols, &mut labels, &mut metadata).map_err(at)?;
+        spelling.clear();
+        for (name, value) in &labels {
+            spell(&mut spelling, name);
+            spell(&mut spelling, value);
+        }
+        let given = || Ok(labels.clone());
+        take_series(series, Numbers::V2, number, &spelling, &given, batch, &mut report, &copies).map_err(at)?;
+        copies.reset();
+        let name = labels.iter().find(|(name, _)| *name == NAME);
+        if let (Some(info), Some((_, name))) = (metadata, name) {
+            describe(MetricInfo { metric: name, ..info });
+        }
+    }
+    Ok(report)
+}
+
+/// The labels of a series of version 2, and what it says of its metric if it does.
+fn labels_2<'a>(
+    series: &[u8],
+    symbols: &[&'a str],
+    labels: &mut Vec<Label<'a>>,
+    metadata: &mut Option<MetricInfo<'a>>,
+) -> Result<(), String> {
+    let symbol = |number: u64| {
+        let found = usize::try_from(number).ok().and_then(|number| symbols.get(number));
+        found.copied().ok_or_else(|| format!("symbol {number} is not there, there are {}", symbols.len()))
+    };
+    labels.clear();
+    let mut message = Message::new(series);
+    let (mut name, mut wrong) = (None, None);
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => wire.numbers("labels", |number| match (symbol(number), name.take()) {
+                (Err(why), _) => wrong = Some(why),
+                (Ok(text), None) => name = Some(text),
+                (Ok(text), Some(name)) => labels.push((name, text)),
+            })?,
+            5 => {
+                let (mut message, mut info) = (wire.message("metadata")?, MetricInfo::default());
+                while let Some((field, wire)) = message.next()? {
+                    match field {
+                        1 => info.kind = kind(wire.varint("a metric's type")?),
+                        3 => info.help = symbol(wire.varint("a metric's help")?)?,
+                        4 => info.unit = symbol(wire.varint("a metric's unit")?)?,
+                        _ => {}
+                    }
+                }
+                *metadata = Some(info).filter(|info| *info != MetricInfo::default());
+            }
+            _ => {}
+        }
+    }
+    match (wrong, name) {
+        (Some(why), _) => Err(why),
+        (None, Some(name)) => Err(format!("label '{name}' has no value")),
+        (None, None) => Ok(()),
+    }
+}
+
+/// Which fields of a series hold what.
+#[derive(Debug, Clone, Copy)]
+struct Numbers {
+    exemplar: u32,
+    histogram: u32,
+}
+
+impl Numbers {
+    const V1: Numbers = Numbers { exemplar: 3, histogram: 4 };
+    const V2: Numbers = Numbers { exemplar: 4, histogram: 3 };
+}
+
+/// Takes the rows of a series.
+#[expect(clippy::too_many_arguments, reason = "what both versions share")]
+fn take_series<'a>(
+    series: &[u8],
+    numbers: Numbers,
+    number: usize,
+    spelling: &[u8],
+    labels: &dyn Fn() -> Result<Vec<Label<'a>>, String>,
+    batch: &mut Batch,
+    report: &mut Report,
+    copies: &Bump,
+) -> Result<(), String> {
+    let found = find_series(spelling, labels, batch)?;
+    let mut message = Message::new(series);
+    while let Some((field, wire)) = message.next()? {
+        let outcome = if field == 2 {
+            let (time, value) = sample(wire.message("a sample")?)?;
+            let push = |series| Ok(batch.push_sample(series, in_ns(time)?, VALUE, value)?);
+            found.clone().and_then(push).map(|()| report.take(1))
+        } else if field == numbers.histogram {
+            let (time, histogram) = histogram(wire.message("a histogram")?)?;
+            let fields = histogram.fields(copies)?;
+            let push = |series| Ok(batch.push_series(series, in_ns(time)?, &fields)?);
+            found.clone().and_then(push).map(|()| {
+                report.take(fields.len());
+                report.histograms += 1;
+            })
+        } else {
+            report.count("exemplar", usize::from(field == numbers.exemplar));
+            Ok(())
+        };
+        if let Err(reason) = outcome {
+            report.refuse(number, reason, &selector(&labels()?));
+        }
+    }
+    Ok(())
+}
+
+fn in_ns(time_ms: i64) -> Result<i64, Reason> {
+    time_ms.checked_mul(MS).ok_or_else(|| format!("timestamp {time_ms} ms is out of range").into())
+}
+
+/// The series with these labels, made if it is new; or why there is none. Labels that cannot be read are an error.
+fn find_series<'a>(
+    spelling: &[u8],
+    labels: &dyn Fn() -> Result<Vec<Label<'a>>, String>,
+    batch: &mut Batch,
+) -> Result<Result<SeriesRef, Reason>, String> {
+    if let Some(series) = batch.find_series(spelling) {
+        return Ok(Ok(series));
+    }
+    let labels = labels()?;
+    let Some((_, metric)) = labels.iter().find(|(name, _)| *name == NAME) else {
+        return Ok(Err(format!("expected a label {NAME} with the metric's name").into()));
+    };
+    // A label without a value is as good as none.
+    let tags = labels.iter().filter(|(name, value)| *name != NAME && !value.is_empty());
+    let tags: Vec<_> = tags.map(|(name, value)| (tag_name(name), *value)).collect();
+    let fields = [(VALUE, Value::F64(0.0))];
+    let row = Row { measurement: metric, tags: &tags, time: 0, fields: &fields };
+    Ok(batch.add_series(spelling, &row).map_err(Reason::from))
+}
+
+/// A series as Prometheus writes it.
+fn selector(labels: &[Label<'_>]) -> String {
+    let labels = labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+    format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
+}
+
+fn sample(mut message: Message<'_>) -> Result<(i64, f64), String> {
+    let (mut time, mut value) = (0, 0.0);
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => value = wire.double("a sample's value")?,
+            2 => time = wire.varint("a sample's timestamp")? as i64,
+            _ => {}
+        }
+    }
+    Ok((time, value))
+}
+
+fn histogram(mut message: Message<'_>) -> Result<(i64, NativeHistogram), String> {
+    let (mut time, mut found) = (0, NativeHistogram::default());
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => found.count = wire.varint("count")? as f64,
+            2 => found.count = wire.double("count")?,
+            3 => found.sum = Some(wire.double("sum")?),
+            4 => found.schema = wire.zigzag("schema")?,
+            5 => found.zero_threshold = wire.double("zero_threshold")?,
+            6 => found.zero_count = wire.varint("zero_count")? as f64,
+            7 => found.zero_count = wire.double("zero_count")?,
+            8 => found.negative.spans.push(span(wire.message("negative_spans")?)?),
+            9 => wire.numbers("negative_deltas", |delta| add_delta(&mut found.negative, delta))?,
+            10 => wire.fixed64s("negative_counts", |count| found.negative.counts.push(f64::from_bits(count)))?,
+            11 => found.positive.spans.push(span(wire.message("positive_spans")?)?),
+            12 => wire.numbers("positive_deltas", |delta| add_delta(&mut found.positive, delta))?,
+            13 => wire.fixed64s("positive_counts", |count| found.positive.counts.push(f64::from_bits(count)))?,
+            14 => found.reset_hint = wire.varint("reset_hint")? as i64,
+            15 => time = wire.varint("a histogram's timestamp")? as i64,
+            16 => wire.fixed64s("custom_values", |bound| found.custom_values.push(f64::from_bits(bound)))?,
+            _ => {}
+        }
+    }
+    // Of zeros, protobuf leaves everything out.
+    found.sum.get_or_insert(0.0);
+    Ok((time, found))
+}
+
+fn span(mut message: Message<'_>) -> Result<(i64, u64), String> {
+    let (mut offset, mut length) = (0, 0);
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            1 => offset = wire.zigzag("a span's offset")?,
+            2 => length = wire.varint("a span's length")?,
+            _ => {}
+        }
+    }
+    Ok((offset, length))
+}
+
+/// Counts come as differences to the bucket before.
+fn add_delta(side: &mut Side, delta: u64) {
+    let before = side.counts.last().copied().unwrap_or(0.0);
+    side.counts.push(before + protobuf::zigzag(delta) as f64);
+}

@@ -1,0 +1,98 @@
+//! What became of a request: how much was taken, and what was refused, where and why.
+
+use tsdb::RowError;
+
+/// How much of a refused line is given back, in characters.
+const TEXT_CHARS_MAX: usize = 200;
+/// How many refusals are kept with their reasons; the others are counted.
+const KEPT_MAX: usize = 1000;
+
+/// What became of the rows of a request.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Rows that were taken.
+    pub taken: usize,
+    /// Values that were taken.
+    pub values: usize,
+    /// Rows that were refused.
+    pub refused: usize,
+    /// The first of those, each with its reason.
+    pub reasons: Vec<Refused>,
+    /// How many were refused for each reason, by one word.
+    pub counts: Vec<(&'static str, usize)>,
+    /// Histograms among the rows that were taken.
+    pub histograms: usize,
+}
+
+/// A row that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The number of its line, or of its series, data point or row, from 1.
+    pub line: usize,
+    /// What was expected and what was found.
+    pub reason: String,
+    /// Its text, cut to a length that suits an answer.
+    pub text: String,
+}
+
+/// Why a row is refused: in one word for counting, and in a sentence.
+#[derive(Debug, Clone)]
+pub(crate) struct Reason(pub &'static str, pub String);
+
+impl From<String> for Reason {
+    fn from(sentence: String) -> Reason {
+        Reason("syntax", sentence)
+    }
+}
+
+impl From<&str> for Reason {
+    fn from(sentence: &str) -> Reason {
+        Reason("syntax", sentence.into())
+    }
+}
+
+impl From<RowError> for Reason {
+    fn from(error: RowError) -> Reason {
+        Reason(error.kind(), error.to_string())
+    }
+}
+
+impl Report {
+    /// Notes a row that was taken.
+    #[inline]
+    pub(crate) fn take(&mut self, values: usize) {
+        self.taken += 1;
+        self.values += values;
+    }
+
+    /// Notes a row that was refused; `text` is what the client wrote.
+    pub(crate) fn refuse(&mut self, line: usize, reason: impl Into<Reason>, text: &str) {
+        let Reason(word, sentence) = reason.into();
+        self.refused += 1;
+        self.count(word, 1);
+        if self.reasons.len() < KEPT_MAX {
+            let text = text.trim_end_matches(['\n', '\r']).chars().take(TEXT_CHARS_MAX).collect();
+            self.reasons.push(Refused { line, reason: sentence, text });
+        }
+    }
+
+    /// Counts what is not stored beside rows: exemplars.
+    pub(crate) fn count(&mut self, word: &'static str, count: usize) {
+        match self.counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, known)) => *known += count,
+            None if count > 0 => self.counts.push((word, count)),
+            None => {}
+        }
+    }
+
+    /// In a sentence, if rows were refused.
+    pub(crate) fn summary(&self, what: &str) -> Option<String> {
+        let first = self.reasons.first()?;
+        let all = self.taken + self.refused;
+        let (taken, refused) = (self.taken, self.refused);
+        Some(format!(
+            "partial write: {taken} of {all} {what}s stored, {refused} refused; {what} {}: {}",
+            first.line, first.reason
+        ))
+    }
+}

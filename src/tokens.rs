@@ -1,0 +1,293 @@
+//! Tokens: who may write, read and administer. Kept as hashes in a file beside the data; a running server follows the file.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use arc_swap::ArcSwap;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+use ring::digest::{SHA256, digest};
+use ring::rand::{SecureRandom, SystemRandom};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+
+/// The file's name in the data directory.
+const FILE: &str = "tokens.toml";
+/// Every token starts like this, so that scanners for leaked secrets can know it.
+const PREFIX: &str = "fn9";
+/// How often a running server looks whether the file has changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Send rows
+    Write,
+    /// Ask SQL, read metrics
+    Read,
+    /// Flush, compact, snapshot, delete
+    Admin,
+}
+
+impl Scope {
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scope::Write => "write",
+            Scope::Read => "read",
+            Scope::Admin => "admin",
+        }
+    }
+}
+
+/// A token as it is kept: without its secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// What people call it.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of the secret, in hexadecimal digits. The secret has 256 random bits, so no slower hash is needed.
+    hash: String,
+    /// When it was made, as RFC 3339 has it.
+    pub created: String,
+}
+
+/// Tokens by their numbers.
+pub type Table = BTreeMap<String, Kept>;
+
+/// The file of tokens in a data directory.
+pub fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE)
+}
+
+/// The tokens in a file; none if it is not there.
+pub fn load(path: &Path) -> Result<Table> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).with_context(|| format!("{} is not right", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Table::new()),
+        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+    }
+}
+
+/// Changes the tokens in a file: one at a time, and never half.
+pub fn change<T>(path: &Path, change: impl FnOnce(&mut Table) -> Result<T>) -> Result<T> {
+    let folder = path.parent().context("the file of tokens is in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let draft = path.with_extension("toml.new");
+    // Only one can make it; what a crash left behind is in the way until somebody has looked.
+    let open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
+    let mut file = open.with_context(|| {
+        format!("make {} (is another change under way? if not, remove it and try again)", draft.display())
+    })?;
+    let outcome = (|| {
+        let mut table = load(path)?;
+        let outcome = change(&mut table)?;
+        file.write_all(toml::to_string(&table)?.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&draft, path)?;
+        File::open(folder)?.sync_all()?;
+        Ok(outcome)
+    })();
+    if outcome.is_err() {
+        let _ = std::fs::remove_file(&draft);
+    }
+    outcome
+}
+
+/// A new token: its number, what is kept, and the token itself, which is shown once.
+pub fn create(name: &str, scopes: &[Scope]) -> Result<(String, Kept, String)> {
+    let mut random = [0; 36];
+    if SystemRandom::new().fill(&mut random).is_err() {
+        bail!("the system gives no random numbers");
+    }
+    let (id, secret) = (hex(&random[..4]), URL_SAFE_NO_PAD.encode(&random[4..]));
+    let mut scopes = scopes.to_vec();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let kept = Kept { name: name.into(), scopes, hash: hash(&secret), created };
+    Ok((id.clone(), kept, format!("{PREFIX}_{id}_{secret}")))
+}
+
+fn hash(secret: &str) -> String {
+    hex(digest(&SHA256, secret.as_bytes()).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing into memory does not fail");
+        text
+    })
+}
+
+/// Why a request may not do what it asks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// No token, or none that is known.
+    Unknown,
+    /// A token that allows other things.
+    Scope,
+}
+
+/// What a server knows of tokens.
+#[derive(Debug)]
+pub struct Guard {
+    path: PathBuf,
+    table: ArcSwap<Table>,
+    started: Instant,
+    /// When the file was looked at last, in ms since the start.
+    looked_ms: AtomicU64,
+    /// As the file was then.
+    seen: ArcSwap<Option<(SystemTime, u64)>>,
+}
+
+impl Guard {
+    /// Guards with the tokens of a data directory. As long as there are none, everything is allowed.
+    pub fn open(data_dir: &Path) -> Result<Guard> {
+        let path = path(data_dir);
+        let (seen, table) = (stamp(&path), load(&path)?);
+        Ok(Guard {
+            path,
+            table: ArcSwap::from_pointee(table),
+            started: Instant::now(),
+            looked_ms: AtomicU64::new(0),
+            seen: ArcSwap::from_pointee(seen),
+        })
+    }
+
+    /// Are there tokens?
+    pub fn has_tokens(&self) -> bool {
+        !self.table.load().is_empty()
+    }
+
+    /// May a request with these headers do what needs this scope?
+    pub fn check(&self, headers: &HeaderMap, scope: Scope) -> std::result::Result<(), Denied> {
+        self.follow();
+        let table = self.table.load();
+        if table.is_empty() {
+            return Ok(());
+        }
+        let token = token(headers).ok_or(Denied::Unknown)?;
+        let (id, secret) = token
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.strip_prefix('_')?.split_once('_'))
+            .ok_or(Denied::Unknown)?;
+        let kept = table.get(id).ok_or(Denied::Unknown)?;
+        let is_right = bool::from(hash(secret).as_bytes().ct_eq(kept.hash.as_bytes()));
+        match (is_right, kept.scopes.contains(&scope)) {
+            (false, _) => Err(Denied::Unknown),
+            (true, false) => Err(Denied::Scope),
+            (true, true) => Ok(()),
+        }
+    }
+
+    /// Reads the file again if it has changed, once a second at the most.
+    fn follow(&self) {
+        let now = self.started.elapsed().as_millis() as u64;
+        let looked = self.looked_ms.load(Ordering::Relaxed);
+        if now < looked + LOOK_INTERVAL.as_millis() as u64
+            || self.looked_ms.compare_exchange(looked, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return;
+        }
+        let seen = stamp(&self.path);
+        if seen == **self.seen.load() {
+            return;
+        }
+        match load(&self.path) {
+            // A file that is gone does not open the door to everybody.
+            Ok(table) if table.is_empty() && self.has_tokens() && seen.is_none() => {
+                tracing::error!("{} is gone: the tokens that were in it go on", self.path.display());
+            }
+            Ok(table) => self.table.store(table.into()),
+            Err(error) => tracing::error!("the tokens stay as they are: {error:#}"),
+        }
+        self.seen.store(seen.into());
+    }
+}
+
+fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.len()))
+}
+
+/// `Bearer TOKEN`, InfluxDB's `Token TOKEN`, or `Basic` with the token as password.
+fn token(headers: &HeaderMap) -> Option<String> {
+    let (kind, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    match kind.to_ascii_lowercase().as_str() {
+        "bearer" | "token" => Some(rest.trim().to_owned()),
+        "basic" => {
+            let pair = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+            pair.split_once(':').map(|(_, password)| password.to_owned())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    fn headers(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
+    }
+
+    #[test]
+    fn a_token_allows_its_scopes_and_only_its_hash_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = Guard::open(dir.path()).unwrap();
+        assert_eq!(guard.check(&HeaderMap::new(), Scope::Admin), Ok(()), "without tokens everything is allowed");
+        let (id, kept, token) = create("probe", &[Scope::Write]).unwrap();
+        change(&path(dir.path()), |table| Ok(table.insert(id.clone(), kept))).unwrap();
+        let text = std::fs::read_to_string(path(dir.path())).unwrap();
+        let secret = token.rsplit('_').next().unwrap();
+        assert!(!text.contains(secret) && text.contains(&id), "{text}");
+
+        let guard = Guard::open(dir.path()).unwrap();
+        let basic = format!("Basic {}", STANDARD.encode(format!("anyone:{token}")));
+        for value in [format!("Bearer {token}"), format!("Token {token}"), basic] {
+            assert_eq!(guard.check(&headers(&value), Scope::Write), Ok(()), "{value}");
+            assert_eq!(guard.check(&headers(&value), Scope::Read), Err(Denied::Scope));
+        }
+        let others = [format!("Bearer {token}x"), "Bearer fn9_00000000_x".into(), "Bearer".into(), "Basic %".into()];
+        for value in others {
+            assert_eq!(guard.check(&headers(&value), Scope::Write), Err(Denied::Unknown), "{value}");
+        }
+        assert_eq!(guard.check(&HeaderMap::new(), Scope::Write), Err(Denied::Unknown));
+    }
+
+    #[test]
+    fn a_running_guard_follows_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (id, kept, token) = create("a", &[Scope::Read]).unwrap();
+        change(&path(dir.path()), |table| Ok(table.insert(id.clone(), kept))).unwrap();
+        let guard = Guard::open(dir.path()).unwrap();
+        let look = |guard: &Guard| {
+            guard.looked_ms.store(0, Ordering::Relaxed);
+            std::thread::sleep(LOOK_INTERVAL);
+            guard.check(&headers(&format!("Bearer {token}")), Scope::Read)
+        };
+        assert_eq!(look(&guard), Ok(()));
+        std::fs::remove_file(path(dir.path())).unwrap();
+        assert_eq!(look(&guard), Ok(()), "it goes on with the tokens that it knows");
+        assert_eq!(guard.check(&HeaderMap::new(), Scope::Read), Err(Denied::Unknown), "nobody else comes in");
+        let (other, kept, _) = create("b", &[Scope::Read]).unwrap();
+        change(&path(dir.path()), |table| Ok(table.insert(other, kept))).unwrap();
+        assert_eq!(look(&guard), Err(Denied::Unknown), "revoked");
+        assert!(change(&path(dir.path()), |_| -> Result<()> { bail!("no") }).is_err());
+        assert_eq!(load(&path(dir.path())).unwrap().len(), 1, "a change that fails changes nothing");
+    }
+}
