@@ -15,6 +15,8 @@ pub const BIN: &str = env!("CARGO_BIN_EXE_fournines");
 pub struct Server {
     child: Child,
     pub url: String,
+    /// Sent with every question, if there is one.
+    pub token: Option<String>,
 }
 
 /// What came back: the status and the body.
@@ -32,10 +34,19 @@ impl Server {
 
     /// The same by a command that goes before, such as a tracer; it must leave the server its own process.
     pub fn start_under(command: &mut Command, data_dir: &Path, config: &str) -> Server {
+        Server::launch(command, 0, data_dir, config)
+    }
+
+    /// Starts a server on the port of one that is gone.
+    pub fn start_on(port: u16, data_dir: &Path, config: &str) -> Server {
+        Server::launch(&mut Command::new(BIN), port, data_dir, config)
+    }
+
+    fn launch(command: &mut Command, port: u16, data_dir: &Path, config: &str) -> Server {
         let file = data_dir.with_extension("toml");
         std::fs::write(&file, config).unwrap();
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--config"])
             .args([&file, Path::new("--data-dir"), data_dir])
             .stdout(Stdio::piped())
             .spawn()
@@ -49,7 +60,7 @@ impl Server {
             }
         };
         std::thread::spawn(move || lines.for_each(drop)); // it must not block on a full pipe
-        Server { child, url }
+        Server { child, url, token: None }
     }
 
     /// Posts line protocol.
@@ -64,7 +75,10 @@ impl Server {
 
     /// Asks in SQL, in a schema.
     pub fn sql_in(&self, schema: &str, sql: &str, format: &str) -> Reply {
-        let request = agent().get(format!("{}/api/v3/query_sql", self.url));
+        let mut request = agent().get(format!("{}/api/v3/query_sql", self.url));
+        if let Some(token) = &self.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
         reply(request.query("q", sql).query("db", schema).query("format", format).call()).unwrap()
     }
 
