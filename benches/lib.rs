@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p benches` runs all; `cargo bench -p benches --bench store` one file.
 
+pub mod load;
+
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 use web_probe::{Expect, Target};
 
+use crate::scrape::ScrapeTarget;
+
 /// The file that is read if none is named.
 const DEFAULT_FILE: &str = "fournines.toml";
 
@@ -212,7 +214,7 @@ impl Default for Probe {
 pub struct TargetConfig {
     /// The tag `target`. Default: the address.
     name: Option<String>,
-    /// What kind of check. `http` is the one there is.
+    /// `http` probes an address; `scrape` fetches a page of metrics. Default `http`.
     #[serde(default)]
     kind: Kind,
     /// The address, with `http://` or `https://`.
@@ -237,11 +239,12 @@ pub struct TargetConfig {
 }
 
 /// The kinds of checks.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     #[default]
     Http,
+    Scrape,
 }
 
 /// `expect = { ... }`
@@ -266,20 +269,23 @@ impl Config {
         toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))
     }
 
-    /// The targets of the file, each checked by itself.
+    /// The targets of the file that are probed, each checked by itself.
     pub fn targets(&self) -> Result<Vec<Target>> {
-        self.targets.iter().map(TargetConfig::target).collect()
+        self.targets.iter().filter(|target| target.kind == Kind::Http).map(TargetConfig::target).collect()
+    }
+
+    /// The targets of the file that are scraped, each checked by itself.
+    pub fn scrape_targets(&self) -> Result<Vec<ScrapeTarget>> {
+        self.targets.iter().filter(|target| target.kind == Kind::Scrape).map(TargetConfig::scrape_target).collect()
     }
 }
 
 impl TargetConfig {
     fn target(&self) -> Result<Target> {
-        let Kind::Http = self.kind;
         let mut target = target(&self.url)?;
         target.name = self.name.clone().unwrap_or(target.name);
         target.group = self.group.clone();
-        target.interval = self.interval.unwrap_or(target.interval);
-        target.timeout = self.timeout.unwrap_or(target.timeout.min(target.interval));
+        (target.interval, target.timeout) = self.times(&target)?;
         target.slow = self.slow;
         target.allow_link_local = self.allow_link_local;
         if let Some(status) = &self.expect.status {
@@ -290,14 +296,31 @@ impl TargetConfig {
             body: pattern.with_context(|| format!("target '{}': expect.body", target.name))?,
             ..target.expect
         };
-        if target.interval < Duration::from_millis(100) {
-            bail!("target '{}': interval is {:?}, the shortest is 100ms", target.name, target.interval);
-        }
-        if target.timeout > target.interval {
-            let (timeout, interval) = (target.timeout, target.interval);
-            bail!("target '{}': timeout {timeout:?} is longer than its interval {interval:?}", target.name);
-        }
         Ok(target)
+    }
+
+    fn scrape_target(&self) -> Result<ScrapeTarget> {
+        let target = target(&self.url)?;
+        let name = self.name.clone().unwrap_or_else(|| target.name.clone());
+        if self.slow.is_some() || self.expect.status.is_some() || self.expect.body.is_some() || self.allow_link_local {
+            bail!("target '{name}': slow, expect and allow_link_local are for kind = \"http\", not for a scrape");
+        }
+        let (interval, timeout) = self.times(&target)?;
+        Ok(ScrapeTarget { name, url: target.url, group: self.group.clone(), interval, timeout })
+    }
+
+    /// The interval and the timeout.
+    fn times(&self, target: &Target) -> Result<(Duration, Duration)> {
+        let name = self.name.as_ref().unwrap_or(&target.name);
+        let interval = self.interval.unwrap_or(target.interval);
+        let timeout = self.timeout.unwrap_or(target.timeout.min(interval));
+        if interval < Duration::from_millis(100) {
+            bail!("target '{name}': interval is {interval:?}, the shortest is 100ms");
+        }
+        if timeout > interval {
+            bail!("target '{name}': timeout {timeout:?} is longer than its interval {interval:?}");
+        }
+        Ok((interval, timeout))
     }
 }
 

@@ -3,13 +3,16 @@
 //! This package is the binary: one file a command, the configuration, and the wiring between the crates that do the
 //! work. It has no logic of its own.
 
+mod bench;
 mod client;
 mod config;
 mod export;
 mod http;
+mod import;
 mod metrics;
 mod probe;
 mod progress;
+mod scrape;
 mod serve;
 mod snapshot;
 mod sql;
@@ -44,6 +47,10 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Copy a snapshot, verified, to a new data directory
     Restore(snapshot::RestoreArgs),
+    /// Read files into a server: line protocol, Prometheus text, JSON, CSV or Arrow
+    Import(import::Args),
+    /// Measure what a server bears
+    Bench(bench::Args),
     /// Make, list and revoke the tokens that a server asks for
     Token(token::Args),
     /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
@@ -58,6 +65,8 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args),
         Command::Snapshot(args) => snapshot::run(args),
         Command::Restore(args) => snapshot::restore(args),
+        Command::Import(args) => import::run(args),
+        Command::Bench(args) => bench::run(args),
         Command::Token(args) => token::run(args),
         Command::Export(args) => export::run(args),
     };

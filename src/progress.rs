@@ -14,6 +14,13 @@ pub fn rows(what: &'static str) -> ProgressBar {
     bar("{prefix} {bar:30} {human_pos}/{human_len} rows {per_sec} {eta}", what)
 }
 
+/// A bar that counts the time that something is known to take, in ms, with a message behind it.
+pub fn seconds(what: &'static str, duration: Duration) -> ProgressBar {
+    let bar = bar("{prefix} {bar:30} {elapsed} {msg}", what);
+    bar.set_length(duration.as_millis() as u64);
+    bar
+}
+
 fn bar(template: &str, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));

@@ -1,5 +1,6 @@
 //! `fournines serve`: everything at once, until it is told to stop.
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use web_probe::{Prober, Recorder, Target};
 use crate::config::{self, Config, Durability, TableRetention};
 use crate::http::Server;
 use crate::metrics::system_ingest;
+use crate::scrape::{self, ScrapeTarget};
 use crate::tls::Certificate;
 use crate::tokens::Guard;
 
@@ -80,6 +82,8 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     if certificate.is_none() {
         targets.insert(0, own_health(address)?);
     }
+    let scrapes = config.scrape_targets()?;
+    check_scrape_names(&scrapes)?;
     Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
 
     let dir = config.store.data_dir.clone();
@@ -88,7 +92,7 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     let store = Arc::new(store?);
     let ingest = Arc::new(Ingest::new(store.clone(), body_limits(&config)));
     let engine = Arc::new(Engine::new(store.clone(), engine_options(&config), vec![system_ingest(&store, &ingest)])?);
-    let server = Server::new(store.clone(), engine, ingest, guard, &config);
+    let server = Server::new(store.clone(), engine, ingest.clone(), guard, &config);
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
 
     let (recorder, recording) = Recorder::start(store.clone());
@@ -96,6 +100,14 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     let runs = targets.into_iter().map(|target| prober.clone().run(Arc::new(target)));
     let mut measuring: JoinSet<()> = runs.collect();
     drop(prober); // recording ends when nobody can record any more
+    for target in scrapes {
+        let ingest = ingest.clone();
+        measuring.spawn(async move {
+            if let Err(error) = scrape::run(target, ingest).await {
+                tracing::error!("nothing is scraped: {error:#}");
+            }
+        });
+    }
     measuring.spawn(web_probe::host::run(recorder, OWN_INTERVAL));
 
     let stop = async {
@@ -129,6 +141,15 @@ fn check_reach(config: &Config, has_tokens: bool) -> Result<()> {
         tracing::warn!("{listen} can be reached by others, and nothing is encrypted: see server.tls_cert");
     }
     Ok(())
+}
+
+/// Two of one name would mix their rows.
+fn check_scrape_names(targets: &[ScrapeTarget]) -> Result<()> {
+    let mut names = HashSet::new();
+    match targets.iter().find(|target| !names.insert(&target.name)) {
+        Some(target) => bail!("there are two scrape targets with the name '{}'", target.name),
+        None => Ok(()),
+    }
 }
 
 fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {

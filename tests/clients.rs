@@ -45,9 +45,7 @@ fn run(script: &str) -> Option<(Server, tempfile::TempDir)> {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     let token = token(&data_dir, &["write", "read"]);
-    let mut server = Server::start(&data_dir, "");
-    server.token = Some(token.clone());
-    let port: u16 = server.url.rsplit(':').next().unwrap().parse().unwrap();
+    let mut server = Server::start(&data_dir, "").with_token(&token);
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     let client = Command::new(python)
         .arg("-B")
@@ -60,9 +58,7 @@ fn run(script: &str) -> Option<(Server, tempfile::TempDir)> {
     let waiting = std::thread::spawn(move || client.wait_with_output().unwrap());
     for _ in 0..2 {
         std::thread::sleep(Duration::from_millis(900));
-        server.kill();
-        server = Server::start_on(port, &data_dir, "");
-        server.token = Some(token.clone());
+        server = server.crash(&data_dir, Duration::ZERO);
     }
     let output = waiting.join().unwrap();
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));

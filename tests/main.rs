@@ -3,11 +3,14 @@
 //! Every test starts its own server on a free loopback port with its own data directory, and stops it again.
 #![allow(clippy::unwrap_used)]
 
+mod access;
+mod agents;
 mod cli;
 mod clients;
 mod crash;
 mod disk_full;
 mod durability;
+mod import;
 mod line_protocol;
 mod nginx;
 mod read_only;

@@ -37,9 +37,20 @@ impl Server {
         Server::launch(command, 0, data_dir, config)
     }
 
-    /// Starts a server on the port of one that is gone.
-    pub fn start_on(port: u16, data_dir: &Path, config: &str) -> Server {
-        Server::launch(&mut Command::new(BIN), port, data_dir, config)
+    /// A server that is to be asked with this token.
+    pub fn with_token(mut self, token: &str) -> Server {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Kills it as a crash would, and starts it again on the same port after a while.
+    pub fn crash(mut self, data_dir: &Path, pause: Duration) -> Server {
+        let (port, token) = (self.url.rsplit(':').next().unwrap().parse().unwrap(), self.token.take());
+        self.kill();
+        std::thread::sleep(pause);
+        let mut server = Server::launch(&mut Command::new(BIN), port, data_dir, "");
+        server.token = token;
+        server
     }
 
     fn launch(command: &mut Command, port: u16, data_dir: &Path, config: &str) -> Server {
@@ -147,7 +158,7 @@ pub fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
 
 /// Is a program that the test needs missing? In CI it must be there; elsewhere the test says so and is skipped.
 pub fn is_missing(program: &str, package: &str) -> bool {
-    let missing = Command::new(program).arg("-V").output().is_err();
+    let missing = Command::new(program).arg("--version").output().is_err();
     assert!(!(missing && std::env::var_os("CI").is_some()), "{program} is missing: apt-get install {package}");
     if missing {
         eprintln!("skipped: {program} is not installed (apt-get install {package})");

@@ -214,8 +214,8 @@ fn unpack(packed: Bytes, encoding: Encoding, limit: usize, share: &mut Share) ->
         Encoding::Gzip => stream(MultiGzDecoder::new(&packed[..]), "gzip", limit, share),
         Encoding::Zstd => {
             let mut reader = zstd::Decoder::with_buffer(&packed[..]).map_err(|error| not("zstd", &error))?;
-            // The window is memory, too: no larger than what it may unpack to.
-            let window = limit.max(1 << 20).ilog2().clamp(20, 27);
+            // The window is memory, too: no larger than what it may unpack to, or than every decoder should take (RFC 8878).
+            let window = limit.max(1).ilog2().clamp(23, 27);
             reader.window_log_max(window).map_err(|error| not("zstd", &error))?;
             stream(reader, "zstd", limit, share)
         }

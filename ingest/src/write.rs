@@ -37,7 +37,14 @@ pub enum Influx {
     V3,
 }
 
-/// What a request was asked to do, and what it may still be.
+/// A page of metrics.
+#[derive(Debug)]
+pub struct Page {
+    body: Body,
+    is_open_metrics: bool,
+}
+
+/// What was made of a request so far.
 struct Taken {
     batch: Batch,
     report: Report,
@@ -203,20 +210,46 @@ impl Ingest {
         import_answer(outcome, if protocol == Protocol::Arrow { "row" } else { "line" })
     }
 
-    /// Stores a page of text exposition that was fetched at `now`, with tags for every series.
+    /// A page of metrics that was fetched, within the limits of bodies.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be taken.
+    pub async fn page<B>(&self, headers: &HeaderMap, body: B) -> Result<Page, Refusal>
+    where
+        B: hyper::body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let is_open_metrics = media_type(headers) == "application/openmetrics-text";
+        let body = body::read(headers, body, self.limits, &self.budget, Encoding::Identity).await?;
+        Ok(Page { body, is_open_metrics })
+    }
+
+    /// Stores a page that was fetched in so many seconds, or that none could be, with `up` and what else Prometheus says of
+    /// a scrape.
     ///
     /// # Errors
     ///
     /// Why the store did not take it.
-    pub async fn scraped(&self, page: &[u8], options: exposition::Options<'_>) -> Result<Report, tsdb::Error> {
+    pub async fn scraped(
+        &self,
+        page: Option<&Page>,
+        seconds: f64,
+        options: exposition::Options<'_>,
+    ) -> Result<Report, tsdb::Error> {
         let start = Instant::now();
         let mut taken = Taken { batch: self.store.batch(DEFAULT_SCHEMA), report: Report::default(), said: Vec::new() };
-        self.stats.body(Protocol::Scrape, page.len(), page.len());
-        let parsed: Result<(), std::convert::Infallible> =
-            self.described(DEFAULT_SCHEMA, &mut taken, |batch, describe| {
-                Ok(exposition::parse(page, options, batch, describe))
-            });
-        let Ok(()) = parsed;
+        if let Some(page) = page {
+            self.stats.body(Protocol::Scrape, page.body.arrived, page.body.bytes.len());
+            let options = exposition::Options { is_open_metrics: page.is_open_metrics, ..options };
+            let parse = |batch: &mut Batch, describe: &mut dyn FnMut(MetricInfo<'_>)| {
+                Ok::<_, std::convert::Infallible>(exposition::parse(&page.body.bytes, options, batch, describe))
+            };
+            let Ok(()) = self.described(DEFAULT_SCHEMA, &mut taken, parse);
+        }
+        let (up, samples) = (u8::from(page.is_some()), taken.report.taken);
+        let own = format!("up {up}\nscrape_duration_seconds {seconds}\nscrape_samples_scraped {samples}\n");
+        exposition::parse(own.as_bytes(), options, &mut taken.batch, |_| {});
         self.store.submit(taken.batch)?.await?;
         self.metadata.remember(&taken.said);
         self.stats.stored(Protocol::Scrape, &taken.report);

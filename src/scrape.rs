@@ -1,0 +1,95 @@
+//! Scrape targets: pages of metrics that this server fetches itself, as Prometheus does.
+//!
+//! Every series gets the tags `job` and `instance`. Beside the page's own metrics there are `up`, `scrape_duration_seconds` and
+//! `scrape_samples_scraped`, at the same time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request, header};
+use ingest::exposition::Options;
+use ingest::write::{Ingest, Page};
+use url::Url;
+use web_probe::{Schedule, now_ns};
+
+use crate::client::{self, HttpClient};
+
+/// What is asked for.
+const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
+
+/// A page that is fetched on a schedule.
+#[derive(Debug, Clone)]
+pub struct ScrapeTarget {
+    /// The tag `job`.
+    pub name: String,
+    /// The page.
+    pub url: Url,
+    /// The tag `group`, if there is one.
+    pub group: Option<String>,
+    /// From one scrape to the next.
+    pub interval: Duration,
+    /// A scrape that takes longer fails.
+    pub timeout: Duration,
+}
+
+impl ScrapeTarget {
+    /// The tag `instance`: host and port.
+    fn instance(&self) -> String {
+        let (host, port) = (self.url.host_str().unwrap_or_default(), self.url.port_or_known_default());
+        port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+/// Scrapes a target in each of its slots, for ever. A slot that is over before its turn is left out.
+pub async fn run(target: ScrapeTarget, ingest: Arc<Ingest>) -> Result<()> {
+    let client = client::new()?;
+    let schedule = Schedule::new(&target.name, target.interval);
+    let mut slot = schedule.next(schedule.slot_at(now_ns()));
+    loop {
+        let wait = u64::try_from(slot.start_ns - now_ns()).unwrap_or(0);
+        tokio::time::sleep(Duration::from_nanos(wait)).await;
+        scrape(&client, &target, slot.start_ns, &ingest).await;
+        slot = schedule.next(slot).max(schedule.next(schedule.slot_at(now_ns())));
+    }
+}
+
+/// Fetches the page once and stores it under the time of its slot.
+async fn scrape(client: &HttpClient, target: &ScrapeTarget, time: i64, ingest: &Ingest) {
+    let start = Instant::now();
+    let instance = target.instance();
+    let mut tags = vec![("job", target.name.as_str()), ("instance", instance.as_str())];
+    tags.extend(target.group.as_deref().map(|group| ("group", group)));
+    let page = tokio::time::timeout(target.timeout, fetch(client, target, ingest)).await;
+    let page = page.unwrap_or_else(|_| bail!("no answer within {:?}", target.timeout));
+    let page = page.inspect_err(|error| tracing::warn!("scrape of '{}': {error:#}", target.name)).ok();
+    let seconds = start.elapsed().as_secs_f64();
+    let options = Options { now: time, is_open_metrics: false, tags: &tags };
+    match ingest.scraped(page.as_ref(), seconds, options).await {
+        Ok(report) if report.refused > 0 => {
+            let first = &report.reasons[0];
+            let (refused, line, reason) = (report.refused, first.line, &first.reason);
+            tracing::warn!("scrape of '{}': {refused} lines were refused; line {line}: {reason}", target.name);
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!("scrape of '{}': {error}", target.name),
+    }
+}
+
+async fn fetch(client: &HttpClient, target: &ScrapeTarget, ingest: &Ingest) -> Result<Page> {
+    let request = Request::builder()
+        .method(Method::GET)
+        .uri(target.url.as_str())
+        .header(header::ACCEPT, ACCEPT)
+        .header(header::ACCEPT_ENCODING, "gzip")
+        .header("x-prometheus-scrape-timeout-seconds", target.timeout.as_secs_f64().to_string())
+        .body(Full::<Bytes>::default())?;
+    let answer = client.request(request).await.context("fetch the page")?;
+    if !answer.status().is_success() {
+        bail!("the answer is {}", answer.status());
+    }
+    let (head, body) = answer.into_parts();
+    ingest.page(&head.headers, body).await.map_err(|refusal| anyhow::anyhow!("{}", refusal.reason))
+}

@@ -1,0 +1,136 @@
+//! `fournines import`, and scrape targets: rows that are fetched, not posted.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use flate2::{Compression, write::GzEncoder};
+
+use crate::server::{BIN, Server, wait_for};
+
+fn import(server: &Server, args: &[&str], file: &Path) -> Output {
+    Command::new(BIN).arg("import").args(args).args(["--url", &server.url]).arg(file).output().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+#[test]
+fn files_of_every_format_come_in_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let rows = 200_000;
+    // Several pieces, with texts that hold newlines.
+    let lines: String = (0..rows).map(|n| format!("lp,host=h{} f={n},s=\"a\nb {n}\" {}\n", n % 7, n * 1000)).collect();
+    let csv: String = (0..rows).map(|n| format!("{},h{},{n},\"a\nb, {n}\"\n", n * 1000, n % 7)).collect();
+    let json: String = (0..rows)
+        .map(|n| format!("{{\"time\":{},\"host\":\"h{}\",\"f\":{n},\"s\":\"a\\nb, {n}\"}}\n", n * 1000, n % 7))
+        .collect();
+    let files = [
+        ("rows.lp.gz", gzip(lines.as_bytes()), &[][..]),
+        ("rows.csv", format!("time,host,f,s\ntime,tag,float,string\n{csv}").into_bytes(), &["--measurement", "csv"]),
+        ("rows.jsonl.zst", zstd::encode_all(json.as_bytes(), 1).unwrap(), &["--measurement", "json", "--tags", "host"]),
+    ];
+    for (name, bytes, args) in files {
+        let file = dir.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let output = import(&server, args, &file);
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(!dir.path().join(format!("{name}.import")).exists(), "it is done");
+    }
+    for table in ["lp", "csv", "json"] {
+        let sql = format!(
+            "SELECT count(*), sum(f), count(DISTINCT host), count(DISTINCT s), min(strpos(s, 'b')) FROM {table}"
+        );
+        let sum = (0..rows).sum::<i64>();
+        assert_eq!(
+            server.rows(&sql),
+            [[rows.to_string(), format!("{sum}.0"), "7".into(), rows.to_string(), "3".into()]]
+        );
+    }
+}
+
+#[test]
+fn an_import_that_was_broken_off_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let rows = 400_000;
+    let lines: String = (0..rows).map(|n| format!("m,host=h{} f={n}i {n}\n", n % 50)).collect();
+    let file = dir.path().join("rows.lp");
+    std::fs::write(&file, &lines).unwrap();
+    let note = dir.path().join("rows.lp.import");
+    let mut running = Command::new(BIN)
+        .args(["import", "--url", &server.url])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the first piece", || note.exists());
+    running.kill().unwrap();
+    running.wait().unwrap();
+    let position: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&note).unwrap()).unwrap();
+    let done = position["done"].as_u64().unwrap();
+    assert!(done > 0 && done < lines.len() as u64, "{position}");
+    let stored = server.rows("SELECT count(*) FROM m")[0][0].parse::<u64>().unwrap();
+    let output = import(&server, &[], &file);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("going on"), "{said}");
+    assert_eq!(server.rows("SELECT count(*), sum(f) FROM m"), [[rows.to_string(), (0..rows).sum::<i64>().to_string()]]);
+    // It did go on: what was stored before was not sent once more, but for the piece under way.
+    let sent =
+        server.rows("SELECT rows FROM system.ingest WHERE protocol = 'line_protocol'")[0][0].parse::<u64>().unwrap();
+    assert!(sent < rows as u64 + stored, "{sent} of {rows} were sent, {stored} were stored before");
+}
+
+#[test]
+fn bad_lines_are_shown_with_their_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let mut lines: String = (0..150_000).map(|n| format!("m,host=h1 f={n}i {n}\n")).collect();
+    lines.push_str("m f=oops 1\nm,host=h2 f=1i 1\n");
+    let file = dir.path().join("rows.lp");
+    std::fs::write(&file, &lines).unwrap();
+    let output = import(&server, &[], &file);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("line 150001: field 'f'"), "{said}");
+    assert_eq!(server.rows("SELECT count(*) FROM m"), [["150001"]]);
+    let unknown = import(&server, &[], &dir.path().join("rows.unknown"));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("--format"));
+}
+
+#[test]
+fn a_scrape_target_is_fetched_in_its_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = Server::start(&dir.path().join("page"), "");
+    let config = format!(
+        "[[target]]\nname = 'other'\nkind = 'scrape'\nurl = '{}/metrics'\ninterval = '200ms'\ngroup = 'own'\n\
+         [[target]]\nname = 'down'\nkind = 'scrape'\nurl = 'http://127.0.0.1:1/metrics'\ninterval = '200ms'\n",
+        page.url
+    );
+    let server = Server::start(&dir.path().join("data"), &config);
+    let count = |sql: &str| {
+        let reply = server.sql(sql, "csv");
+        if reply.status == 200 { reply.body.lines().nth(1).unwrap().parse::<usize>().unwrap() } else { 0 }
+    };
+    wait_for("scrapes", || count("SELECT count(*) FROM up WHERE job = 'other' AND value = 1") >= 5);
+    wait_for("failures", || count("SELECT count(*) FROM up WHERE job = 'down' AND value = 0") >= 5);
+    let instance = page.url.trim_start_matches("http://");
+    let rows = server.rows("SELECT DISTINCT job, instance, \"group\" FROM fournines_store_rows_written_total");
+    assert_eq!(rows, [["other", instance, "own"]]);
+    // One row a slot, at its time.
+    let steps = server.rows(
+        "SELECT count(*) FROM (SELECT CAST(time AS BIGINT) % 200000000 AS offset FROM up WHERE job = 'other' GROUP BY 1)",
+    );
+    assert_eq!(steps, [["1"]]);
+    let samples = server.rows("SELECT min(value), count(*) FROM scrape_samples_scraped WHERE job = 'other'");
+    assert!(samples[0][0].parse::<f64>().unwrap() > 50.0, "{samples:?}");
+    let seconds = server.rows("SELECT max(value) FROM scrape_duration_seconds WHERE job = 'other'");
+    assert!(seconds[0][0].parse::<f64>().unwrap() < 5.0, "{seconds:?}");
+    let said = server.rows("SELECT type FROM metric_metadata WHERE metric = 'fournines_store_rows_written'");
+    assert_eq!(said[0], ["counter"]);
+}
