@@ -35,7 +35,7 @@ impl<'a> Message<'a> {
     }
 
     /// The number and the content of the next field; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Wire<'a>)>, Error> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -137,7 +137,23 @@ pub(crate) fn zigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
+/// The varint that fills all of `bytes`, if it does.
 #[inline]
+pub(crate) fn whole_varint(bytes: &[u8]) -> Option<u64> {
+    if bytes.is_empty() || bytes.len() > 9 {
+        return None;
+    }
+    let (last, others) = bytes.split_last()?;
+    let mut number = u64::from(*last);
+    let mut is_whole = *last < 0x80;
+    for byte in others.iter().rev() {
+        number = number << 7 | u64::from(byte & 0x7f);
+        is_whole &= *byte >= 0x80;
+    }
+    is_whole.then_some(number)
+}
+
+#[inline(always)]
 fn varint(bytes: &mut &[u8]) -> Result<u64, Error> {
     if let Some((first, rest)) = bytes.split_first()
         && *first < 0x80
@@ -176,6 +192,13 @@ mod tests {
         next().1.numbers("e", |number| numbers.push(number)).unwrap();
         assert_eq!(numbers, [1, 300]);
         assert!(message.next().unwrap().is_none());
+        for bytes in [&[0x05][..], &[0xac, 0x02], &[0xe8, 0x87, 0x9f, 0xa6, 0xed, 0x33]] {
+            let mut rest = bytes;
+            assert_eq!((whole_varint(bytes), rest.len()), (varint(&mut rest).ok(), bytes.len()));
+        }
+        for bytes in [&[][..], &[0x80], &[0x05, 0x05], &[0xff; 12]] {
+            assert_eq!(whole_varint(bytes), None);
+        }
         assert_eq!([0, 1, 2, 3, u64::MAX].map(zigzag), [0, -1, 1, -2, i64::MIN]);
     }
 

@@ -12,6 +12,7 @@ use crate::head::Entry;
 use crate::limits::Limits;
 use crate::row::Row;
 use crate::samples::{NO_RUN, SamplesBuilder};
+use crate::spellings::Snapshot;
 use crate::value::{FieldType, Value};
 
 /// The schema of a write that names none.
@@ -29,13 +30,16 @@ pub struct Batch {
     schema: String,
     /// Keys the hash of spellings: those of one schema and format.
     seed: u64,
+    /// The series that were known when the batch was begun.
+    spellings: Snapshot,
     tables: Vec<TableRows>,
     /// Rows of tables whose rows all have the same one float, so far.
     samples: SamplesBuilder,
     /// Where the rows of each table are collected.
     places: FastMap<u32, Place>,
-    /// The table of the last sample, which is nearly always that of the next.
-    last_samples: Option<SampleColumn>,
+    sample_columns: Vec<SampleColumn>,
+    /// The place in these of the last sample, which is mostly that of the next.
+    last_samples: Option<usize>,
     rows: usize,
     /// Values so far, as [`Limits::batch_values_max`] counts them.
     values: usize,
@@ -44,21 +48,23 @@ pub struct Batch {
 }
 
 /// Where the rows of a table are collected.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Place {
-    /// Among the samples; with the number of their last run.
-    Samples(SampleColumn, u32),
+    /// Among the samples, as this of their columns.
+    Samples(usize),
     /// In a frame of its own.
     Rows(usize),
 }
 
 /// The one field of a table among the samples.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct SampleColumn {
     table: u32,
     field: u32,
     name: Arc<str>,
     floor: i64,
+    /// The number of its last run of samples.
+    last_run: u32,
 }
 
 #[derive(Debug)]
@@ -74,12 +80,14 @@ struct TableRows {
 impl Batch {
     pub(crate) fn new(catalog: Arc<Catalog>, schema: &str) -> Batch {
         let mut batch = Batch {
-            catalog,
             seed: 0,
+            spellings: catalog.spellings(),
+            catalog,
             schema: schema.into(),
             tables: Vec::new(),
             samples: SamplesBuilder::default(),
             places: FastMap::new(),
+            sample_columns: Vec::new(),
             last_samples: None,
             rows: 0,
             values: 0,
@@ -134,7 +142,9 @@ impl Batch {
 
     /// The series that was spelled with these raw bytes before: one hash, no parsing, no lock.
     pub fn find_series(&self, spelling: &[u8]) -> Option<SeriesRef> {
-        self.catalog.find_spelling(Catalog::spelling(self.seed, spelling))
+        let key = Catalog::spelling(self.seed, spelling);
+        // What came since the batch was begun is in the table of today.
+        self.spellings.find(key).or_else(|| self.catalog.find_spelling(key))
     }
 
     /// The series of a row, made if it is new, without the row; and remembers its spelling.
@@ -153,7 +163,8 @@ impl Batch {
     /// As [`push`](Self::push).
     #[inline]
     pub fn push_sample(&mut self, series: SeriesRef, time: i64, field: &str, value: f64) -> Result<(), RowError> {
-        if let Some(column) = &self.last_samples
+        if let Some(last) = self.last_samples
+            && let column = &self.sample_columns[last]
             && column.table == series.table
             && *column.name == *field
             && time >= column.floor
@@ -172,30 +183,49 @@ impl Batch {
 
     /// Takes a row among the samples, if its table's rows are there or may be.
     fn push_as_sample(&mut self, series: SeriesRef, time: i64, field: &str, value: f64) -> Result<bool, RowError> {
-        if !self.places.contains_key(&series.table) {
-            let table = self.catalog.table(series.table).expect("a series reference names a table");
-            let known = || match table.columns().find(field) {
-                Some(ColumnRef::Field(number, FieldType::F64)) => Some(number),
-                _ => None,
-            };
-            let floor = table.floor();
-            if known().is_none() && time >= floor {
-                self.catalog.fields(table, &[(field, Value::F64(value))])?;
-            }
-            let Some(number) = known() else { return Ok(false) }; // the general way says why it cannot be
-            let column = SampleColumn { table: series.table, field: number, name: field.into(), floor };
-            self.places.insert(series.table, Place::Samples(column, NO_RUN));
-        }
-        let Some(Place::Samples(column, last_run)) = self.places.get_mut(&series.table) else { return Ok(false) };
+        let place = match self.places.get(&series.table) {
+            Some(Place::Samples(place)) => *place,
+            Some(Place::Rows(_)) => return Ok(false),
+            None => match self.sample_column(series.table, time, field, value)? {
+                Some(place) => place,
+                None => return Ok(false),
+            },
+        };
+        let column = &mut self.sample_columns[place];
         if *column.name != *field || time < column.floor || self.values + 3 > self.catalog.limits().batch_values_max {
             return Ok(false);
         }
-        *last_run = self.samples.start_run(series.table, column.field, *last_run);
+        column.last_run = self.samples.start_run(series.table, column.field, column.last_run);
         self.samples.push(series.series, time, value);
-        self.last_samples = Some(column.clone());
+        self.last_samples = Some(place);
         self.values += 3;
         self.rows += 1;
         Ok(true)
+    }
+
+    /// A place for a table's rows among the samples; `None` if the general way is to say why there can be none.
+    fn sample_column(&mut self, id: u32, time: i64, field: &str, value: f64) -> Result<Option<usize>, RowError> {
+        let table = self.catalog.table(id).expect("a series reference names a table");
+        let floor = table.floor();
+        if time < floor {
+            return Ok(None);
+        }
+        let known = || match table.columns().find(field) {
+            Some(ColumnRef::Field(number, FieldType::F64)) => Some(number),
+            _ => None,
+        };
+        let number = match known() {
+            Some(number) => number,
+            None => {
+                self.catalog.fields(table, &[(field, Value::F64(value))])?;
+                known().expect("the catalogue has just made it")
+            }
+        };
+        let place = self.sample_columns.len();
+        let name = field.into();
+        self.sample_columns.push(SampleColumn { table: id, field: number, name, floor, last_run: NO_RUN });
+        self.places.insert(id, Place::Samples(place));
+        Ok(Some(place))
     }
 
     /// Takes a row of a known series. Of a field that stands twice the last value counts.
@@ -261,18 +291,19 @@ impl Batch {
         {
             return self.tables.len() - 1;
         }
-        let known = self.places.insert(table, Place::Rows(self.tables.len()));
+        let known = self.places.get(&table).copied();
         if let Some(Place::Rows(index)) = known {
-            self.places.insert(table, Place::Rows(index));
             return index;
         }
+        self.places.insert(table, Place::Rows(self.tables.len()));
         let table = self.catalog.table(table).expect("a series reference names a table").clone();
         let mut rows =
             TableRows { frame: FrameBuilder::new(table.id), table, fields: Vec::new(), places: HashMap::new() };
-        if let Some(Place::Samples(column, last_run)) = known {
+        if let Some(Place::Samples(place)) = known {
             // A request's rows of one table stay together, so that a torn write has all of them or none.
             self.last_samples = None;
-            let samples = self.samples.take(last_run);
+            let column = &self.sample_columns[place];
+            let samples = self.samples.take(column.last_run);
             let place = if samples.is_empty() { 0 } else { rows.add_column(&column.name, FieldType::F64) };
             for (series, time, value) in samples {
                 rows.frame.start_row(series, time);

@@ -19,7 +19,7 @@ use crate::error::RowError;
 use crate::limits::Limits;
 use crate::retention::{Retentions, now};
 use crate::row::{Row, check_name, check_row};
-use crate::spellings::Spellings;
+use crate::spellings::{Snapshot, Spellings};
 use crate::tag::{ABSENT, Tag};
 use crate::value::{FieldType, Value};
 
@@ -241,6 +241,11 @@ impl Catalog {
 
     pub(crate) fn find_spelling(&self, spelling: u128) -> Option<SeriesRef> {
         self.by_spelling.find(spelling)
+    }
+
+    /// The spellings as they are now.
+    pub(crate) fn spellings(&self) -> Snapshot {
+        self.by_spelling.snapshot()
     }
 
     /// The series of a row, with its table and tags, all made if they are new.

@@ -10,7 +10,7 @@ use crate::day::Day;
 use crate::error::Result;
 use crate::filter::Filter;
 use crate::frame::Frame;
-use crate::rows::{Key, Pick, Rows, gather};
+use crate::rows::{Key, Pick, Rows, gather, sort_picks};
 
 /// Rows of some frames of one table, sorted by day and key; of equal keys the youngest comes last.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl HeadRows {
             }
         }
         days.retain(|_, picks| !picks.is_empty());
-        days.values_mut().for_each(|picks| picks.sort_unstable());
+        days.values_mut().for_each(sort_picks);
         HeadRows { frames: frames.into_iter().map(|(frame, _)| frame).collect(), days }
     }
 
@@ -67,7 +67,14 @@ impl HeadRows {
         let picks = self.picks(day);
         let first = picks.partition_point(|pick| pick.key.0 < *reach.start());
         let last = picks.partition_point(|pick| pick.key.0 <= *reach.end());
-        DayRows { rows: self.clone(), day, fields, rest: first..last.max(first), rows_max }
+        let rest = first..last.max(first);
+        // Only the frames that these rows are in.
+        let mut is_used = vec![false; self.frames.len()];
+        picks[rest.clone()].iter().for_each(|pick| is_used[pick.source as usize] = true);
+        let frames = || self.frames.iter().zip(&is_used);
+        let column = |field: &u32| frames().map(|(frame, is_used)| is_used.then(|| frame.column(*field))?).collect();
+        let columns = fields.iter().map(column).collect();
+        DayRows { rows: self.clone(), day, columns, rest, rows_max }
     }
 }
 
@@ -75,7 +82,8 @@ impl HeadRows {
 struct DayRows {
     rows: Arc<HeadRows>,
     day: Day,
-    fields: Vec<u32>,
+    /// By field, then by frame.
+    columns: Vec<Vec<Option<ArrayRef>>>,
     rest: Range<usize>,
     rows_max: usize,
 }
@@ -94,17 +102,6 @@ impl Iterator for DayRows {
             end += 1;
         }
         self.rest.start += end;
-        // Only the frames that these rows are in.
-        let mut picks = rest[..end].to_vec();
-        let mut used: Vec<u32> = picks.iter().map(|pick| pick.source).collect();
-        used.sort_unstable();
-        used.dedup();
-        for pick in &mut picks {
-            pick.source = used.binary_search(&pick.source).expect("collected above") as u32;
-        }
-        let column =
-            |field: &u32| used.iter().map(|source| self.rows.frames[*source as usize].column(*field)).collect();
-        let columns: Vec<Vec<Option<ArrayRef>>> = self.fields.iter().map(column).collect();
-        Some(Ok(gather(&picks, &columns).expect("columns of one field have one type, and its offsets fit")))
+        Some(Ok(gather(&rest[..end], &self.columns).expect("columns of one field have one type, and its offsets fit")))
     }
 }

@@ -54,6 +54,7 @@ mod snapshot;
 mod spellings;
 mod stats;
 mod store;
+mod sweeper;
 mod tag;
 mod unit;
 mod value;

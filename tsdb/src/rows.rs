@@ -130,6 +130,35 @@ pub(crate) struct Pick {
     pub row: u32,
 }
 
+/// Sorts picks that are in the order of their sources and rows.
+pub(crate) fn sort_picks(picks: &mut Vec<Pick>) {
+    let series = || picks.iter().map(|pick| pick.key.0);
+    let (Some(first), Some(last)) = (series().min(), series().max()) else { return };
+    let count = (last - first) as usize + 1;
+    if count > 2 * picks.len() {
+        return picks.sort_unstable();
+    }
+    // Where the picks of each series begin; then each is put behind those of its series before it.
+    let mut places = vec![0u32; count + 1];
+    series().for_each(|series| places[(series - first) as usize + 1] += 1);
+    for at in 1..places.len() {
+        places[at] += places[at - 1];
+    }
+    let mut sorted = vec![Pick { key: (0, 0), source: 0, row: 0 }; picks.len()];
+    for pick in picks.iter() {
+        let place = &mut places[(pick.key.0 - first) as usize];
+        sorted[*place as usize] = *pick;
+        *place += 1;
+    }
+    *picks = sorted;
+    // Rows of a series mostly come in the order of time.
+    for run in picks.chunk_by_mut(|a, b| a.key.0 == b.key.0) {
+        if !run.is_sorted() {
+            run.sort_unstable();
+        }
+    }
+}
+
 /// Gathers sorted picks into rows. Picks of one key become one row: of each field the youngest value.
 ///
 /// `columns[field][source]` is that source's column of that field.
@@ -152,11 +181,10 @@ fn gather_column(
     let Some(kind) = sources.iter().flatten().next().map(|array| array.data_type().clone()) else {
         return Ok(None);
     };
-    // Sources without the column share one null at the end of the list.
-    let null = new_null_array(&kind, 1);
     let mut arrays: Vec<&dyn Array> = sources.iter().flatten().map(Arc::as_ref).collect();
+    // Sources without the column share one null at the end of the list, if it is needed.
     let missing = (arrays.len(), 0);
-    arrays.push(&null);
+    let is_valid = |place: (usize, usize)| place != missing && arrays[place.0].is_valid(place.1);
     let mut numbers = 0..;
     let places: Vec<Option<usize>> =
         sources.iter().map(|source| source.as_ref().and_then(|_| numbers.next())).collect();
@@ -169,10 +197,34 @@ fn gather_column(
         .map(|(start, end)| match &picks[*start..end] {
             [only] => at(only),
             same_key => {
-                let youngest = same_key.iter().rev().map(at).find(|(array, row)| arrays[*array].is_valid(*row));
+                let youngest = same_key.iter().rev().map(at).find(|place| is_valid(*place));
                 youngest.unwrap_or(missing)
             }
         })
         .collect();
+    let null = new_null_array(&kind, 1);
+    if indices.contains(&missing) {
+        arrays.push(&null);
+    }
     interleave(&arrays, &indices).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn picks_are_sorted(keys in prop::collection::vec((0u32..6, 0i64..9), 0..50), stretch in 1u32..50) {
+            let pick = |(row, (series, time)): (usize, &(u32, i64))| {
+                Pick { key: (series * stretch, *time), source: row as u32 / 7, row: row as u32 }
+            };
+            let mut picks: Vec<Pick> = keys.iter().enumerate().map(pick).collect();
+            let mut expected = picks.clone();
+            expected.sort_unstable();
+            sort_picks(&mut picks);
+            prop_assert_eq!(picks, expected);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The sealer: the background thread that turns heads into segments.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::manifest::SegmentId;
 use crate::segment::Segment;
 use crate::segment_writer::SegmentWriter;
 use crate::shared::Shared;
+use crate::sweeper;
 use crate::value::FieldType;
 use crate::writer::Answer;
 
@@ -34,6 +36,8 @@ pub(crate) struct Seal {
 pub(crate) struct Sealer {
     pub shared: Arc<Shared>,
     pub seals: Receiver<Seal>,
+    /// Told of log files that are not needed any more.
+    pub sweeps: Sender<PathBuf>,
     /// Told of every new segment.
     pub keeper: Sender<Task>,
 }
@@ -84,7 +88,7 @@ impl Sealer {
             },
         )?;
         self.shared.counters.sealed();
-        self.shared.dir.remove_leftover(&log::path(&self.shared.dir, number));
+        sweeper::remove(&self.shared, &self.sweeps, log::path(&self.shared.dir, number));
         // If it is busy, it looks again anyway before it rests.
         let _ = self.keeper.try_send(Task::Look);
         Ok(())

@@ -52,20 +52,12 @@ impl Spellings {
     }
 
     pub(crate) fn find(&self, key: u128) -> Option<SeriesRef> {
-        let (low, high) = halves(key);
-        let slots = self.slots.load();
-        let mut at = first(&slots, high);
-        loop {
-            let slot = &slots[at];
-            match slot.low.load(Ordering::Acquire) {
-                0 => return None,
-                found if found == low && slot.high.load(Ordering::Relaxed) == high => {
-                    let series = slot.series.load(Ordering::Relaxed);
-                    return Some(SeriesRef { table: (series >> 32) as u32, series: series as u32 });
-                }
-                _ => at = if at + 1 == slots.len() { 0 } else { at + 1 },
-            }
-        }
+        find(&self.slots.load(), key)
+    }
+
+    /// As it is now: what is added later may be missing.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot(self.slots.load_full())
     }
 
     /// Adds a key, unless it is there. Only one thread may do so at a time.
@@ -87,6 +79,34 @@ impl Spellings {
         let (low, high) = halves(key);
         put(&slots, low, high, u64::from(series.table) << 32 | u64::from(series.series));
         self.count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The table as it was at some time: looking into it costs no counting of readers.
+#[derive(Debug)]
+pub(crate) struct Snapshot(Arc<Box<[Slot]>>);
+
+impl Snapshot {
+    #[inline]
+    pub(crate) fn find(&self, key: u128) -> Option<SeriesRef> {
+        find(&self.0, key)
+    }
+}
+
+#[inline]
+fn find(slots: &[Slot], key: u128) -> Option<SeriesRef> {
+    let (low, high) = halves(key);
+    let mut at = first(slots, high);
+    loop {
+        let slot = &slots[at];
+        match slot.low.load(Ordering::Acquire) {
+            0 => return None,
+            found if found == low && slot.high.load(Ordering::Relaxed) == high => {
+                let series = slot.series.load(Ordering::Relaxed);
+                return Some(SeriesRef { table: (series >> 32) as u32, series: series as u32 });
+            }
+            _ => at = if at + 1 == slots.len() { 0 } else { at + 1 },
+        }
     }
 }
 

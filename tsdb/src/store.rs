@@ -36,6 +36,7 @@ use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::snapshot;
 use crate::stats::{Stats, WriterStats};
+use crate::sweeper;
 use crate::value::FieldType;
 use crate::writer::{Durability, Order, Writer};
 
@@ -132,6 +133,8 @@ struct Threads {
     /// Ends with how the last sync went.
     writer: JoinHandle<Result<()>>,
     sealer: JoinHandle<()>,
+    /// Ends when the sealer does.
+    sweeper: JoinHandle<()>,
     keeper: JoinHandle<()>,
     /// Ends the keeper when it and the sealer's are dropped.
     tasks: Sender<Task>,
@@ -216,12 +219,15 @@ impl Store {
             broken: None,
             unsynced_since: None,
         };
-        let sealer = Sealer { shared: shared.clone(), seals: seals_in, keeper: tasks.clone() };
+        let (sweeps, sweeps_in) = bounded(sweeper::WAITING_MAX);
+        let sealer = Sealer { shared: shared.clone(), seals: seals_in, sweeps, keeper: tasks.clone() };
+        let sweeping = shared.clone();
         let keeper = shared.clone();
         let path = shared.dir.path();
         let threads = Threads {
             writer: spawn(path, "writer", || writer.run())?,
             sealer: spawn(path, "sealer", move || sealer.run(backlog))?,
+            sweeper: spawn(path, "sweeper", move || sweeper::run(&sweeping, &sweeps_in))?,
             keeper: spawn(path, "keeper", move || keeper::run(&keeper, &tasks_in))?,
             tasks,
         };
@@ -490,7 +496,7 @@ impl Store {
     pub fn close(&self) -> Result<()> {
         self.shared.closing.store(true, Ordering::Relaxed);
         let threads = self.threads().take();
-        let Some(Threads { writer, sealer, keeper, tasks }) = threads else {
+        let Some(Threads { writer, sealer, sweeper, keeper, tasks }) = threads else {
             return Ok(()); // closed before
         };
         let _ = self.orders.send(Order::Close); // fails only if the writer has ended
@@ -498,6 +504,7 @@ impl Store {
         self.closed.store(true, Ordering::SeqCst);
         self.refuse_if_closed();
         let _ = sealer.join(); // a panic was printed when it happened
+        let _ = sweeper.join();
         drop(tasks);
         let _ = keeper.join();
         outcome.unwrap_or(Err(Error::Closed))

@@ -69,7 +69,9 @@ impl Recorder {
 
     /// Makes a table with all the columns that rows may have, so that queries can name them from the first second.
     pub(crate) fn declare(&self, table: &str, tags: &[&str], fields: &[(&str, FieldType)]) {
-        self.store.declare(DEFAULT_SCHEMA, table, tags, fields).expect("the names of our own columns are fine");
+        if let Err(error) = self.store.declare(DEFAULT_SCHEMA, table, tags, fields) {
+            tracing::error!("the limits of the store have no room for the table {table}: {error}");
+        }
     }
 
     /// Hands a row over; waits while too many wait.
