@@ -13,6 +13,7 @@ mod durability;
 mod import;
 mod line_protocol;
 mod nginx;
+mod protocols;
 mod read_only;
 mod rolled;
 mod server;

@@ -174,40 +174,53 @@ fn take(
     Ok(())
 }
 
-/// Adds up what compressed buffers say of their length before anything makes room for it.
+/// Walks over the messages of a stream before anything makes room for what they claim: each must be there as a whole, and what
+/// compressed buffers say of their length must fit.
 fn check_sizes(body: &[u8], bytes_max: usize) -> Result<(), String> {
-    let mut rest = body;
+    const CONTINUATION: [u8; 4] = [0xff; 4];
+    let breaks_off = || "a message breaks off".to_owned();
+    let mut rest = body.strip_prefix(&CONTINUATION[..]).unwrap_or(body);
     let mut sum = 0u64;
-    while let Some((length, after)) = rest.split_first_chunk::<4>() {
-        let (length, after) = match length {
-            [0xff, 0xff, 0xff, 0xff] => match after.split_first_chunk::<4>() {
-                Some((length, after)) => (u32::from_le_bytes(*length), after),
-                None => return Ok(()),
-            },
-            length => (u32::from_le_bytes(*length), after),
-        };
-        let Some((head, after)) = after.split_at_checked(length as usize).filter(|_| length > 0) else { return Ok(()) };
+    while !rest.is_empty() {
+        let (length, after) = rest.split_first_chunk().ok_or_else(breaks_off)?;
+        let length = u32::from_le_bytes(*length) as usize;
+        if length == 0 {
+            return Ok(());
+        }
+        let (head, after) = after.split_at_checked(length).ok_or_else(breaks_off)?;
         let message = arrow_ipc::root_as_message(head).map_err(|error| format!("a message's head: {error}"))?;
-        let Some((data, next)) =
-            usize::try_from(message.bodyLength()).ok().and_then(|length| after.split_at_checked(length))
-        else {
-            return Err("a message breaks off".into());
-        };
+        let length = usize::try_from(message.bodyLength()).map_err(|_| breaks_off())?;
+        let (data, next) = after.split_at_checked(length).ok_or_else(breaks_off)?;
         let dictionary = message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
         if let Some(batch) = message.header_as_record_batch().or(dictionary)
             && batch.compression().is_some()
         {
             for buffer in batch.buffers().into_iter().flatten() {
                 let at = usize::try_from(buffer.offset()).unwrap_or(usize::MAX);
-                let declared =
-                    data.get(at..).and_then(|data| data.first_chunk()).map_or(0, |bytes| i64::from_le_bytes(*bytes));
-                sum = sum.saturating_add(declared.max(0) as u64);
+                let start = data.get(at..).and_then(|data| data.first_chunk());
+                sum = sum.saturating_add(start.map_or(0, |bytes| i64::from_le_bytes(*bytes)).max(0) as u64);
             }
         }
         if sum > bytes_max as u64 {
             return Err(format!("the stream unpacks to more than {bytes_max} bytes (server.unpacked_max)"));
         }
-        rest = next;
+        rest = next.strip_prefix(&CONTINUATION[..]).unwrap_or(next);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsdb::Limits;
+
+    /// Four bytes once made the reader fill two gigabytes with zeros.
+    #[test]
+    fn a_message_that_claims_more_than_there_is_is_refused() {
+        for claim in [&[0xff, 0xff, 0xff, 0x7f][..], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], &[1, 0, 0]] {
+            let mut batch = Batch::detached("public", Limits::default());
+            let refused = parse(claim, &RowOptions::default(), 1 << 20, &mut batch).unwrap_err();
+            assert_eq!(refused, "a message breaks off");
+        }
+    }
 }

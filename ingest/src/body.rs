@@ -235,6 +235,12 @@ fn unpack(packed: Bytes, encoding: Encoding, limit: usize, share: &mut Share) ->
     }
 }
 
+/// Unpacks a body by itself.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn unpack_alone(packed: &[u8], encoding: Encoding, limit: usize) -> Result<Bytes, Refusal> {
+    unpack(Bytes::copy_from_slice(packed), encoding, limit, &mut Share::new(&Arc::default(), usize::MAX))
+}
+
 /// Reads what unpacks step by step, so that nothing larger than the limit is ever made.
 fn stream(mut reader: impl Read, what: &str, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
     const STEP_BYTES: usize = 1 << 20;
@@ -260,10 +266,6 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use std::io::Write;
 
-    fn share() -> Share {
-        Share::new(&Arc::default(), usize::MAX)
-    }
-
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut packer = GzEncoder::new(Vec::new(), Compression::best());
         packer.write_all(bytes).unwrap();
@@ -280,12 +282,11 @@ mod tests {
         ];
         for (encoding, bomb) in bombs {
             assert!(bomb.len() < 600_000, "it is a bomb only if it is small: {encoding:?} has {}", bomb.len());
-            let bomb = Bytes::from(bomb);
-            let refusal = unpack(bomb.clone(), encoding, 1 << 20, &mut share()).unwrap_err();
+            let refusal = unpack_alone(&bomb, encoding, 1 << 20).unwrap_err();
             assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
             assert!(refusal.reason.contains("server.unpacked_max"), "{}", refusal.reason);
-            assert_eq!(unpack(bomb.clone(), encoding, 10 << 20, &mut share()).unwrap().len(), 10 << 20);
-            let short = unpack(bomb.slice(..bomb.len() / 2), encoding, 10 << 20, &mut share());
+            assert_eq!(unpack_alone(&bomb, encoding, 10 << 20).unwrap().len(), 10 << 20);
+            let short = unpack_alone(&bomb[..bomb.len() / 2], encoding, 10 << 20);
             assert_eq!(short.unwrap_err().status, StatusCode::BAD_REQUEST, "{encoding:?} cut off");
         }
     }
@@ -295,7 +296,7 @@ mod tests {
     fn snappy_that_declares_much_and_has_little_is_refused() {
         let mut claim = vec![0xff, 0xff, 0xff, 0x3f]; // 128 MiB - 1
         claim.extend([0; 20]);
-        let refusal = unpack(claim.into(), Encoding::Snappy, 128 << 20, &mut share()).unwrap_err();
+        let refusal = unpack_alone(&claim, Encoding::Snappy, 128 << 20).unwrap_err();
         assert!(refusal.reason.contains("cannot unpack to 134217727"), "{}", refusal.reason);
     }
 

@@ -182,15 +182,14 @@ fn number(text: &str) -> Result<f64, String> {
 
 fn timestamp(text: &str, unit_ns: f64) -> Result<i64, String> {
     let wrong = || format!("expected a timestamp after the value, found '{text}'");
-    // Whole numbers are exact, fractions of OpenMetrics as exact as they are written.
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !fraction.bytes().all(|digit| digit.is_ascii_digit()) || text.ends_with('.') {
-        let time = text.parse::<f64>().ok().filter(|time| time.is_finite()).ok_or_else(wrong)?;
-        let time = time * unit_ns;
+    // Whole numbers are exact, and fractions of OpenMetrics to the ns; all else is a float.
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_decimal = !fraction.is_empty() && fraction.bytes().all(|digit| digit.is_ascii_digit());
+    let Some(units) = whole.parse::<i64>().ok().filter(|_| is_decimal) else {
+        let time = text.parse::<f64>().map_err(|_| wrong())? * unit_ns;
         return if time.abs() < i64::MAX as f64 { Ok(time as i64) } else { Err(wrong()) };
-    }
+    };
     let unit = unit_ns as i64;
-    let units: i64 = whole.parse().map_err(|_| wrong())?;
     let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
     let part = digits.parse::<i64>().map_err(|_| wrong())? / (1_000_000_000 / unit);
     let part = if whole.starts_with('-') { -part } else { part };

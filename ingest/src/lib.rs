@@ -7,6 +7,8 @@ pub mod arrow_rows;
 pub mod body;
 pub mod csv_rows;
 pub mod exposition;
+#[cfg(any(fuzzing, test))]
+pub mod fuzz;
 pub mod json_rows;
 pub mod line_protocol;
 pub mod metadata;

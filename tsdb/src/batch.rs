@@ -10,6 +10,7 @@ use crate::error::RowError;
 use crate::frame::FrameBuilder;
 use crate::head::Entry;
 use crate::limits::Limits;
+use crate::retention::Retentions;
 use crate::row::Row;
 use crate::samples::{NO_RUN, SamplesBuilder};
 use crate::spellings::Snapshot;
@@ -95,6 +96,19 @@ impl Batch {
         };
         batch.spelled_as("");
         batch
+    }
+
+    /// A batch of no store: to try rows, within limits.
+    ///
+    /// ```
+    /// use tsdb::{Batch, Limits, Row, Value};
+    /// let mut batch = Batch::detached("public", Limits { tags_max: 0, ..Limits::default() });
+    /// let row = Row { measurement: "cpu", tags: &[("host", "a")], time: 0, fields: &[("usage", Value::F64(1.0))] };
+    /// assert!(batch.push(&row).unwrap_err().to_string().contains("store.tags_max"));
+    /// ```
+    pub fn detached(schema: &str, limits: Limits) -> Batch {
+        let catalog = Catalog::limited(Retentions::default(), usize::MAX, limits);
+        Batch::new(Arc::new(catalog), schema)
     }
 
     /// Says how series are spelled in this batch. What formats with different names spell alike is not mixed up.
@@ -354,7 +368,6 @@ impl TableRows {
 mod tests {
     use super::*;
     use crate::frame::Frame;
-    use crate::retention::Retentions;
 
     fn row<'a>(time: i64, fields: &'a [(&'a str, Value<'a>)]) -> Row<'a> {
         Row { measurement: "m", tags: &[], time, fields }
