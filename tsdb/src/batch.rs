@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap as FastMap;
 
 use crate::catalog::{Catalog, ColumnRef, SeriesRef, Table};
+use crate::columns::{Column, Columns};
 use crate::error::RowError;
 use crate::frame::FrameBuilder;
 use crate::head::Entry;
@@ -140,7 +141,10 @@ impl Batch {
     ///
     /// Says what the row contradicts: a field's type, a tag that is a field, an empty name, a limit.
     pub fn push(&mut self, row: &Row<'_>) -> Result<(), RowError> {
-        let series = self.catalog.series(&self.schema, row, None)?;
+        if row.fields.is_empty() {
+            return Err(RowError::NoFields);
+        }
+        let series = self.series(row)?;
         self.push_series(series, row.time, row.fields)
     }
 
@@ -167,7 +171,79 @@ impl Batch {
     ///
     /// As [`push`](Self::push).
     pub fn add_series(&mut self, spelling: &[u8], row: &Row<'_>) -> Result<SeriesRef, RowError> {
+        if row.fields.is_empty() {
+            return Err(RowError::NoFields);
+        }
         self.catalog.series(&self.schema, row, Some(Catalog::spelling(self.seed, spelling)))
+    }
+
+    /// The series of a row, made if it is new; the row need not have fields.
+    pub(crate) fn series(&self, row: &Row<'_>) -> Result<SeriesRef, RowError> {
+        self.catalog.series(&self.schema, row, None)
+    }
+
+    /// Takes rows as columns: all of them, or none.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push); [`RowError::Columns`] if the columns differ in length, or the series in their table.
+    ///
+    /// # Panics
+    ///
+    /// If a series was made by another store.
+    pub fn append(&mut self, rows: &Columns<'_>) -> Result<(), RowError> {
+        let count = rows.times.len();
+        let wrong = |reason: String| Err(RowError::Columns { reason });
+        let Some(SeriesRef { table, .. }) = rows.series.first().copied() else {
+            return if count == 0 { Ok(()) } else { wrong(format!("no series for {count} times")) };
+        };
+        if rows.series.len() != count || rows.series.iter().any(|series| series.table != table) {
+            return wrong(format!("{count} times for {} series, which must be of one table", rows.series.len()));
+        }
+        if let Some((name, column)) = rows.fields.iter().find(|(_, column)| column.len() != count) {
+            return wrong(format!("field '{name}' has {} values for {count} rows", column.len()));
+        }
+        let is_again =
+            |(at, (name, _)): &(usize, &(&str, Column<'_>))| rows.fields[..*at].iter().any(|(n, _)| n == name);
+        if let Some((_, (name, _))) = rows.fields.iter().enumerate().find(is_again) {
+            return wrong(format!("field '{name}' stands twice"));
+        }
+        let (what, limit, knob) = ("string field", self.limits().string_bytes_max, "store.string_max");
+        let texts = || rows.fields.iter().filter_map(|(_, column)| column.texts()).flatten().map(|text| text.len());
+        if let Some(bytes) = texts().find(|bytes| *bytes > limit) {
+            return Err(RowError::TooLong { what, bytes, limit, knob });
+        }
+        let index = self.table_index(table);
+        let known = &mut self.tables[index];
+        let floor = known.table.floor();
+        if rows.times.iter().any(|time| *time < floor) {
+            return Err(RowError::BeforeRetention { table: known.table.name.clone(), floor });
+        }
+        // Columns that the batch has already have a place for each of the new rows, too; new ones for each of the old.
+        let columns = 2 + known.fields.len() + rows.fields.len();
+        let values = count * columns + rows.fields.len() * known.frame.rows() + texts().sum::<usize>() / 8;
+        let limit = self.catalog.limits().batch_values_max;
+        if self.values + values > limit {
+            return Err(RowError::BatchTooLarge { limit });
+        }
+        let kinds: Vec<_> = rows.fields.iter().map(|(name, column)| (*name, column.type_value())).collect();
+        if kinds.is_empty() {
+            return Err(RowError::NoFields);
+        }
+        let columns = known.table.columns();
+        let is_known = |(name, value): &(&str, Value<'_>)| matches!(columns.find(name), Some(ColumnRef::Field(_, kind)) if kind == value.field_type());
+        if !kinds.iter().all(is_known) {
+            self.catalog.fields(&known.table, &kinds)?;
+        }
+        known.frame.start_rows(rows.series.iter().map(|series| series.series), rows.times);
+        for (name, column) in rows.fields {
+            let kind = column.field_type();
+            let place = known.find_column(usize::MAX, name, kind).unwrap_or_else(|| known.add_column(name, kind));
+            known.frame.extend(place, column);
+        }
+        self.values += values;
+        self.rows += count;
+        Ok(())
     }
 
     /// Takes a row of a known series that has one float.
@@ -435,5 +511,53 @@ mod tests {
         let b = [0.0, 0.0, 4.0, 0.0].map(|value| (1, 1, value));
         let expected = [vec![], [a, b].concat()];
         assert_eq!(floats(batch), expected);
+    }
+
+    #[test]
+    fn columns_are_taken_as_rows_would_be_or_not_at_all() {
+        let rows = |batch: Batch| -> Vec<String> {
+            let entries = batch.into_entries();
+            let frames = entries.iter().flat_map(Entry::frames);
+            frames
+                .map(|frame| {
+                    format!(
+                        "{:?} {:?} {:?}",
+                        frame.series(),
+                        frame.times(),
+                        (0..3).map(|f| frame.column(f)).collect::<Vec<_>>()
+                    )
+                })
+                .collect()
+        };
+        let catalog = Arc::new(Catalog::new());
+        let mut one = Batch::new(catalog.clone(), "public");
+        let tags = [("host", "a")];
+        let series = one.series(&Row { measurement: "m", tags: &tags, time: 0, fields: &[] }).unwrap();
+        let fields =
+            [("a", Column::F64(&[1.0, 2.0])), ("b", Column::Str(&["x", ""])), ("c", Column::Bool(&[true, false]))];
+        let columns = Columns { series: &[series, series], times: &[5, 6], fields: &fields };
+        one.append(&columns).unwrap();
+        one.append(&Columns { fields: &fields[..1], ..columns }).unwrap();
+        let mut other = Batch::new(catalog, "public");
+        for round in 0..2 {
+            for (time, a, b, c) in [(5, 1.0, "x", true), (6, 2.0, "", false)] {
+                let fields = [("a", Value::F64(a)), ("b", Value::Str(b)), ("c", Value::Bool(c))];
+                let fields = if round == 0 { &fields[..] } else { &fields[..1] };
+                other.push(&Row { measurement: "m", tags: &tags, time, fields }).unwrap();
+            }
+        }
+        assert_eq!(one.rows(), 4);
+        for (bad, said) in [
+            (Columns { times: &[1], ..columns }, "1 times for 2 series"),
+            (Columns { fields: &[("a", Column::F64(&[1.0]))], ..columns }, "1 values for 2 rows"),
+            (Columns { fields: &[("a", Column::I64(&[1, 2]))], ..columns }, "is a float, this row has an integer"),
+            (Columns { fields: &[], ..columns }, "at least one field"),
+            (Columns { series: &[], ..columns }, "no series"),
+            (Columns { fields: &[fields[0], fields[0]], ..columns }, "stands twice"),
+        ] {
+            let error = one.append(&bad).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        assert_eq!((one.rows(), rows(one)), (4, rows(other)));
     }
 }

@@ -631,7 +631,6 @@ mod tests {
             row(&[("new", "b"), ("new", "c")], &fields),
             row(&[("time", "b")], &fields),
             row(&[("new", "")], &fields),
-            row(&[("new", "b")], &[]),
             row(&[("new", "b")], &[("both", Value::I64(1)), ("both", Value::F64(1.0))]),
         ];
         for bad in refused {

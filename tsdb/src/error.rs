@@ -203,6 +203,12 @@ pub enum RowError {
         /// The tag.
         tag: String,
     },
+    /// Columns that are not rows of one table.
+    #[error("the columns do not fit together: {reason}")]
+    Columns {
+        /// What does not fit.
+        reason: String,
+    },
     /// The batch would take too much memory: too many rows with too many different fields.
     #[error(
         "the request is too large: rows times columns reach {limit} values (store.batch_values_max); send it in parts"
@@ -241,6 +247,7 @@ impl RowError {
             RowError::ColumnKind { .. } => "column_kind",
             RowError::ReservedName { .. } | RowError::DuplicateTag { .. } | RowError::Empty { .. } => "name",
             RowError::NoFields => "no_fields",
+            RowError::Columns { .. } => "columns",
             RowError::TooManyColumns { .. }
             | RowError::TooManyTags { .. }
             | RowError::TooManyTagValues { .. }

@@ -10,6 +10,7 @@ use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer
 use bytes::Bytes;
 
 use crate::block::{self, HEADER_BYTES, Kind, u32_at, u64_at};
+use crate::columns::Column as Values;
 use crate::value::{FieldType, Value};
 
 /// Bytes of the frame's own header, behind the block header.
@@ -232,6 +233,21 @@ impl FrameBuilder {
         self.times.push(time);
     }
 
+    /// Starts rows; [`extend`](Self::extend) gives them their fields.
+    pub(crate) fn start_rows(&mut self, series: impl Iterator<Item = u32>, times: &[i64]) {
+        self.series.extend(series);
+        self.times.extend_from_slice(times);
+    }
+
+    /// Sets a field of the rows that were started last.
+    pub(crate) fn extend(&mut self, column: usize, values: &Values<'_>) {
+        let rows = self.rows();
+        let column = &mut self.columns[column];
+        column.pad(rows - values.len());
+        column.data.extend(values);
+        column.valid.resize(rows, true);
+    }
+
     /// Adds the column of a field that has none yet.
     pub(crate) fn add_column(&mut self, field: u32, kind: FieldType) -> usize {
         self.columns.push(ColumnBuilder { field, data: ColumnData::new(kind), valid: Vec::new() });
@@ -357,6 +373,17 @@ impl ColumnData {
                 offsets.push(i32::try_from(text.len()).expect("a request is limited to less than 2 GiB"));
             }
             (data, Some(value)) => unreachable!("a column of {} got {value:?}: types are checked before", data.kind()),
+        }
+    }
+
+    fn extend(&mut self, values: &Values<'_>) {
+        match (self, values) {
+            (ColumnData::F64(data), Values::F64(values)) => data.extend_from_slice(values),
+            (ColumnData::I64(data), Values::I64(values)) => data.extend_from_slice(values),
+            (ColumnData::U64(data), Values::U64(values)) => data.extend_from_slice(values),
+            (ColumnData::Bool(data), Values::Bool(values)) => data.extend_from_slice(values),
+            (data, Values::Str(values)) => values.iter().for_each(|text| data.push(Some(Value::Str(text)))),
+            (data, _) => unreachable!("a column of {} got others: types are checked before", data.kind()),
         }
     }
 

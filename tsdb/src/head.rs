@@ -1,12 +1,12 @@
 //! The head: what is durable in the log and not yet sealed into a segment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use roaring::RoaringBitmap;
 
 use crate::deletion::Deletion;
 use crate::frame::Frame;
+use crate::published::Published;
 use crate::samples::Samples;
 
 /// What a log file holds, in its order.
@@ -73,13 +73,12 @@ impl Entry {
 pub(crate) struct Head {
     /// The number of the log file that holds the same entries.
     pub number: u64,
-    entries: boxcar::Vec<Entry>,
-    bytes: AtomicUsize,
+    entries: Published<Entry>,
 }
 
 impl Head {
     pub(crate) fn new(number: u64, entries: Vec<Entry>) -> Head {
-        let head = Head { number, entries: boxcar::Vec::new(), bytes: AtomicUsize::new(0) };
+        let head = Head { number, entries: Published::new() };
         entries.into_iter().for_each(|entry| head.push(entry));
         head
     }
@@ -92,13 +91,12 @@ impl Head {
                 size_of::<Deletion>() + deletion.series.as_ref().map_or(0, RoaringBitmap::serialized_size)
             }
         };
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.entries.push(entry);
+        self.entries.push(entry, bytes);
     }
 
     /// Bytes of its entries.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.entries.bytes()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -107,8 +105,7 @@ impl Head {
 
     /// The entries so far, oldest first.
     pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
-        let count = self.entries.count();
-        (0..count).filter_map(|at| self.entries.get(at))
+        self.entries.iter()
     }
 }
 

@@ -7,11 +7,13 @@
 //! that wait) -> head -> sealer -> segment; a [`Scan`] reads head and segments as one table, as Arrow.
 //! `docs/format.md` describes every file, ARCHITECTURE.md the whole.
 
+mod appender;
 mod batch;
 mod block;
 mod catalog;
 mod change;
 mod codec;
+mod columns;
 mod compactor;
 mod data_dir;
 mod day;
@@ -35,9 +37,11 @@ mod manifest;
 mod map;
 mod merge;
 mod parts;
+mod published;
 mod rebuild;
 mod recovery;
 mod retention;
+mod ring;
 mod rolled;
 mod roller;
 mod row;
@@ -55,6 +59,7 @@ mod spellings;
 mod stats;
 mod store;
 mod sweeper;
+mod sync;
 mod tag;
 mod unit;
 mod value;
@@ -62,8 +67,10 @@ mod verify;
 mod view;
 mod writer;
 
+pub use appender::{AppendError, Writer};
 pub use batch::{Batch, DEFAULT_SCHEMA};
 pub use catalog::SeriesRef;
+pub use columns::{Column, Columns};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{Error, Result, RowError};
 pub use histogram::{Histogram, Summary};

@@ -1,7 +1,7 @@
 //! Recovery: what a data directory says when it is opened, made whole again after a crash or damage.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -91,7 +91,6 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         footers,
         counters: Counters::default(),
         closing: AtomicBool::new(false),
-        ring_bytes: AtomicUsize::new(0),
     };
     Ok(Recovered { shared: Arc::new(shared), log, catalog_log })
 }

@@ -1,6 +1,6 @@
 //! What all threads of an open store share.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -34,8 +34,6 @@ pub(crate) struct Shared {
     pub counters: Counters,
     /// Set when the store closes: background work under way is given up, what it was to replace is still there.
     pub closing: AtomicBool,
-    /// Bytes of rows that wait for the writer.
-    pub ring_bytes: AtomicUsize,
 }
 
 impl Shared {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::{Sender, bounded};
 use tokio::sync::oneshot;
 
+use crate::appender::Writer;
 use crate::batch::Batch;
 use crate::catalog::{ColumnRef, Table};
 use crate::data_dir::DataDir;
@@ -28,6 +29,7 @@ use crate::limits::Limits;
 use crate::parts::{self, Part};
 use crate::recovery::{self, Recovered};
 use crate::retention::Retention;
+use crate::ring::{Full, Ring};
 use crate::rows::Rows;
 use crate::scan::{Projection, Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
@@ -38,7 +40,7 @@ use crate::snapshot;
 use crate::stats::{Stats, WriterStats};
 use crate::sweeper;
 use crate::value::FieldType;
-use crate::writer::{Durability, Order, Writer};
+use crate::writer::{Durability, LogWriter, Order};
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -116,11 +118,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    orders: Sender<Order>,
-    /// What the writer has not taken when it ends: nobody else would let go of those who wait for it.
-    unserved: Receiver<Order>,
-    /// The writer has ended.
-    closed: AtomicBool,
+    orders: Ring<Order>,
     /// Taken by the first close.
     threads: Mutex<Option<Threads>>,
     /// Held for as long as the store is open.
@@ -203,18 +201,18 @@ impl Store {
         options.page_rows = options.page_rows.clamp(1, PAGE_ROWS_MAX);
         let Recovered { shared, log, catalog_log } = recovery::recover(dir, options)?;
 
-        let (orders, orders_in) = bounded(shared.options.ring_slots);
+        let (orders, orders_in) = Ring::new(shared.options.ring_slots, shared.options.ring_bytes_max);
         // One head may wait while another is sealed and a third is written to: that bounds the memory of heads.
         let (seals, seals_in) = bounded(1);
         let (tasks, tasks_in) = bounded(1);
         let mut backlog = shared.view.load().heads.clone();
         let head = backlog.pop().expect("there is always a head to write to");
-        let writer = Writer {
+        let writer = LogWriter {
             shared: shared.clone(),
             catalog_log,
             log,
             head,
-            orders: orders_in.clone(),
+            orders: orders_in,
             seals,
             broken: None,
             unsynced_since: None,
@@ -232,12 +230,17 @@ impl Store {
             tasks,
         };
         let threads = Mutex::new(Some(threads));
-        Ok(Store { shared, orders, unserved: orders_in, closed: AtomicBool::new(false), threads, _lock: lock })
+        Ok(Store { shared, orders, threads, _lock: lock })
     }
 
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
     pub fn batch(&self, schema: &str) -> Batch {
         Batch::new(self.shared.catalog.clone(), schema)
+    }
+
+    /// What appends columns to a schema.
+    pub fn writer(self: &Arc<Store>, schema: &str) -> Writer {
+        Writer::new(self.clone(), schema)
     }
 
     /// Makes a table with these columns before it has rows, so that queries can name them all. Columns that it has
@@ -274,44 +277,23 @@ impl Store {
             return Ok(Ack(ack));
         }
         let bytes = entries.iter().map(|entry| entry.block().len()).sum();
-        self.make_room(bytes)?;
-        match self.orders.try_send(Order::Write { entries, answer }) {
-            Ok(()) => {
-                self.refuse_if_closed();
-                Ok(Ack(ack))
-            }
-            Err(error) => {
-                self.shared.ring_bytes.fetch_sub(bytes, Ordering::Relaxed);
-                let slots = self.shared.options.ring_slots;
-                let reason = format!("{slots} requests wait to be written (store.ring_slots)");
-                Err(if matches!(error, TrySendError::Full(_)) { Error::Busy { reason } } else { Error::Closed })
-            }
-        }
+        self.orders.try_push(Order::Write { entries, answer }, bytes).map_err(|full| self.refusal(full))?;
+        Ok(Ack(ack))
     }
 
-    /// Counts bytes that are about to wait for the writer. Any one request may: it has limits of its own.
-    fn make_room(&self, bytes: usize) -> Result<()> {
-        let limit = self.shared.options.ring_bytes_max;
-        let room = |waiting: usize| (waiting == 0 || waiting + bytes <= limit).then_some(waiting + bytes);
-        let counted = self.shared.ring_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
-        counted.map(drop).map_err(|waiting| Error::Busy {
-            reason: format!("{waiting} bytes wait to be written, {limit} may (store.ring_max)"),
-        })
+    fn refusal(&self, full: Full) -> Error {
+        let Options { ring_slots: slots, ring_bytes_max: bytes, .. } = self.shared.options;
+        let reason = match full {
+            Full::Ended => return Error::Closed,
+            Full::Slots => format!("{slots} requests wait to be written (store.ring_slots)"),
+            Full::Bytes(waiting) => format!("{waiting} bytes wait to be written, {bytes} may (store.ring_max)"),
+        };
+        Error::Busy { reason }
     }
 
     /// Gives the writer an order; waits while the ring is full.
     fn order(&self, order: Order) -> Result<()> {
-        self.orders.send(order).map_err(|_| Error::Closed)?;
-        self.refuse_if_closed();
-        Ok(())
-    }
-
-    /// Lets go of everybody who waits for a writer that has ended. Called after it ended and after every order, so
-    /// none is left over whichever came first.
-    fn refuse_if_closed(&self) {
-        if self.closed.load(Ordering::SeqCst) {
-            self.unserved.try_iter().for_each(drop);
-        }
+        self.orders.push(order).map_err(|full| self.refusal(full))
     }
 
     /// Stores a batch; returns when it is durable (see [`Durability`]) and visible to scans.
@@ -436,8 +418,8 @@ impl Store {
     pub fn writer_stats(&self) -> WriterStats {
         let counters = &self.shared.counters;
         WriterStats {
-            ring_depth: self.orders.len(),
-            ring_bytes: self.shared.ring_bytes.load(Ordering::Relaxed),
+            ring_depth: self.orders.depth(),
+            ring_bytes: self.orders.bytes(),
             ring_slots: self.shared.options.ring_slots,
             group_requests: counters.group_requests.summary(),
             sync_ns: counters.sync_ns.summary(),
@@ -499,10 +481,9 @@ impl Store {
         let Some(Threads { writer, sealer, sweeper, keeper, tasks }) = threads else {
             return Ok(()); // closed before
         };
-        let _ = self.orders.send(Order::Close); // fails only if the writer has ended
+        let _ = self.orders.push(Order::Close); // fails only if the writer has ended
         let outcome = writer.join();
-        self.closed.store(true, Ordering::SeqCst);
-        self.refuse_if_closed();
+        self.orders.end();
         let _ = sealer.join(); // a panic was printed when it happened
         let _ = sweeper.join();
         drop(tasks);

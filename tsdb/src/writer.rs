@@ -5,10 +5,9 @@
 
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam::channel::{RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
 use crate::block::{self, Kind};
@@ -17,6 +16,7 @@ use crate::deletion::Deletion;
 use crate::error::{Error, Result};
 use crate::head::{Entry, Head};
 use crate::log::{self, CatalogLog};
+use crate::ring::Taker;
 use crate::sealer::Seal;
 use crate::shared::Shared;
 use crate::view::View;
@@ -30,6 +30,7 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) type Answer = oneshot::Sender<Result<()>>;
 
 /// What the writer is asked to do.
+#[derive(Debug)]
 pub(crate) enum Order {
     /// Store rows; answered when they are durable and visible.
     Write { entries: Vec<Entry>, answer: Answer },
@@ -52,12 +53,12 @@ pub enum Durability {
 }
 
 /// The writer's own state.
-pub(crate) struct Writer {
+pub(crate) struct LogWriter {
     pub shared: Arc<Shared>,
     pub catalog_log: CatalogLog,
     pub log: AppendFile,
     pub head: Arc<Head>,
-    pub orders: Receiver<Order>,
+    pub orders: Taker<Order>,
     pub seals: Sender<Seal>,
     /// Why nothing can be written any more; set by the first failed write or sync, for good.
     pub broken: Option<String>,
@@ -65,11 +66,11 @@ pub(crate) struct Writer {
     pub unsynced_since: Option<Instant>,
 }
 
-impl Writer {
+impl LogWriter {
     /// Works until it is told to close or nobody can give orders any more; returns how the last sync went.
     pub(crate) fn run(mut self) -> Result<()> {
         loop {
-            let mut next = match self.orders.recv_timeout(SYNC_INTERVAL) {
+            let mut next = match self.orders.receiver.recv_timeout(SYNC_INTERVAL) {
                 Ok(order) => Some(order),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => Some(Order::Close),
@@ -99,7 +100,7 @@ impl Writer {
         let (mut entries, mut answers, mut interruption) = (entries, vec![answer], None);
         let mut bytes: usize = entries.iter().map(|entry| entry.block().len()).sum();
         while bytes < GROUP_BYTES_MAX {
-            match self.orders.try_recv() {
+            match self.orders.receiver.try_recv() {
                 Ok(Order::Write { entries: more, answer }) => {
                     bytes += more.iter().map(|entry| entry.block().len()).sum::<usize>();
                     entries.extend(more);
@@ -113,7 +114,7 @@ impl Writer {
             }
         }
         // From here on it is the group's size that bounds them.
-        self.shared.ring_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.orders.taken(bytes);
         let blocks: Vec<_> = entries.iter().map(|entry| IoSlice::new(entry.block())).collect();
         let outcome = self.commit(&blocks);
         if outcome.is_ok() {
