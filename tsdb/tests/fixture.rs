@@ -1,6 +1,6 @@
 //! Data directories of every format version, as the store of that time wrote them, must open for ever.
 //!
-//! `FOURNINES_FIXTURE=tsdb/tests/fixtures/v4 cargo test -p tsdb --test fixture` writes one with the store of today.
+//! `FOURNINES_FIXTURE=tsdb/tests/fixtures/v5 cargo test -p tsdb --test fixture` writes one with the store of today.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -64,6 +64,39 @@ fn check_long(store: &Store) -> usize {
     scan.read_all().map(|batch| rows(batch.unwrap())).sum()
 }
 
+/// The number of rows of each of the three tables of samples, which came with version 4.
+const SAMPLES: i64 = 40;
+
+fn write_samples(store: &Store) {
+    let mut batch = store.batch("public");
+    for n in 0..SAMPLES * 3 {
+        let (measurement, host) = (format!("sample{}", n % 3), format!("h{}", n % 2));
+        let fields = [("value", Value::F64(n as f64 / 3.0))];
+        let time = START + n * 1_000_000_000;
+        batch.push(&Row { measurement: &measurement, tags: &[("host", &host)], time, fields: &fields }).unwrap();
+    }
+    store.write(batch).unwrap();
+}
+
+/// How many samples there are; each is as it was.
+fn check_samples(store: &Store) -> usize {
+    let mut rows = 0;
+    for table in ["sample0", "sample1", "sample2"] {
+        let Ok(scan) = store.scan("public", table, &ScanRequest::default()) else { return 0 };
+        for batch in scan.read_all() {
+            let batch = batch.unwrap();
+            let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>().clone();
+            let values = batch.column_by_name("value").unwrap().as_primitive::<Float64Type>().clone();
+            for (time, value) in times.values().iter().zip(values.values()) {
+                let n = (time - START) / 1_000_000_000;
+                assert_eq!((*value, table), (n as f64 / 3.0, ["sample0", "sample1", "sample2"][(n % 3) as usize]));
+                rows += 1;
+            }
+        }
+    }
+    rows
+}
+
 fn write(store: &Store, numbers: impl Iterator<Item = i64>) {
     let mut batch = store.batch("public");
     for n in numbers {
@@ -98,6 +131,7 @@ fn fill(dir: &Path) {
     store.flush().unwrap();
     write(&store, ROWS * 3 / 4..ROWS);
     delete_behind(&store, ROWS);
+    write_samples(&store);
     store.close().unwrap();
 }
 
@@ -106,8 +140,8 @@ fn delete_behind(store: &Store, number: i64) {
     store.delete("public", "m", row(number).1, i64::MAX, &[]).unwrap();
 }
 
-/// Checks every row; gives the number of those of the long table.
-fn check(dir: &Path) -> usize {
+/// Checks every row; gives the numbers of those of the long table and of samples.
+fn check(dir: &Path) -> (usize, usize) {
     let store = Store::open(dir, Options::default()).unwrap();
     let mut seen = vec![false; ROWS as usize];
     for batch in store.scan("public", "m", &ScanRequest::default()).unwrap().read_all() {
@@ -138,7 +172,7 @@ fn check(dir: &Path) -> usize {
         }
     }
     assert!(seen.iter().all(|seen| *seen), "{} rows are lost", seen.iter().filter(|seen| !**seen).count());
-    check_long(&store)
+    (check_long(&store), check_samples(&store))
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -161,10 +195,11 @@ fn every_version_opens() {
         let dir = tempfile::tempdir().unwrap();
         let fixture = fixture.unwrap().path();
         copy(&fixture, dir.path());
-        let has_long = !fixture.ends_with("v1") && !fixture.ends_with("v2");
-        let long_rows = if has_long { LONG_ROWS as usize } else { 0 };
-        assert_eq!(check(dir.path()), long_rows, "{}", fixture.display());
-        assert_eq!(check(dir.path()), long_rows); // once more with what the first opening made of it
+        let version: u32 = fixture.file_name().unwrap().to_str().unwrap()[1..].parse().unwrap();
+        let since = |first: u32, rows: i64| if version >= first { rows as usize } else { 0 };
+        let expected = (since(3, LONG_ROWS), since(4, SAMPLES * 3));
+        assert_eq!(check(dir.path()), expected, "{}", fixture.display());
+        assert_eq!(check(dir.path()), expected); // once more with what the first opening made of it
         versions += 1;
     }
     assert!(versions > 0, "there is no fixture");
