@@ -206,7 +206,7 @@ fn ms(outcome: &Outcome, share: f64) -> f64 {
 fn print_table(outcome: &Outcome, used: Option<&Usage>) {
     let seconds = outcome.elapsed.as_secs_f64();
     let (values, bytes) = (outcome.values as f64 / seconds / 1e6, outcome.bytes as f64 / seconds / 1e6);
-    println!("{:.2} M values/s, {bytes:.1} MB/s of bodies, over {seconds:.1} s", values);
+    println!("{values:.2} M values/s, {bytes:.1} MB/s of bodies, over {seconds:.1} s");
     let (requests, busy, failed) = (outcome.requests, outcome.busy, outcome.failed);
     println!("{requests} requests stored, {busy} told to come back, {failed} failed");
     if let Some(used) = used {

@@ -272,7 +272,7 @@ impl<'a> Import<'a> {
             let why = match self.client.request(request).await {
                 Ok(answer) => {
                     let status = answer.status();
-                    let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                    let body = answer.into_body().collect().await?.to_bytes();
                     match status {
                         _ if status.is_success() => return Ok(()),
                         StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => {
