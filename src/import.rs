@@ -298,15 +298,12 @@ impl<'a> Import<'a> {
         let Some(refused) = answer["lines_refused"].as_u64() else {
             bail!("{}", answer["error"].as_str().unwrap_or("the server refused it"));
         };
-        for line in answer["data"].as_array().into_iter().flatten() {
-            if self.refused >= SHOWN_MAX {
-                break;
-            }
+        let shown = SHOWN_MAX.saturating_sub(self.refused);
+        for line in answer["data"].as_array().into_iter().flatten().take(shown) {
             let number = lines_before + line["line_number"].as_u64().unwrap_or_default();
             eprintln!("line {number}: {}", line["error_message"].as_str().unwrap_or_default());
-            self.refused += 1;
         }
-        self.refused = self.refused.max(SHOWN_MAX.min(refused as usize));
+        self.refused += refused as usize;
         Ok(())
     }
 }

@@ -47,34 +47,41 @@ impl ScrapeTarget {
 pub async fn run(target: ScrapeTarget, ingest: Arc<Ingest>) -> Result<()> {
     let client = client::new()?;
     let schedule = Schedule::new(&target.name, target.interval);
+    let mut trouble = None;
     let mut slot = schedule.next(schedule.slot_at(now_ns()));
     loop {
         let wait = u64::try_from(slot.start_ns - now_ns()).unwrap_or(0);
         tokio::time::sleep(Duration::from_nanos(wait)).await;
-        scrape(&client, &target, slot.start_ns, &ingest).await;
+        scrape(&client, &target, slot.start_ns, &ingest, &mut trouble).await;
         slot = schedule.next(slot).max(schedule.next(schedule.slot_at(now_ns())));
     }
 }
 
-/// Fetches the page once and stores it under the time of its slot.
-async fn scrape(client: &HttpClient, target: &ScrapeTarget, time: i64, ingest: &Ingest) {
+/// Fetches the page once and stores it under the time of its slot. Of trouble that goes on the log speaks once.
+async fn scrape(client: &HttpClient, target: &ScrapeTarget, time: i64, ingest: &Ingest, trouble: &mut Option<String>) {
     let start = Instant::now();
     let instance = target.instance();
     let mut tags = vec![("job", target.name.as_str()), ("instance", instance.as_str())];
     tags.extend(target.group.as_deref().map(|group| ("group", group)));
     let page = tokio::time::timeout(target.timeout, fetch(client, target, ingest)).await;
     let page = page.unwrap_or_else(|_| bail!("no answer within {:?}", target.timeout));
-    let page = page.inspect_err(|error| tracing::warn!("scrape of '{}': {error:#}", target.name)).ok();
     let seconds = start.elapsed().as_secs_f64();
     let options = Options { now: time, is_open_metrics: false, tags: &tags };
-    match ingest.scraped(page.as_ref(), seconds, options).await {
-        Ok(report) if report.refused > 0 => {
-            let first = &report.reasons[0];
-            let (refused, line, reason) = (report.refused, first.line, &first.reason);
-            tracing::warn!("scrape of '{}': {refused} lines were refused; line {line}: {reason}", target.name);
+    let stored = ingest.scraped(page.as_ref().ok(), seconds, options).await;
+    let now = match (page, stored) {
+        (Err(error), _) => Some(format!("{error:#}")),
+        (_, Err(error)) => Some(error.to_string()),
+        (_, Ok(report)) => report
+            .reasons
+            .first()
+            .map(|first| format!("{} lines were refused; line {}: {}", report.refused, first.line, first.reason)),
+    };
+    if now != *trouble {
+        match &now {
+            Some(why) => tracing::warn!("scrape of '{}': {why}", target.name),
+            None => tracing::info!("scrape of '{}' works again", target.name),
         }
-        Ok(_) => {}
-        Err(error) => tracing::warn!("scrape of '{}': {error}", target.name),
+        *trouble = now;
     }
 }
 

@@ -92,12 +92,15 @@ fn bad_lines_are_shown_with_their_numbers() {
     let server = Server::start(&dir.path().join("data"), "");
     let mut lines: String = (0..150_000).map(|n| format!("m,host=h1 f={n}i {n}\n")).collect();
     lines.push_str("m f=oops 1\nm,host=h2 f=1i 1\n");
+    lines.extend((0..30).map(|n| format!("m f=1,g {n}\n")));
     let file = dir.path().join("rows.lp");
     std::fs::write(&file, &lines).unwrap();
     let output = import(&server, &[], &file);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("line 150001: field 'f'"), "{said}");
+    assert_eq!(said.matches("line ").count(), 20, "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("150032 lines, 31 refused"), "{output:?}");
     assert_eq!(server.rows("SELECT count(*) FROM m"), [["150001"]]);
     let unknown = import(&server, &[], &dir.path().join("rows.unknown"));
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("--format"));
