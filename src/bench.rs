@@ -1,5 +1,6 @@
 //! `fournines bench ingest`: a load for this machine, or for another server, and how it was borne.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -120,10 +121,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(path) = &args.hdr {
         write_log(path, &outcome).with_context(|| format!("write {}", path.display()))?;
     }
-    match args.format {
-        Format::Json => println!("{}", as_json(&outcome, used.as_ref())),
-        Format::Pretty => print_table(&outcome, used.as_ref()),
-    }
+    let text = match args.format {
+        Format::Json => format!("{}\n", as_json(&outcome, used.as_ref())),
+        Format::Pretty => table(&outcome, used.as_ref()),
+    };
+    let _ = std::io::stdout().write_all(text.as_bytes()); // nobody may read it any more
     if let Some(why) = &outcome.first_failure {
         eprintln!("fournines: {} requests failed, the first with {why}", outcome.failed);
     }
@@ -203,18 +205,20 @@ fn ms(outcome: &Outcome, share: f64) -> f64 {
     outcome.latency_us.value_at_quantile(share) as f64 / 1000.0
 }
 
-fn print_table(outcome: &Outcome, used: Option<&Usage>) {
+fn table(outcome: &Outcome, used: Option<&Usage>) -> String {
     let seconds = outcome.elapsed.as_secs_f64();
     let (values, bytes) = (outcome.values as f64 / seconds / 1e6, outcome.bytes as f64 / seconds / 1e6);
-    println!("{values:.2} M values/s, {bytes:.1} MB/s of bodies, over {seconds:.1} s");
     let (requests, busy, failed) = (outcome.requests, outcome.busy, outcome.failed);
-    println!("{requests} requests stored, {busy} told to come back, {failed} failed");
+    let mut text = format!(
+        "{values:.2} M values/s, {bytes:.1} MB/s of bodies, over {seconds:.1} s\n\
+         {requests} requests stored, {busy} told to come back, {failed} failed\n"
+    );
     if let Some(used) = used {
         let rate = outcome.values as f64 / used.cpu_s / 1e6;
-        println!(
-            "server: {:.1} s of processor time, {rate:.2} M values per second of it, {} in memory",
-            used.cpu_s,
-            bytesize::ByteSize::b(used.rss_bytes).display().iec_short()
+        let memory = bytesize::ByteSize::b(used.rss_bytes).display().iec_short();
+        text += &format!(
+            "server: {:.1} s of processor time, {rate:.2} M values per second of it, {memory} in memory\n",
+            used.cpu_s
         );
     }
     let mut table = Table::new();
@@ -222,7 +226,7 @@ fn print_table(outcome: &Outcome, used: Option<&Usage>) {
     for share in QUANTILES {
         table.add_row([format!("{} %", share * 100.0), format!("{:.2} ms", ms(outcome, share))]);
     }
-    println!("{table}");
+    format!("{text}{table}\n")
 }
 
 fn write_log(path: &std::path::Path, outcome: &Outcome) -> Result<()> {

@@ -137,3 +137,49 @@ fn a_scrape_target_is_fetched_in_its_slots() {
     let said = server.rows("SELECT type FROM metric_metadata WHERE metric = 'fournines_store_rows_written'");
     assert_eq!(said[0], ["counter"]);
 }
+
+#[test]
+fn the_load_harness_says_what_was_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    for (protocol, sql) in
+        [("line-protocol", "SELECT count(*) * 3 FROM cpu"), ("remote-write", "SELECT count(*) * 3 FROM cpu_usage_2")]
+    {
+        let log = dir.path().join(protocol);
+        let output = Command::new(BIN)
+            .args([
+                "bench",
+                "ingest",
+                "--url",
+                &server.url,
+                "--protocol",
+                protocol,
+                "--duration",
+                "1s",
+                "--rate",
+                "3000",
+            ])
+            .args([
+                "--series",
+                "20",
+                "--fields",
+                "3",
+                "--batch",
+                "10",
+                "--connections",
+                "2",
+                "--format",
+                "json",
+                "--hdr",
+            ])
+            .arg(&log)
+            .output()
+            .unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(output.status.success() && told["failed"] == 0, "{told}");
+        assert_eq!(server.rows(sql), [[told["values"].to_string()]], "{told}");
+        // A thousand rows a second, ten a request: whatever the server does, so many are due.
+        assert_eq!(told["requests"].as_u64().unwrap() + told["busy"].as_u64().unwrap(), 100, "{told}");
+        assert!(std::fs::read_to_string(log).unwrap().contains("HIST"), "an HDR log");
+    }
+}

@@ -18,7 +18,10 @@ use crate::row_options::RowOptions;
 use crate::stats::{Protocol, Stats};
 use crate::{arrow_rows, csv_rows, exposition, json_rows, otlp, otlp_json};
 
-/// Takes requests that bring rows.
+/// A body that is longer takes long: about a millisecond where all series are known, a hundred where all are new.
+const LONG_BYTES: usize = 256 << 10;
+
+/// Takes requests that bring rows, on a runtime of several threads.
 #[derive(Debug)]
 pub struct Ingest {
     store: Arc<Store>,
@@ -321,7 +324,11 @@ impl Ingest {
         self.stats.body(protocol, *arrived, bytes.len());
         let batch = self.store.batch(&query.schema);
         let mut taken = Taken { batch, report: Report::default(), said: Vec::new() };
-        decode(&query, &head, bytes, &mut taken)?;
+        // What takes long gives its thread's other requests to another thread.
+        match bytes.len() > LONG_BYTES {
+            true => tokio::task::block_in_place(|| decode(&query, &head, bytes, &mut taken))?,
+            false => decode(&query, &head, bytes, &mut taken)?,
+        }
         drop(body); // its part of the budget is free while the rows wait for the disk
         let Taken { batch, report, said } = taken;
         if report.refused > 0 && !query.accept_partial {
