@@ -4,7 +4,7 @@
 use benches::{FIELDS, HOSTS, Kind, filled_store, lines};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ingest::line_protocol::{Precision, parse};
-use tsdb::{ScanRequest, Store, TagPredicate};
+use tsdb::{Column, Columns, ScanRequest, Store, TagPredicate};
 
 const STEPS: usize = 500;
 const VALUES: u64 = (STEPS * HOSTS * FIELDS) as u64;
@@ -26,6 +26,23 @@ fn write_and_seal(criterion: &mut Criterion) {
     };
     group.bench_function("write, durable", |bencher| {
         bencher.iter_batched(batch, |batch| store.write(batch).expect("there is room"), BatchSize::PerIteration);
+    });
+    // A program that embeds the store: it holds the series, and appends columns.
+    let writer = store.writer("public");
+    let hosts: Vec<_> =
+        (0..HOSTS).map(|host| writer.series("own", &[("host", &host.to_string())]).expect("new")).collect();
+    let series: Vec<_> = (0..STEPS).flat_map(|_| hosts.iter().copied()).collect();
+    let values: Vec<f64> = (0..series.len()).map(|row| (row % 1009) as f64 / 8.0).collect();
+    let names: Vec<String> = (0..FIELDS).map(|field| format!("f{field}")).collect();
+    let fields: Vec<_> = names.iter().map(|name| (name.as_str(), Column::F64(&values))).collect();
+    let mut start = 0;
+    group.bench_function("append columns, durable", |bencher| {
+        bencher.iter(|| {
+            start += STEPS as i64;
+            let times: Vec<i64> = (0..series.len()).map(|row| (start + (row / HOSTS) as i64) * 1_000_000_000).collect();
+            let rows = Columns { series: &series, times: &times, fields: &fields };
+            writer.append(&rows).expect("it fits").wait().expect("there is room");
+        });
     });
     group.bench_function("seal", |bencher| {
         let written = || store.write(batch()).expect("there is room");

@@ -36,8 +36,9 @@ use crate::tls::Certificate;
 use crate::tokens::{Denied, Guard, Scope};
 
 /// Every path that there is.
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 18] = [
     "/health",
+    "/ping",
     "/ready",
     "/metrics",
     "/write",
@@ -193,6 +194,8 @@ impl Server {
         }
         match (request.uri().path(), &method) {
             ("/health", &Method::GET | &Method::HEAD) => alive(),
+            // What clients of InfluxDB ask first.
+            ("/ping", &Method::GET | &Method::HEAD) => respond(StatusCode::NO_CONTENT, "text/plain", String::new()),
             ("/ready", &Method::GET | &Method::HEAD) => match self.store.stats().read_only {
                 false => alive(),
                 true => failed(StatusCode::SERVICE_UNAVAILABLE, "the store takes no writes until it is started again"),
@@ -224,7 +227,7 @@ impl Server {
                 self.administer(take).await
             }
             ("/api/v1/admin/delete", &Method::POST) => self.delete(request).await,
-            ("/health" | "/ready" | "/metrics", _) => not_allowed("GET, HEAD"),
+            ("/health" | "/ping" | "/ready" | "/metrics", _) => not_allowed("GET, HEAD"),
             ("/api/v3/query_sql", _) => not_allowed("GET, POST"),
             (path, _) if PATHS.contains(&path) => not_allowed("POST"),
             (path, _) => {
@@ -319,7 +322,7 @@ impl TryFrom<serde_json::Value> for Instant {
 /// What a path needs; the paths that say whether it is alive need nothing.
 fn scope(path: &str) -> Option<Scope> {
     match path {
-        "/health" | "/ready" => None,
+        "/health" | "/ping" | "/ready" => None,
         "/metrics" | "/api/v3/query_sql" => Some(Scope::Read),
         path if path.starts_with("/api/v1/admin/") => Some(Scope::Admin),
         path if PATHS.contains(&path) => Some(Scope::Write),

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use ingest::body::Limits;
 use ingest::write::Ingest;
 use query::Engine;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -55,6 +56,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hickory_net=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    raise_file_limit();
     let mut config = Config::load(args.config.as_deref())?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.store.data_dir = args.data_dir.unwrap_or(config.store.data_dir);
@@ -123,6 +125,14 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     tokio::task::spawn_blocking(move || store.close()).await??;
     say("stopped; everything acknowledged is on disk");
     Ok(())
+}
+
+/// A connection is an open file, and so is a segment: the system's first limit is mostly 1024, and may be raised to its second.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!("only {:?} files can be open: {error}", limit.current);
+    }
 }
 
 /// Others can reach it only if they need a token, or if it was said twice that they need none.

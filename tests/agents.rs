@@ -248,6 +248,7 @@ fn curl_posts_a_page_and_jq_makes_json() {
     let file = dir.path().join("rows.json");
     std::fs::write(&file, made).unwrap();
     assert_eq!(curl("/api/v1/import/json", &file), "204");
+    assert!(is_up(&format!("{}/ping", server.url)));
     let rows = server.rows("SELECT odd, count(*), sum(n) FROM made GROUP BY odd ORDER BY odd");
     assert_eq!(rows, [["false", "50", "2450.0"], ["true", "50", "2500.0"]]);
 }

@@ -10,6 +10,11 @@ use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, StatusCode, header::CONTENT_ENCODING};
 use http_body_util::BodyExt;
 
+/// A body that arrives from somewhere: a short name for what hyper and others give.
+pub trait Arriving: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
+
+impl<B> Arriving for B where B: hyper::body::Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> {}
+
 /// How large a body may be, how long it may take, and how much all may take together.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -114,17 +119,13 @@ pub(crate) struct Body {
 ///
 /// 413 past a limit, 408 if it takes too long, 415 for an encoding that is not known, 400 for a body that breaks off or does not
 /// unpack, 503 if all bodies together take too much.
-pub(crate) async fn read<B>(
+pub(crate) async fn read(
     headers: &HeaderMap,
-    body: B,
+    body: impl Arriving,
     limits: Limits,
     budget: &Arc<Budget>,
     implied: Encoding,
-) -> Result<Body, Refusal>
-where
-    B: hyper::body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Body, Refusal> {
     let encoding = match headers.get(CONTENT_ENCODING) {
         None => implied,
         Some(name) => Encoding::parse(name.as_bytes()).ok_or_else(|| {
@@ -144,11 +145,7 @@ where
     Ok(Body { bytes, arrived, _share: share })
 }
 
-async fn collect<B>(body: B, limit: usize, share: &mut Share) -> Result<Bytes, Refusal>
-where
-    B: hyper::body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn collect(body: impl Arriving, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
     let too_large = || Refusal::too_large("has", limit, "server.body_max");
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit {

@@ -108,6 +108,10 @@ impl<'a> Json<'a> {
         match self {
             Json::Null => Ok(None),
             Json::I64(units) => options.precision.ns(*units).map(Some),
+            // Some programs write large whole numbers as 1.7672256e+18.
+            Json::F64(units) if units.fract() == 0.0 && units.abs() < i64::MAX as f64 => {
+                options.precision.ns(*units as i64).map(Some)
+            }
             Json::Text(text) => instant(text).map(Some),
             _ => Err("time: expected a whole number or a text like \"2026-01-01T00:00:00Z\"".into()),
         }

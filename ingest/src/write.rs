@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use http_body_util::Full;
 use tsdb::{Batch, DEFAULT_SCHEMA, Store};
 
-use crate::body::{self, Body, Budget, Encoding, Limits, Refusal};
+use crate::body::{self, Arriving, Body, Budget, Encoding, Limits, Refusal};
 use crate::line_protocol::{self, Precision};
 use crate::metadata::{Metadata, MetricInfo, Said};
 use crate::remote_write::{self, Version};
@@ -70,11 +70,7 @@ impl Ingest {
     /// `204` when every line is stored. `400` when lines were refused: the others *are* stored, unless the request says
     /// `accept_partial=false`, and the body lists each refused line with its number and the reason. Nothing was stored on
     /// any other status. With `no_sync=true` the answer does not wait for the disk.
-    pub async fn line_protocol<B>(&self, influx: Influx, request: Request<B>) -> Response<Full<Bytes>>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn line_protocol(&self, influx: Influx, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let outcome = self
             .request(Protocol::LineProtocol, request, Encoding::Identity, |query, _, body, taken| {
                 let unset = if influx == Influx::V3 { Precision::AUTO } else { Precision::default() };
@@ -98,11 +94,7 @@ impl Ingest {
     ///
     /// `204` when every sample is stored. `400` when some were refused: the others *are* stored. The headers
     /// `X-Prometheus-Remote-Write-...-Written` say how many, as 2.0 has them.
-    pub async fn remote_write<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn remote_write(&self, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let version = match version(request.headers()) {
             Ok(version) => version,
             Err(refusal) => return text(refusal.status, &refusal.reason),
@@ -115,22 +107,11 @@ impl Ingest {
                 .map_err(|why| Refusal::bad(format!("the body is no remote write request: {why}")))
             })
             .await;
-        let (mut response, written) = match &outcome {
-            Ok(report) => (
-                match report.summary("serie") {
-                    None => empty(),
-                    Some(_) => {
-                        let (taken, refused, first) = (report.taken, report.refused, &report.reasons[0]);
-                        let (all, line) = (taken + refused, first.line);
-                        let reason = format!(
-                            "{refused} of {all} samples were refused, the others are stored; series {line} {}: {}\n",
-                            first.text, first.reason
-                        );
-                        text(StatusCode::BAD_REQUEST, &reason)
-                    }
-                },
-                [report.taken - report.histograms, report.histograms, 0],
-            ),
+        let (mut response, written) = match outcome {
+            Ok(report) => {
+                let written = [report.taken - report.histograms, report.histograms, 0];
+                (samples_answer(&report), written)
+            }
             Err(refusal) => (retry_later(text(refusal.status, &refusal.reason)), [0; 3]),
         };
         for (what, count) in ["samples", "histograms", "exemplars"].into_iter().zip(written) {
@@ -144,11 +125,7 @@ impl Ingest {
     /// `POST /v1/metrics`: OTLP over HTTP, as protobuf or JSON.
     ///
     /// `200`, with `partial_success` in the answer if data points were refused.
-    pub async fn otlp<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn otlp(&self, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let kind = media_type(request.headers());
         let is_json = match kind.as_str() {
             "application/json" => true,
@@ -172,11 +149,7 @@ impl Ingest {
     }
 
     /// `POST /api/v1/import/prometheus`: text exposition or OpenMetrics. Answers as [`line_protocol`](Self::line_protocol).
-    pub async fn prometheus<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn prometheus(&self, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let outcome = self
             .request(Protocol::Prometheus, request, Encoding::Identity, |query, head, body, taken| {
                 let is_open_metrics = media_type(&head.headers) == "application/openmetrics-text";
@@ -191,11 +164,7 @@ impl Ingest {
 
     /// `POST /api/v1/import/json`, `/csv`, `/arrow`: rows. Parameters are `measurement`, `tags` and `precision`. Answers as
     /// [`line_protocol`](Self::line_protocol).
-    pub async fn rows<B>(&self, protocol: Protocol, request: Request<B>) -> Response<Full<Bytes>>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn rows(&self, protocol: Protocol, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let unpacked_max = self.limits.unpacked_bytes_max;
         let outcome = self
             .request(protocol, request, Encoding::Identity, |query, _, body, taken| {
@@ -218,11 +187,7 @@ impl Ingest {
     /// # Errors
     ///
     /// Why it cannot be taken.
-    pub async fn page<B>(&self, headers: &HeaderMap, body: B) -> Result<Page, Refusal>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub async fn page(&self, headers: &HeaderMap, body: impl Arriving) -> Result<Page, Refusal> {
         let is_open_metrics = media_type(headers) == "application/openmetrics-text";
         let body = body::read(headers, body, self.limits, &self.budget, Encoding::Identity).await?;
         Ok(Page { body, is_open_metrics })
@@ -285,17 +250,13 @@ impl Ingest {
     }
 
     /// One request from its head to what is stored of it.
-    async fn request<B>(
+    async fn request(
         &self,
         protocol: Protocol,
-        request: Request<B>,
+        request: Request<impl Arriving>,
         implied: Encoding,
         decode: impl FnOnce(&Query, &Parts, &[u8], &mut Taken) -> Result<(), Refusal>,
-    ) -> Result<Report, Refusal>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Report, Refusal> {
         let start = Instant::now();
         let outcome = self.try_request(protocol, request, implied, decode).await;
         match &outcome {
@@ -306,17 +267,13 @@ impl Ingest {
         outcome
     }
 
-    async fn try_request<B>(
+    async fn try_request(
         &self,
         protocol: Protocol,
-        request: Request<B>,
+        request: Request<impl Arriving>,
         implied: Encoding,
         decode: impl FnOnce(&Query, &Parts, &[u8], &mut Taken) -> Result<(), Refusal>,
-    ) -> Result<Report, Refusal>
-    where
-        B: hyper::body::Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Result<Report, Refusal> {
         let query = Query::parse(request.uri().query().unwrap_or_default())?;
         let (head, body) = request.into_parts();
         let body = body::read(&head.headers, body, self.limits, &self.budget, implied).await?;
@@ -487,6 +444,17 @@ fn partial(report: &Report, what: &str) -> Response<Full<Bytes>> {
         "data": lines(report),
     });
     json(StatusCode::BAD_REQUEST, &body)
+}
+
+/// The answer to a request of remote write; senders put it into their logs.
+fn samples_answer(report: &Report) -> Response<Full<Bytes>> {
+    let Some(first) = report.reasons.first() else { return empty() };
+    let (refused, all) = (report.refused, report.taken + report.refused);
+    let (series, selector, reason) = (first.line, &first.text, &first.reason);
+    let said = format!(
+        "{refused} of {all} samples were refused, the others are stored; series {series} {selector}: {reason}\n"
+    );
+    text(StatusCode::BAD_REQUEST, &said)
 }
 
 fn lines(report: &Report) -> Vec<serde_json::Value> {
