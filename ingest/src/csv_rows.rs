@@ -9,6 +9,8 @@
 //! Types are `time`, `measurement`, `tag`, `float`, `integer`, `unsigned`, `boolean`, `string` and `ignored`, also as InfluxDB's annotated CSV
 //! spells them. An empty cell is no value.
 
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
 use tsdb::{Batch, FieldType, Row, Value};
 
@@ -86,17 +88,14 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
     }
     let mut report = Report::default();
     let mut rows = Rows::new(batch);
-    let mut record = StringRecord::new();
+    let (mut record, mut copies) = (StringRecord::new(), Bump::new());
     loop {
-        let (line, outcome, text) = match reader.read_record(&mut record) {
+        copies.reset();
+        let (line, outcome) = match reader.read_record(&mut record) {
             Ok(false) => return Ok(report),
             Ok(true) => {
                 let line = record.position().map_or(0, csv::Position::line);
-                (
-                    line,
-                    take(&names, &columns, &record, options, now, &mut rows),
-                    record.iter().collect::<Vec<_>>().join(","),
-                )
+                (line, take(&names, &columns, &record, options, now, &mut rows, &copies))
             }
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
@@ -106,12 +105,12 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
                     }
                     other => format!("{other:?}"),
                 };
-                (line, Err(reason.into()), String::new())
+                (line, Err(reason.into()))
             }
         };
         match outcome {
             Ok(values) => report.take(values),
-            Err(reason) => report.refuse(line as usize, reason, &text),
+            Err(reason) => report.refuse(line as usize, reason, &record.iter().collect::<Vec<_>>().join(",")),
         }
     }
 }
@@ -123,9 +122,10 @@ fn take(
     options: &RowOptions,
     now: i64,
     rows: &mut Rows<'_>,
+    copies: &Bump,
 ) -> Result<usize, Reason> {
     let mut measurement = options.measurement.as_deref();
-    let (mut tags, mut fields, mut time) = (Vec::new(), Vec::new(), now);
+    let (mut tags, mut fields, mut time) = (BumpVec::new_in(copies), BumpVec::new_in(copies), now);
     let cells = names.iter().zip(columns).zip(record).filter(|(_, cell)| !cell.is_empty());
     for ((name, column), cell) in cells {
         match column {
