@@ -93,7 +93,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let (name, was_last) = revoked?;
             println!("revoked {id} ('{name}')");
             if was_last {
-                eprintln!("it was the last one: the server asks for none now");
+                eprintln!(
+                    "it was the last one: a server that runs lets nobody in; one that is started now asks for none"
+                );
             }
         }
     }

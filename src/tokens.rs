@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -146,6 +146,8 @@ pub enum Denied {
 pub struct Guard {
     path: PathBuf,
     table: ArcSwap<Table>,
+    /// There are tokens, or were since the start: then a request without one is let in no more, even if all are revoked.
+    is_closed: AtomicBool,
     started: Instant,
     /// When the file was looked at last, in ms since the start.
     looked_ms: AtomicU64,
@@ -160,6 +162,7 @@ impl Guard {
         let (seen, table) = (stamp(&path), load(&path)?);
         Ok(Guard {
             path,
+            is_closed: AtomicBool::new(!table.is_empty()),
             table: ArcSwap::from_pointee(table),
             started: Instant::now(),
             looked_ms: AtomicU64::new(0),
@@ -167,18 +170,18 @@ impl Guard {
         })
     }
 
-    /// Are there tokens?
+    /// Are there tokens, or were there since the start?
     pub fn has_tokens(&self) -> bool {
-        !self.table.load().is_empty()
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     /// May a request with these headers do what needs this scope?
     pub fn check(&self, headers: &HeaderMap, scope: Scope) -> std::result::Result<(), Denied> {
         self.follow();
-        let table = self.table.load();
-        if table.is_empty() {
+        if !self.has_tokens() {
             return Ok(());
         }
+        let table = self.table.load();
         let token = token(headers).ok_or(Denied::Unknown)?;
         let (id, secret) = token
             .strip_prefix(PREFIX)
@@ -211,7 +214,10 @@ impl Guard {
             Ok(table) if table.is_empty() && self.has_tokens() && seen.is_none() => {
                 tracing::error!("{} is gone: the tokens that were in it go on", self.path.display());
             }
-            Ok(table) => self.table.store(table.into()),
+            Ok(table) => {
+                self.is_closed.fetch_or(!table.is_empty(), Ordering::Relaxed);
+                self.table.store(table.into());
+            }
             Err(error) => tracing::error!("the tokens stay as they are: {error:#}"),
         }
         self.seen.store(seen.into());
@@ -287,6 +293,10 @@ mod tests {
         let (other, kept, _) = create("b", &[Scope::Read]).unwrap();
         change(&path(dir.path()), |table| Ok(table.insert(other, kept))).unwrap();
         assert_eq!(look(&guard), Err(Denied::Unknown), "revoked");
+        change(&path(dir.path()), |table| Ok(std::mem::take(table))).unwrap();
+        assert_eq!(look(&guard), Err(Denied::Unknown));
+        assert_eq!(guard.check(&HeaderMap::new(), Scope::Read), Err(Denied::Unknown), "the last one was no open door");
+        change(&path(dir.path()), |table| Ok(table.insert("c".into(), create("c", &[Scope::Read])?.1))).unwrap();
         assert!(change(&path(dir.path()), |_| -> Result<()> { bail!("no") }).is_err());
         assert_eq!(load(&path(dir.path())).unwrap().len(), 1, "a change that fails changes nothing");
     }
