@@ -190,8 +190,8 @@ fn timestamp(text: &str, unit_ns: f64) -> Result<i64, String> {
         return if time.abs() < i64::MAX as f64 { Ok(time as i64) } else { Err(wrong()) };
     };
     let unit = unit_ns as i64;
-    let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
-    let part = digits.parse::<i64>().map_err(|_| wrong())? / (1_000_000_000 / unit);
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let part = digits.fold(0, |part, digit| part * 10 + i64::from(digit - b'0')) / (1_000_000_000 / unit);
     let part = if whole.starts_with('-') { -part } else { part };
     units.checked_mul(unit).and_then(|time| time.checked_add(part)).ok_or_else(wrong)
 }

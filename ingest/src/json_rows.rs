@@ -5,13 +5,12 @@
 //!
 //! A number is a float, unless the field is an integer already, or the number is an integer that no float is.
 
-use std::borrow::Cow;
-use std::fmt;
-
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use memchr::memchr;
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use tsdb::{Batch, FieldType, Row, Value};
 
+use crate::json::Json;
 use crate::report::{Reason, Report};
 use crate::row_options::{RowOptions, instant};
 use crate::rows::Rows;
@@ -30,6 +29,7 @@ use crate::rows::Rows;
 pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> Report {
     let mut report = Report::default();
     let mut rows = Rows::new(batch);
+    let mut room = Bump::new();
     let (mut start, mut number) = (0, 0);
     while start < body.len() {
         let end = memchr(b'\n', &body[start..]).map_or(body.len(), |found| start + found);
@@ -38,7 +38,8 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
         if line.is_empty() {
             continue;
         }
-        match take(line, options, now, &mut rows) {
+        room.reset();
+        match take(line, options, now, &mut rows, &room) {
             Ok(values) => report.take(values),
             Err(reason) => report.refuse(number, reason, &String::from_utf8_lossy(line)),
         }
@@ -46,27 +47,22 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
     report
 }
 
-fn take(line: &[u8], options: &RowOptions, now: i64, rows: &mut Rows<'_>) -> Result<usize, Reason> {
-    let object: Object<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+fn take(line: &[u8], options: &RowOptions, now: i64, rows: &mut Rows<'_>, room: &Bump) -> Result<usize, Reason> {
+    let Json::Object(object) = Json::parse(line, room)? else { return Err("expected an object a line".into()) };
     let mut measurement = options.measurement.as_deref();
-    let (mut tags, mut fields) = (Vec::new(), Vec::new());
+    let (mut tags, mut fields) = (BumpVec::new_in(room), BumpVec::new_in(room));
     let mut time = now;
-    let is_nested = object.0.iter().any(|(name, value)| name == "fields" && matches!(value, Json::Object(_)));
-    let mut texts = Vec::new();
-    for (name, value) in &object.0 {
-        match (name.as_ref(), value) {
-            ("time", value) => time = value.time(options)?.unwrap_or(now),
+    let is_nested = object.iter().any(|(name, value)| *name == "fields" && matches!(value, Json::Object(_)));
+    for (name, value) in object {
+        match (*name, *value) {
+            ("time", value) => time = instant_of(value, options)?.unwrap_or(now),
             ("measurement", Json::Text(text)) if is_nested => measurement = Some(text),
-            ("tags", Json::Object(object)) if is_nested => {
-                texts.extend(object.0.iter().map(|(name, value)| (name, value)));
-            }
-            ("fields", Json::Object(object)) if is_nested => {
-                fields.extend(object.0.iter().map(|(name, value)| (name.as_ref(), value)));
-            }
+            ("tags", Json::Object(object)) if is_nested => tags.extend_from_slice_copy(object),
+            ("fields", Json::Object(object)) if is_nested => fields.extend_from_slice_copy(object),
             (name, _) if is_nested => {
                 return Err(format!("'{name}' is not known; expected measurement, tags, fields and time").into());
             }
-            (tag, value) if options.is_tag(tag) => texts.push((name, value)),
+            (tag, value) if options.is_tag(tag) => tags.push((tag, value)),
             (name, value) => fields.push((name, value)),
         }
     }
@@ -75,163 +71,76 @@ fn take(line: &[u8], options: &RowOptions, now: i64, rows: &mut Rows<'_>) -> Res
             "expected \"measurement\", and \"fields\" with the values; or measurement=NAME with the request".into()
         );
     };
-    let values: Vec<Cow<'_, str>> = texts.iter().map(|(name, value)| value.tag(name)).collect::<Result<_, _>>()?;
-    for ((name, _), value) in texts.iter().zip(&values).filter(|(_, value)| !value.is_empty()) {
-        tags.push((name.as_ref(), value.as_ref()));
+    let mut texts = BumpVec::with_capacity_in(tags.len(), room);
+    for (name, value) in tags {
+        let text = tag(name, value, room)?;
+        if !text.is_empty() {
+            texts.push((name, text));
+        }
     }
-    let mut typed = Vec::with_capacity(fields.len());
+    let mut typed = BumpVec::with_capacity_in(fields.len(), room);
     for (name, value) in fields {
-        if let Some(value) = value.field(name, || rows.batch.field_type(measurement, name))? {
+        if let Some(value) = field(name, value, || rows.batch.field_type(measurement, name))? {
             typed.push((name, value));
         }
     }
-    rows.push(&Row { measurement, tags: &tags, time, fields: &typed })?;
+    rows.push(&Row { measurement, tags: &texts, time, fields: &typed })?;
     Ok(typed.len())
 }
 
-/// A value of JSON; texts are borrowed where they have no escapes.
-enum Json<'a> {
-    Null,
-    Bool(bool),
-    I64(i64),
-    U64(u64),
-    F64(f64),
-    Text(Cow<'a, str>),
-    Object(Object<'a>),
-    List,
-}
-
-struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
-
-impl<'a> Json<'a> {
-    fn time(&self, options: &RowOptions) -> Result<Option<i64>, String> {
-        match self {
-            Json::Null => Ok(None),
-            Json::I64(units) => options.precision.ns(*units).map(Some),
-            // Some programs write large whole numbers as 1.7672256e+18.
-            Json::F64(units) if units.fract() == 0.0 && units.abs() < i64::MAX as f64 => {
-                options.precision.ns(*units as i64).map(Some)
-            }
-            Json::Text(text) => instant(text).map(Some),
-            _ => Err("time: expected a whole number or a text like \"2026-01-01T00:00:00Z\"".into()),
+fn instant_of(value: Json<'_>, options: &RowOptions) -> Result<Option<i64>, String> {
+    match value {
+        Json::Null => Ok(None),
+        Json::I64(units) => options.precision.ns(units).map(Some),
+        // Some programs write large whole numbers as 1.7672256e+18.
+        Json::F64(units) if units.fract() == 0.0 && units.abs() < i64::MAX as f64 => {
+            options.precision.ns(units as i64).map(Some)
         }
-    }
-
-    fn tag(&self, name: &str) -> Result<Cow<'_, str>, String> {
-        Ok(match self {
-            Json::Null => "".into(),
-            Json::Bool(bool) => bool.to_string().into(),
-            Json::I64(number) => number.to_string().into(),
-            Json::U64(number) => number.to_string().into(),
-            Json::F64(number) => number.to_string().into(),
-            Json::Text(text) => text.as_ref().into(),
-            Json::Object(_) | Json::List => {
-                return Err(format!("tag '{name}': expected a text, found {}", self.what()));
-            }
-        })
-    }
-
-    fn field(&'a self, name: &str, known: impl Fn() -> Option<FieldType>) -> Result<Option<Value<'a>>, String> {
-        let number = |exact: i128| match known() {
-            Some(FieldType::I64) => i64::try_from(exact).map(Value::I64).ok(),
-            Some(FieldType::U64) => u64::try_from(exact).map(Value::U64).ok(),
-            Some(FieldType::F64) => Some(exact as f64).filter(|float| *float as i128 == exact).map(Value::F64),
-            _ if exact as f64 as i128 == exact => Some(Value::F64(exact as f64)),
-            _ => i64::try_from(exact).map(Value::I64).or_else(|_| u64::try_from(exact).map(Value::U64)).ok(),
-        };
-        let exactly = |exact: i128| {
-            number(exact).ok_or_else(|| format!("field '{name}': {exact} does not fit into the field's type"))
-        };
-        Ok(Some(match self {
-            Json::Null => return Ok(None),
-            Json::Bool(bool) => Value::Bool(*bool),
-            Json::Text(text) => Value::Str(text),
-            Json::I64(exact) => exactly((*exact).into())?,
-            Json::U64(exact) => exactly((*exact).into())?,
-            Json::F64(float) if float.fract() == 0.0 && float.abs() < 1e15 => match known() {
-                Some(FieldType::I64) => Value::I64(*float as i64),
-                Some(FieldType::U64) if *float >= 0.0 => Value::U64(*float as u64),
-                _ => Value::F64(*float),
-            },
-            Json::F64(float) => Value::F64(*float),
-            Json::Object(_) | Json::List => {
-                return Err(format!("field '{name}': expected a number, a text or a boolean, found {}", self.what()));
-            }
-        }))
-    }
-
-    fn what(&self) -> &'static str {
-        match self {
-            Json::Object(_) => "an object",
-            Json::List => "a list",
-            _ => "a value",
-        }
+        Json::Text(text) => instant(text).map(Some),
+        _ => Err("time: expected a whole number or a text like \"2026-01-01T00:00:00Z\"".into()),
     }
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Object<'de>, D::Error> {
-        match Json::deserialize(input)? {
-            Json::Object(object) => Ok(object),
-            _ => Err(D::Error::custom("expected an object a line")),
+fn tag<'a>(name: &str, value: Json<'a>, room: &'a Bump) -> Result<&'a str, String> {
+    Ok(match value {
+        Json::Null => "",
+        Json::Bool(true) => "true",
+        Json::Bool(false) => "false",
+        Json::I64(number) => bumpalo::format!(in room, "{}", number).into_bump_str(),
+        Json::U64(number) => bumpalo::format!(in room, "{}", number).into_bump_str(),
+        Json::F64(number) => bumpalo::format!(in room, "{}", number).into_bump_str(),
+        Json::Text(text) => text,
+        Json::Object(_) | Json::List(_) => {
+            return Err(format!("tag '{name}': expected a text, found {}", value.what()));
         }
-    }
+    })
 }
 
-impl<'de> Deserialize<'de> for Json<'de> {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Json<'de>, D::Error> {
-        input.deserialize_any(JsonVisitor)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Json<'de>, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Json<'de>, E> {
-        Ok(Json::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Json<'de>, E> {
-        Ok(Json::I64(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Json<'de>, E> {
-        Ok(i64::try_from(value).map_or(Json::U64(value), Json::I64))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Json<'de>, E> {
-        Ok(Json::F64(value))
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(value.into()))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Json<'de>, E> {
-        Ok(Json::Text(value.to_owned().into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json<'de>, A::Error> {
-        while list.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-        Ok(Json::List)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json<'de>, A::Error> {
-        let mut pairs = Vec::new();
-        while let Some(name) = map.next_key::<Json<'de>>()? {
-            let Json::Text(name) = name else { unreachable!("the names of JSON's objects are texts") };
-            pairs.push((name, map.next_value()?));
+fn field<'a>(name: &str, value: Json<'a>, known: impl Fn() -> Option<FieldType>) -> Result<Option<Value<'a>>, String> {
+    let number = |exact: i128| match known() {
+        Some(FieldType::I64) => i64::try_from(exact).map(Value::I64).ok(),
+        Some(FieldType::U64) => u64::try_from(exact).map(Value::U64).ok(),
+        Some(FieldType::F64) => Some(exact as f64).filter(|float| *float as i128 == exact).map(Value::F64),
+        _ if exact as f64 as i128 == exact => Some(Value::F64(exact as f64)),
+        _ => i64::try_from(exact).map(Value::I64).or_else(|_| u64::try_from(exact).map(Value::U64)).ok(),
+    };
+    let exactly = |exact: i128| {
+        number(exact).ok_or_else(|| format!("field '{name}': {exact} does not fit into the field's type"))
+    };
+    Ok(Some(match value {
+        Json::Null => return Ok(None),
+        Json::Bool(bool) => Value::Bool(bool),
+        Json::Text(text) => Value::Str(text),
+        Json::I64(exact) => exactly(exact.into())?,
+        Json::U64(exact) => exactly(exact.into())?,
+        Json::F64(float) if float.fract() == 0.0 && float.abs() < 1e15 => match known() {
+            Some(FieldType::I64) => Value::I64(float as i64),
+            Some(FieldType::U64) if float >= 0.0 => Value::U64(float as u64),
+            _ => Value::F64(float),
+        },
+        Json::F64(float) => Value::F64(float),
+        Json::Object(_) | Json::List(_) => {
+            return Err(format!("field '{name}': expected a number, a text or a boolean, found {}", value.what()));
         }
-        Ok(Json::Object(Object(pairs)))
-    }
+    }))
 }

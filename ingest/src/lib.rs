@@ -9,6 +9,7 @@ pub mod csv_rows;
 pub mod exposition;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;
+mod json;
 pub mod json_rows;
 pub mod line_protocol;
 pub mod metadata;

@@ -4,45 +4,49 @@
 //! ours; OTLP's numbers are one smaller. Counts are absolute. `docs/http.md` has the columns.
 
 use bumpalo::Bump;
-use bumpalo::collections::String as BumpString;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 use std::fmt::Write;
 use tsdb::Value;
 
 /// A histogram of one series at one time. Counts are floats, which are exact up to 2^53.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct NativeHistogram {
+#[derive(Debug)]
+pub(crate) struct NativeHistogram<'a> {
     pub count: f64,
     pub sum: Option<f64>,
     pub schema: i64,
     pub zero_threshold: f64,
     pub zero_count: f64,
-    pub positive: Side,
-    pub negative: Side,
+    pub positive: Side<'a>,
+    pub negative: Side<'a>,
     pub min: Option<f64>,
     pub max: Option<f64>,
     /// The bounds of schema -53, whose buckets are chosen freely.
-    pub custom_values: Vec<f64>,
+    pub custom_values: BumpVec<'a, f64>,
     /// Prometheus' hint: 0 unknown, 1 yes, 2 no, 3 gauge.
     pub reset_hint: i64,
 }
 
 /// The buckets above or below zero.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Side {
+#[derive(Debug)]
+pub(crate) struct Side<'a> {
     /// How many buckets to step over before those of the span, and how many these are.
-    pub spans: Vec<(i64, u64)>,
+    pub spans: BumpVec<'a, (i64, u64)>,
     /// The counts of all spans' buckets, one after the other.
-    pub counts: Vec<f64>,
+    pub counts: BumpVec<'a, f64>,
 }
 
-impl Side {
+impl<'a> Side<'a> {
+    pub(crate) fn new_in(room: &'a Bump) -> Side<'a> {
+        Side { spans: BumpVec::new_in(room), counts: BumpVec::new_in(room) }
+    }
+
     /// `0:3,1,2 7:5`: the number of the first bucket of each span, and the counts from there on.
-    fn text<'a>(&self, copies: &'a Bump) -> Result<&'a str, String> {
+    fn text<'b>(&self, room: &'b Bump) -> Result<&'b str, String> {
         let length = self.spans.iter().try_fold(0u64, |sum, (_, length)| sum.checked_add(*length));
         if length != Some(self.counts.len() as u64) {
             return Err(format!("a histogram has {} counts for spans of {length:?} buckets", self.counts.len()));
         }
-        let mut text = BumpString::new_in(copies);
+        let mut text = BumpString::new_in(room);
         let (mut bucket, mut counts) = (0i64, self.counts.iter());
         for (offset, length) in &self.spans {
             bucket = bucket.checked_add(*offset).ok_or("the numbers of a histogram's buckets overflow")?;
@@ -61,21 +65,39 @@ impl Side {
     }
 }
 
-impl NativeHistogram {
+impl<'a> NativeHistogram<'a> {
+    /// One without counts, whose lists grow in `room`.
+    pub(crate) fn new_in(room: &'a Bump) -> NativeHistogram<'a> {
+        NativeHistogram {
+            count: 0.0,
+            sum: None,
+            schema: 0,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            positive: Side::new_in(room),
+            negative: Side::new_in(room),
+            min: None,
+            max: None,
+            custom_values: BumpVec::new_in(room),
+            reset_hint: 0,
+        }
+    }
+
     /// Its fields, in a fixed order.
-    pub(crate) fn fields<'a>(&self, copies: &'a Bump) -> Result<Vec<(&'static str, Value<'a>)>, String> {
-        let mut fields = vec![("count", Value::F64(self.count))];
+    pub(crate) fn fields<'b>(&self, room: &'b Bump) -> Result<BumpVec<'b, (&'static str, Value<'b>)>, String> {
+        let mut fields = BumpVec::with_capacity_in(11, room);
+        fields.push(("count", Value::F64(self.count)));
         fields.extend(self.sum.map(|sum| ("sum", Value::F64(sum))));
         fields.push(("schema", Value::I64(self.schema)));
         fields.push(("zero_threshold", Value::F64(self.zero_threshold)));
         fields.push(("zero_count", Value::F64(self.zero_count)));
-        fields.push(("positive", Value::Str(self.positive.text(copies)?)));
-        fields.push(("negative", Value::Str(self.negative.text(copies)?)));
+        fields.push(("positive", Value::Str(self.positive.text(room)?)));
+        fields.push(("negative", Value::Str(self.negative.text(room)?)));
         fields.extend(self.min.map(|min| ("min", Value::F64(min))));
         fields.extend(self.max.map(|max| ("max", Value::F64(max))));
         fields.push(("reset_hint", Value::I64(self.reset_hint)));
         if !self.custom_values.is_empty() {
-            let mut text = BumpString::new_in(copies);
+            let mut text = BumpString::new_in(room);
             for (at, bound) in self.custom_values.iter().enumerate() {
                 write!(text, "{}{bound}", if at == 0 { "" } else { "," }).expect("writing into memory does not fail");
             }
@@ -91,12 +113,16 @@ mod tests {
 
     #[test]
     fn spans_say_where_their_buckets_are() {
-        let side = Side { spans: vec![(-2, 2), (3, 0), (1, 1)], counts: vec![3.0, 1.0, 2.5] };
-        assert_eq!(side.text(&Bump::new()).unwrap(), "-2:3,1 4:2.5");
-        assert_eq!(Side::default().text(&Bump::new()).unwrap(), "");
-        let short = Side { spans: vec![(0, u64::MAX), (0, 2)], counts: vec![1.0] };
-        assert!(short.text(&Bump::new()).unwrap_err().contains("1 counts"));
-        let far = Side { spans: vec![(i64::MAX, 1), (1, 0)], counts: vec![1.0] };
-        assert!(far.text(&Bump::new()).unwrap_err().contains("overflow"));
+        let room = Bump::new();
+        let text = |spans: &[(i64, u64)], counts: &[f64]| {
+            let mut side = Side::new_in(&room);
+            side.spans.extend_from_slice(spans);
+            side.counts.extend_from_slice(counts);
+            side.text(&room)
+        };
+        assert_eq!(text(&[(-2, 2), (3, 0), (1, 1)], &[3.0, 1.0, 2.5]).unwrap(), "-2:3,1 4:2.5");
+        assert_eq!(text(&[], &[]).unwrap(), "");
+        assert!(text(&[(0, u64::MAX), (0, 2)], &[1.0]).unwrap_err().contains("1 counts"));
+        assert!(text(&[(i64::MAX, 1), (1, 0)], &[1.0]).unwrap_err().contains("overflow"));
     }
 }

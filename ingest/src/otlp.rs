@@ -4,6 +4,7 @@
 //! `otel_scope_name` and `otel_scope_version`. What becomes of the kinds of metrics is in [`Writer`].
 
 use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use tsdb::Batch;
 
 use crate::metadata::{MetricInfo, MetricKind};
@@ -18,16 +19,24 @@ const DEPTH_MAX: usize = 16;
 const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// Attributes as texts, the outer ones first.
-pub(crate) type Attributes<'a> = Vec<(&'a str, &'a str)>;
+pub(crate) type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
 
 /// What all kinds of data points have.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Point<'a> {
+    /// For what is made of the point.
+    pub room: &'a Bump,
     pub attributes: Attributes<'a>,
     /// ns since the epoch; 0 if it is not said.
     pub time: u64,
     pub flags: u64,
     pub exemplars: usize,
+}
+
+impl<'a> Point<'a> {
+    pub(crate) fn new_in(room: &'a Bump) -> Point<'a> {
+        Point { room, attributes: Attributes::new_in(room), time: 0, flags: 0, exemplars: 0 }
+    }
 }
 
 /// A number: of a gauge or a sum.
@@ -38,22 +47,29 @@ pub(crate) enum Number {
 }
 
 /// A histogram with bounds of its own.
-#[derive(Debug, Default)]
-pub(crate) struct Histogram {
+#[derive(Debug)]
+pub(crate) struct Histogram<'a> {
     pub count: u64,
     pub sum: Option<f64>,
     pub min: Option<f64>,
     pub max: Option<f64>,
-    pub bucket_counts: Vec<u64>,
-    pub bounds: Vec<f64>,
+    pub bucket_counts: BumpVec<'a, u64>,
+    pub bounds: BumpVec<'a, f64>,
+}
+
+impl<'a> Histogram<'a> {
+    pub(crate) fn new_in(room: &'a Bump) -> Histogram<'a> {
+        let (bucket_counts, bounds) = (BumpVec::new_in(room), BumpVec::new_in(room));
+        Histogram { count: 0, sum: None, min: None, max: None, bucket_counts, bounds }
+    }
 }
 
 /// A summary: quantiles and their values.
-#[derive(Debug, Default)]
-pub(crate) struct Summary {
+#[derive(Debug)]
+pub(crate) struct Summary<'a> {
     pub count: u64,
     pub sum: f64,
-    pub quantiles: Vec<(f64, f64)>,
+    pub quantiles: BumpVec<'a, (f64, f64)>,
 }
 
 /// Makes rows of data points.
@@ -96,7 +112,8 @@ impl<'b, 'd> Writer<'b, 'd> {
         });
     }
 
-    pub(crate) fn histogram(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Histogram) {
+    pub(crate) fn histogram(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Histogram<'_>) {
+        let room = point.room;
         self.take(metric, scope, point, |rows, tags, time| {
             let (counts, bounds) = (&found.bucket_counts, &found.bounds);
             if !(counts.is_empty() && bounds.is_empty()) && counts.len() != bounds.len() + 1 {
@@ -106,36 +123,36 @@ impl<'b, 'd> Writer<'b, 'd> {
                 );
             }
             let (mut sum, mut values) = (0u64, 0);
-            let others: Vec<_> = tags.iter().copied().filter(|(name, _)| *name != "le").collect();
-            let bucket = format!("{metric}_bucket");
+            let bucket = bumpalo::format!(in room, "{}_bucket", metric);
             for (at, count) in counts.iter().enumerate() {
                 sum = sum.saturating_add(*count);
-                let le = bounds.get(at).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-                let tags = [&others[..], &[("le", &le)]].concat();
-                values += sample(rows, &bucket, &tags, time, sum as f64)?;
+                let le = match bounds.get(at) {
+                    Some(bound) => bumpalo::format!(in room, "{}", bound).into_bump_str(),
+                    None => "+Inf",
+                };
+                values += sample(rows, &bucket, &with(tags, "le", le, room), time, sum as f64)?;
             }
             let count = if point.flags & 1 == 1 { f64::from_bits(STALE) } else { found.count as f64 };
-            values += sample(rows, &format!("{metric}_count"), tags, time, count)?;
+            values += sample(rows, &bumpalo::format!(in room, "{}_count", metric), tags, time, count)?;
             for (what, value) in [("sum", found.sum), ("min", found.min), ("max", found.max)] {
                 if let Some(value) = value {
-                    values += sample(rows, &format!("{metric}_{what}"), tags, time, value)?;
+                    values += sample(rows, &bumpalo::format!(in room, "{}_{}", metric, what), tags, time, value)?;
                 }
             }
             Ok(values)
         });
     }
 
-    pub(crate) fn summary(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Summary) {
+    pub(crate) fn summary(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Summary<'_>) {
+        let room = point.room;
         self.take(metric, scope, point, |rows, tags, time| {
             let mut values = 0;
-            let others: Vec<_> = tags.iter().copied().filter(|(name, _)| *name != "quantile").collect();
             for (quantile, value) in &found.quantiles {
-                let quantile = quantile.to_string();
-                let tags = [&others[..], &[("quantile", &quantile)]].concat();
-                values += sample(rows, metric, &tags, time, *value)?;
+                let quantile = bumpalo::format!(in room, "{}", quantile);
+                values += sample(rows, metric, &with(tags, "quantile", &quantile, room), time, *value)?;
             }
-            values += sample(rows, &format!("{metric}_count"), tags, time, found.count as f64)?;
-            Ok(values + sample(rows, &format!("{metric}_sum"), tags, time, found.sum)?)
+            values += sample(rows, &bumpalo::format!(in room, "{}_count", metric), tags, time, found.count as f64)?;
+            Ok(values + sample(rows, &bumpalo::format!(in room, "{}_sum", metric), tags, time, found.sum)?)
         });
     }
 
@@ -144,11 +161,10 @@ impl<'b, 'd> Writer<'b, 'd> {
         metric: &str,
         scope: &Attributes<'_>,
         point: &Point<'_>,
-        found: &NativeHistogram,
+        found: &NativeHistogram<'_>,
     ) {
         self.take(metric, scope, point, |rows, tags, time| {
-            let copies = Bump::new();
-            let fields = found.fields(&copies)?;
+            let fields = found.fields(point.room)?;
             rows.push(&tsdb::Row { measurement: metric, tags, time, fields: &fields })?;
             Ok(fields.len())
         });
@@ -164,7 +180,7 @@ impl<'b, 'd> Writer<'b, 'd> {
     ) {
         self.number += 1;
         self.report.count("exemplar", point.exemplars);
-        let mut tags: Vec<(&str, &str)> = Vec::with_capacity(scope.len() + point.attributes.len());
+        let mut tags = Attributes::with_capacity_in(scope.len() + point.attributes.len(), point.room);
         for (name, value) in scope.iter().chain(&point.attributes).filter(|(_, value)| !value.is_empty()) {
             let name = tag_name(name);
             match tags.iter_mut().find(|(known, _)| *known == name) {
@@ -182,6 +198,12 @@ impl<'b, 'd> Writer<'b, 'd> {
             Err(reason) => self.report.refuse(self.number, reason, metric),
         }
     }
+}
+
+/// Tags with one more, which takes the place of what has its name.
+fn with<'a>(tags: &[(&'a str, &'a str)], name: &'a str, value: &'a str, room: &'a Bump) -> Attributes<'a> {
+    let others = tags.iter().copied().filter(|(known, _)| *known != name);
+    Attributes::from_iter_in(others.chain([(name, value)]), room)
 }
 
 fn sample(rows: &mut Rows<'_>, metric: &str, tags: &[(&str, &str)], time: i64, value: f64) -> Result<usize, Reason> {
@@ -220,19 +242,25 @@ pub fn decode(
     mut describe: impl FnMut(MetricInfo<'_>),
 ) -> Result<Report, String> {
     let mut writer = Writer::new(batch, now, &mut describe);
-    let copies = Bump::new();
+    // What belongs to resources and scopes, and what to the data point at hand.
+    let (copies, mut room) = (Bump::new(), Bump::new());
     let mut message = Message::new(bytes);
     while let Some((field, wire)) = message.next()? {
         if field == 1 {
-            resource_metrics(wire.message("resource_metrics")?, &mut writer, &copies)?;
+            resource_metrics(wire.message("resource_metrics")?, &mut writer, &copies, &mut room)?;
         }
     }
     Ok(writer.report)
 }
 
-fn resource_metrics(message: Message<'_>, writer: &mut Writer<'_, '_>, copies: &Bump) -> Result<(), String> {
+fn resource_metrics<'a>(
+    message: Message<'a>,
+    writer: &mut Writer<'_, '_>,
+    copies: &'a Bump,
+    room: &mut Bump,
+) -> Result<(), String> {
     // The resource may stand behind its metrics.
-    let mut resource = Attributes::new();
+    let mut resource = Attributes::new_in(copies);
     let mut fields = message.clone();
     while let Some((field, wire)) = fields.next()? {
         if field == 1 {
@@ -242,17 +270,18 @@ fn resource_metrics(message: Message<'_>, writer: &mut Writer<'_, '_>, copies: &
     let mut fields = message;
     while let Some((field, wire)) = fields.next()? {
         if field == 2 {
-            scope_metrics(wire.message("scope_metrics")?, &resource, writer, copies)?;
+            scope_metrics(wire.message("scope_metrics")?, &resource, writer, copies, room)?;
         }
     }
     Ok(())
 }
 
-fn scope_metrics(
-    message: Message<'_>,
-    resource: &Attributes<'_>,
+fn scope_metrics<'a>(
+    message: Message<'a>,
+    resource: &Attributes<'a>,
     writer: &mut Writer<'_, '_>,
-    copies: &Bump,
+    copies: &'a Bump,
+    room: &mut Bump,
 ) -> Result<(), String> {
     let mut scope = resource.clone();
     let mut fields = message.clone();
@@ -273,7 +302,7 @@ fn scope_metrics(
     let mut fields = message;
     while let Some((field, wire)) = fields.next()? {
         if field == 2 {
-            metric(wire.message("a metric")?, &scope, writer, copies)?;
+            metric(wire.message("a metric")?, &scope, writer, room)?;
         }
     }
     Ok(())
@@ -283,7 +312,7 @@ fn metric(
     message: Message<'_>,
     scope: &Attributes<'_>,
     writer: &mut Writer<'_, '_>,
-    copies: &Bump,
+    room: &mut Bump,
 ) -> Result<(), String> {
     let mut info = MetricInfo::default();
     let mut data = None;
@@ -317,22 +346,23 @@ fn metric(
     let mut fields = data;
     while let Some((number, wire)) = fields.next()? {
         if number == 1 {
+            room.reset();
             let (point, name) = (wire.message("a data point")?, info.metric);
             match field {
                 5 | 7 => {
-                    let (point, number) = number_point(point, copies)?;
+                    let (point, number) = number_point(point, room)?;
                     writer.number(name, scope, &point, number);
                 }
                 9 => {
-                    let (point, histogram) = histogram_point(point, copies)?;
+                    let (point, histogram) = histogram_point(point, room)?;
                     writer.histogram(name, scope, &point, &histogram);
                 }
                 10 => {
-                    let (point, histogram) = exponential_point(point, copies)?;
+                    let (point, histogram) = exponential_point(point, room)?;
                     writer.exponential(name, scope, &point, &histogram);
                 }
                 _ => {
-                    let (point, summary) = summary_point(point, copies)?;
+                    let (point, summary) = summary_point(point, room)?;
                     writer.summary(name, scope, &point, &summary);
                 }
             }
@@ -345,11 +375,11 @@ fn metric(
 fn point<'a>(
     message: Message<'a>,
     attributes_field: u32,
-    copies: &'a Bump,
+    room: &'a Bump,
     mut other: impl FnMut(&mut Point<'a>, u32, Wire<'a>) -> Result<(), String>,
 ) -> Result<Point<'a>, String> {
-    let mut found = Point::default();
-    attributes(message.clone(), attributes_field, &mut found.attributes, copies)?;
+    let mut found = Point::new_in(room);
+    attributes(message.clone(), attributes_field, &mut found.attributes, room)?;
     let mut fields = message;
     while let Some((field, wire)) = fields.next()? {
         match field {
@@ -361,9 +391,9 @@ fn point<'a>(
     Ok(found)
 }
 
-fn number_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, Number), String> {
+fn number_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, Number), String> {
     let mut number = Number::Double(0.0);
-    let point = point(message, 7, copies, |point, field, wire| {
+    let point = point(message, 7, room, |point, field, wire| {
         match field {
             4 => number = Number::Double(wire.double("as_double")?),
             5 => point.exemplars += 1,
@@ -376,9 +406,9 @@ fn number_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>
     Ok((point, number))
 }
 
-fn histogram_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, Histogram), String> {
-    let mut found = Histogram::default();
-    let point = point(message, 9, copies, |point, field, wire| {
+fn histogram_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, Histogram<'a>), String> {
+    let mut found = Histogram::new_in(room);
+    let point = point(message, 9, room, |point, field, wire| {
         match field {
             4 => found.count = wire.fixed64("count")?,
             5 => found.sum = Some(wire.double("sum")?),
@@ -395,16 +425,16 @@ fn histogram_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<
     Ok((point, found))
 }
 
-fn exponential_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, NativeHistogram), String> {
-    let mut found = NativeHistogram::default();
-    let point = point(message, 1, copies, |point, field, wire| {
+fn exponential_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, NativeHistogram<'a>), String> {
+    let mut found = NativeHistogram::new_in(room);
+    let point = point(message, 1, room, |point, field, wire| {
         match field {
             4 => found.count = wire.fixed64("count")? as f64,
             5 => found.sum = Some(wire.double("sum")?),
             6 => found.schema = wire.zigzag("scale")?,
             7 => found.zero_count = wire.fixed64("zero_count")? as f64,
-            8 => found.positive = buckets(wire.message("positive")?)?,
-            9 => found.negative = buckets(wire.message("negative")?)?,
+            8 => found.positive = buckets(wire.message("positive")?, room)?,
+            9 => found.negative = buckets(wire.message("negative")?, room)?,
             10 => point.flags = wire.varint("flags")?,
             11 => point.exemplars += 1,
             12 => found.min = Some(wire.double("min")?),
@@ -417,8 +447,8 @@ fn exponential_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Poin
     Ok((point, found))
 }
 
-fn buckets(mut message: Message<'_>) -> Result<Side, String> {
-    let (mut offset, mut counts) = (0, Vec::new());
+fn buckets<'a>(mut message: Message<'_>, room: &'a Bump) -> Result<Side<'a>, String> {
+    let (mut offset, mut counts) = (0, BumpVec::new_in(room));
     while let Some((field, wire)) = message.next()? {
         match field {
             1 => offset = wire.zigzag("offset")?,
@@ -426,18 +456,21 @@ fn buckets(mut message: Message<'_>) -> Result<Side, String> {
             _ => {}
         }
     }
-    Ok(side(offset, counts))
+    Ok(side(offset, counts, room))
 }
 
 /// A side of one span. OTLP's buckets are numbered one less than Prometheus'.
-pub(crate) fn side(offset: i64, counts: Vec<f64>) -> Side {
-    let spans = if counts.is_empty() { Vec::new() } else { vec![(offset.saturating_add(1), counts.len() as u64)] };
+pub(crate) fn side<'a>(offset: i64, counts: BumpVec<'a, f64>, room: &'a Bump) -> Side<'a> {
+    let mut spans = BumpVec::new_in(room);
+    if !counts.is_empty() {
+        spans.push((offset.saturating_add(1), counts.len() as u64));
+    }
     Side { spans, counts }
 }
 
-fn summary_point<'a>(message: Message<'a>, copies: &'a Bump) -> Result<(Point<'a>, Summary), String> {
-    let mut found = Summary::default();
-    let point = point(message, 7, copies, |point, field, wire| {
+fn summary_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, Summary<'a>), String> {
+    let mut found = Summary { count: 0, sum: 0.0, quantiles: BumpVec::new_in(room) };
+    let point = point(message, 7, room, |point, field, wire| {
         match field {
             4 => found.count = wire.fixed64("count")?,
             5 => found.sum = wire.double("sum")?,
@@ -497,11 +530,16 @@ fn text<'a>(message: Message<'a>, copies: &'a Bump) -> Result<&'a str, String> {
     if let Some((1, wire)) = message.clone().next()? {
         return wire.text("an attribute's string");
     }
-    Ok(match json(message, 0)? {
+    Ok(as_text(json(message, 0)?, copies))
+}
+
+/// A value that is no plain string: as JSON has it.
+pub(crate) fn as_text(value: serde_json::Value, room: &Bump) -> &str {
+    match value {
         serde_json::Value::Null => "",
-        serde_json::Value::String(text) => copies.alloc_str(&text),
-        other => copies.alloc_str(&other.to_string()),
-    })
+        serde_json::Value::String(text) => room.alloc_str(&text),
+        other => bumpalo::format!(in room, "{}", other).into_bump_str(),
+    }
 }
 
 fn json(mut message: Message<'_>, depth: usize) -> Result<serde_json::Value, String> {

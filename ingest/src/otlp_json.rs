@@ -1,14 +1,16 @@
 //! OTLP metrics as JSON, as the [protobuf JSON mapping](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding) of OTLP has it:
 //! names in lowerCamelCase, 64-bit integers as strings (numbers are taken, too).
 
-use std::borrow::Cow;
-
-use serde::{Deserialize, Deserializer};
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 use tsdb::Batch;
 
+use crate::json::Json;
 use crate::metadata::{MetricInfo, MetricKind};
-use crate::native_histogram::NativeHistogram;
-use crate::otlp::{Attributes, DELTA, Histogram, Number, Point, Summary, Writer, histogram_kind, side, sum_kind};
+use crate::native_histogram::{NativeHistogram, Side};
+use crate::otlp::{
+    Attributes, DELTA, Histogram, Number, Point, Summary, Writer, as_text, histogram_kind, side, sum_kind,
+};
 use crate::report::Report;
 
 /// As [`otlp::decode`](crate::otlp::decode), of a request as JSON.
@@ -22,335 +24,217 @@ pub fn decode(
     batch: &mut Batch,
     mut describe: impl FnMut(MetricInfo<'_>),
 ) -> Result<Report, String> {
-    let request: Request<'_> = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    // What is as long as the request, and what belongs to the data point at hand.
+    let (arena, mut room) = (Bump::new(), Bump::new());
+    let request = Json::parse(bytes, &arena)?;
+    object(request, "a request")?;
     let mut writer = Writer::new(batch, now, &mut describe);
-    for resource in &request.resource_metrics {
-        let outer = texts(&resource.resource.attributes);
-        for scope in &resource.scope_metrics {
-            let mut texts_of_scope = outer.clone();
-            texts_of_scope.push(("otel_scope_name".into(), scope.scope.name.as_ref().into()));
-            texts_of_scope.push(("otel_scope_version".into(), scope.scope.version.as_ref().into()));
-            texts_of_scope.extend(texts(&scope.scope.attributes));
-            let scope_attributes = borrowed(&texts_of_scope);
-            scope.metrics.iter().for_each(|metric| take(metric, &scope_attributes, &mut writer));
+    for resource in list(request, "resourceMetrics")? {
+        let mut outer = Attributes::new_in(&arena);
+        attributes(resource.get("resource"), &mut outer, &arena)?;
+        for found in list(*resource, "scopeMetrics")? {
+            let (mut texts, scope) = (outer.clone(), found.get("scope"));
+            texts.push(("otel_scope_name", text(scope, "name")?));
+            texts.push(("otel_scope_version", text(scope, "version")?));
+            attributes(scope, &mut texts, &arena)?;
+            for metric in list(*found, "metrics")? {
+                take(*metric, &texts, &mut writer, &mut room)?;
+            }
         }
     }
     Ok(writer.report)
 }
 
-fn take(metric: &Metric<'_>, scope: &Attributes<'_>, writer: &mut Writer<'_, '_>) {
-    let name = metric.name.as_ref();
-    let kind = match metric {
-        Metric { sum: Some(sum), .. } => sum_kind(sum.aggregation_temporality.is_delta(), sum.is_monotonic),
-        Metric { gauge: Some(_), .. } => MetricKind::Gauge,
-        Metric { histogram: Some(data), .. } => histogram_kind(data.aggregation_temporality.is_delta()),
-        Metric { exponential_histogram: Some(data), .. } => histogram_kind(data.aggregation_temporality.is_delta()),
-        Metric { summary: Some(_), .. } => MetricKind::Summary,
-        _ => return,
+/// The kinds of data that a metric can have; it has one.
+const KINDS: [&str; 5] = ["sum", "gauge", "histogram", "exponentialHistogram", "summary"];
+
+fn take(metric: Json<'_>, scope: &Attributes<'_>, writer: &mut Writer<'_, '_>, room: &mut Bump) -> Result<(), String> {
+    object(metric, "a metric")?;
+    let name = text(metric, "name")?;
+    let data = KINDS.into_iter().map(|kind| (kind, metric.get(kind))).find(|(_, data)| !matches!(data, Json::Null));
+    let Some((kind, data)) = data else { return Ok(()) };
+    object(data, kind)?;
+    let is_delta = match data.get("aggregationTemporality") {
+        // Enumerations are numbers in OTLP's JSON; protobuf's own mapping has names.
+        Json::Text(name) => name == "AGGREGATION_TEMPORALITY_DELTA",
+        number => integer(number, "aggregationTemporality")?.unwrap_or(0) as u64 == DELTA,
     };
-    writer.describe(MetricInfo { metric: name, kind, unit: &metric.unit, help: &metric.description });
-    for found in [&metric.gauge, &metric.sum].into_iter().flatten().flat_map(|data| &data.data_points) {
-        found.with_point(|point| {
-            let number = found.as_int.0.map_or(Number::Double(found.as_double.0), Number::Int);
-            writer.number(name, scope, point, number);
-        });
+    let described = match kind {
+        "sum" => sum_kind(is_delta, matches!(data.get("isMonotonic"), Json::Bool(true))),
+        "gauge" => MetricKind::Gauge,
+        "summary" => MetricKind::Summary,
+        _ => histogram_kind(is_delta),
+    };
+    let (unit, help) = (text(metric, "unit")?, text(metric, "description")?);
+    writer.describe(MetricInfo { metric: name, kind: described, unit, help });
+    for found in list(data, "dataPoints")? {
+        room.reset();
+        let (found, room) = (*found, &*room);
+        let point = point(found, room)?;
+        match kind {
+            "sum" | "gauge" => writer.number(name, scope, &point, number(found)?),
+            "histogram" => writer.histogram(name, scope, &point, &histogram(found, room)?),
+            "summary" => writer.summary(name, scope, &point, &summary(found, room)?),
+            _ => writer.exponential(name, scope, &point, &exponential(found, room)?),
+        }
     }
-    for found in metric.histogram.iter().flat_map(|data| &data.data_points) {
-        let histogram = Histogram {
-            count: found.count.0.unwrap_or(0) as u64,
-            sum: found.sum.map(|sum| sum.0),
-            min: found.min.map(|min| min.0),
-            max: found.max.map(|max| max.0),
-            bucket_counts: found.bucket_counts.iter().map(|count| count.0.unwrap_or(0) as u64).collect(),
-            bounds: found.explicit_bounds.iter().map(|bound| bound.0).collect(),
+    Ok(())
+}
+
+fn point<'a>(found: Json<'a>, room: &'a Bump) -> Result<Point<'a>, String> {
+    object(found, "a data point")?;
+    let mut point = Point::new_in(room);
+    attributes(found, &mut point.attributes, room)?;
+    point.time = count(found, "timeUnixNano")?;
+    point.flags = count(found, "flags")?;
+    point.exemplars = list(found, "exemplars")?.len();
+    Ok(point)
+}
+
+fn number(found: Json<'_>) -> Result<Number, String> {
+    Ok(match integer(found.get("asInt"), "asInt")? {
+        Some(int) => Number::Int(int),
+        None => Number::Double(double(found.get("asDouble"), "asDouble")?.unwrap_or(0.0)),
+    })
+}
+
+fn histogram<'a>(found: Json<'a>, room: &'a Bump) -> Result<Histogram<'a>, String> {
+    let mut histogram = Histogram::new_in(room);
+    histogram.count = count(found, "count")?;
+    histogram.sum = double(found.get("sum"), "sum")?;
+    histogram.min = double(found.get("min"), "min")?;
+    histogram.max = double(found.get("max"), "max")?;
+    for count in list(found, "bucketCounts")? {
+        histogram.bucket_counts.push(integer(*count, "bucketCounts")?.unwrap_or(0) as u64);
+    }
+    for bound in list(found, "explicitBounds")? {
+        histogram.bounds.push(double(*bound, "explicitBounds")?.unwrap_or(0.0));
+    }
+    Ok(histogram)
+}
+
+fn exponential<'a>(found: Json<'a>, room: &'a Bump) -> Result<NativeHistogram<'a>, String> {
+    Ok(NativeHistogram {
+        count: count(found, "count")? as f64,
+        sum: double(found.get("sum"), "sum")?,
+        schema: integer(found.get("scale"), "scale")?.unwrap_or(0),
+        zero_threshold: double(found.get("zeroThreshold"), "zeroThreshold")?.unwrap_or(0.0),
+        zero_count: count(found, "zeroCount")? as f64,
+        positive: buckets(found.get("positive"), room)?,
+        negative: buckets(found.get("negative"), room)?,
+        min: double(found.get("min"), "min")?,
+        max: double(found.get("max"), "max")?,
+        ..NativeHistogram::new_in(room)
+    })
+}
+
+fn buckets<'a>(found: Json<'a>, room: &'a Bump) -> Result<Side<'a>, String> {
+    let offset = integer(found.get("offset"), "offset")?.unwrap_or(0);
+    let mut counts = BumpVec::new_in(room);
+    for count in list(found, "bucketCounts")? {
+        counts.push(integer(*count, "bucketCounts")?.unwrap_or(0) as u64 as f64);
+    }
+    Ok(side(offset, counts, room))
+}
+
+fn summary<'a>(found: Json<'a>, room: &'a Bump) -> Result<Summary<'a>, String> {
+    let mut quantiles = BumpVec::new_in(room);
+    for pair in list(found, "quantileValues")? {
+        let half = |name| Ok::<_, String>(double(pair.get(name), name)?.unwrap_or(0.0));
+        quantiles.push((half("quantile")?, half("value")?));
+    }
+    let sum = double(found.get("sum"), "sum")?.unwrap_or(0.0);
+    Ok(Summary { count: count(found, "count")?, sum, quantiles })
+}
+
+/// Adds the attributes of a resource, a scope or a data point.
+fn attributes<'a>(owner: Json<'a>, into: &mut Attributes<'a>, room: &'a Bump) -> Result<(), String> {
+    for pair in list(owner, "attributes")? {
+        let value = pair.get("value");
+        let value = match value.get("stringValue") {
+            Json::Text(text) => text,
+            _ => as_text(plain(value)?, room),
         };
-        found.with_point(|point| writer.histogram(name, scope, point, &histogram));
+        into.push((text(*pair, "key")?, value));
     }
-    for found in metric.exponential_histogram.iter().flat_map(|data| &data.data_points) {
-        let buckets = |buckets: &Buckets| {
-            let counts = buckets.bucket_counts.iter().map(|count| count.0.unwrap_or(0) as u64 as f64);
-            side(buckets.offset, counts.collect())
-        };
-        let histogram = NativeHistogram {
-            count: found.count.0.unwrap_or(0) as u64 as f64,
-            sum: found.sum.map(|sum| sum.0),
-            schema: found.scale,
-            zero_threshold: found.zero_threshold.0,
-            zero_count: found.zero_count.0.unwrap_or(0) as u64 as f64,
-            positive: buckets(&found.positive),
-            negative: buckets(&found.negative),
-            min: found.min.map(|min| min.0),
-            max: found.max.map(|max| max.0),
-            ..NativeHistogram::default()
-        };
-        found.with_point(|point| writer.exponential(name, scope, point, &histogram));
-    }
-    for found in metric.summary.iter().flat_map(|data| &data.data_points) {
-        let quantiles = found.quantile_values.iter().map(|pair| (pair.quantile.0, pair.value.0)).collect();
-        let sum = found.sum.map_or(0.0, |sum| sum.0);
-        let summary = Summary { count: found.count.0.unwrap_or(0) as u64, sum, quantiles };
-        found.with_point(|point| writer.summary(name, scope, point, &summary));
-    }
+    Ok(())
 }
 
-fn texts(attributes: &[KeyValue<'_>]) -> Vec<(String, String)> {
-    attributes.iter().map(|pair| (pair.key.as_ref().into(), pair.value.text())).collect()
-}
-
-fn borrowed(texts: &[(String, String)]) -> Attributes<'_> {
-    texts.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-}
-
-type Text<'a> = Cow<'a, str>;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[derive(Default)]
-struct Request<'a> {
-    #[serde(borrow)]
-    resource_metrics: Vec<ResourceMetrics<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct ResourceMetrics<'a> {
-    #[serde(borrow)]
-    resource: Resource<'a>,
-    scope_metrics: Vec<ScopeMetrics<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Resource<'a> {
-    #[serde(borrow)]
-    attributes: Vec<KeyValue<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct ScopeMetrics<'a> {
-    #[serde(borrow)]
-    scope: Scope<'a>,
-    metrics: Vec<Metric<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Scope<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    version: Text<'a>,
-    attributes: Vec<KeyValue<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Metric<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    description: Text<'a>,
-    unit: Text<'a>,
-    gauge: Option<Data<'a>>,
-    sum: Option<Data<'a>>,
-    histogram: Option<Data<'a>>,
-    exponential_histogram: Option<Data<'a>>,
-    summary: Option<Data<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Data<'a> {
-    #[serde(borrow)]
-    data_points: Vec<DataPoint<'a>>,
-    aggregation_temporality: Temporality,
-    is_monotonic: bool,
-}
-
-/// Enumerations are numbers in OTLP's JSON; protobuf's own mapping has names.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Temporality {
-    Number(u64),
-    Name(String),
-}
-
-impl Default for Temporality {
-    fn default() -> Temporality {
-        Temporality::Number(0)
-    }
-}
-
-impl Temporality {
-    fn is_delta(&self) -> bool {
-        match self {
-            Temporality::Number(number) => *number == DELTA,
-            Temporality::Name(name) => name == "AGGREGATION_TEMPORALITY_DELTA",
+/// An attribute's value without OTLP's names of types; the parser has refused what is too deep.
+fn plain(value: Json<'_>) -> Result<serde_json::Value, String> {
+    let Json::Object(pairs) = value else { return Ok(serde_json::Value::Null) };
+    let Some((kind, value)) = pairs.iter().rev().find(|(_, value)| !matches!(value, Json::Null)) else {
+        return Ok(serde_json::Value::Null);
+    };
+    Ok(match (*kind, *value) {
+        // Bytes are in base64.
+        ("stringValue" | "bytesValue", Json::Text(text)) => text.into(),
+        ("boolValue", Json::Bool(bool)) => bool.into(),
+        ("intValue", number) => integer(number, "intValue")?.into(),
+        ("doubleValue", number) => double(number, "doubleValue")?.into(),
+        ("arrayValue", found) => {
+            let values = list(found, "values")?.iter().map(|value| plain(*value));
+            values.collect::<Result<Vec<_>, _>>()?.into()
         }
+        ("kvlistValue", found) => {
+            let pairs = list(found, "values")?.iter();
+            let pairs = pairs.map(|pair| Ok((text(*pair, "key")?.to_owned(), plain(pair.get("value"))?)));
+            serde_json::Value::Object(pairs.collect::<Result<_, String>>()?)
+        }
+        (kind, other) => return Err(format!("an attribute's {kind} is {}", other.what())),
+    })
+}
+
+fn object(value: Json<'_>, what: &str) -> Result<(), String> {
+    match value {
+        Json::Object(_) => Ok(()),
+        other => Err(format!("{what}: expected an object, found {}", other.what())),
     }
 }
 
-/// A data point of any kind: what it does not have is left out.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct DataPoint<'a> {
-    #[serde(borrow)]
-    attributes: Vec<KeyValue<'a>>,
-    time_unix_nano: Integer,
-    flags: u64,
-    exemplars: Vec<serde::de::IgnoredAny>,
-    as_double: Double,
-    as_int: Integer,
-    count: Integer,
-    sum: Option<Double>,
-    min: Option<Double>,
-    max: Option<Double>,
-    bucket_counts: Vec<Integer>,
-    explicit_bounds: Vec<Double>,
-    scale: i64,
-    zero_count: Integer,
-    zero_threshold: Double,
-    positive: Buckets,
-    negative: Buckets,
-    quantile_values: Vec<Quantile>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Buckets {
-    offset: i64,
-    bucket_counts: Vec<Integer>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Quantile {
-    quantile: Double,
-    value: Double,
-}
-
-impl DataPoint<'_> {
-    fn with_point(&self, use_it: impl FnOnce(&Point<'_>)) {
-        let texts = texts(&self.attributes);
-        let time = self.time_unix_nano.0.unwrap_or(0) as u64;
-        let (flags, exemplars) = (self.flags, self.exemplars.len());
-        use_it(&Point { attributes: borrowed(&texts), time, flags, exemplars });
+fn list<'a>(owner: Json<'a>, name: &str) -> Result<&'a [Json<'a>], String> {
+    match owner.get(name) {
+        Json::List(list) => Ok(list),
+        Json::Null => Ok(&[]),
+        other => Err(format!("{name}: expected a list, found {}", other.what())),
     }
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct KeyValue<'a> {
-    #[serde(borrow)]
-    key: Text<'a>,
-    value: AnyValue<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct AnyValue<'a> {
-    #[serde(borrow)]
-    string_value: Option<Text<'a>>,
-    bool_value: Option<bool>,
-    int_value: Integer,
-    double_value: Option<Double>,
-    array_value: Option<List<'a>>,
-    kvlist_value: Option<Pairs<'a>>,
-    /// In base64.
-    bytes_value: Option<Text<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct List<'a> {
-    #[serde(borrow)]
-    values: Vec<AnyValue<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Pairs<'a> {
-    #[serde(borrow)]
-    values: Vec<KeyValue<'a>>,
-}
-
-impl AnyValue<'_> {
-    /// As text: a string as it is, everything else as JSON has it.
-    fn text(&self) -> String {
-        match self.json() {
-            serde_json::Value::Null => String::new(),
-            serde_json::Value::String(text) => text,
-            other => other.to_string(),
-        }
+fn text<'a>(owner: Json<'a>, name: &str) -> Result<&'a str, String> {
+    match owner.get(name) {
+        Json::Text(text) => Ok(text),
+        Json::Null => Ok(""),
+        other => Err(format!("{name}: expected a text, found {}", other.what())),
     }
+}
 
-    /// serde_json itself refuses what is too deep.
-    fn json(&self) -> serde_json::Value {
-        if let Some(text) = self.string_value.as_ref().or(self.bytes_value.as_ref()) {
-            return text.as_ref().into();
-        }
-        if let Some(int) = self.int_value.0 {
-            return int.into();
-        }
-        if let Some(list) = &self.array_value {
-            return list.values.iter().map(AnyValue::json).collect::<Vec<_>>().into();
-        }
-        if let Some(pairs) = &self.kvlist_value {
-            let pairs = pairs.values.iter().map(|pair| (pair.key.as_ref().to_owned(), pair.value.json()));
-            return serde_json::Value::Object(pairs.collect());
-        }
-        match (self.bool_value, self.double_value) {
-            (Some(bool), _) => bool.into(),
-            (None, Some(double)) => double.0.into(),
-            (None, None) => serde_json::Value::Null,
-        }
-    }
+/// A 64-bit number that is not negative, 0 if it is not said.
+fn count(owner: Json<'_>, name: &str) -> Result<u64, String> {
+    Ok(integer(owner.get(name), name)?.unwrap_or(0) as u64)
 }
 
 /// A 64-bit integer, signed or not, as a string or as a number; as its bits.
-#[derive(Default, Clone, Copy)]
-struct Integer(Option<i64>);
-
-impl<'de> Deserialize<'de> for Integer {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Integer, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written<'a> {
-            Signed(i64),
-            Unsigned(u64),
-            #[serde(borrow)]
-            Text(Cow<'a, str>),
+fn integer(value: Json<'_>, name: &str) -> Result<Option<i64>, String> {
+    match value {
+        Json::Null => Ok(None),
+        Json::I64(number) => Ok(Some(number)),
+        Json::U64(number) => Ok(Some(number as i64)),
+        Json::Text(text) => {
+            let number = text.parse().or_else(|_| text.parse::<u64>().map(|number| number as i64));
+            number.map(Some).map_err(|error| format!("{name}: '{text}' is no 64-bit integer: {error}"))
         }
-        let bits = match Written::deserialize(input)? {
-            Written::Signed(number) => number,
-            Written::Unsigned(number) => number as i64,
-            Written::Text(text) => {
-                let number = text.parse().or_else(|_| text.parse::<u64>().map(|number| number as i64));
-                number.map_err(|error| serde::de::Error::custom(format!("'{text}' is no 64-bit integer: {error}")))?
-            }
-        };
-        Ok(Integer(Some(bits)))
+        other => Err(format!("{name}: expected a 64-bit integer, found {}", other.what())),
     }
 }
 
 /// A double, as a number or as one of the texts `NaN`, `Infinity`, `-Infinity`.
-#[derive(Default, Clone, Copy)]
-struct Double(f64);
-
-impl<'de> Deserialize<'de> for Double {
-    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Double, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written<'a> {
-            Number(f64),
-            #[serde(borrow)]
-            Text(Cow<'a, str>),
-        }
-        match Written::deserialize(input)? {
-            Written::Number(number) => Ok(Double(number)),
-            Written::Text(text) => text
-                .parse()
-                .map(Double)
-                .map_err(|error| serde::de::Error::custom(format!("'{text}' is no double: {error}"))),
-        }
+fn double(value: Json<'_>, name: &str) -> Result<Option<f64>, String> {
+    match value {
+        Json::Null => Ok(None),
+        Json::I64(number) => Ok(Some(number as f64)),
+        Json::U64(number) => Ok(Some(number as f64)),
+        Json::F64(number) => Ok(Some(number)),
+        Json::Text(text) => text.parse().map(Some).map_err(|error| format!("{name}: '{text}' is no double: {error}")),
+        other => Err(format!("{name}: expected a double, found {}", other.what())),
     }
 }

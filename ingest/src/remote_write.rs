@@ -282,7 +282,7 @@ fn take_series<'a>(
                 Err(reason) => Err(reason.clone()),
             }
         } else if field == numbers.histogram {
-            let (time, histogram) = histogram(wire.message("a histogram")?)?;
+            let (time, histogram) = histogram(wire.message("a histogram")?, copies)?;
             let fields = histogram.fields(copies)?;
             let push = |series: &SeriesRef| Ok(batch.push_series(*series, in_ns(time)?, &fields)?);
             found.as_ref().map_err(Reason::clone).and_then(push).map(|()| {
@@ -363,8 +363,8 @@ fn sample(bytes: &[u8]) -> Result<(i64, f64), String> {
     Ok((time, value))
 }
 
-fn histogram(mut message: Message<'_>) -> Result<(i64, NativeHistogram), String> {
-    let (mut time, mut found) = (0, NativeHistogram::default());
+fn histogram<'a>(mut message: Message<'_>, room: &'a Bump) -> Result<(i64, NativeHistogram<'a>), String> {
+    let (mut time, mut found) = (0, NativeHistogram::new_in(room));
     while let Some((field, wire)) = message.next()? {
         match field {
             1 => found.count = wire.varint("count")? as f64,
@@ -404,7 +404,7 @@ fn span(mut message: Message<'_>) -> Result<(i64, u64), String> {
 }
 
 /// Counts come as differences to the bucket before.
-fn add_delta(side: &mut Side, delta: u64) {
+fn add_delta(side: &mut Side<'_>, delta: u64) {
     let before = side.counts.last().copied().unwrap_or(0.0);
     side.counts.push(before + protobuf::zigzag(delta) as f64);
 }
