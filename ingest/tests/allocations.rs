@@ -106,7 +106,10 @@ fn rows_of_known_series_cost_no_allocation() {
         ),
         (
             "CSV",
-            |rows| [b"time,host,value\ntime,tag,float\n".to_vec(), lines(rows, |row| format!("{row},a,{row}.5\n"))].concat(),
+            |rows| {
+                [b"time,host,value\ntime,tag,float\n".to_vec(), lines(rows, |row| format!("{row},a,{row}.5\n"))]
+                    .concat()
+            },
             |body, batch| csv_rows::parse(body, &options(), 7, batch).unwrap(),
         ),
     ];

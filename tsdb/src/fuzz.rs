@@ -3,6 +3,7 @@
 //! A fuzzer does not find checksums; so bytes are tried as they are, and once more in an envelope whose checksum is right,
 //! as a bug or an attacker would write them. `fuzz/` has a target for each function.
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::{self, FILE_HEADER_BYTES, Found, HEADER_BYTES, Kind};
@@ -42,10 +43,11 @@ fn block_of_log(kind: Kind, block: &[u8]) {
 
 /// The ends of a segment's file.
 pub fn segment(bytes: &[u8]) {
-    let _ = segment::read_index(bytes);
-    let _ = segment::search_index(bytes);
+    let file = Bytes::copy_from_slice(bytes);
+    let _ = segment::read_index(&file);
+    let _ = segment::search_index(&file);
     for kind in segment::INDEX_KINDS {
-        let _ = segment::open_index(&block::wrap(bytes, kind));
+        let _ = segment::open_index(&block::wrap(bytes, kind).into());
     }
 }
 

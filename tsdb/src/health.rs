@@ -38,9 +38,7 @@ impl Health {
     pub(crate) fn lost_rows(&self, place: Place<'_>, error: &Error) {
         let (new, path, offset, bytes) = match place {
             Place::Page(segment, page) => {
-                let entry = segment.page(page);
-                let new = !entry.damaged.swap(true, Ordering::Relaxed);
-                (new, segment.path(), entry.offset as usize, segment.page_bytes(page))
+                (segment.set_damaged(page), segment.path(), page.offset as usize, segment.page_bytes(page))
             }
             Place::RowGroup(rolled, group) => {
                 let extent = rolled.extent(group);

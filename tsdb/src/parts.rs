@@ -54,23 +54,19 @@ pub(crate) fn parts(shared: &Shared) -> Vec<Part> {
         add(id.table, part);
     }
     for segment in &view.segments {
-        for section in &segment.index().sections {
+        for (at, section) in segment.index().sections.iter().enumerate() {
             if section.day.is_some_and(|day| !view.counts(segment, section.table, day)) {
                 continue;
             }
-            let pages = || section.pages.iter();
             let part = Part {
                 day: section.day.map(|day| day.to_string()),
-                rows: pages().map(|page| page.rows as u64).sum(),
-                bytes: pages().map(|page| page.extent().len() as u64).sum(),
-                times: (
-                    pages().map(|page| *page.times.start()).min().unwrap_or_default(),
-                    pages().map(|page| *page.times.end()).max().unwrap_or_default(),
-                ),
+                rows: section.rows,
+                bytes: section.bytes,
+                times: section.times.unwrap_or_default(),
                 number: segment.id().number,
                 generation: Some(segment.id().generation),
                 path: Some(segment.path().to_owned()),
-                damaged_pages: pages().filter(|page| page.is_damaged()).count() as u64,
+                damaged_pages: segment.damaged_pages(at) as u64,
                 ..Part::of("segment")
             };
             add(section.table, part);

@@ -122,8 +122,7 @@ impl References {
 
     pub(crate) fn segment(&mut self, segment: &Segment) {
         for section in &segment.index().sections {
-            let last = section.pages.iter().map(|page| *page.series.end()).max();
-            self.table(section.table, section.fields.iter().copied(), last);
+            self.table(section.table, section.fields.iter().copied(), section.last_series);
         }
         segment.index().deletions.iter().for_each(|(_, deletion)| self.table(deletion.table, [], None));
     }

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use bytes::Bytes;
 
@@ -51,13 +51,10 @@ pub(crate) struct Segment {
     index: SegmentIndex,
     /// The days of each section that does not say its day.
     undated: OnceLock<Vec<Vec<Day>>>,
-}
-
-/// Which page of which section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PageRef {
-    section: u32,
-    page: u32,
+    /// Section and number of the pages that were found damaged: they are left out from then on.
+    damaged: boxcar::Vec<(u32, u32)>,
+    /// Held by who adds to them.
+    damaging: Mutex<()>,
 }
 
 impl Segment {
@@ -77,7 +74,8 @@ impl Segment {
                 index
             }
         };
-        Ok(Segment { id, path, bytes, index, undated: OnceLock::new() })
+        let (damaged, damaging) = (boxcar::Vec::new(), Mutex::new(()));
+        Ok(Segment { id, path, bytes, index, undated: OnceLock::new(), damaged, damaging })
     }
 
     /// Which it is; also its place in the order of age: a later segment's values win.
@@ -101,8 +99,7 @@ impl Segment {
     /// Refuses a segment that refers to what the catalogue does not have.
     pub(crate) fn check(&self, catalog: &Catalog) -> Result<()> {
         self.index.sections.iter().try_for_each(|section| {
-            let last_series = section.pages.iter().map(|page| *page.series.end()).max();
-            let fits = catalog.check(section.table, &section.fields, last_series);
+            let fits = catalog.check(section.table, &section.fields, section.last_series);
             fits.map_err(|reason| Error::corrupt(&self.path, 0, reason))
         })
     }
@@ -128,10 +125,8 @@ impl Segment {
 
     /// Bytes of a table's days. A section that is not divided into days counts with its first.
     pub(crate) fn bytes_of(&self, table: u32) -> impl Iterator<Item = (Day, usize)> + '_ {
-        self.sections_of(table).filter_map(|at| {
-            let bytes = self.index.sections[at].pages.iter().map(|page| page.extent().len()).sum();
-            Some((*self.section_days(at).first()?, bytes))
-        })
+        self.sections_of(table)
+            .filter_map(|at| Some((*self.section_days(at).first()?, self.index.sections[at].bytes as usize)))
     }
 
     /// Sections are in the order of their tables.
@@ -151,50 +146,48 @@ impl Segment {
     /// The days of the sections that do not say them, read from the rows. A page that cannot be read counts by its ends.
     fn undated(&self) -> &[Vec<Day>] {
         self.undated.get_or_init(|| {
-            let days = |section: &Section| -> BTreeSet<Day> {
-                let pages = section.pages.iter().filter(|_| section.day.is_none());
-                let days = |page: &Page| {
-                    let times = self.chunk(page, 1).ok().flatten().map(|chunk| codec::decode_times(chunk, page.rows));
+            let days = |section: usize| -> BTreeSet<Day> {
+                let pages = self.index.pages(section, |_, _| self.index.sections[section].day.is_none());
+                let days = |page: Page| {
+                    let times = self.chunk(&page, 1).ok().flatten().map(|chunk| codec::decode_times(chunk, page.rows));
                     match times {
                         Some(Ok(times)) => times.iter().map(|time| Day::of(*time)).collect::<BTreeSet<_>>(),
                         _ => [Day::of(*page.times.start()), Day::of(*page.times.end())].into(),
                     }
                 };
-                pages.flat_map(days).collect()
+                pages.into_iter().flat_map(days).collect()
             };
-            self.index.sections.iter().map(|section| days(section).into_iter().collect()).collect()
+            (0..self.index.sections.len()).map(|section| days(section).into_iter().collect()).collect()
         })
     }
 
     /// The pages of a table's day that can have rows for a filter, which is narrowed to that day, in key order.
-    pub(crate) fn pages(&self, table: u32, day: Day, filter: &Filter) -> Vec<PageRef> {
-        let sections = self.sections_of(table).map(|at| (at, &self.index.sections[at]));
-        let sections = sections.filter(|(_, section)| section.day.is_none_or(|own| own == day));
-        let wanted = |page: &Page| {
-            filter.meets_times(*page.times.start(), *page.times.end())
-                && filter.meets_series(*page.series.start(), *page.series.end())
-        };
-        let pages = sections.flat_map(|(section, entry)| {
-            let pages = entry.pages.iter().enumerate().filter(|(_, page)| wanted(page));
-            pages.map(move |(page, _)| PageRef { section: section as u32, page: page as u32 })
+    pub(crate) fn pages(&self, table: u32, day: Day, filter: &Filter) -> Vec<Page> {
+        let sections = self.sections_of(table);
+        let sections = sections.filter(|at| self.index.sections[*at].day.is_none_or(|own| own == day));
+        let pages = sections.flat_map(|section| {
+            self.index.pages(section, |series, times| {
+                filter.meets_times(*times.start(), *times.end()) && filter.meets_series(*series.start(), *series.end())
+            })
         });
         pages.collect()
     }
 
-    fn section(&self, page: PageRef) -> &Section {
+    fn section(&self, page: &Page) -> &Section {
         &self.index.sections[page.section as usize]
     }
 
-    pub(crate) fn page(&self, page: PageRef) -> &Page {
-        &self.section(page).pages[page.page as usize]
-    }
-
     /// The rows of a page that a filter wants; nothing is decoded beyond what that needs.
-    pub(crate) fn read(&self, at: PageRef, fields: &[u32], filter: &Filter) -> Result<Rows> {
-        let (section, page) = (self.section(at), self.page(at));
+    pub(crate) fn read(&self, page: &Page, fields: &[u32], filter: &Filter) -> Result<Rows> {
+        let section = self.section(page);
         let damaged = |reason: String| Error::corrupt(&self.path, page.offset, reason);
-        if page.is_damaged() {
+        if self.damaged.iter().any(|(_, known)| *known == (page.section, page.number)) {
             return Err(damaged("it was found damaged before".into()));
+        }
+        if page.lengths.is_empty() {
+            return Err(damaged(
+                "what the index says of the pages here has changed since the segment was opened".into(),
+            ));
         }
         let key = |place| self.chunk(page, place)?.ok_or_else(|| damaged("the keys are missing".into()));
         let series = codec::decode_series(key(0)?, page.rows).map_err(damaged)?;
@@ -220,10 +213,9 @@ impl Segment {
     }
 
     /// Says what is wrong with a page, chunk by chunk; every chunk is decoded.
-    pub(crate) fn verify(&self, at: PageRef) -> Result<()> {
-        let fields: Vec<u32> = self.section(at).fields.iter().map(|(field, _)| *field).collect();
-        let rows = self.read(at, &fields, &Filter::ALL)?;
-        let page = self.page(at);
+    pub(crate) fn verify(&self, page: &Page) -> Result<()> {
+        let fields: Vec<u32> = self.section(page).fields.iter().map(|(field, _)| *field).collect();
+        let rows = self.read(page, &fields, &Filter::ALL)?;
         let wrong = |what: &str| Error::corrupt(&self.path, page.offset, format!("the index says another {what}"));
         let (first, last) = (rows.series.first(), rows.series.last());
         if first != Some(page.series.start()) || last != Some(page.series.end()) {
@@ -233,7 +225,7 @@ impl Segment {
             return Err(wrong("earliest or latest time"));
         }
         let days = || rows.times.iter().map(|time| Day::of(*time));
-        if self.section(at).day.is_some_and(|day| days().any(|own| own != day)) {
+        if self.section(page).day.is_some_and(|day| days().any(|own| own != day)) {
             return Err(wrong("day"));
         }
         match (1..rows.len()).all(|row| rows.key(row - 1) < rows.key(row)) {
@@ -243,20 +235,34 @@ impl Segment {
     }
 
     /// Every page.
-    pub(crate) fn all_pages(&self) -> impl Iterator<Item = PageRef> + '_ {
-        self.index.sections.iter().enumerate().flat_map(|(section, entry)| {
-            (0..entry.pages.len()).map(move |page| PageRef { section: section as u32, page: page as u32 })
-        })
+    pub(crate) fn all_pages(&self) -> impl Iterator<Item = Page> + '_ {
+        (0..self.index.sections.len()).flat_map(|section| self.index.pages(section, |_, _| true))
+    }
+
+    /// Leaves a page out from now on. Is that new?
+    pub(crate) fn set_damaged(&self, page: &Page) -> bool {
+        let _one_at_a_time = self.damaging.lock().expect("nothing panics while it holds this");
+        let place = (page.section, page.number);
+        let is_new = !self.damaged.iter().any(|(_, known)| *known == place);
+        if is_new {
+            self.damaged.push(place);
+        }
+        is_new
     }
 
     /// Was a page of it found damaged?
     pub(crate) fn is_damaged(&self) -> bool {
-        self.all_pages().any(|page| self.page(page).is_damaged())
+        !self.damaged.is_empty()
+    }
+
+    /// How many pages of a section were found damaged.
+    pub(crate) fn damaged_pages(&self, section: usize) -> usize {
+        self.damaged.iter().filter(|(_, place)| place.0 as usize == section).count()
     }
 
     /// The bytes of a page as they lie in the file, as far as they are there.
-    pub(crate) fn page_bytes(&self, page: PageRef) -> &[u8] {
-        let extent = self.page(page).extent();
+    pub(crate) fn page_bytes(&self, page: &Page) -> &[u8] {
+        let extent = page.extent();
         let end = extent.end.min(self.bytes.len());
         &self.bytes[extent.start.min(end)..end]
     }
@@ -272,7 +278,7 @@ impl Segment {
 }
 
 /// What is wrong with the ends of a segment file: its header, either copy of its index, the trailer.
-pub(crate) fn verify_ends(path: &Path, bytes: &[u8]) -> Vec<Error> {
+pub(crate) fn verify_ends(path: &Path, bytes: &Bytes) -> Vec<Error> {
     let damaged = |at: usize, reason: String| Error::corrupt(path, at as u64, reason);
     let mut errors = Vec::new();
     errors.extend(FileHeader::SEGMENT.check(bytes).err().map(|error| damaged(0, error.to_string())));
@@ -292,30 +298,32 @@ pub(crate) fn verify_ends(path: &Path, bytes: &[u8]) -> Vec<Error> {
 }
 
 /// The index that the end of the file points to, or where and why there is none.
-pub(crate) fn read_index(bytes: &[u8]) -> Result<SegmentIndex, (usize, String)> {
+pub(crate) fn read_index(bytes: &Bytes) -> Result<SegmentIndex, (usize, String)> {
     let end = bytes.len().saturating_sub(16).max(FILE_HEADER_BYTES);
     let trailer = bytes.get(end..end + 16).filter(|trailer| trailer[8..] == END_MARK);
     let trailer = trailer.ok_or((end, "the end mark is missing".to_owned()))?;
     let at = u64_at(trailer, 0) as usize;
-    let index = bytes.get(at..end).ok_or((end, format!("no index at {at}")))?;
-    open_index(index).map_err(|reason| (at, reason))
+    if at > end {
+        return Err((end, format!("no index at {at}")));
+    }
+    open_index(&bytes.slice(at..end)).map_err(|reason| (at, reason))
 }
 
-pub(crate) fn open_index(bytes: &[u8]) -> Result<SegmentIndex, String> {
+pub(crate) fn open_index(bytes: &Bytes) -> Result<SegmentIndex, String> {
     let (kind, index) = block::open_any(bytes, &INDEX_KINDS).map_err(|error: BlockError| error.to_string())?;
     match kind {
         Kind::SegmentIndex1 => SegmentIndex::decode_version_1(&index[HEADER_BYTES..]),
-        _ => SegmentIndex::decode(&index[HEADER_BYTES..]),
+        _ => SegmentIndex::decode(bytes.slice_ref(&index[HEADER_BYTES..])),
     }
 }
 
 pub(crate) const INDEX_KINDS: [Kind; 2] = [Kind::SegmentIndex, Kind::SegmentIndex1];
 
 /// The last whole index that is anywhere in the file.
-pub(crate) fn search_index(bytes: &[u8]) -> Option<SegmentIndex> {
+pub(crate) fn search_index(bytes: &Bytes) -> Option<SegmentIndex> {
     let blocks = block::scan(bytes, FILE_HEADER_BYTES, &INDEX_KINDS);
     let indexes = blocks.filter_map(|found| match found {
-        Found::Block { offset, .. } => open_index(&bytes[offset..]).ok(),
+        Found::Block { offset, .. } => open_index(&bytes.slice(offset..)).ok(),
         _ => None,
     });
     indexes.last()

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use arrow_array::Array;
 
@@ -15,7 +14,7 @@ use crate::error::{IoContext, Result};
 use crate::manifest::SegmentId;
 use crate::rows::Rows;
 use crate::segment::{self, END_MARK, PAGE_ROWS_MAX, Segment};
-use crate::segment_index::{Page, Section, SegmentIndex};
+use crate::segment_index::{IndexDraft, Page, SectionDraft};
 use crate::value::FieldType;
 
 /// A segment under way, under a temporary name.
@@ -26,7 +25,7 @@ pub(crate) struct SegmentWriter {
     page_rows: usize,
     file: NewFile,
     offset: u64,
-    index: SegmentIndex,
+    index: IndexDraft,
     /// Rows of the section at hand that do not fill a page yet.
     waiting: Vec<Rows>,
     waiting_rows: usize,
@@ -42,7 +41,7 @@ impl SegmentWriter {
         effort: Effort,
     ) -> Result<SegmentWriter> {
         let file = NewFile::create(dir, &segment::path(dir, id))?;
-        let index = SegmentIndex { first_log, ..SegmentIndex::default() };
+        let index = IndexDraft { first_log, ..IndexDraft::default() };
         let dir = dir.clone();
         let mut writer =
             SegmentWriter { dir, id, effort, page_rows, file, offset: 0, index, waiting: Vec::new(), waiting_rows: 0 };
@@ -54,7 +53,7 @@ impl SegmentWriter {
     pub(crate) fn start_section(&mut self, table: u32, day: Day, fields: &[(u32, FieldType)]) -> Result<()> {
         self.end_section()?;
         let fields = fields.to_vec();
-        self.index.sections.push(Section { table, day: Some(day), fields, pages: Vec::new() });
+        self.index.sections.push(SectionDraft { table, day: Some(day), fields, pages: Vec::new() });
         Ok(())
     }
 
@@ -93,6 +92,7 @@ impl SegmentWriter {
     /// Writes the rows that wait as a page.
     fn page(&mut self) -> Result<()> {
         self.waiting_rows = 0;
+        let number = self.index.sections.len() as u32 - 1;
         let section = self.index.sections.last_mut().expect("a section is started first");
         let rows = Rows::concat(&std::mem::take(&mut self.waiting), section.fields.len());
         assert!((1..=PAGE_ROWS_MAX).contains(&rows.len()), "a page has 1 to {PAGE_ROWS_MAX} rows, not {}", rows.len());
@@ -104,13 +104,14 @@ impl SegmentWriter {
         }
         let times = || rows.times.iter().copied();
         section.pages.push(Page {
+            section: number,
+            number: section.pages.len() as u32,
             rows: rows.len(),
             series: rows.series[0]..=rows.series[rows.len() - 1],
             times: times().min().expect("a row")..=times().max().expect("a row"),
             offset: self.offset,
             lengths: chunks.iter().map(|chunk| chunk.len() as u32).collect(),
             is_version_1: false,
-            damaged: AtomicBool::new(false),
         });
         chunks.iter().try_for_each(|chunk| self.put(chunk))
     }

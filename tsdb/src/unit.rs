@@ -14,7 +14,8 @@ use crate::head::frames_of;
 use crate::head_rows::HeadRows;
 use crate::merge::{Merge, Source};
 use crate::rolled::RolledDay;
-use crate::segment::{PAGE_ROWS_MAX, PageRef, Segment};
+use crate::segment::{PAGE_ROWS_MAX, Segment};
+use crate::segment_index::Page;
 use crate::shared::Shared;
 use crate::view::View;
 
@@ -37,7 +38,7 @@ pub(crate) struct Unit {
     /// Older than the segments.
     rolled: Option<(Arc<RolledDay>, Filter)>,
     /// In the order of age, each with the pages that can have rows and with what of these is wanted.
-    segments: Vec<(Arc<Segment>, Vec<PageRef>, Filter)>,
+    segments: Vec<(Arc<Segment>, Vec<Page>, Filter)>,
     /// Younger than the segments.
     head: Option<Arc<HeadRows>>,
 }
@@ -45,7 +46,7 @@ pub(crate) struct Unit {
 /// A place whose rows cannot be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place<'a> {
-    Page(&'a Segment, PageRef),
+    Page(&'a Segment, &'a Page),
     RowGroup(&'a RolledDay, usize),
 }
 
@@ -151,9 +152,8 @@ fn meeting(deletions: &[(u64, Arc<Deletion>)], day: Day, from: u64) -> Vec<Arc<D
 impl Unit {
     /// About how many rows it has.
     pub(crate) fn rows(&self) -> usize {
-        let pages = |(segment, pages, _): &(Arc<Segment>, Vec<PageRef>, Filter)| -> usize {
-            pages.iter().map(|page| segment.page(*page).rows).sum()
-        };
+        let pages =
+            |(_, pages, _): &(Arc<Segment>, Vec<Page>, Filter)| -> usize { pages.iter().map(|page| page.rows).sum() };
         self.segments.iter().map(pages).sum::<usize>()
             + self.rolled.as_ref().map_or(0, |(rolled, _)| rolled.rows())
             + self.head.as_ref().map_or(0, |head| head.len(self.day))
@@ -167,12 +167,11 @@ impl Unit {
     /// Can it be taken apart? Only if pages say where series end.
     pub(crate) fn split(self, parts: usize) -> Vec<Unit> {
         let largest = self.segments.iter().max_by_key(|(_, pages, _)| pages.len());
-        let Some((segment, pages, _)) = largest.filter(|(_, pages, _)| pages.len() >= 2 * parts && parts > 1) else {
+        let Some((_, pages, _)) = largest.filter(|(_, pages, _)| pages.len() >= 2 * parts && parts > 1) else {
             return vec![self];
         };
         // Behind the last series of a page the next part begins.
-        let mut ends: Vec<u32> =
-            (1..parts).map(|part| *segment.page(pages[part * pages.len() / parts]).series.start()).collect();
+        let mut ends: Vec<u32> = (1..parts).map(|part| *pages[part * pages.len() / parts].series.start()).collect();
         ends.dedup();
         let mut first = *self.reach.start();
         let mut units = Vec::new();
@@ -186,11 +185,8 @@ impl Unit {
     fn reaching(&self, reach: RangeInclusive<u32>) -> Unit {
         let segments = self.segments.iter().map(|(segment, pages, filter)| {
             let filter = filter.reaching(&reach);
-            let meets = |page: &&PageRef| {
-                let series = &segment.page(**page).series;
-                filter.meets_series(*series.start(), *series.end())
-            };
-            (segment.clone(), pages.iter().filter(meets).copied().collect(), filter)
+            let meets = |page: &&Page| filter.meets_series(*page.series.start(), *page.series.end());
+            (segment.clone(), pages.iter().filter(meets).cloned().collect(), filter)
         });
         Unit {
             day: self.day,
@@ -210,8 +206,8 @@ impl Unit {
         for (segment, pages, filter) in self.segments {
             let (fields, on_damage) = (fields.to_vec(), on_damage.clone());
             sources.push(Box::new(pages.into_iter().filter_map(
-                move |page| match segment.read(page, &fields, &filter) {
-                    Err(error @ Error::Corrupt { .. }) => on_damage(Place::Page(&segment, page), error).err().map(Err),
+                move |page| match segment.read(&page, &fields, &filter) {
+                    Err(error @ Error::Corrupt { .. }) => on_damage(Place::Page(&segment, &page), error).err().map(Err),
                     rows => Some(rows),
                 },
             )));

@@ -162,8 +162,8 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
             let fits = segment.check(catalog);
             self.note(fits)?;
             for page in segment.all_pages() {
-                if self.note(segment.verify(page))?.is_some() {
-                    self.found.rows += segment.page(page).rows as u64;
+                if self.note(segment.verify(&page))?.is_some() {
+                    self.found.rows += page.rows as u64;
                 }
             }
         }
