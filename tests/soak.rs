@@ -74,8 +74,13 @@ fn nothing_acknowledged_is_lost_in_a_long_run_with_kills() {
     // In parts, each of which a query can hold.
     for first in (0..rows).step_by(CHECKED_ROWS) {
         let last = rows.min(first + CHECKED_ROWS) - 1;
-        let sql =
-            format!("SELECT count(*), count(DISTINCT n), min(n), max(n) FROM soak WHERE n >= {first} AND n <= {last}");
+        // By time, so that the store reads this part only.
+        let at = |n: usize| format!("to_timestamp_nanos({})", 1_767_225_600_000_000_000 + n * 1000);
+        let sql = format!(
+            "SELECT count(*), count(DISTINCT n), min(n), max(n) FROM soak WHERE time >= {} AND time <= {}",
+            at(first),
+            at(last)
+        );
         let count = (last - first + 1).to_string();
         assert_eq!(server.rows(&sql), [[count.clone(), count, first.to_string(), last.to_string()]]);
     }
