@@ -25,8 +25,10 @@ use tsdb::{DEFAULT_SCHEMA, Scan, Store};
 use crate::catalog::StoreCatalog;
 use crate::error::Error;
 use crate::format::{Encoder, Format};
+use crate::functions;
 use crate::read_only;
 use crate::scan_exec::scans;
+use crate::summary::SummarizeInScan;
 use crate::system::SystemTable;
 
 /// The name of the one catalogue.
@@ -153,14 +155,16 @@ impl Engine {
             .with_target_partitions(options.threads)
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA);
-        let state = SessionStateBuilder::new()
+        let mut state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(environment)
             .with_default_features()
             // No file formats: nothing in a statement can name a file.
             .with_file_formats(Vec::new())
             .with_table_factories(std::collections::HashMap::new())
+            .with_optimizer_rule(Arc::new(SummarizeInScan))
             .build();
+        functions::register(&mut state).map_err(failed)?;
         let session = SessionContext::new_with_state(state);
         session.register_catalog(CATALOG, Arc::new(StoreCatalog { store, system: system.into() }));
         Ok(Engine { session, options, runtime: Some(runtime) })

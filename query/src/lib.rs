@@ -8,10 +8,12 @@ pub mod endpoint;
 mod engine;
 mod error;
 mod format;
+mod functions;
 pub mod line_protocol;
 mod pushdown;
 mod read_only;
 mod scan_exec;
+mod summary;
 mod system;
 mod table;
 

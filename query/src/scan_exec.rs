@@ -16,6 +16,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use tsdb::{Scan, ScanRequest};
 
+use crate::summary::SummaryExec;
+
 /// Reads a snapshot of one table, narrowed to what the query needs.
 #[derive(Debug)]
 pub(crate) struct ScanExec {
@@ -43,24 +45,31 @@ impl ScanExec {
 /// The scans of a plan: they know what is missing from its answer.
 pub(crate) fn scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<Scan>> {
     let own = plan.downcast_ref::<ScanExec>().map(|exec| exec.scan.clone());
-    own.into_iter().chain(plan.children().into_iter().flat_map(scans)).collect()
+    let summary = plan.downcast_ref::<SummaryExec>().map(|exec| exec.aggregation.scan().clone());
+    own.into_iter().chain(summary).chain(plan.children().into_iter().flat_map(scans)).collect()
 }
 
 impl DisplayAs for ScanExec {
     /// `ScanExec: table=probe, columns=[up], time=2026-01-01T00:00:00Z..=*, tags=[target = portal]`
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.request.columns.as_ref().map_or_else(|| "*".into(), |columns| columns.join(", "));
-        write!(f, "ScanExec: table={}, columns=[{columns}]", self.table)?;
-        let (from, to) = (self.request.from, self.request.to);
-        if (from, to) != (i64::MIN, i64::MAX) {
-            write!(f, ", time={}..={}", Instant(from), Instant(to))?;
-        }
-        if !self.request.tags.is_empty() {
-            let tags: Vec<_> = self.request.tags.iter().map(ToString::to_string).collect();
-            write!(f, ", tags=[{}]", tags.join(" and "))?;
-        }
+        write!(f, "ScanExec: table={}, columns=[{columns}]{}", self.table, request_text(&self.request))?;
         self.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
     }
+}
+
+/// Which rows a request wants, for plans: nothing if all.
+pub(crate) fn request_text(request: &ScanRequest) -> String {
+    let mut text = String::new();
+    let (from, to) = (request.from, request.to);
+    if (from, to) != (i64::MIN, i64::MAX) {
+        text.push_str(&format!(", time={}..={}", Instant(from), Instant(to)));
+    }
+    if !request.tags.is_empty() {
+        let tags: Vec<_> = request.tags.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(", tags=[{}]", tags.join(" and ")));
+    }
+    text
 }
 
 /// A time in a plan, as people write it.

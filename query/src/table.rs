@@ -8,7 +8,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use tsdb::{ScanRequest, Store, TableInfo};
+use tsdb::{FieldType, ScanRequest, Store, TIME_COLUMN, TableInfo};
 
 use crate::pushdown::push;
 use crate::scan_exec::ScanExec;
@@ -21,8 +21,15 @@ pub(crate) struct StoreTable {
 }
 
 impl StoreTable {
-    fn is_tag(&self, name: &str) -> bool {
+    pub(crate) fn is_tag(&self, name: &str) -> bool {
         self.info.tags.iter().any(|tag| tag == name)
+    }
+
+    /// The type of a field, if it is one.
+    pub(crate) fn field_type(&self, name: &str) -> Option<FieldType> {
+        let column =
+            self.info.columns.field_with_name(name).ok().filter(|_| name != TIME_COLUMN && !self.is_tag(name))?;
+        FieldType::of(column.data_type())
     }
 }
 

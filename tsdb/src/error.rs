@@ -89,6 +89,16 @@ pub enum Error {
         /// The column that was asked for.
         column: String,
     },
+    /// A column that cannot be reckoned with.
+    #[error("column {column} of table {table} is {kind}, no number")]
+    NoNumber {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        kind: crate::FieldType,
+    },
 }
 
 /// The result of a store operation.

@@ -7,6 +7,7 @@
 //! that wait) -> head -> sealer -> segment; a [`Scan`] reads head and segments as one table, as Arrow.
 //! `docs/format.md` describes every file, ARCHITECTURE.md the whole.
 
+mod aggregate;
 mod appender;
 mod batch;
 mod block;
@@ -54,6 +55,7 @@ mod segment_index;
 mod segment_writer;
 mod series_set;
 mod shared;
+mod sketch;
 mod snapshot;
 mod spellings;
 mod stats;
@@ -67,6 +69,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use aggregate::{Aggregate, AggregateRequest, Aggregation, Bucket, Function, Groups};
 pub use appender::{AppendError, Writer};
 pub use batch::{Batch, DEFAULT_SCHEMA};
 pub use catalog::SeriesRef;
@@ -81,6 +84,7 @@ pub use row::Row;
 pub use scan::{Batches, Scan, ScanRequest, TIME_COLUMN};
 pub use segment::PAGE_ROWS_MAX;
 pub use series_set::TagPredicate;
+pub use sketch::Sketch;
 pub use snapshot::restore;
 pub use stats::{Stats, WriterStats};
 pub use store::{Ack, Options, Store, TableInfo};

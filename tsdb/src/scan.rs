@@ -12,6 +12,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use crate::catalog::{ColumnRef, Table};
 use crate::error::{Error, Result};
 use crate::filter::Filter;
+use crate::merge::Source;
 use crate::rows::Rows;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
@@ -134,12 +135,17 @@ impl Scan {
     ///
     /// If there is no such partition.
     pub fn read(&self, partition: usize) -> Batches {
-        let (projection, answers) = (self.projection.clone(), self.projection.clone());
+        let answers = self.projection.clone();
+        Batches(Box::new(self.rows(partition).map(move |rows| rows.and_then(|rows| answers.batch(&rows)))))
+    }
+
+    /// The rows of a partition, with the fields among its columns, in their order.
+    pub(crate) fn rows(&self, partition: usize) -> Source<'static> {
+        let projection = self.projection.clone();
         let on_damage = leave_out(&self.shared, &self.warnings);
         let units = self.partitions[partition].clone().into_iter();
         let rows = units.flat_map(move |unit| unit.read(&projection.table, &projection.fields, &on_damage));
-        let rows = rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0));
-        Batches(Box::new(rows.map(move |rows| rows.and_then(|rows| answers.batch(&rows)))))
+        Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))
     }
 
     /// Reads all partitions one after the other.

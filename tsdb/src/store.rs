@@ -16,6 +16,7 @@ use arrow_schema::SchemaRef;
 use crossbeam::channel::{Sender, bounded};
 use tokio::sync::oneshot;
 
+use crate::aggregate::{AggregateRequest, Aggregation};
 use crate::appender::Writer;
 use crate::batch::Batch;
 use crate::catalog::{ColumnRef, Table};
@@ -312,6 +313,33 @@ impl Store {
     /// [`Error::UnknownTable`], [`Error::UnknownColumn`]. Damaged pages are errors of the batches.
     pub fn scan(&self, schema: &str, table: &str, request: &ScanRequest) -> Result<Scan> {
         Scan::new(&self.shared, self.find_table(schema, table)?, request)
+    }
+
+    /// Aggregates rows of a table: a snapshot of what is visible now.
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`](Self::scan); [`Error::NoNumber`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tsdb::Store::open(dir.path(), Default::default())?;
+    /// use tsdb::{Aggregate, AggregateRequest, Function, Row, ScanRequest, Value};
+    /// let mut batch = store.batch("public");
+    /// for time in 0..4 {
+    ///     batch.push(&Row { measurement: "m", tags: &[], time, fields: &[("v", Value::F64(time as f64))] })?;
+    /// }
+    /// store.write(batch)?;
+    /// let mean = Aggregate { function: Function::Mean, field: Some("v".into()) };
+    /// let request = AggregateRequest { rows: ScanRequest::default(), bucket: None, by: vec![], aggregates: vec![mean] };
+    /// let aggregation = store.aggregate("public", "m", &request)?;
+    /// let groups = aggregation.fold(0, |_| true)?.unwrap();
+    /// let mean = aggregation.finish(&groups);
+    /// assert_eq!(mean.column(0).as_any().downcast_ref::<arrow_array::Float64Array>().unwrap().value(0), 1.5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn aggregate(&self, schema: &str, table: &str, request: &AggregateRequest) -> Result<Aggregation> {
+        Aggregation::new(&self.shared, self.find_table(schema, table)?, request)
     }
 
     /// The newest row of every series of a table that meets all predicates, in the columns wanted (`None` for all).

@@ -27,6 +27,11 @@ impl FieldType {
         FieldType::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 
+    /// The type whose columns have this Arrow type.
+    pub fn of(kind: &DataType) -> Option<FieldType> {
+        FieldType::ALL.into_iter().find(|own| own.arrow() == *kind)
+    }
+
     /// The Arrow type of a column of this type.
     pub fn arrow(self) -> DataType {
         match self {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use tsdb::{Row, Scan, ScanRequest, Store, TagPredicate, Value};
+use tsdb::{Aggregate, AggregateRequest, Bucket, Function, Row, Scan, ScanRequest, Sketch, Store, TagPredicate, Value};
 
 /// The start of 2026.
 pub const START: i64 = 1_767_225_600_000_000_000;
@@ -187,6 +187,104 @@ pub fn read_last(store: &Store, table: &str) -> BTreeMap<Key, Fields> {
         }
         Err(_) => BTreeMap::new(), // not made yet
     }
+}
+
+/// What is known of a group of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    pub rows: i64,
+    pub loads: i64,
+    pub sum: Option<i64>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub median: Option<f64>,
+}
+
+/// Host and start of the bucket of a group.
+pub type GroupKey = (Option<String>, i64);
+
+const WIDTH: i64 = 2_500_000_000;
+
+/// Rows grouped by host and bucket, as the model has them.
+pub fn groups(rows: &BTreeMap<Key, Fields>) -> BTreeMap<GroupKey, Group> {
+    let mut groups: BTreeMap<GroupKey, Vec<&Fields>> = BTreeMap::new();
+    for ((_, host, time), fields) in rows {
+        groups.entry((host.clone(), time - (time - START).rem_euclid(WIDTH))).or_default().push(fields);
+    }
+    let group = |(key, rows): (GroupKey, Vec<&Fields>)| {
+        let loads = || rows.iter().filter_map(|fields| fields.load);
+        let mut sketch = Sketch::default();
+        loads().for_each(|load| sketch.add(load));
+        let group = Group {
+            rows: rows.len() as i64,
+            loads: loads().count() as i64,
+            sum: rows.iter().filter_map(|fields| fields.count).reduce(i64::wrapping_add),
+            min: loads().reduce(f64::min),
+            max: loads().reduce(f64::max),
+            median: sketch.quantile(0.5),
+        };
+        (key, group)
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// Rows of a table grouped by host and bucket by the store.
+pub fn read_groups(store: &Store, table: &str, partitions: usize) -> BTreeMap<GroupKey, Group> {
+    let of = |function, field: Option<&str>| Aggregate { function, field: field.map(str::to_owned) };
+    let known = store.table("public", table);
+    let has = |name| known.as_ref().is_some_and(|table| table.columns.index_of(name).is_ok());
+    let by: Vec<String> = has("host").then(|| "host".to_owned()).into_iter().collect();
+    let mut aggregates = vec![of(Function::Count, None)];
+    if has("load") {
+        let functions = [Function::Count, Function::Min, Function::Max, Function::Quantile(0.5)];
+        aggregates.extend(functions.map(|function| of(function, Some("load"))));
+    }
+    if has("count") {
+        aggregates.push(of(Function::Sum, Some("count")));
+    }
+    let rows = ScanRequest { partitions, ..ScanRequest::default() };
+    let bucket = Some(Bucket { width_ns: WIDTH, origin_ns: START });
+    let request = AggregateRequest { rows, bucket, by, aggregates };
+    let Ok(aggregation) = store.aggregate("public", table, &request) else { return BTreeMap::new() };
+    let mut parts = (0..aggregation.scan().partitions()).map(|part| aggregation.fold(part, |_| true).unwrap().unwrap());
+    let mut all = parts.next().unwrap();
+    parts.for_each(|part| all.merge(part));
+    let batch = aggregation.finish(&all);
+    let names: Vec<(String, &str)> = (request.aggregates.iter().enumerate())
+        .map(|(at, aggregate)| match (aggregate.function, aggregate.field.is_some()) {
+            (Function::Count, false) => (at.to_string(), "rows"),
+            (Function::Count, true) => (at.to_string(), "loads"),
+            (Function::Sum, _) => (at.to_string(), "sum"),
+            (Function::Min, _) => (at.to_string(), "min"),
+            (Function::Max, _) => (at.to_string(), "max"),
+            _ => (at.to_string(), "median"),
+        })
+        .collect();
+    let row = |row: usize| {
+        let column = |name: &str| {
+            let (at, _) = names.iter().find(|(_, known)| *known == name)?;
+            batch.column_by_name(at).filter(|column| column.is_valid(row))
+        };
+        let int = |name| column(name).map(|column| column.as_primitive::<Int64Type>().value(row));
+        let float = |name| column(name).map(|column| column.as_primitive::<Float64Type>().value(row));
+        let host = batch.column_by_name("host").filter(|column| column.is_valid(row)).map(|column| {
+            let column = column.as_dictionary::<Int32Type>();
+            column.values().as_string::<i32>().value(column.key(row).unwrap()).to_owned()
+        });
+        let start = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>().value(row);
+        let group = Group {
+            rows: int("rows").unwrap(),
+            loads: int("loads").unwrap_or(0),
+            sum: int("sum"),
+            min: float("min"),
+            max: float("max"),
+            median: float("median"),
+        };
+        ((host, start), group)
+    };
+    let groups: BTreeMap<_, _> = (0..batch.num_rows()).map(row).collect();
+    assert_eq!(groups.len(), batch.num_rows(), "a group came twice");
+    groups
 }
 
 fn rows(table: &str, scan: &Scan) -> BTreeMap<Key, Fields> {

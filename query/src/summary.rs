@@ -1,0 +1,422 @@
+//! Aggregates that the store answers in its scan: no batch of rows is made, groups are folded where pages are decoded.
+//!
+//! An optimizer rule takes `GROUP BY` over one table out of a plan, if the store can do all of it, and puts the scan of a
+//! [`SummaryTable`] in its place: groups by tags and by spans of time of equal length; counts, sums, means, extremes and
+//! percentiles of fields.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
+use datafusion::logical_expr::{
+    Aggregate as AggregateNode, Cast, Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, TableType,
+};
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use tsdb::{
+    Aggregate, AggregateRequest, Aggregation, Bucket, FieldType, Function, Groups, ScanRequest, Store, TIME_COLUMN,
+};
+
+use crate::pushdown::push;
+use crate::scan_exec::request_text;
+use crate::table::StoreTable;
+
+/// Scans of fewer rows are not worth another thread.
+const ALONE_ROWS_MAX: usize = 100_000;
+/// What stands for the table in a plan.
+const NAME: &str = "summary";
+
+/// Groups of one table, as the store makes them.
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    pub store: Arc<Store>,
+    pub schema_name: String,
+    pub table: String,
+    pub request: AggregateRequest,
+    /// The columns of the answer: those of the plan, called by their numbers.
+    pub schema: SchemaRef,
+    /// For each of them, its place in what the store gives.
+    places: Vec<usize>,
+}
+
+/// A summary as a table.
+#[derive(Debug)]
+pub(crate) struct SummaryTable(pub Summary);
+
+/// Puts summaries into plans.
+#[derive(Debug)]
+pub(crate) struct SummarizeInScan;
+
+impl OptimizerRule for SummarizeInScan {
+    fn name(&self) -> &'static str {
+        "summarize_in_scan"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::BottomUp)
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Aggregate(node) = &plan else { return Ok(Transformed::no(plan)) };
+        let Some(summary) = Summary::of(node) else { return Ok(Transformed::no(plan)) };
+        let (schema, count) = (node.schema.clone(), summary.schema.fields().len());
+        let source = provider_as_source(Arc::new(SummaryTable(summary)));
+        let scan = LogicalPlanBuilder::scan(NAME, source, None)?.build()?;
+        let column = |at: usize| {
+            let (qualifier, field) = schema.qualified_field(at);
+            let own = Expr::Column(Column::new(Some(TableReference::bare(NAME)), at.to_string()));
+            own.alias_qualified(qualifier.cloned(), field.name())
+        };
+        let columns = (0..count).map(column).collect();
+        Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new_with_schema(columns, Arc::new(scan), schema)?)))
+    }
+}
+
+impl Summary {
+    /// The aggregate as a summary, if the store can do all of it.
+    fn of(node: &AggregateNode) -> Option<Summary> {
+        let LogicalPlan::TableScan(scan) = &*node.input else { return None };
+        let provider = source_as_provider(&scan.source).ok()?;
+        let table = provider.downcast_ref::<StoreTable>()?;
+        let rows = rows_of(scan, table)?;
+        let (mut bucket, mut by, mut places) = (None, Vec::new(), Vec::new());
+        for expr in &node.group_expr {
+            match unaliased(expr) {
+                Expr::Column(column) if table.is_tag(&column.name) && !by.contains(&column.name) => {
+                    by.push(column.name.clone());
+                    places.push(Some(by.len() - 1));
+                }
+                other if bucket.is_none() => {
+                    bucket = Some(bucket_of(other)?);
+                    places.push(None);
+                }
+                _ => return None,
+            }
+        }
+        let aggregates: Vec<Aggregate> =
+            node.aggr_expr.iter().map(|expr| aggregate_of(unaliased(expr), table)).collect::<Option<_>>()?;
+        // What the store gives: the bucket if there is one, the tags, the aggregates.
+        let tags_at = usize::from(bucket.is_some());
+        let places = places.into_iter().map(|place| place.map_or(0, |tag| tags_at + tag));
+        let places: Vec<usize> = places.chain((0..aggregates.len()).map(|at| tags_at + by.len() + at)).collect();
+        let fields = node.schema.fields().iter().enumerate();
+        let fields =
+            fields.map(|(at, field)| Field::new(at.to_string(), field.data_type().clone(), field.is_nullable()));
+        Some(Summary {
+            store: table.store.clone(),
+            schema_name: table.info.schema.clone(),
+            table: table.info.name.clone(),
+            request: AggregateRequest { rows, bucket, by, aggregates },
+            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            places,
+        })
+    }
+
+    /// Begins to read.
+    pub(crate) fn start(&self) -> Result<Aggregation> {
+        let aggregation = self.store.aggregate(&self.schema_name, &self.table, &self.request);
+        aggregation.map_err(|error| DataFusionError::External(error.into()))
+    }
+
+    /// The groups as rows of the summary.
+    pub(crate) fn batch(&self, aggregation: &Aggregation, groups: &Groups) -> Result<RecordBatch> {
+        let given = aggregation.finish(groups);
+        let columns = self.places.iter().map(|place| given.column(*place).clone()).collect();
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+/// The rows that a scan reads, if the store applies all of its filters.
+fn rows_of(scan: &TableScan, table: &StoreTable) -> Option<ScanRequest> {
+    let mut rows = ScanRequest::default();
+    for filter in &scan.filters {
+        push(filter, &|name| table.is_tag(name))?.narrow(&mut rows);
+    }
+    scan.fetch.is_none().then_some(rows)
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        other => other,
+    }
+}
+
+fn is_time(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(column) if column.name == TIME_COLUMN)
+}
+
+/// `date_bin` and `date_trunc` of the time, by spans of equal length.
+fn bucket_of(expr: &Expr) -> Option<Bucket> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
+    let literal = |at: usize| match args.get(at) {
+        Some(Expr::Literal(value, _)) => Some(value),
+        _ => None,
+    };
+    if !args.get(1).is_some_and(is_time) {
+        return None;
+    }
+    const SECOND: i64 = 1_000_000_000;
+    const DAY: i64 = 86_400 * SECOND;
+    let (width_ns, origin_ns) = match func.name() {
+        "date_bin" => {
+            let ScalarValue::IntervalMonthDayNano(Some(interval)) = literal(0)? else { return None };
+            let days = i64::from(interval.days).checked_mul(DAY)?;
+            let origin = match (args.get(2), literal(2)) {
+                (None, _) => 0,
+                (_, Some(ScalarValue::TimestampNanosecond(Some(origin), _))) => *origin,
+                _ => return None,
+            };
+            (days.checked_add(interval.nanoseconds).filter(|_| interval.months == 0)?, origin)
+        }
+        "date_trunc" => match literal(0)?.try_as_str()?? {
+            "second" => (SECOND, 0),
+            "minute" => (60 * SECOND, 0),
+            "hour" => (3600 * SECOND, 0),
+            "day" => (DAY, 0),
+            // The first Monday.
+            "week" => (7 * DAY, 4 * DAY),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    (width_ns > 0).then_some(Bucket { width_ns, origin_ns })
+}
+
+/// An aggregate of a field, as the store makes it.
+fn aggregate_of(expr: &Expr, table: &StoreTable) -> Option<Aggregate> {
+    let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return None };
+    let AggregateFunctionParams { args, distinct: false, filter: None, order_by, null_treatment: None } = params else {
+        return None;
+    };
+    let of = |function, field: &str| Some(Aggregate { function, field: Some(field.to_owned()) });
+    let first = args.first()?;
+    match (func.name(), args.len()) {
+        ("count", 1) => match first {
+            Expr::Literal(value, _) if !value.is_null() => Some(Aggregate { function: Function::Count, field: None }),
+            Expr::Column(column) if column.name == TIME_COLUMN => {
+                Some(Aggregate { function: Function::Count, field: None })
+            }
+            Expr::Column(column) if table.field_type(&column.name).is_some() => of(Function::Count, &column.name),
+            _ => None,
+        },
+        ("approx_percentile_cont", 2) => {
+            let Expr::Literal(ScalarValue::Float64(Some(part)), _) = &args[1] else { return None };
+            let part = match order_by.as_slice() {
+                [sort] if !sort.asc => 1.0 - part,
+                [_] | [] => *part,
+                _ => return None,
+            };
+            of(Function::Quantile(part), number(as_float(first), table)?)
+        }
+        (name, 1) if order_by.is_empty() => match name {
+            "avg" => of(Function::Mean, number(as_float(first), table)?),
+            "sum" => of(Function::Sum, number(first, table)?),
+            "min" => of(Function::Min, number(first, table)?),
+            "max" => of(Function::Max, number(first, table)?),
+            "hdr_sketch" => of(Function::Sketch, number(as_float(first), table)?),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Means and percentiles are of floats; the planner says so of integers.
+fn as_float(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(Cast { expr, field }) if *field.data_type() == DataType::Float64 => expr,
+        other => other,
+    }
+}
+
+/// The numeric field that an expression is.
+fn number<'a>(expr: &'a Expr, table: &StoreTable) -> Option<&'a str> {
+    let Expr::Column(column) = expr else { return None };
+    let kind = table.field_type(&column.name)?;
+    matches!(kind, FieldType::F64 | FieldType::I64 | FieldType::U64).then_some(column.name.as_str())
+}
+
+#[async_trait]
+impl TableProvider for SummaryTable {
+    fn schema(&self) -> SchemaRef {
+        self.0.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Temporary
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut summary = self.0.clone();
+        summary.request.rows.partitions = state.config().target_partitions();
+        let schema = match projection {
+            Some(columns) => Arc::new(summary.schema.project(columns)?),
+            None => summary.schema.clone(),
+        };
+        let aggregation = Arc::new(summary.start()?);
+        Ok(Arc::new(SummaryExec::new(summary, projection.cloned(), schema, aggregation)))
+    }
+}
+
+/// Reads a snapshot of one table and gives its groups.
+#[derive(Debug)]
+pub(crate) struct SummaryExec {
+    summary: Arc<Summary>,
+    projection: Option<Vec<usize>>,
+    pub aggregation: Arc<Aggregation>,
+    properties: Arc<PlanProperties>,
+}
+
+impl SummaryExec {
+    fn new(
+        summary: Summary,
+        projection: Option<Vec<usize>>,
+        schema: SchemaRef,
+        aggregation: Arc<Aggregation>,
+    ) -> SummaryExec {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Final,
+            Boundedness::Bounded,
+        );
+        SummaryExec { summary: Arc::new(summary), projection, aggregation, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for SummaryExec {
+    /// `SummaryExec: table=cpu, bucket=1m, by=[hostname], aggregates=[max(usage_user)], time=...`
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AggregateRequest { rows, bucket, by, aggregates } = &self.summary.request;
+        write!(f, "SummaryExec: table={}", self.summary.table)?;
+        if let Some(bucket) = bucket {
+            write!(f, ", bucket={:?}", std::time::Duration::from_nanos(bucket.width_ns as u64))?;
+        }
+        let text = |aggregate: &Aggregate| {
+            format!("{:?}({})", aggregate.function, aggregate.field.as_deref().unwrap_or("*")).to_lowercase()
+        };
+        let aggregates: Vec<String> = aggregates.iter().map(text).collect();
+        write!(f, ", by=[{}], aggregates=[{}]{}", by.join(", "), aggregates.join(", "), request_text(rows))
+    }
+}
+
+/// Says stop when the query goes away.
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Folds all partitions of an aggregation, side by side if there is much to read, within the query's memory.
+pub(crate) async fn fold_all(aggregation: Arc<Aggregation>, context: &TaskContext) -> Result<Groups> {
+    let stopped = Arc::new(AtomicBool::new(false));
+    let _stop = StopOnDrop(stopped.clone());
+    let pool = context.memory_pool().clone();
+    let part = move |aggregation: &Aggregation, partition: usize| -> Result<Groups> {
+        let reservation = MemoryConsumer::new("SummaryExec").register(&pool);
+        let refused = std::cell::Cell::new(None);
+        let go_on = |bytes: usize| match reservation.try_resize(bytes) {
+            Ok(()) => !stopped.load(Ordering::Relaxed),
+            Err(error) => {
+                refused.set(Some(error));
+                false
+            }
+        };
+        let groups = aggregation.fold(partition, go_on).map_err(|error| DataFusionError::External(error.into()))?;
+        groups.ok_or_else(|| {
+            refused.take().unwrap_or_else(|| DataFusionError::Execution("the query was given up".into()))
+        })
+    };
+    let partitions = aggregation.scan().partitions();
+    let mut all: Option<Groups> = None;
+    let mut take = |groups: Groups| match &mut all {
+        Some(all) => all.merge(groups),
+        None => all = Some(groups),
+    };
+    if aggregation.scan().rows_max() <= ALONE_ROWS_MAX {
+        (0..partitions).try_for_each(|partition| part(&aggregation, partition).map(&mut take))?;
+    } else {
+        let part = Arc::new(part);
+        let mut tasks = tokio::task::JoinSet::new();
+        for partition in 0..partitions {
+            let (part, aggregation) = (part.clone(), aggregation.clone());
+            tasks.spawn_blocking(move || part(&aggregation, partition));
+        }
+        while let Some(groups) = tasks.join_next().await {
+            take(groups.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??);
+        }
+    }
+    Ok(all.expect("a scan has partitions"))
+}
+
+impl ExecutionPlan for SummaryExec {
+    fn name(&self) -> &'static str {
+        "SummaryExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (summary, aggregation, projection) =
+            (self.summary.clone(), self.aggregation.clone(), self.projection.clone());
+        let stream = futures::stream::once(async move {
+            let groups = fold_all(aggregation.clone(), &context).await?;
+            let batch = summary.batch(&aggregation, &groups)?;
+            Ok(match projection {
+                Some(columns) => batch.project(&columns)?,
+                None => batch,
+            })
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.properties.eq_properties.schema().clone(), stream)))
+    }
+}
