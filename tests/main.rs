@@ -14,6 +14,7 @@ mod grammar;
 mod import;
 mod line_protocol;
 mod nginx;
+mod oracle;
 mod protocols;
 mod read_only;
 mod rolled;

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::server::{BIN, Server, post};
 
 /// The Python that has duckdb and pyarrow; nothing if there is none, which in CI is an error.
-fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let python = std::env::var_os("FOURNINES_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     let works = Command::new(&python).args(["-c", "import duckdb, pyarrow.dataset"]).output();
     let works = works.is_ok_and(|output| output.status.success());

@@ -48,7 +48,7 @@ fn explain_shows_what_is_pushed_down() {
     let (server, _dir) = server();
     fill(&server);
     let plan = server.sql(
-        "EXPLAIN SELECT max(usage) FROM cpu WHERE host IN ('a', 'b') AND time >= '1970-01-01T00:00:01Z' AND time < '1970-01-01T00:00:02Z'",
+        "EXPLAIN SELECT usage FROM cpu WHERE host IN ('a', 'b') AND time >= '1970-01-01T00:00:01Z' AND time < '1970-01-01T00:00:02Z'",
         "pretty",
     );
     let scan = plan.body.lines().find(|line| line.contains("ScanExec")).expect(&plan.body);
@@ -56,6 +56,16 @@ fn explain_shows_what_is_pushed_down() {
     assert!(scan.contains("time=1970-01-01T00:00:01Z..=1970-01-01T00:00:01.999999999Z"), "{scan}");
     assert!(scan.contains("tags=[host in (a, b)]"), "{scan}");
     assert!(!plan.body.contains("FilterExec"), "what the store filters is not filtered again: {}", plan.body);
+    let plan = server.sql(
+        "EXPLAIN SELECT host, date_bin(INTERVAL '1 minute', time) AS t, avg(usage) FROM cpu WHERE host IN ('a', 'b') GROUP BY t, host HAVING count(*) > 1",
+        "pretty",
+    );
+    let scan = plan.body.lines().find(|line| line.contains("SummaryExec")).expect(&plan.body);
+    assert!(
+        scan.contains("table=cpu, bucket=60s, by=[host], aggregates=[mean(usage), count(*)], tags=[host in (a, b)]"),
+        "{scan}"
+    );
+    assert!(!plan.body.contains("AggregateExec"), "what the store aggregates is not aggregated again: {}", plan.body);
 }
 
 #[test]

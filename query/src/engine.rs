@@ -9,20 +9,21 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionState;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tsdb::{DEFAULT_SCHEMA, Scan, Store};
 
 use crate::catalog::StoreCatalog;
+use crate::direct::{self, Direct, Shape, Shapes};
 use crate::error::Error;
 use crate::format::{Encoder, Format};
 use crate::functions;
@@ -30,6 +31,7 @@ use crate::read_only;
 use crate::scan_exec::scans;
 use crate::summary::SummarizeInScan;
 use crate::system::SystemTable;
+use crate::template::{Literals, Stand};
 
 /// The name of the one catalogue.
 const CATALOG: &str = "fournines";
@@ -53,6 +55,9 @@ pub struct Options {
 pub struct Engine {
     session: SessionContext,
     options: Options,
+    shapes: Shapes,
+    /// For statements that need no plan.
+    context: Arc<TaskContext>,
     /// Taken when the engine is dropped.
     runtime: Option<Runtime>,
 }
@@ -62,20 +67,31 @@ pub struct Engine {
 pub struct Answer {
     /// The columns of every batch.
     pub schema: SchemaRef,
-    batches: mpsc::Receiver<Result<RecordBatch, Error>>,
+    rows: Rows,
     scans: Vec<Arc<Scan>>,
-    /// The task that runs the query; gone once its end was looked at.
-    task: Option<JoinHandle<()>>,
+}
+
+/// Where the rows of an answer come from.
+#[derive(Debug)]
+enum Rows {
+    /// All are here, unless they were taken.
+    Ready(Option<RecordBatch>),
+    /// They come from a task that runs the query; it is gone once its end was looked at.
+    Coming { batches: mpsc::Receiver<Result<RecordBatch, Error>>, task: Option<JoinHandle<()>> },
 }
 
 impl Answer {
     /// The next rows; `None` after the last. Dropping the answer stops the query.
     pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
-        if let Some(batch) = self.batches.recv().await {
+        let (batches, task) = match &mut self.rows {
+            Rows::Ready(batch) => return batch.take().map(Ok),
+            Rows::Coming { batches, task } => (batches, task),
+        };
+        if let Some(batch) = batches.recv().await {
             return Some(batch);
         }
         // No more rows: because that is all, or because the task panicked, which must not look the same.
-        let broken = self.task.take()?.await.is_err();
+        let broken = task.take()?.await.is_err();
         broken.then(|| Err(Error::Failed("the query broke off; the server's log says why".into())))
     }
 
@@ -167,7 +183,8 @@ impl Engine {
         functions::register(&mut state).map_err(failed)?;
         let session = SessionContext::new_with_state(state);
         session.register_catalog(CATALOG, Arc::new(StoreCatalog { store, system: system.into() }));
-        Ok(Engine { session, options, runtime: Some(runtime) })
+        let context = session.task_ctx();
+        Ok(Engine { session, options, shapes: Shapes::default(), context, runtime: Some(runtime) })
     }
 
     /// Answers a statement that only reads. Names without a schema are looked up in `schema`.
@@ -177,8 +194,10 @@ impl Engine {
     /// The statement is wrong or not read-only, or planning hit a limit; the rows bring later errors themselves.
     pub async fn query(&self, sql: &str, schema: &str) -> Result<Answer, Error> {
         let deadline = Instant::now() + self.options.timeout;
-        let mut state = self.session.state();
-        state.config_mut().options_mut().catalog.default_schema = schema.into();
+        if let Some(direct) = self.direct(sql, schema).await {
+            return self.answer(direct?, deadline).await;
+        }
+        let state = self.state(schema);
         let (sql, limits) = (sql.to_owned(), self.options.clone());
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (rows, batches) = mpsc::channel(WAITING_BATCHES_MAX);
@@ -213,16 +232,79 @@ impl Engine {
                 }
             }
         };
-        let runtime = self.runtime.as_ref().expect("only dropping takes the runtime");
-        let task = Some(runtime.spawn(run));
+        let task = Some(self.runtime().spawn(run));
         match plan.await {
             Ok(planned) => {
                 let (schema, scans) = planned?;
-                Ok(Answer { schema, batches, scans, task })
+                Ok(Answer { schema, rows: Rows::Coming { batches, task }, scans })
             }
             Err(_) => Err(Error::Failed("the query broke off while it was planned".into())),
         }
     }
+
+    fn state(&self, schema: &str) -> SessionState {
+        let mut state = self.session.state();
+        state.config_mut().options_mut().catalog.default_schema = schema.into();
+        state
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("only dropping takes the runtime")
+    }
+
+    /// The statement as one that needs no plan, if its shape is of that kind.
+    async fn direct(&self, sql: &str, schema: &str) -> Option<Result<Direct, Error>> {
+        let literals = Literals::find(sql)?;
+        let key = literals.key(schema);
+        let shape = match self.shapes.get(&key) {
+            Some(shape) => shape?,
+            None => {
+                let (state, (sql, stands)) = (self.state(schema), literals.with_stands());
+                let shape = self.runtime().spawn(async move { find_shape(&state, &sql, &stands).await });
+                let shape = shape.await.ok()?.map(Arc::new);
+                self.shapes.put(key, shape.clone());
+                shape?
+            }
+        };
+        let direct = shape.fill(&literals, self.options.threads)?;
+        Some(direct.map_err(|error| self.error(&error)))
+    }
+
+    fn error(&self, error: &DataFusionError) -> Error {
+        Error::from_datafusion(error, self.options.memory_bytes_max)
+    }
+
+    /// Runs a statement that needs no plan: here if there is little to read, else where queries run.
+    async fn answer(&self, direct: Direct, deadline: Instant) -> Result<Answer, Error> {
+        let (schema, scans) = (direct.schema(), vec![direct.aggregation.scan().clone()]);
+        let batch = if direct.is_small() {
+            Ok(direct.run(&self.context).await)
+        } else {
+            let context = self.context.clone();
+            // Dropped with this future, it stops.
+            let mut task = JoinSet::new();
+            task.spawn_on(async move { direct.run(&context).await }, self.runtime().handle());
+            tokio::time::timeout_at(deadline, async { task.join_next().await.expect("there is a task") })
+                .await
+                .map(|ended| ended.unwrap_or_else(|error| Err(DataFusionError::ExecutionJoin(Box::new(error)))))
+        };
+        let batch = batch.map_err(|_| Error::Timeout { limit: self.options.timeout })?;
+        let batch = batch.map_err(|error| self.error(&error))?;
+        Ok(Answer { schema, rows: Rows::Ready(Some(batch)), scans })
+    }
+}
+
+/// The shape of a statement, if its plan can be left out from then on.
+async fn find_shape(state: &SessionState, sql: &str, stands: &[Stand]) -> Option<Shape> {
+    let dialect = state.config().options().sql_parser.dialect;
+    let statement = state.sql_to_statement(sql, &dialect).ok()?;
+    read_only::check_statement(&statement).ok()?;
+    let plan = state.statement_to_plan(statement).await.ok()?;
+    read_only::check_plan(&plan).ok()?;
+    if !direct::is_timeless(&plan).ok()? {
+        return None;
+    }
+    Shape::of(&state.optimize(&plan).ok()?, stands)
 }
 
 impl std::fmt::Debug for Engine {

@@ -4,6 +4,7 @@
 //! [`endpoint`] is its HTTP face. Statements from outside can only read: see `read_only.rs`.
 
 mod catalog;
+mod direct;
 pub mod endpoint;
 mod engine;
 mod error;
@@ -16,6 +17,7 @@ mod scan_exec;
 mod summary;
 mod system;
 mod table;
+mod template;
 
 pub use engine::{Answer, Encoded, Engine, Options};
 pub use error::Error;

@@ -421,6 +421,12 @@ impl Store {
         })
     }
 
+    /// How many columns a table has now, the time included: they are only ever added.
+    pub fn column_count(&self, schema: &str, name: &str) -> Option<usize> {
+        let columns = self.shared.catalog.find_table(schema, name)?.columns();
+        Some(1 + columns.tags.len() + columns.fields.len())
+    }
+
     /// What the store has done since it was opened, and what it holds.
     pub fn stats(&self) -> Stats {
         let view = self.shared.view.load();

@@ -1,0 +1,261 @@
+//! Answers without a plan: a statement whose shape was planned before, and whose whole plan is one summary with its columns
+//! named, sorted and cut off, is answered by the store at once.
+//!
+//! The first statement of a shape is planned with values in the place of its literals that nothing else has. Where these are
+//! found in the plan, later statements put their own; if one is not found, or something else depends on it, the shape is planned
+//! anew every time.
+
+use std::sync::Arc;
+
+use arrow::compute::{SortColumn, SortOptions, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::datasource::source_as_provider;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType, Volatility};
+use quick_cache::sync::Cache;
+use tsdb::{Aggregation, ScanRequest, TagPredicate};
+
+use crate::summary::{Summary, SummaryTable, fold_all};
+use crate::template::{Literals, Stand};
+
+/// Shapes of statements that are known.
+const SHAPES_MAX: usize = 1000;
+
+/// Statements that are answered without a plan, by what they have in common.
+#[derive(Debug)]
+pub(crate) struct Shapes(Cache<String, Option<Arc<Shape>>>);
+
+/// What to do for a statement, with room for its literals.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    summary: Summary,
+    /// How many columns the table had: columns are only ever added.
+    table_columns: usize,
+    from: Option<Slot>,
+    to: Option<Slot>,
+    /// Which value of which predicate is which literal.
+    tags: Vec<(usize, usize, usize)>,
+    /// The columns of the answer, by their numbers in the summary.
+    columns: Vec<usize>,
+    schema: SchemaRef,
+    /// Numbers of columns of the answer.
+    sort: Vec<(usize, SortOptions)>,
+    skip: usize,
+    fetch: Option<usize>,
+}
+
+/// A literal's number, and what is added to its value.
+#[derive(Debug, Clone, Copy)]
+struct Slot(usize, i64);
+
+/// A statement that is ready to be answered.
+#[derive(Debug)]
+pub(crate) struct Direct {
+    shape: Arc<Shape>,
+    pub aggregation: Arc<Aggregation>,
+}
+
+impl Default for Shapes {
+    fn default() -> Shapes {
+        Shapes(Cache::new(SHAPES_MAX))
+    }
+}
+
+impl Shapes {
+    /// What is known of a statement's shape: `None` if it has not been looked at.
+    pub(crate) fn get(&self, key: &str) -> Option<Option<Arc<Shape>>> {
+        let shape = self.0.get(key)?;
+        match &shape {
+            Some(known) if !known.is_current() => None,
+            _ => Some(shape),
+        }
+    }
+
+    pub(crate) fn put(&self, key: String, shape: Option<Arc<Shape>>) {
+        self.0.insert(key, shape);
+    }
+}
+
+impl Shape {
+    /// The shape of an optimized plan whose literals these stand for, if it can be answered at once.
+    pub(crate) fn of(plan: &LogicalPlan, stands: &[Stand]) -> Option<Shape> {
+        let mut shape = Shape::read(plan)?;
+        let rows = &mut shape.summary.request.rows;
+        let mut used = vec![false; stands.len()];
+        let mut slot = |bound: i64, none: i64, steps: [i64; 2]| -> Option<Option<Slot>> {
+            if bound == none {
+                return Some(None);
+            }
+            let found = stands.iter().enumerate().find_map(|(at, stand)| {
+                let Stand::Time(time) = stand else { return None };
+                steps.into_iter().find(|step| time + step == bound).map(|step| Slot(at, step))
+            })?;
+            used[found.0] = true;
+            Some(Some(found))
+        };
+        shape.from = slot(rows.from, i64::MIN, [0, 1])?;
+        shape.to = slot(rows.to, i64::MAX, [0, -1])?;
+        for (at, predicate) in rows.tags.iter().enumerate() {
+            if let TagPredicate::In(_, values) | TagPredicate::NotIn(_, values) = predicate {
+                for (place, value) in values.iter().enumerate() {
+                    if let Some(number) =
+                        stands.iter().position(|stand| matches!(stand, Stand::Text(text) if text == value))
+                    {
+                        used[number] = true;
+                        shape.tags.push((at, place, number));
+                    }
+                }
+            }
+        }
+        // A literal that was compared with a tag and looks like a time, or one that is used in another way.
+        used.into_iter().all(|used| used).then_some(shape)
+    }
+
+    fn read(plan: &LogicalPlan) -> Option<Shape> {
+        match plan {
+            LogicalPlan::TableScan(scan) => {
+                let provider = source_as_provider(&scan.source).ok()?;
+                let SummaryTable(summary) = provider.downcast_ref::<SummaryTable>()?;
+                let all = || (0..summary.schema.fields().len()).collect();
+                Some(Shape {
+                    table_columns: summary.store.table(&summary.schema_name, &summary.table)?.columns.fields().len(),
+                    summary: summary.clone(),
+                    from: None,
+                    to: None,
+                    tags: Vec::new(),
+                    columns: scan.projection.clone().unwrap_or_else(all),
+                    schema: plan.schema().inner().clone(),
+                    sort: Vec::new(),
+                    skip: 0,
+                    fetch: scan.fetch,
+                })
+                .filter(|_| scan.filters.is_empty())
+            }
+            LogicalPlan::Projection(projection) => {
+                let below = Shape::read(&projection.input)?;
+                let places: Vec<usize> =
+                    projection.expr.iter().map(|expr| place(expr, &projection.input)).collect::<Option<_>>()?;
+                // What is sorted by must stay in sight.
+                let sort =
+                    below.sort.iter().map(|(at, options)| Some((places.iter().position(|own| own == at)?, *options)));
+                Some(Shape {
+                    sort: sort.collect::<Option<_>>()?,
+                    columns: places.iter().map(|place| below.columns[*place]).collect(),
+                    schema: plan.schema().inner().clone(),
+                    ..below
+                })
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                Some(Shape { schema: plan.schema().inner().clone(), ..Shape::read(&alias.input)? })
+            }
+            LogicalPlan::Sort(sort) => {
+                let below = Shape::read(&sort.input)?;
+                let keys = sort.expr.iter().map(|key| {
+                    let options = SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
+                    Some((place(&key.expr, &sort.input)?, options))
+                });
+                let is_plain = below.sort.is_empty() && below.skip == 0 && below.fetch.is_none();
+                Some(Shape { sort: keys.collect::<Option<_>>()?, fetch: sort.fetch, ..below }).filter(|_| is_plain)
+            }
+            LogicalPlan::Limit(limit) => {
+                let below = Shape::read(&limit.input).filter(|below| below.skip == 0)?;
+                let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
+                    (limit.get_skip_type().ok()?, limit.get_fetch_type().ok()?)
+                else {
+                    return None;
+                };
+                // A sort below was told to give all that is skipped, too.
+                let fetch = match (fetch, below.fetch) {
+                    (Some(own), Some(before)) => Some(before.min(skip + own)),
+                    (own, before) => own.map(|own| skip + own).or(before),
+                };
+                Some(Shape { skip, fetch, ..below })
+            }
+            _ => None,
+        }
+    }
+
+    /// Has the table still the columns that it had?
+    fn is_current(&self) -> bool {
+        let Summary { store, schema_name, table, .. } = &self.summary;
+        store.column_count(schema_name, table) == Some(self.table_columns)
+    }
+
+    /// The statement with these literals; nothing if one cannot be put in its place.
+    pub(crate) fn fill(self: &Arc<Shape>, literals: &Literals<'_>, partitions: usize) -> Option<Result<Direct>> {
+        let mut summary = self.summary.clone();
+        let ScanRequest { from, to, tags, partitions: wanted, .. } = &mut summary.request.rows;
+        *wanted = partitions;
+        for (slot, bound) in [(self.from, from), (self.to, to)] {
+            if let Some(Slot(number, step)) = slot {
+                *bound = literals.list[number].time?.checked_add(step)?;
+            }
+        }
+        for (at, place, number) in &self.tags {
+            if let TagPredicate::In(_, values) | TagPredicate::NotIn(_, values) = &mut tags[*at] {
+                values[*place] = literals.list[*number].text.clone().into_owned();
+            }
+        }
+        let aggregation = summary.start();
+        Some(aggregation.map(|aggregation| Direct { shape: self.clone(), aggregation: Arc::new(aggregation) }))
+    }
+}
+
+/// The number of the column that an expression is.
+fn place(expr: &Expr, input: &LogicalPlan) -> Option<usize> {
+    match expr {
+        Expr::Alias(alias) => place(&alias.expr, input),
+        Expr::Column(column) => input.schema().maybe_index_of_column(column),
+        _ => None,
+    }
+}
+
+/// Does a plan say the same whenever it is asked? `now()` does not.
+pub(crate) fn is_timeless(plan: &LogicalPlan) -> Result<bool> {
+    let mut timeless = true;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            timeless &= !expr.exists(|part| {
+                Ok(matches!(part, Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable))
+            })?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(timeless)
+}
+
+impl Direct {
+    /// The columns of the answer.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.shape.schema.clone()
+    }
+
+    /// Is so little to read that another thread is not worth it?
+    pub(crate) fn is_small(&self) -> bool {
+        const VALUES_MAX: usize = 100_000;
+        self.aggregation.scan().rows_max() * (self.shape.summary.request.aggregates.len() + 1) <= VALUES_MAX
+    }
+
+    /// The answer.
+    pub(crate) async fn run(&self, context: &TaskContext) -> Result<RecordBatch> {
+        let groups = fold_all(self.aggregation.clone(), context).await?;
+        let Shape { summary, columns, schema, sort, skip, fetch, .. } = &*self.shape;
+        let given = summary.batch(&self.aggregation, &groups)?;
+        let columns = columns.iter().map(|at| given.column(*at).clone()).collect();
+        let mut batch = RecordBatch::try_new(schema.clone(), columns)?;
+        if !sort.is_empty() && batch.num_rows() > 1 {
+            let key = |(at, options): &(usize, SortOptions)| SortColumn {
+                values: batch.column(*at).clone(),
+                options: Some(*options),
+            };
+            let keys: Vec<SortColumn> = sort.iter().map(key).collect();
+            batch = take_record_batch(&batch, &lexsort_to_indices(&keys, *fetch)?)?;
+        }
+        let first = (*skip).min(batch.num_rows());
+        let last = fetch.unwrap_or(usize::MAX).min(batch.num_rows()).max(first);
+        Ok(batch.slice(first, last - first))
+    }
+}
