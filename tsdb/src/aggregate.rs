@@ -190,7 +190,7 @@ impl Aggregation {
             groups.tags.push(Box::default());
             groups.by_tags.insert(Box::default(), 0);
         }
-        for rows in self.scan.rows(partition) {
+        for rows in self.scan.rows(partition, self.bucket.is_some()) {
             self.add(&mut groups, &rows?);
             if !go_on(groups.memory()) {
                 return Ok(None);
@@ -359,8 +359,10 @@ impl Groups {
 /// What numbers of the three types have in common.
 trait Number: Copy {
     fn add(self, other: Self) -> Self;
-    /// Is it less than `other`? NaN is less than nothing.
-    fn is_less(self, other: Self) -> bool;
+    /// NaN is greater than every number.
+    fn min(self, other: Self) -> Self;
+    fn max(self, other: Self) -> Self;
+    fn as_f64(self) -> f64;
 }
 
 impl Number for f64 {
@@ -368,8 +370,16 @@ impl Number for f64 {
         self + other
     }
 
-    fn is_less(self, other: f64) -> bool {
-        self < other || other.is_nan() && !self.is_nan()
+    fn min(self, other: f64) -> f64 {
+        if self <= other || other.is_nan() { self } else { other }
+    }
+
+    fn max(self, other: f64) -> f64 {
+        if self >= other || self.is_nan() { self } else { other }
+    }
+
+    fn as_f64(self) -> f64 {
+        self
     }
 }
 
@@ -378,8 +388,16 @@ impl Number for i64 {
         self.wrapping_add(other)
     }
 
-    fn is_less(self, other: i64) -> bool {
-        self < other
+    fn min(self, other: i64) -> i64 {
+        Ord::min(self, other)
+    }
+
+    fn max(self, other: i64) -> i64 {
+        Ord::max(self, other)
+    }
+
+    fn as_f64(self) -> f64 {
+        self as f64
     }
 }
 
@@ -388,17 +406,24 @@ impl Number for u64 {
         self.wrapping_add(other)
     }
 
-    fn is_less(self, other: u64) -> bool {
-        self < other
+    fn min(self, other: u64) -> u64 {
+        Ord::min(self, other)
+    }
+
+    fn max(self, other: u64) -> u64 {
+        Ord::max(self, other)
+    }
+
+    fn as_f64(self) -> f64 {
+        self as f64
     }
 }
 
 impl FoldKind {
     fn two<T: Number>(self, a: T, b: T) -> T {
         match self {
-            FoldKind::Min if b.is_less(a) => b,
-            FoldKind::Max if a.is_less(b) => b,
-            FoldKind::Min | FoldKind::Max => a,
+            FoldKind::Min => a.min(b),
+            FoldKind::Max => a.max(b),
             _ => a.add(b),
         }
     }
@@ -406,14 +431,19 @@ impl FoldKind {
     /// Eight at a time, so that they need not wait for each other.
     fn all<T: Number>(self, values: &[T]) -> Option<T> {
         let (eights, rest) = values.as_chunks::<8>();
-        let fold = |fold: fn(T, T) -> T| {
-            let wide = eights.iter().copied().reduce(|a, b| std::array::from_fn(|at| fold(a[at], b[at])));
-            wide.into_iter().flatten().chain(rest.iter().copied()).reduce(fold)
-        };
+        #[inline(always)]
+        fn all<T: Number>(eights: &[[T; 8]], rest: &[T], fold: impl Fn(T, T) -> T) -> Option<T> {
+            let Some((first, eights)) = eights.split_first() else { return rest.iter().copied().reduce(fold) };
+            let mut wide = *first;
+            for eight in eights {
+                wide.iter_mut().zip(eight).for_each(|(wide, value)| *wide = fold(*wide, *value));
+            }
+            wide.into_iter().chain(rest.iter().copied()).reduce(fold)
+        }
         match self {
-            FoldKind::Min => fold(|a, b| if b.is_less(a) { b } else { a }),
-            FoldKind::Max => fold(|a, b| if a.is_less(b) { b } else { a }),
-            _ => fold(T::add),
+            FoldKind::Min => all(eights, rest, T::min),
+            FoldKind::Max => all(eights, rest, T::max),
+            _ => all(eights, rest, T::add),
         }
     }
 
@@ -427,6 +457,32 @@ impl FoldKind {
             }
         }
     }
+}
+
+/// The sum of a numeric column as a float, and how many values it has.
+fn sum(array: &ArrayRef, range: Range<usize>) -> (f64, i64) {
+    fn of<P: ArrowPrimitiveType<Native: Number>>(array: &PrimitiveArray<P>, range: Range<usize>) -> (f64, i64) {
+        let (eights, rest) = array.values()[range.clone()].as_chunks::<8>();
+        let mut wide = [0.0; 8];
+        for eight in eights {
+            wide.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value.as_f64());
+        }
+        let rest: f64 = rest.iter().map(|value| value.as_f64()).sum();
+        (wide.iter().sum::<f64>() + rest, range.len() as i64)
+    }
+    if array.null_count() == 0 {
+        if let Some(array) = array.as_primitive_opt::<Float64Type>() {
+            return of(array, range);
+        } else if let Some(array) = array.as_primitive_opt::<Int64Type>() {
+            return of(array, range);
+        }
+    }
+    let (mut sum, mut count) = (0.0, 0);
+    floats(array, range, |value| {
+        sum += value;
+        count += 1;
+    });
+    (sum, count)
 }
 
 /// Tells the values of a numeric column as floats, as far as there are some.
@@ -494,23 +550,17 @@ impl Cells {
         }
         match self {
             Cells::Count(cells) => {
-                cells[place] += (range.len() - array.slice(range.start, range.len()).null_count()) as i64
+                let nulls = match array.null_count() {
+                    0 => 0,
+                    _ => array.slice(range.start, range.len()).null_count(),
+                };
+                cells[place] += (range.len() - nulls) as i64;
             }
             Cells::F64(kind, cells) => put(&mut cells[place], kind.array::<Float64Type>(array, &range), *kind),
             Cells::I64(kind, cells) => put(&mut cells[place], kind.array::<Int64Type>(array, &range), *kind),
             Cells::U64(kind, cells) => put(&mut cells[place], kind.array::<UInt64Type>(array, &range), *kind),
             Cells::Mean(cells) => {
-                let (mut sum, mut count) = (0.0, 0);
-                match array.as_primitive_opt::<Float64Type>().filter(|array| array.null_count() == 0) {
-                    Some(array) => {
-                        count = range.len() as i64;
-                        sum = FoldKind::Sum.all(&array.values()[range]).unwrap_or(0.0);
-                    }
-                    None => floats(array, range, |value| {
-                        sum += value;
-                        count += 1;
-                    }),
-                }
+                let (sum, count) = sum(array, range);
                 cells[place] = (cells[place].0 + sum, cells[place].1 + count);
             }
             Cells::Sketch(cells) => {

@@ -155,7 +155,7 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
                 unit.segments().flat_map(|segment| segment.fields(table, unit.day)).collect();
             let fields: Vec<u32> = kinds.keys().copied().collect();
             writer.start_section(table, unit.day, &kinds.into_iter().collect::<Vec<_>>())?;
-            for rows in unit.read(known, &fields, &on_damage) {
+            for rows in unit.read(known, &fields, true, &on_damage) {
                 if shared.closing.load(Ordering::Relaxed) {
                     return Err(Error::Closed);
                 }

@@ -70,6 +70,27 @@ impl Filter {
         (self.reach.0..=self.reach.1).contains(&series) && self.series.as_ref().is_none_or(|set| set.contains(series))
     }
 
+    /// Does it want a row at every time between these, if it wants one of its series?
+    pub(crate) fn wants_all_times(&self, first: i64, last: i64) -> bool {
+        self.from <= first && last <= self.to && self.without.is_empty()
+    }
+
+    /// The ranges of rows wanted among rows in key order at times of which it wants all.
+    pub(crate) fn ranges_of_series(&self, series: &[u32]) -> Vec<Range<usize>> {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        let mut start = 0;
+        for run in series.chunk_by(|a, b| a == b) {
+            let end = start + run.len();
+            match ranges.last_mut() {
+                _ if !self.wants_series(run[0]) => {}
+                Some(last) if last.end == start => last.end = end,
+                _ => ranges.push(start..end),
+            }
+            start = end;
+        }
+        ranges
+    }
+
     /// The ranges of rows wanted among rows in key order.
     pub(crate) fn ranges(&self, series: &[u32], times: &[i64]) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
@@ -112,7 +133,7 @@ mod tests {
         #[test]
         fn ranges_are_the_rows_that_are_wanted(
             mut keys in prop::collection::vec((0u32..4, 0i64..20), 1..60),
-            (from, to) in (0i64..20, 0i64..20),
+            (from, to) in prop_oneof![(0i64..20, 0i64..20), Just((0, 19))],
             deletions in prop::collection::vec((0i64..20, 0i64..20, prop::option::of(prop::collection::vec(0u32..4, 0..3))), 0..4),
         ) {
             keys.sort_unstable();
@@ -124,6 +145,9 @@ mod tests {
             let filter = Filter::new(from, to, None).without(deletions.into_iter().map(deletion).collect());
             let expected: Vec<usize> = (0..keys.len()).filter(|at| filter.wants(series[*at], times[*at])).collect();
             let ranges = filter.ranges(&series, &times);
+            if filter.wants_all_times(0, 19) {
+                prop_assert_eq!(&filter.ranges_of_series(&series), &ranges);
+            }
             prop_assert!(ranges.iter().all(|range| !range.is_empty()));
             prop_assert_eq!(ranges.into_iter().flatten().collect::<Vec<_>>(), expected);
         }

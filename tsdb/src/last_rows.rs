@@ -122,7 +122,7 @@ impl Known {
             let layers = Layers { view, segments: &new, rolled: false, heads: false };
             let numbers: Vec<u32> = (0..fields as u32).collect();
             for unit in layers.units(table.id, &Filter::ALL) {
-                for rows in unit.read(table, &numbers, &on_damage) {
+                for rows in unit.read(table, &numbers, true, &on_damage) {
                     parts.push(last_of_runs(&rows?));
                 }
             }
@@ -164,7 +164,7 @@ fn from_scratch(
             break;
         }
         let mut day = Vec::new();
-        for rows in unit.read(table, &numbers, &on_damage) {
+        for rows in unit.read(table, &numbers, true, &on_damage) {
             day.push(last_of_runs(&rows?));
         }
         // A series can go on from one batch to the next.

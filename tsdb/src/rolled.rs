@@ -32,7 +32,7 @@ use crate::filter::Filter;
 use crate::footer::{Footer, Footers};
 use crate::manifest::RolledId;
 use crate::merge::Source;
-use crate::rows::{Rows, take_ranges};
+use crate::rows::{Rows, pick, take_ranges};
 use crate::scan::TIME_COLUMN;
 use crate::segment::PAGE_ROWS_MAX;
 use crate::unit::{OnDamage, Place};
@@ -319,7 +319,7 @@ impl RolledDay {
                 true => vec![None; names.len()],
                 false => names.iter().map(column).collect(),
             };
-            Ok(Rows::pick(&own, &times, &ranges, columns))
+            Ok(Rows { series: pick(&own, &ranges), times: pick(&times, &ranges), columns })
         })))
     }
 }

@@ -89,7 +89,7 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     let mut writer: Option<DayWriter> = None;
     let mut sample: Vec<(RecordBatch, Vec<u32>)> = Vec::new();
     for unit in units {
-        for rows in unit.read(table, &projection.fields, &on_damage) {
+        for rows in unit.read(table, &projection.fields, true, &on_damage) {
             let rows = rows?;
             if shared.closing.load(Ordering::Relaxed) {
                 return Err(Error::Closed);

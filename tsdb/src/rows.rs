@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, new_null_array};
-use arrow_buffer::ScalarBuffer;
+use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
@@ -16,29 +16,13 @@ pub(crate) type Key = (u32, i64);
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     pub series: ScalarBuffer<u32>,
+    /// Empty where nobody wants to know.
     pub times: ScalarBuffer<i64>,
     /// One entry a field that was asked for; `None` where no row here has a value.
     pub columns: Vec<Option<ArrayRef>>,
 }
 
 impl Rows {
-    /// The rows `ranges` of these keys, with columns that were picked already.
-    pub(crate) fn pick(
-        series: &ScalarBuffer<u32>,
-        times: &ScalarBuffer<i64>,
-        ranges: &[Range<usize>],
-        columns: Vec<Option<ArrayRef>>,
-    ) -> Rows {
-        let (series, times) = match ranges {
-            [one] => (series.slice(one.start, one.len()), times.slice(one.start, one.len())),
-            _ => (
-                ranges.iter().flat_map(|range| series[range.clone()].iter().copied()).collect(),
-                ranges.iter().flat_map(|range| times[range.clone()].iter().copied()).collect(),
-            ),
-        };
-        Rows { series, times, columns }
-    }
-
     /// Rows one behind the other; their keys must be in order.
     pub(crate) fn concat(parts: &[Rows], fields: usize) -> Rows {
         if let [one] = parts {
@@ -79,7 +63,7 @@ impl Rows {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.times.len()
+        self.series.len()
     }
 
     pub(crate) fn key(&self, row: usize) -> Key {
@@ -107,6 +91,14 @@ impl Rows {
                 .map(|column| column.as_ref().map(|c| c.slice(range.start, range.len())))
                 .collect(),
         }
+    }
+}
+
+/// The parts `ranges` of keys: a view of them where one range is enough.
+pub(crate) fn pick<T: ArrowNativeType>(keys: &ScalarBuffer<T>, ranges: &[Range<usize>]) -> ScalarBuffer<T> {
+    match ranges {
+        [one] => keys.slice(one.start, one.len()),
+        _ => ranges.iter().flat_map(|range| keys[range.clone()].iter().copied()).collect(),
     }
 }
 

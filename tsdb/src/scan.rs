@@ -136,15 +136,15 @@ impl Scan {
     /// If there is no such partition.
     pub fn read(&self, partition: usize) -> Batches {
         let answers = self.projection.clone();
-        Batches(Box::new(self.rows(partition).map(move |rows| rows.and_then(|rows| answers.batch(&rows)))))
+        Batches(Box::new(self.rows(partition, true).map(move |rows| rows.and_then(|rows| answers.batch(&rows)))))
     }
 
-    /// The rows of a partition, with the fields among its columns, in their order.
-    pub(crate) fn rows(&self, partition: usize) -> Source<'static> {
+    /// The rows of a partition, with the fields among its columns, in their order; some without times unless these are wanted.
+    pub(crate) fn rows(&self, partition: usize, times: bool) -> Source<'static> {
         let projection = self.projection.clone();
         let on_damage = leave_out(&self.shared, &self.warnings);
         let units = self.partitions[partition].clone().into_iter();
-        let rows = units.flat_map(move |unit| unit.read(&projection.table, &projection.fields, &on_damage));
+        let rows = units.flat_map(move |unit| unit.read(&projection.table, &projection.fields, times, &on_damage));
         Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))
     }
 

@@ -12,6 +12,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
+use arrow_buffer::ScalarBuffer;
 use bytes::Bytes;
 
 use crate::block::{self, BlockError, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind, u64_at};
@@ -22,7 +23,7 @@ use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::manifest::SegmentId;
-use crate::rows::{Rows, take_ranges};
+use crate::rows::{Rows, pick, take_ranges};
 use crate::segment_index::{Page, Section, SegmentIndex};
 use crate::value::FieldType;
 
@@ -177,8 +178,9 @@ impl Segment {
         &self.index.sections[page.section as usize]
     }
 
-    /// The rows of a page that a filter wants; nothing is decoded beyond what that needs.
-    pub(crate) fn read(&self, page: &Page, fields: &[u32], filter: &Filter) -> Result<Rows> {
+    /// The rows of a page that a filter wants; nothing is decoded beyond what that needs. Without `times`, these are left out if
+    /// the filter does not look at them.
+    pub(crate) fn read(&self, page: &Page, fields: &[u32], times: bool, filter: &Filter) -> Result<Rows> {
         let section = self.section(page);
         let damaged = |reason: String| Error::corrupt(&self.path, page.offset, reason);
         if self.damaged.iter().any(|(_, known)| *known == (page.section, page.number)) {
@@ -191,8 +193,14 @@ impl Segment {
         }
         let key = |place| self.chunk(page, place)?.ok_or_else(|| damaged("the keys are missing".into()));
         let series = codec::decode_series(key(0)?, page.rows).map_err(damaged)?;
-        let times = codec::decode_times(key(1)?, page.rows).map_err(damaged)?;
-        let ranges = filter.ranges(&series, &times);
+        let is_timeless = !times && filter.wants_all_times(*page.times.start(), *page.times.end());
+        let (times, ranges) = if is_timeless {
+            (ScalarBuffer::default(), filter.ranges_of_series(&series))
+        } else {
+            let times = codec::decode_times(key(1)?, page.rows).map_err(damaged)?;
+            let ranges = filter.ranges(&series, &times);
+            (times, ranges)
+        };
         let wanted = ranges.first().map_or(0, |range| range.start)..ranges.last().map_or(0, |range| range.end);
         let of_wanted: Vec<_> = ranges.iter().map(|r| r.start - wanted.start..r.end - wanted.start).collect();
         let mut columns = Vec::with_capacity(fields.len());
@@ -209,13 +217,16 @@ impl Segment {
             });
             columns.push(array.transpose()?);
         }
-        Ok(Rows::pick(&series, &times, &ranges, columns))
+        Ok(match is_timeless {
+            true => Rows { series: pick(&series, &ranges), times, columns },
+            false => Rows { series: pick(&series, &ranges), times: pick(&times, &ranges), columns },
+        })
     }
 
     /// Says what is wrong with a page, chunk by chunk; every chunk is decoded.
     pub(crate) fn verify(&self, page: &Page) -> Result<()> {
         let fields: Vec<u32> = self.section(page).fields.iter().map(|(field, _)| *field).collect();
-        let rows = self.read(page, &fields, &Filter::ALL)?;
+        let rows = self.read(page, &fields, true, &Filter::ALL)?;
         let wrong = |what: &str| Error::corrupt(&self.path, page.offset, format!("the index says another {what}"));
         let (first, last) = (rows.series.first(), rows.series.last());
         if first != Some(page.series.start()) || last != Some(page.series.end()) {

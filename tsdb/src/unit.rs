@@ -197,20 +197,22 @@ impl Unit {
         }
     }
 
-    /// Its rows, in key order, each key once, of these fields of the table.
-    pub(crate) fn read(self, table: &Arc<Table>, fields: &[u32], on_damage: &OnDamage) -> Source<'static> {
+    /// Its rows, in key order, each key once, of these fields of the table. Without `times`, those of pages whose rows are all
+    /// wanted are left out where nothing has to be merged.
+    pub(crate) fn read(self, table: &Arc<Table>, fields: &[u32], times: bool, on_damage: &OnDamage) -> Source<'static> {
+        let times = times || self.rolled.is_some() || self.head.is_some() || self.segments.len() > 1;
         let mut sources: Vec<Source<'static>> = Vec::new();
         if let Some((rolled, filter)) = self.rolled {
             sources.push(rolled.read(table, fields, filter, on_damage.clone()));
         }
         for (segment, pages, filter) in self.segments {
             let (fields, on_damage) = (fields.to_vec(), on_damage.clone());
-            sources.push(Box::new(pages.into_iter().filter_map(
-                move |page| match segment.read(&page, &fields, &filter) {
+            sources.push(Box::new(pages.into_iter().filter_map(move |page| {
+                match segment.read(&page, &fields, times, &filter) {
                     Err(error @ Error::Corrupt { .. }) => on_damage(Place::Page(&segment, &page), error).err().map(Err),
                     rows => Some(rows),
-                },
-            )));
+                }
+            })));
         }
         if let Some(head) = &self.head {
             sources.push(Box::new(head.read(self.day, &self.reach, fields.to_vec(), PAGE_ROWS_MAX)));

@@ -62,17 +62,25 @@ pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result
     let (bits, bytes) = bytes.split_at_checked(exceptions.len() * 8).ok_or("the exceptions are cut off")?;
     let (codec, bytes) = bytes.split_first().ok_or("the codec of the integers is cut off")?;
     let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, count, wanted.clone())?;
-    let mut values: Vec<f64> = match exponent {
-        0 => integers.into_iter().map(|integer| integer as f64).collect(),
-        _ => {
-            let power = power(exponent);
-            integers.into_iter().map(|integer| integer as f64 / power).collect()
-        }
-    };
+    let mut values = floats(&integers, power(exponent));
     for (index, at) in exceptions.into_iter().enumerate().filter(|(_, at)| wanted.contains(at)) {
         values[at - wanted.start] = f64::from_bits(u64_at(bits, index * 8));
     }
     Ok(values)
+}
+
+/// The integers over a power of ten.
+fn floats(integers: &[i64], power: f64) -> Vec<f64> {
+    // Up to 2^51 an integer is the lowest bits of a float's mantissa; processors do that to several at a time, which they do not
+    // convert.
+    const LIMIT: i64 = 1 << 51;
+    const MIDDLE: f64 = (3i64 << 51) as f64;
+    let is_small = integers.iter().fold(0, |all, integer| all | integer.wrapping_add(LIMIT)) as u64 >> 52 == 0;
+    if is_small {
+        let float = |integer: &i64| f64::from_bits(MIDDLE.to_bits().wrapping_add_signed(*integer)) - MIDDLE;
+        return integers.iter().map(|integer| float(integer) / power).collect();
+    }
+    integers.iter().map(|integer| *integer as f64 / power).collect()
 }
 
 fn power(exponent: u8) -> f64 {
@@ -151,6 +159,20 @@ mod tests {
     fn decimals_are_found_with_as_few_digits_as_they_have() {
         assert_eq!(scale(&[1.0, -20.0]), scaled(0, &[1, -20], &[]));
         assert_eq!(scale(&[0.1, 12.345, -7.0]), scaled(3, &[100, 12_345, -7_000], &[]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn integers_are_converted_exactly(small: Vec<i32>, large: Vec<i64>, shift in 0u32..64) {
+            let shifted: Vec<i64> = large.iter().map(|integer| integer >> shift).collect();
+            let edges = vec![(1 << 51) - 1, -(1i64 << 51), 0, -1];
+            for integers in [small.into_iter().map(i64::from).collect(), large, shifted, edges, vec![1 << 51]] {
+                for power in [1.0, 1000.0] {
+                    let plain: Vec<f64> = integers.iter().map(|integer| *integer as f64 / power).collect();
+                    proptest::prop_assert_eq!(floats(&integers, power), plain);
+                }
+            }
+        }
     }
 
     #[test]

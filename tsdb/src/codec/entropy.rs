@@ -147,6 +147,32 @@ impl<'a> Chunk<'a> {
         self.decoder.stream(self.input, part.end)
     }
 
+    /// Puts the integers `wanted` of some parts where they belong. All parts at a time: what one waits for, the others fill in.
+    fn decode<const N: usize>(&self, parts: [&Part; N], wanted: &Range<usize>, integers: &mut [i64]) {
+        let ends = parts.map(|part| part.place.end.min(wanted.end));
+        let lengths: [usize; N] = std::array::from_fn(|at| ends[at] - parts[at].place.start);
+        let groups = lengths.iter().max().map_or(0, |longest| longest.div_ceil(GROUP));
+        let mut tokens: [Vec<[u8; GROUP]>; N] = std::array::from_fn(|_| Vec::with_capacity(groups));
+        let mut streams = parts.map(|part| self.stream(part));
+        for _ in 0..groups {
+            for (stream, tokens) in streams.iter_mut().zip(&mut tokens) {
+                tokens.push(stream.group(&self.decoder));
+            }
+        }
+        for (at, part) in parts.into_iter().enumerate() {
+            let tokens = &tokens[at].as_flattened()[..lengths[at]];
+            let first = part.place.start.max(wanted.start);
+            let out = &mut integers[first - wanted.start..ends[at] - wanted.start];
+            if out.len() == tokens.len() {
+                self.restore(part, tokens, out);
+            } else {
+                let mut all = vec![0; tokens.len()];
+                self.restore(part, tokens, &mut all);
+                out.copy_from_slice(&all[first - part.place.start..]);
+            }
+        }
+    }
+
     /// The integers of a part.
     fn restore(&self, part: &Part, tokens: &[u8], out: &mut [i64]) {
         let extra = BitReader { bytes: self.extra, at: part.extra_at };
@@ -166,36 +192,13 @@ fn split_extra(mut bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
 pub(super) fn decode(input: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
     let chunk = Chunk::open(input, count)?;
     let mut integers = vec![0; wanted.len()];
-    if wanted == (0..count)
-        && let Ok(parts) = <&[Part; PARTS]>::try_from(&chunk.parts[..])
-    {
-        // All at a time: what one waits for, the others fill in.
-        let mut tokens = vec![[0u8; GROUP]; count.next_multiple_of(GROUP * PARTS) / GROUP];
-        let mut streams = parts.each_ref().map(|part| chunk.stream(part));
-        let groups = tokens.len() / PARTS;
-        let (a, rest) = tokens.split_at_mut(groups);
-        let (b, rest) = rest.split_at_mut(groups);
-        let (c, d) = rest.split_at_mut(groups);
-        for (((a, b), c), d) in a.iter_mut().zip(b).zip(c).zip(d) {
-            *a = streams[0].group(&chunk.decoder);
-            *b = streams[1].group(&chunk.decoder);
-            *c = streams[2].group(&chunk.decoder);
-            *d = streams[3].group(&chunk.decoder);
-        }
-        let tokens = tokens.as_flattened();
-        for part in parts {
-            chunk.restore(part, &tokens[part.place.clone()], &mut integers[part.place.clone()]);
-        }
-        return Ok(integers);
-    }
-    for part in chunk.parts.iter().filter(|part| part.place.start < wanted.end && wanted.start < part.place.end) {
-        let end = part.place.end.min(wanted.end);
-        let mut stream = chunk.stream(part);
-        let tokens: Vec<_> = (part.place.start..end).step_by(GROUP).map(|_| stream.group(&chunk.decoder)).collect();
-        let mut all = vec![0; end - part.place.start];
-        chunk.restore(part, &tokens.as_flattened()[..all.len()], &mut all);
-        let first = part.place.start.max(wanted.start);
-        integers[first - wanted.start..end - wanted.start].copy_from_slice(&all[first - part.place.start..]);
+    let meets = |part: &&Part| part.place.start < wanted.end && wanted.start < part.place.end;
+    let parts: Vec<&Part> = chunk.parts.iter().filter(meets).collect();
+    match parts[..] {
+        [a, b, c, d] => chunk.decode([a, b, c, d], &wanted, &mut integers),
+        [a, b, c] => chunk.decode([a, b, c], &wanted, &mut integers),
+        [a, b] => chunk.decode([a, b], &wanted, &mut integers),
+        _ => parts.into_iter().for_each(|part| chunk.decode([part], &wanted, &mut integers)),
     }
     Ok(integers)
 }
