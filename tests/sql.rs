@@ -43,6 +43,61 @@ fn head_and_segments_are_one_table() {
     assert_eq!(rows, [["21", "1", "1", "20"]]);
 }
 
+/// Statements of one shape are planned once; what differs must count all the same.
+#[test]
+fn statements_of_one_shape_have_answers_of_their_own() {
+    let (server, _dir) = server();
+    fill(&server);
+    let at_most = |host: &str, second: u32| {
+        let sql = format!(
+            "SELECT host, max(usage) AS top FROM cpu WHERE host = '{host}' AND time <= '1970-01-01T00:00:0{second}Z' GROUP BY host"
+        );
+        server.rows(&sql)
+    };
+    assert_eq!(at_most("a", 9), [["a", "109"]]);
+    assert_eq!(at_most("b", 9), [["b", "90"]]);
+    assert_eq!(at_most("b", 7), [["b", "70"]]);
+    assert!(at_most("c", 9).is_empty());
+    assert!(at_most("1970-01-01 00:00:00", 9).is_empty(), "a host that looks like a time");
+    // What a key has in the place of a literal is no literal.
+    let odd =
+        server.sql("SELECT host, max(usage) AS top FROM cpu WHERE host = \u{2} AND time <= \u{1} GROUP BY host", "csv");
+    assert_eq!(odd.status, 400, "{}", odd.body);
+    // Time goes on.
+    let recent = "SELECT count(*) FROM cpu WHERE time > now() - INTERVAL '300 milliseconds'";
+    assert_eq!(server.write("", b"cpu,host=now usage=1i").status, 204);
+    assert_eq!(server.rows(recent), [["1"]]);
+    std::thread::sleep(Duration::from_millis(350));
+    assert_eq!(server.rows(recent), [["0"]]);
+}
+
+#[test]
+fn percentiles_of_sketches_are_right_and_merge() {
+    let (server, _dir) = server();
+    let lines: String = (0..3000).map(|n| format!("ms v={} {n}\n", 1.01f64.powi(n % 1000))).collect();
+    assert_eq!(server.write("", lines.as_bytes()).status, 204);
+    let number = |sql: &str| server.rows(sql)[0][0].parse::<f64>().unwrap();
+    let exact = 1.01f64.powi(989);
+    let in_scan = number("SELECT approx_percentile_cont(v, 0.99) FROM ms");
+    assert!((in_scan / exact - 1.0).abs() < 0.001, "{in_scan} for {exact}");
+    for other in [
+        "SELECT approx_percentile_cont(v * 1.0, 0.99) FROM ms",
+        "SELECT approx_percentile_cont(0.01) WITHIN GROUP (ORDER BY v DESC) FROM ms",
+        "SELECT hdr_quantile(hdr_sketch(v), 0.99) FROM ms",
+        "SELECT hdr_quantile(hdr_merge(s), 0.99) FROM (SELECT date_bin(INTERVAL '100 nanoseconds', time) AS t, hdr_sketch(v) AS s FROM ms GROUP BY t)",
+    ] {
+        assert_eq!(number(other), in_scan, "{other}");
+    }
+    assert_eq!(number("SELECT hdr_count(hdr_sketch(v)) FROM ms"), 3000.0);
+    assert_eq!(number("SELECT hdr_rank(hdr_sketch(v), 1e9) FROM ms"), 1.0);
+    for wrong in
+        ["approx_percentile_cont(v, 1.5)", "approx_percentile_cont(v * 1.0, 1.5)", "hdr_quantile(hdr_sketch(v), 1.5)"]
+    {
+        let reply = server.sql(&format!("SELECT {wrong} FROM ms"), "json");
+        assert!(reply.status == 400 && reply.body.contains("from 0 to 1"), "{wrong}: {} {}", reply.status, reply.body);
+    }
+}
+
 #[test]
 fn explain_shows_what_is_pushed_down() {
     let (server, _dir) = server();

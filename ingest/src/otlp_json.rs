@@ -30,9 +30,11 @@ pub fn decode(
     object(request, "a request")?;
     let mut writer = Writer::new(batch, now, &mut describe);
     for resource in list(request, "resourceMetrics")? {
+        object(*resource, "resourceMetrics")?;
         let mut outer = Attributes::new_in(&arena);
         attributes(resource.get("resource"), &mut outer, &arena)?;
         for found in list(*resource, "scopeMetrics")? {
+            object(*found, "scopeMetrics")?;
             let (mut texts, scope) = (outer.clone(), found.get("scope"));
             texts.push(("otel_scope_name", text(scope, "name")?));
             texts.push(("otel_scope_version", text(scope, "version")?));
@@ -60,7 +62,11 @@ fn take(metric: Json<'_>, scope: &Attributes<'_>, writer: &mut Writer<'_, '_>, r
         number => integer(number, "aggregationTemporality")?.unwrap_or(0) as u64 == DELTA,
     };
     let described = match kind {
-        "sum" => sum_kind(is_delta, matches!(data.get("isMonotonic"), Json::Bool(true))),
+        "sum" => match data.get("isMonotonic") {
+            Json::Bool(is_monotonic) => sum_kind(is_delta, is_monotonic),
+            Json::Null => sum_kind(is_delta, false),
+            other => return Err(format!("isMonotonic: expected a boolean, found {}", other.what())),
+        },
         "gauge" => MetricKind::Gauge,
         "summary" => MetricKind::Summary,
         _ => histogram_kind(is_delta),
@@ -129,7 +135,7 @@ fn exponential<'a>(found: Json<'a>, room: &'a Bump) -> Result<NativeHistogram<'a
 }
 
 fn buckets<'a>(found: Json<'a>, room: &'a Bump) -> Result<Side<'a>, String> {
-    let offset = integer(found.get("offset"), "offset")?.unwrap_or(0);
+    let offset = integer(get(found, "offset")?, "offset")?.unwrap_or(0);
     let mut counts = BumpVec::new_in(room);
     for count in list(found, "bucketCounts")? {
         counts.push(integer(*count, "bucketCounts")?.unwrap_or(0) as u64 as f64);
@@ -140,6 +146,7 @@ fn buckets<'a>(found: Json<'a>, room: &'a Bump) -> Result<Side<'a>, String> {
 fn summary<'a>(found: Json<'a>, room: &'a Bump) -> Result<Summary<'a>, String> {
     let mut quantiles = BumpVec::new_in(room);
     for pair in list(found, "quantileValues")? {
+        object(*pair, "quantileValues")?;
         let half = |name| Ok::<_, String>(double(pair.get(name), name)?.unwrap_or(0.0));
         quantiles.push((half("quantile")?, half("value")?));
     }
@@ -150,6 +157,7 @@ fn summary<'a>(found: Json<'a>, room: &'a Bump) -> Result<Summary<'a>, String> {
 /// Adds the attributes of a resource, a scope or a data point.
 fn attributes<'a>(owner: Json<'a>, into: &mut Attributes<'a>, room: &'a Bump) -> Result<(), String> {
     for pair in list(owner, "attributes")? {
+        object(*pair, "an attribute")?;
         let value = pair.get("value");
         let value = match value.get("stringValue") {
             Json::Text(text) => text,
@@ -162,7 +170,11 @@ fn attributes<'a>(owner: Json<'a>, into: &mut Attributes<'a>, room: &'a Bump) ->
 
 /// An attribute's value without OTLP's names of types; the parser has refused what is too deep.
 fn plain(value: Json<'_>) -> Result<serde_json::Value, String> {
-    let Json::Object(pairs) = value else { return Ok(serde_json::Value::Null) };
+    let pairs = match value {
+        Json::Object(pairs) => pairs,
+        Json::Null => return Ok(serde_json::Value::Null),
+        other => return Err(format!("an attribute's value: expected an object, found {}", other.what())),
+    };
     let Some((kind, value)) = pairs.iter().rev().find(|(_, value)| !matches!(value, Json::Null)) else {
         return Ok(serde_json::Value::Null);
     };
@@ -178,7 +190,7 @@ fn plain(value: Json<'_>) -> Result<serde_json::Value, String> {
         }
         ("kvlistValue", found) => {
             let pairs = list(found, "values")?.iter();
-            let pairs = pairs.map(|pair| Ok((text(*pair, "key")?.to_owned(), plain(pair.get("value"))?)));
+            let pairs = pairs.map(|pair| Ok((text(*pair, "key")?.to_owned(), plain(get(*pair, "value")?)?)));
             serde_json::Value::Object(pairs.collect::<Result<_, String>>()?)
         }
         (kind, other) => return Err(format!("an attribute's {kind} is {}", other.what())),
@@ -192,8 +204,16 @@ fn object(value: Json<'_>, what: &str) -> Result<(), String> {
     }
 }
 
+/// What an object has under a name; an object that is left out has nothing.
+fn get<'a>(owner: Json<'a>, name: &str) -> Result<Json<'a>, String> {
+    match owner {
+        Json::Object(_) | Json::Null => Ok(owner.get(name)),
+        other => Err(format!("{name}: expected it in an object, found {}", other.what())),
+    }
+}
+
 fn list<'a>(owner: Json<'a>, name: &str) -> Result<&'a [Json<'a>], String> {
-    match owner.get(name) {
+    match get(owner, name)? {
         Json::List(list) => Ok(list),
         Json::Null => Ok(&[]),
         other => Err(format!("{name}: expected a list, found {}", other.what())),
@@ -201,7 +221,7 @@ fn list<'a>(owner: Json<'a>, name: &str) -> Result<&'a [Json<'a>], String> {
 }
 
 fn text<'a>(owner: Json<'a>, name: &str) -> Result<&'a str, String> {
-    match owner.get(name) {
+    match get(owner, name)? {
         Json::Text(text) => Ok(text),
         Json::Null => Ok(""),
         other => Err(format!("{name}: expected a text, found {}", other.what())),
@@ -236,5 +256,45 @@ fn double(value: Json<'_>, name: &str) -> Result<Option<f64>, String> {
         Json::F64(number) => Ok(Some(number)),
         Json::Text(text) => text.parse().map(Some).map_err(|error| format!("{name}: '{text}' is no double: {error}")),
         other => Err(format!("{name}: expected a double, found {}", other.what())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tsdb::Limits;
+
+    /// Everything that is of another kind than OTLP says is refused by name, wherever it stands.
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let metric = |data: &str| {
+            format!(r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"m",{data}}}]}}]}}]}}"#)
+        };
+        let point = |fields: &str| metric(&format!(r#""gauge":{{"dataPoints":[{{{fields}}}]}}"#));
+        for (text, said) in [
+            ("[]".to_owned(), "a request"),
+            (r#"{"resourceMetrics":[5]}"#.into(), "resourceMetrics"),
+            (r#"{"resourceMetrics":[{"resource":5}]}"#.into(), "attributes"),
+            (r#"{"resourceMetrics":[{"scopeMetrics":["x"]}]}"#.into(), "scopeMetrics"),
+            (r#"{"resourceMetrics":[{"scopeMetrics":[{"scope":5}]}]}"#.into(), "name"),
+            (metric(r#""sum":{"isMonotonic":1}"#), "isMonotonic"),
+            (metric(r#""gauge":5"#), "gauge"),
+            (metric(r#""gauge":{"dataPoints":[null]}"#), "a data point"),
+            (metric(r#""summary":{"dataPoints":[{"quantileValues":[1]}]}"#), "quantileValues"),
+            (metric(r#""exponentialHistogram":{"dataPoints":[{"positive":[]}]}"#), "offset"),
+            (point(r#""attributes":[7]"#), "an attribute"),
+            (point(r#""attributes":[{"key":"a","value":7}]"#), "value"),
+            (point(r#""attributes":[{"key":"a","value":{"stringValue":7}}]"#), "stringValue"),
+            (point(r#""asInt":"x""#), "asInt"),
+            (point(r#""asDouble":true"#), "asDouble"),
+        ] {
+            let mut batch = Batch::detached("public", Limits::default());
+            let error = decode(text.as_bytes(), 7, &mut batch, |_| {}).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        let mut batch = Batch::detached("public", Limits::default());
+        let good =
+            point(r#""asInt":"3","attributes":[{"key":"a","value":{"arrayValue":{"values":[{"intValue":"1"}]}}}]"#);
+        assert_eq!(decode(good.as_bytes(), 7, &mut batch, |_| {}).unwrap().taken, 1);
     }
 }

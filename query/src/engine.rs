@@ -194,7 +194,7 @@ impl Engine {
     /// The statement is wrong or not read-only, or planning hit a limit; the rows bring later errors themselves.
     pub async fn query(&self, sql: &str, schema: &str) -> Result<Answer, Error> {
         let deadline = Instant::now() + self.options.timeout;
-        if let Some(direct) = self.direct(sql, schema).await {
+        if let Some(direct) = self.direct(sql, schema, deadline).await {
             return self.answer(direct?, deadline).await;
         }
         let state = self.state(schema);
@@ -253,7 +253,7 @@ impl Engine {
     }
 
     /// The statement as one that needs no plan, if its shape is of that kind.
-    async fn direct(&self, sql: &str, schema: &str) -> Option<Result<Direct, Error>> {
+    async fn direct(&self, sql: &str, schema: &str, deadline: Instant) -> Option<Result<Direct, Error>> {
         let literals = Literals::find(sql)?;
         let key = literals.key(schema);
         let shape = match self.shapes.get(&key) {
@@ -261,7 +261,8 @@ impl Engine {
             None => {
                 let (state, (sql, stands)) = (self.state(schema), literals.with_stands());
                 let shape = self.runtime().spawn(async move { find_shape(&state, &sql, &stands).await });
-                let shape = shape.await.ok()?.map(Arc::new);
+                // One that is not found in time is planned in what time is left: none.
+                let shape = tokio::time::timeout_at(deadline, shape).await.ok()?.ok()?.map(Arc::new);
                 self.shapes.put(key, shape.clone());
                 shape?
             }

@@ -224,7 +224,9 @@ fn aggregate_of(expr: &Expr, table: &StoreTable) -> Option<Aggregate> {
                 [_] | [] => *part,
                 _ => return None,
             };
-            of(Function::Quantile(part), number(as_float(first), table)?)
+            // What is wrong is told by the function itself.
+            let is_part = (0.0..=1.0).contains(&part);
+            of(Function::Quantile(part), number(as_float(first), table)?).filter(|_| is_part)
         }
         (name, 1) if order_by.is_empty() => match name {
             "avg" => of(Function::Mean, number(as_float(first), table)?),

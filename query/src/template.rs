@@ -61,6 +61,8 @@ impl<'a> Literals<'a> {
                 b'-' if bytes.get(at + 1) == Some(&b'-') => return None,
                 b'/' if bytes.get(at + 1) == Some(&b'*') => return None,
                 b'\\' | b'$' | b'?' | b'@' | b'#' | b'`' | b';' | 128.. => return None,
+                // In a key, these stand for literals.
+                0..b' ' => return None,
                 b'(' => {
                     depth += 1;
                     if before.eq_ignore_ascii_case("in") {
@@ -93,7 +95,7 @@ impl<'a> Literals<'a> {
 
     /// What all statements have in common that differ only in their literals.
     pub(crate) fn key(&self, schema: &str) -> String {
-        let mut key = format!("{schema}\n");
+        let mut key = format!("{} {schema} ", schema.len());
         self.rebuild(&mut key, |literal, out| out.push(if literal.time.is_some() { '\u{1}' } else { '\u{2}' }));
         key
     }
@@ -194,7 +196,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_has_none() {
-        for sql in ["a -- b", "a /* b */", "E'a'", "'a", "\"a", "$1", "a ; b", "'a\\'", "tür", ")"] {
+        for sql in
+            ["a -- b", "a /* b */", "E'a'", "a = \u{2}", "a > \u{1}", "'a", "\"a", "$1", "a ; b", "'a\\'", "tür", ")"]
+        {
             assert_eq!(found(sql), None, "{sql}");
         }
     }

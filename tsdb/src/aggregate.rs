@@ -383,41 +383,30 @@ impl Number for f64 {
     }
 }
 
-impl Number for i64 {
-    fn add(self, other: i64) -> i64 {
-        self.wrapping_add(other)
-    }
+macro_rules! whole_number {
+    ($kind:ty) => {
+        impl Number for $kind {
+            fn add(self, other: $kind) -> $kind {
+                self.wrapping_add(other)
+            }
 
-    fn min(self, other: i64) -> i64 {
-        Ord::min(self, other)
-    }
+            fn min(self, other: $kind) -> $kind {
+                Ord::min(self, other)
+            }
 
-    fn max(self, other: i64) -> i64 {
-        Ord::max(self, other)
-    }
+            fn max(self, other: $kind) -> $kind {
+                Ord::max(self, other)
+            }
 
-    fn as_f64(self) -> f64 {
-        self as f64
-    }
+            fn as_f64(self) -> f64 {
+                self as f64
+            }
+        }
+    };
 }
 
-impl Number for u64 {
-    fn add(self, other: u64) -> u64 {
-        self.wrapping_add(other)
-    }
-
-    fn min(self, other: u64) -> u64 {
-        Ord::min(self, other)
-    }
-
-    fn max(self, other: u64) -> u64 {
-        Ord::max(self, other)
-    }
-
-    fn as_f64(self) -> f64 {
-        self as f64
-    }
-}
+whole_number!(i64);
+whole_number!(u64);
 
 impl FoldKind {
     fn two<T: Number>(self, a: T, b: T) -> T {
@@ -426,6 +415,14 @@ impl FoldKind {
             FoldKind::Max => a.max(b),
             _ => a.add(b),
         }
+    }
+
+    /// Takes in another value, if there is one.
+    fn take<T: Number>(self, own: &mut Option<T>, other: Option<T>) {
+        *own = match (*own, other) {
+            (Some(a), Some(b)) => Some(self.two(a, b)),
+            (a, b) => a.or(b),
+        };
     }
 
     /// Eight at a time, so that they need not wait for each other.
@@ -542,12 +539,6 @@ impl Cells {
 
     #[inline]
     fn fold(&mut self, place: usize, array: &ArrayRef, range: Range<usize>, sketches: &mut usize) {
-        fn put<T: Number>(cell: &mut Option<T>, new: Option<T>, kind: FoldKind) {
-            *cell = match (*cell, new) {
-                (Some(a), Some(b)) => Some(kind.two(a, b)),
-                (a, b) => a.or(b),
-            };
-        }
         match self {
             Cells::Count(cells) => {
                 let nulls = match array.null_count() {
@@ -556,9 +547,9 @@ impl Cells {
                 };
                 cells[place] += (range.len() - nulls) as i64;
             }
-            Cells::F64(kind, cells) => put(&mut cells[place], kind.array::<Float64Type>(array, &range), *kind),
-            Cells::I64(kind, cells) => put(&mut cells[place], kind.array::<Int64Type>(array, &range), *kind),
-            Cells::U64(kind, cells) => put(&mut cells[place], kind.array::<UInt64Type>(array, &range), *kind),
+            Cells::F64(kind, cells) => kind.take(&mut cells[place], kind.array::<Float64Type>(array, &range)),
+            Cells::I64(kind, cells) => kind.take(&mut cells[place], kind.array::<Int64Type>(array, &range)),
+            Cells::U64(kind, cells) => kind.take(&mut cells[place], kind.array::<UInt64Type>(array, &range)),
             Cells::Mean(cells) => {
                 let (sum, count) = sum(array, range);
                 cells[place] = (cells[place].0 + sum, cells[place].1 + count);
@@ -574,17 +565,11 @@ impl Cells {
 
     /// Takes in a group of the same column of another partition.
     fn merge(&mut self, place: usize, others: &Cells, from: usize) {
-        fn two<T: Number>(kind: FoldKind, own: Option<T>, other: Option<T>) -> Option<T> {
-            match (own, other) {
-                (Some(a), Some(b)) => Some(kind.two(a, b)),
-                (a, b) => a.or(b),
-            }
-        }
         match (self, others) {
             (Cells::Count(own), Cells::Count(others)) => own[place] += others[from],
-            (Cells::F64(kind, own), Cells::F64(_, others)) => own[place] = two(*kind, own[place], others[from]),
-            (Cells::I64(kind, own), Cells::I64(_, others)) => own[place] = two(*kind, own[place], others[from]),
-            (Cells::U64(kind, own), Cells::U64(_, others)) => own[place] = two(*kind, own[place], others[from]),
+            (Cells::F64(kind, own), Cells::F64(_, others)) => kind.take(&mut own[place], others[from]),
+            (Cells::I64(kind, own), Cells::I64(_, others)) => kind.take(&mut own[place], others[from]),
+            (Cells::U64(kind, own), Cells::U64(_, others)) => kind.take(&mut own[place], others[from]),
             (Cells::Mean(own), Cells::Mean(others)) => {
                 own[place] = (own[place].0 + others[from].0, own[place].1 + others[from].1);
             }

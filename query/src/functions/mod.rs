@@ -1,5 +1,5 @@
-//! The functions that statistics of operations need and DataFusion does not have. `docs/sql.md` says what each does; its examples
-//! are tests.
+//! The functions that statistics of operations need and DataFusion does not have. `docs/sql.md` says what each does; a test
+//! runs its statements.
 
 mod sketch;
 
