@@ -153,7 +153,8 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tables: boxcar::Vec<Arc<Table>>,
-    by_name: papaya::HashMap<String, u32>,
+    /// By schema and name.
+    by_name: papaya::HashMap<(String, String), u32>,
     /// Series by the hash of the bytes that a client wrote them with.
     by_spelling: Spellings,
     /// Keys the hash of spellings, so that nobody can aim for a collision.
@@ -221,7 +222,7 @@ impl Catalog {
     }
 
     pub(crate) fn find_table(&self, schema: &str, name: &str) -> Option<&Arc<Table>> {
-        let id = *self.by_name.pin().get(&full_name(schema, name))?;
+        let id = *self.by_name.pin().get(&FullName(schema, name))?;
         self.table(id)
     }
 
@@ -231,7 +232,7 @@ impl Catalog {
 
     /// What the keys of spellings of a schema and format are made with: it is the same for every row of a request.
     pub(crate) fn spelling_seed(&self, schema: &str, format: &str) -> u64 {
-        self.seed ^ xxh3_128(full_name(schema, format).as_bytes()) as u64
+        self.seed ^ xxh3_128(format!("{schema}\0{format}").as_bytes()) as u64
     }
 
     /// The key of a series' spelling.
@@ -331,7 +332,7 @@ impl Catalog {
 
     /// The number of a table, made if it is new.
     fn table_id(&self, growth: &mut Growth, schema: &str, name: &str) -> u32 {
-        let known = self.by_name.pin().get(&full_name(schema, name)).copied();
+        let known = self.by_name.pin().get(&FullName(schema, name)).copied();
         known.unwrap_or_else(|| {
             self.grow(growth, Change::Table { schema, name });
             (growth.tables.len() - 1) as u32
@@ -407,7 +408,7 @@ impl Catalog {
                     series: AtomicU32::new(0),
                     floor: AtomicI64::new(floor),
                 }));
-                self.by_name.pin().insert(full_name(schema, name), id);
+                self.by_name.pin().insert((schema.to_owned(), name.to_owned()), id);
             }
             Change::Tag { table, name } => {
                 let table = table_of(table)?;
@@ -505,8 +506,14 @@ fn memory_of(change: &Change<'_>) -> usize {
     }
 }
 
-fn full_name(schema: &str, name: &str) -> String {
-    format!("{schema}\0{name}")
+/// Finds a table by borrowed names; hashed as the pair of names is.
+#[derive(Hash)]
+struct FullName<'a>(&'a str, &'a str);
+
+impl papaya::Equivalent<(String, String)> for FullName<'_> {
+    fn equivalent(&self, (schema, name): &(String, String)) -> bool {
+        (self.0, self.1) == (schema, name)
+    }
 }
 
 impl TableGrowth {
