@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod crash;
 mod disk_full;
+mod documentation;
 mod durability;
 mod grammar;
 mod import;

@@ -3,6 +3,7 @@
 //! [`Engine`] plans and runs statements on threads of its own, so that a heavy query delays no acknowledgement;
 //! [`endpoint`] is its HTTP face. Statements from outside can only read: see `read_only.rs`.
 
+mod calendar;
 mod catalog;
 mod direct;
 pub mod endpoint;

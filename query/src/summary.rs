@@ -34,6 +34,7 @@ use tsdb::{
     Aggregate, AggregateRequest, Aggregation, Bucket, FieldType, Function, Groups, ScanRequest, Store, TIME_COLUMN,
 };
 
+use crate::functions::time_bucket::{TIME_BUCKET, buckets_of_call};
 use crate::pushdown::push;
 use crate::scan_exec::request_text;
 use crate::table::StoreTable;
@@ -163,7 +164,7 @@ fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == TIME_COLUMN)
 }
 
-/// `date_bin` and `date_trunc` of the time, by spans of equal length.
+/// `time_bucket`, `date_bin` and `date_trunc` of the time, by spans of equal length.
 fn bucket_of(expr: &Expr) -> Option<Bucket> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let literal = |at: usize| match args.get(at) {
@@ -176,6 +177,7 @@ fn bucket_of(expr: &Expr) -> Option<Bucket> {
     const SECOND: i64 = 1_000_000_000;
     const DAY: i64 = 86_400 * SECOND;
     let (width_ns, origin_ns) = match func.name() {
+        TIME_BUCKET => buckets_of_call(args)?.fixed()?,
         "date_bin" => {
             let ScalarValue::IntervalMonthDayNano(Some(interval)) = literal(0)? else { return None };
             let days = i64::from(interval.days).checked_mul(DAY)?;

@@ -1,7 +1,13 @@
 //! The functions that statistics of operations need and DataFusion does not have. `docs/sql.md` says what each does; a test
 //! runs its statements.
 
+mod counter;
+mod first_last;
+mod gather;
+mod histogram;
 mod sketch;
+pub(crate) mod time_bucket;
+mod trend;
 
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
@@ -9,10 +15,18 @@ use datafusion::execution::context::SessionState;
 
 /// Adds them to a session; those of DataFusion with the same names go.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
-    for function in sketch::aggregates() {
+    let aggregates = [
+        sketch::aggregates(),
+        counter::aggregates(),
+        first_last::aggregates(),
+        histogram::aggregates(),
+        trend::aggregates(),
+    ];
+    for function in aggregates.into_iter().flatten() {
         state.register_udaf(function.into())?;
     }
-    for function in sketch::scalars() {
+    let scalars = [sketch::scalars(), histogram::scalars(), time_bucket::scalars(), trend::scalars()];
+    for function in scalars.into_iter().flatten() {
         state.register_udf(function.into())?;
     }
     Ok(())

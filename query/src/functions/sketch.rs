@@ -127,7 +127,7 @@ impl Collected {
     }
 }
 
-fn sketch(bytes: &[u8]) -> Result<Sketch> {
+pub(super) fn sketch(bytes: &[u8]) -> Result<Sketch> {
     Sketch::from_bytes(bytes).map_err(|error| DataFusionError::Execution(format!("these bytes are no sketch: {error}")))
 }
 
