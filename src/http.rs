@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -19,9 +19,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ingest::stats::Protocol;
 use ingest::write::{Influx, Ingest};
-use query::Engine;
 use query::endpoint::Body;
+use query::{Engine, Entry, Kind};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -36,7 +37,7 @@ use crate::tls::Certificate;
 use crate::tokens::{Denied, Guard, Scope};
 
 /// Every path that there is.
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 22] = [
     "/health",
     "/ping",
     "/ready",
@@ -55,6 +56,10 @@ const PATHS: [&str; 18] = [
     "/api/v1/admin/compact",
     "/api/v1/admin/snapshot",
     "/api/v1/admin/delete",
+    "/api/v1/admin/maintenance",
+    "/api/v1/admin/maintenance/end",
+    "/api/v1/admin/exclusions",
+    "/api/v1/admin/exclusions/end",
 ];
 /// What hyper needs for a head at the least, in bytes.
 const HEADER_BYTES_MIN: usize = 8192;
@@ -227,6 +232,10 @@ impl Server {
                 self.administer(take).await
             }
             ("/api/v1/admin/delete", &Method::POST) => self.delete(request).await,
+            ("/api/v1/admin/maintenance", &Method::POST) => self.exclude(Kind::Maintenance, request).await,
+            ("/api/v1/admin/maintenance/end", &Method::POST) => self.end_exclusion(Kind::Maintenance, request).await,
+            ("/api/v1/admin/exclusions", &Method::POST) => self.exclude(Kind::Exclusion, request).await,
+            ("/api/v1/admin/exclusions/end", &Method::POST) => self.end_exclusion(Kind::Exclusion, request).await,
             ("/health" | "/ping" | "/ready" | "/metrics", _) => not_allowed("GET, HEAD"),
             ("/api/v3/query_sql", _) => not_allowed("GET, POST"),
             (path, _) if PATHS.contains(&path) => not_allowed("POST"),
@@ -239,20 +248,11 @@ impl Server {
 
     /// Deletes rows: which ones stands in the body.
     async fn delete(&self, request: Request<Incoming>) -> Response<Body> {
-        let body = Limited::new(request.into_body(), ADMIN_BYTES_MAX).collect().await;
-        let body = match body {
-            Ok(body) => body.to_bytes(),
-            Err(error) => return failed(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}")),
-        };
-        let deletion = match serde_json::from_slice::<Deletion>(&body) {
+        let example =
+            r#"{"table":"cpu","from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z","tags":{"host":["a"]}}"#;
+        let deletion: Deletion = match told(request, example).await {
             Ok(deletion) => deletion,
-            Err(error) => {
-                let example = r#"{"table":"cpu","from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z","tags":{"host":["a"]}}"#;
-                return failed(
-                    StatusCode::BAD_REQUEST,
-                    &format!("the body: {error}; expected something like {example}"),
-                );
-            }
+            Err(refusal) => return *refusal,
         };
         self.administer(move |store| {
             let tags: Vec<_> = deletion.tags.into_iter().map(|(tag, values)| TagPredicate::In(tag, values)).collect();
@@ -260,6 +260,44 @@ impl Server {
             store.delete(&deletion.db, &deletion.table, from, to, &tags).map(|()| done())
         })
         .await
+    }
+
+    /// Adds time that does not count.
+    async fn exclude(&self, kind: Kind, request: Request<Incoming>) -> Response<Body> {
+        let example = r#"{"targets":"target = 'portal'","from":"2026-11-25T22:00:00Z","to":"2026-11-26T02:00:00Z","author":"J. Doe","reason":"upgrade"}"#;
+        let told: Exclusion = match told(request, example).await {
+            Ok(told) => told,
+            Err(refusal) => return *refusal,
+        };
+        let from = told.from.map_or_else(now, |from| from.0);
+        let until = told.to.map(|to| to.0);
+        let entry = Entry { from, until, targets: told.targets, author: told.author, reason: told.reason };
+        self.ask_engine(move |engine| engine.exclude(&told.db, kind, &entry).map(|id| serde_json::json!({ "id": id })))
+            .await
+    }
+
+    /// Gives time that does not count another end.
+    async fn end_exclusion(&self, kind: Kind, request: Request<Incoming>) -> Response<Body> {
+        let told: End = match told(request, r#"{"id":"18ff3a9c01","to":"2026-11-26T01:10:00Z"}"#).await {
+            Ok(told) => told,
+            Err(refusal) => return *refusal,
+        };
+        let until = told.to.map_or_else(now, |to| to.0);
+        self.ask_engine(move |engine| engine.end_exclusion(&told.db, kind, &told.id, until).map(|()| done())).await
+    }
+
+    /// Has the engine do what blocks, and answers when it is done.
+    async fn ask_engine(
+        &self,
+        work: impl FnOnce(&Engine) -> Result<serde_json::Value, query::Error> + Send + 'static,
+    ) -> Response<Body> {
+        let engine = self.engine.clone();
+        match tokio::task::spawn_blocking(move || work(&engine)).await {
+            Ok(Ok(answer)) => json(StatusCode::OK, &answer),
+            Ok(Err(error @ query::Error::Statement(_))) => failed(StatusCode::BAD_REQUEST, &error.to_string()),
+            Ok(Err(error)) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+            Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        }
     }
 
     /// Does work of the store's that blocks, and answers when it is done.
@@ -296,6 +334,46 @@ struct Deletion {
     /// The values of each tag that all must have; no tags: all series.
     #[serde(default)]
     tags: BTreeMap<String, Vec<String>>,
+}
+
+/// What `/api/v1/admin/maintenance` and `exclusions` are told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exclusion {
+    #[serde(default = "default_schema")]
+    db: String,
+    /// A condition on tags; none: all targets.
+    #[serde(default)]
+    targets: String,
+    /// When it begins: now, unless told otherwise.
+    from: Option<Instant>,
+    /// When it ends, if that is known.
+    to: Option<Instant>,
+    author: String,
+    reason: String,
+}
+
+/// Which entry ends when: now, unless told otherwise.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct End {
+    #[serde(default = "default_schema")]
+    db: String,
+    id: String,
+    to: Option<Instant>,
+}
+
+/// What the body of an administrative request says, or why it cannot be read.
+async fn told<T: DeserializeOwned>(request: Request<Incoming>, example: &str) -> Result<T, Box<Response<Body>>> {
+    let refused = |reason: &str| Box::new(failed(StatusCode::BAD_REQUEST, reason));
+    let body = Limited::new(request.into_body(), ADMIN_BYTES_MAX).collect().await;
+    let body = body.map_err(|error| refused(&format!("the body could not be read: {error}")))?.to_bytes();
+    serde_json::from_slice(&body)
+        .map_err(|error| refused(&format!("the body: {error}; expected something like {example}")))
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
 }
 
 fn default_schema() -> String {

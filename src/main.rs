@@ -6,6 +6,7 @@
 mod bench;
 mod client;
 mod config;
+mod exclusion;
 mod export;
 mod http;
 mod import;
@@ -53,6 +54,10 @@ enum Command {
     Bench(bench::Args),
     /// Make, list and revoke the tokens that a server asks for
     Token(token::Args),
+    /// Planned work: time that leaves availability, with who says so and why
+    Maintenance(exclusion::MaintenanceArgs),
+    /// Force majeure and the like: time that leaves availability, with who says so and why
+    Exclusion(exclusion::ExclusionArgs),
     /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
     Export(export::Args),
 }
@@ -68,6 +73,8 @@ fn main() -> ExitCode {
         Command::Import(args) => import::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Token(args) => token::run(args),
+        Command::Maintenance(args) => exclusion::maintenance(args),
+        Command::Exclusion(args) => exclusion::exclusion(args),
         Command::Export(args) => export::run(args),
     };
     outcome.unwrap_or_else(|error| {

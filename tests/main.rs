@@ -5,6 +5,7 @@
 
 mod access;
 mod agents;
+mod availability;
 mod cli;
 mod clients;
 mod crash;

@@ -235,19 +235,6 @@ fn a_query_whose_client_went_away_is_stopped() {
 }
 
 #[test]
-fn the_statements_of_the_manual_run() {
-    let (server, _dir) = server();
-    wait_for("a row to ask about", || server.rows("SELECT count(*) FROM probe WHERE up")[0][0] != "0");
-    let manual = include_str!("../docs/sql.md");
-    let statements: Vec<&str> = manual.split("```sql").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(statements.len() >= 2);
-    for statement in statements {
-        let rows = server.rows(statement);
-        assert_eq!(rows[0][0], "fournines", "{statement}");
-    }
-}
-
-#[test]
 fn metrics_tell_what_was_done() {
     let (server, _dir) = server();
     server.write("", b"m,t=a f=1 1\nm,t=b f=2 2\nm f=bad 3");

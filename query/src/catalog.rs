@@ -8,14 +8,23 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use tsdb::{DEFAULT_SCHEMA, Store};
 
+use crate::known;
 use crate::system::{SYSTEM_SCHEMA, SystemSchema, SystemTable};
 use crate::table::StoreTable;
+use crate::views::{self, StateOf};
 
 /// The one catalogue of a session: the store.
-#[derive(Debug)]
 pub(crate) struct StoreCatalog {
     pub store: Arc<Store>,
     pub system: Arc<[SystemTable]>,
+    /// For planning views.
+    pub state: Arc<StateOf>,
+}
+
+impl std::fmt::Debug for StoreCatalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreCatalog")
+    }
 }
 
 impl CatalogProvider for StoreCatalog {
@@ -30,29 +39,45 @@ impl CatalogProvider for StoreCatalog {
             return Some(Arc::new(SystemSchema { store: self.store.clone(), others: self.system.clone() }));
         }
         let known = name == DEFAULT_SCHEMA || self.store.tables().any(|(schema, _)| schema == name);
-        known.then(|| Arc::new(StoreSchema { store: self.store.clone(), name: name.into() }) as _)
+        let (store, state) = (self.store.clone(), self.state.clone());
+        known.then(|| Arc::new(StoreSchema { store, name: name.into(), state }) as _)
     }
 }
 
-/// The measurements of one schema.
-#[derive(Debug)]
+/// The measurements of one schema, and what is always there.
 struct StoreSchema {
     store: Arc<Store>,
     name: String,
+    state: Arc<StateOf>,
+}
+
+impl std::fmt::Debug for StoreSchema {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StoreSchema").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
 impl SchemaProvider for StoreSchema {
     fn table_names(&self) -> Vec<String> {
-        self.store.tables().filter(|(schema, _)| *schema == self.name).map(|(_, name)| name.to_owned()).collect()
+        let stored = self.store.tables().filter(|(schema, _)| *schema == self.name).map(|(_, name)| name);
+        let ready = known::names().chain(views::names()).map(str::to_owned);
+        let names: BTreeSet<String> = stored.map(str::to_owned).chain(ready).collect();
+        names.into_iter().collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let info = self.store.table(&self.name, name);
-        Ok(info.map(|info| Arc::new(StoreTable { store: self.store.clone(), info }) as _))
+        if let Some(info) = self.store.table(&self.name, name) {
+            return known::complete(StoreTable { store: self.store.clone(), info }).map(Some);
+        }
+        match known::empty(name) {
+            Some(table) => Ok(Some(table)),
+            None => views::view(name, &self.name, &self.store, &self.state).await,
+        }
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.store.table(&self.name, name).is_some()
+        let is_ready = known::names().chain(views::names()).any(|known| known == name);
+        is_ready || self.store.table(&self.name, name).is_some()
     }
 }

@@ -16,9 +16,10 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType, Volatility};
 use quick_cache::sync::Cache;
-use tsdb::{Aggregation, ScanRequest, TagPredicate};
+use tsdb::{ScanRequest, TagPredicate};
 
-use crate::summary::{Summary, SummaryTable, fold_all};
+use crate::once_exec::Once;
+use crate::summary::{Folding, Summary, SummaryTable};
 use crate::template::{Literals, Stand};
 
 /// Shapes of statements that are known.
@@ -55,7 +56,7 @@ struct Slot(usize, i64);
 #[derive(Debug)]
 pub(crate) struct Direct {
     shape: Arc<Shape>,
-    pub aggregation: Arc<Aggregation>,
+    pub folding: Arc<Folding>,
 }
 
 impl Default for Shapes {
@@ -199,8 +200,8 @@ impl Shape {
                 values[*place] = literals.list[*number].text.clone().into_owned();
             }
         }
-        let aggregation = summary.start();
-        Some(aggregation.map(|aggregation| Direct { shape: self.clone(), aggregation: Arc::new(aggregation) }))
+        let started = summary.start().map(|aggregation| Folding { summary, aggregation: Arc::new(aggregation) });
+        Some(started.map(|folding| Direct { shape: self.clone(), folding: Arc::new(folding) }))
     }
 }
 
@@ -236,14 +237,13 @@ impl Direct {
     /// Is so little to read that another thread is not worth it?
     pub(crate) fn is_small(&self) -> bool {
         const VALUES_MAX: usize = 100_000;
-        self.aggregation.scan().rows_max() * (self.shape.summary.request.aggregates.len() + 1) <= VALUES_MAX
+        self.folding.aggregation.scan().rows_max() * (self.shape.summary.request.aggregates.len() + 1) <= VALUES_MAX
     }
 
     /// The answer.
     pub(crate) async fn run(&self, context: &TaskContext) -> Result<RecordBatch> {
-        let groups = fold_all(self.aggregation.clone(), context).await?;
-        let Shape { summary, columns, schema, sort, skip, fetch, .. } = &*self.shape;
-        let given = summary.batch(&self.aggregation, &groups)?;
+        let Shape { columns, schema, sort, skip, fetch, .. } = &*self.shape;
+        let given = self.folding.rows(context).await?;
         let columns = columns.iter().map(|at| given.column(*at).clone()).collect();
         let mut batch = RecordBatch::try_new(schema.clone(), columns)?;
         if !sort.is_empty() && batch.num_rows() > 1 {

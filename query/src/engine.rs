@@ -7,31 +7,40 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
 use bytes::Bytes;
-use datafusion::error::DataFusionError;
-use datafusion::execution::context::SessionState;
+use datafusion::catalog::Session;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use tsdb::{DEFAULT_SCHEMA, Scan, Store};
+use tsdb::{DEFAULT_SCHEMA, Store};
 
+use crate::availability;
 use crate::catalog::StoreCatalog;
 use crate::direct::{self, Direct, Shape, Shapes};
 use crate::error::Error;
+use crate::exclusions;
 use crate::format::{Encoder, Format};
 use crate::functions;
+use crate::gapfill::{BoundGaps, FindGaps, GapPlanner};
 use crate::read_only;
-use crate::scan_exec::scans;
+use crate::scan_exec::{Reading, readings};
+use crate::statement;
 use crate::summary::SummarizeInScan;
 use crate::system::SystemTable;
 use crate::template::{Literals, Stand};
+use crate::views::StateOf;
 
 /// The name of the one catalogue.
 const CATALOG: &str = "fournines";
@@ -53,6 +62,7 @@ pub struct Options {
 
 /// Runs SQL over a store.
 pub struct Engine {
+    store: Arc<Store>,
     session: SessionContext,
     options: Options,
     shapes: Shapes,
@@ -68,7 +78,7 @@ pub struct Answer {
     /// The columns of every batch.
     pub schema: SchemaRef,
     rows: Rows,
-    scans: Vec<Arc<Scan>>,
+    readings: Vec<Reading>,
 }
 
 /// Where the rows of an answer come from.
@@ -97,7 +107,7 @@ impl Answer {
 
     /// What is known to be missing from the answer so far, in words. Empty for a whole answer.
     pub fn warnings(&self) -> BTreeSet<String> {
-        self.scans.iter().flat_map(|scan| scan.warnings()).collect()
+        self.readings.iter().flat_map(Reading::warnings).collect()
     }
 
     /// The answer as bytes of a format.
@@ -178,13 +188,22 @@ impl Engine {
             // No file formats: nothing in a statement can name a file.
             .with_file_formats(Vec::new())
             .with_table_factories(std::collections::HashMap::new())
+            .with_analyzer_rule(Arc::new(FindGaps))
+            .with_optimizer_rule(Arc::new(BoundGaps))
             .with_optimizer_rule(Arc::new(SummarizeInScan))
+            .with_query_planner(Arc::new(Planner))
             .build();
         functions::register(&mut state).map_err(failed)?;
         let session = SessionContext::new_with_state(state);
-        session.register_catalog(CATALOG, Arc::new(StoreCatalog { store, system: system.into() }));
+        availability::register(&session, &store);
+        let planner = Arc::new(StateOf::new());
+        // Weak, as the session holds the catalogue.
+        let own = session.state_weak_ref();
+        let _ = planner.set(Box::new(move || own.upgrade().map(|state| state.read().clone())));
+        let catalog = StoreCatalog { store: store.clone(), system: system.into(), state: planner };
+        session.register_catalog(CATALOG, Arc::new(catalog));
         let context = session.task_ctx();
-        Ok(Engine { session, options, shapes: Shapes::default(), context, runtime: Some(runtime) })
+        Ok(Engine { store, session, options, shapes: Shapes::default(), context, runtime: Some(runtime) })
     }
 
     /// Answers a statement that only reads. Names without a schema are looked up in `schema`.
@@ -210,7 +229,7 @@ impl Engine {
                 }
                 Err(_) => return drop(planned.send(Err(Error::Timeout { limit: limits.timeout }))),
             };
-            let _ = planned.send(Ok((plan.schema(), scans(&plan))));
+            let _ = planned.send(Ok((plan.schema(), readings(&plan))));
             let stream = execute_stream(plan, state.task_ctx());
             let error = |error| Error::from_datafusion(&error, limits.memory_bytes_max);
             let mut stream = match stream {
@@ -235,11 +254,29 @@ impl Engine {
         let task = Some(self.runtime().spawn(run));
         match plan.await {
             Ok(planned) => {
-                let (schema, scans) = planned?;
-                Ok(Answer { schema, rows: Rows::Coming { batches, task }, scans })
+                let (schema, readings) = planned?;
+                Ok(Answer { schema, rows: Rows::Coming { batches, task }, readings })
             }
             Err(_) => Err(Error::Failed("the query broke off while it was planned".into())),
         }
+    }
+
+    /// Adds time that does not count; the entry's id comes back. Blocks until it is durable.
+    ///
+    /// # Errors
+    ///
+    /// The entry is wrong, or the store refuses it.
+    pub fn exclude(&self, schema: &str, kind: exclusions::Kind, entry: &exclusions::Entry) -> Result<String, Error> {
+        exclusions::add(&self.store, &self.state(schema), schema, kind, entry)
+    }
+
+    /// Gives an entry another end, in ns since the epoch. Blocks until it is durable.
+    ///
+    /// # Errors
+    ///
+    /// There is no such entry, it begins later, or the store refuses it.
+    pub fn end_exclusion(&self, schema: &str, kind: exclusions::Kind, id: &str, until: i64) -> Result<(), Error> {
+        exclusions::end(&self.store, schema, kind, id, until)
     }
 
     fn state(&self, schema: &str) -> SessionState {
@@ -277,7 +314,7 @@ impl Engine {
 
     /// Runs a statement that needs no plan: here if there is little to read, else where queries run.
     async fn answer(&self, direct: Direct, deadline: Instant) -> Result<Answer, Error> {
-        let (schema, scans) = (direct.schema(), vec![direct.aggregation.scan().clone()]);
+        let (schema, readings) = (direct.schema(), vec![Reading::Once(direct.folding.clone())]);
         let batch = if direct.is_small() {
             Ok(direct.run(&self.context).await)
         } else {
@@ -291,14 +328,29 @@ impl Engine {
         };
         let batch = batch.map_err(|_| Error::Timeout { limit: self.options.timeout })?;
         let batch = batch.map_err(|error| self.error(&error))?;
-        Ok(Answer { schema, rows: Rows::Ready(Some(batch)), scans })
+        Ok(Answer { schema, rows: Rows::Ready(Some(batch)), readings })
+    }
+}
+
+/// DataFusion's planner, and our own nodes.
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(GapPlanner)]);
+        planner.create_physical_plan(plan, session).await
     }
 }
 
 /// The shape of a statement, if its plan can be left out from then on.
 async fn find_shape(state: &SessionState, sql: &str, stands: &[Stand]) -> Option<Shape> {
-    let dialect = state.config().options().sql_parser.dialect;
-    let statement = state.sql_to_statement(sql, &dialect).ok()?;
+    let statement = statement::parse(state, sql).ok()?;
     read_only::check_statement(&statement).ok()?;
     let plan = state.statement_to_plan(statement).await.ok()?;
     read_only::check_plan(&plan).ok()?;
@@ -329,8 +381,7 @@ enum Planning {
 }
 
 async fn plan_statement(state: &SessionState, sql: &str) -> Result<Arc<dyn ExecutionPlan>, Planning> {
-    let dialect = state.config().options().sql_parser.dialect;
-    let statement = state.sql_to_statement(sql, &dialect).map_err(Planning::Failed)?;
+    let statement = statement::parse(state, sql).map_err(Planning::Failed)?;
     read_only::check_statement(&statement).map_err(Planning::Refused)?;
     let plan = state.statement_to_plan(statement).await.map_err(Planning::Failed)?;
     read_only::check_plan(&plan).map_err(Planning::Refused)?;

@@ -3,24 +3,34 @@
 //! [`Engine`] plans and runs statements on threads of its own, so that a heavy query delays no acknowledgement;
 //! [`endpoint`] is its HTTP face. Statements from outside can only read: see `read_only.rs`.
 
+mod arguments;
+mod availability;
 mod calendar;
 mod catalog;
 mod direct;
 pub mod endpoint;
 mod engine;
 mod error;
+mod exclusions;
 mod format;
 mod functions;
+mod gapfill;
+mod known;
 pub mod line_protocol;
+mod once_exec;
+mod parallel;
 mod pushdown;
 mod read_only;
 mod scan_exec;
+mod statement;
 mod summary;
 mod system;
 mod table;
 mod template;
+mod views;
 
 pub use engine::{Answer, Encoded, Engine, Options};
 pub use error::Error;
+pub use exclusions::{Entry, Kind};
 pub use format::Format;
 pub use system::SystemTable;

@@ -16,7 +16,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use tsdb::{Scan, ScanRequest};
 
-use crate::summary::SummaryExec;
+use crate::once_exec::{Once, OnceExec};
 
 /// Reads a snapshot of one table, narrowed to what the query needs.
 #[derive(Debug)]
@@ -42,11 +42,28 @@ impl ScanExec {
     }
 }
 
-/// The scans of a plan: they know what is missing from its answer.
-pub(crate) fn scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<Arc<Scan>> {
-    let own = plan.downcast_ref::<ScanExec>().map(|exec| exec.scan.clone());
-    let summary = plan.downcast_ref::<SummaryExec>().map(|exec| exec.aggregation.scan().clone());
-    own.into_iter().chain(summary).chain(plan.children().into_iter().flat_map(scans)).collect()
+/// What reads the store for an answer, and knows what is missing from it.
+#[derive(Debug, Clone)]
+pub(crate) enum Reading {
+    Scan(Arc<Scan>),
+    Once(Arc<dyn Once>),
+}
+
+impl Reading {
+    /// What is known to be missing so far, in words.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        match self {
+            Reading::Scan(scan) => scan.warnings(),
+            Reading::Once(once) => once.warnings(),
+        }
+    }
+}
+
+/// What reads the store for a plan.
+pub(crate) fn readings(plan: &Arc<dyn ExecutionPlan>) -> Vec<Reading> {
+    let scan = plan.downcast_ref::<ScanExec>().map(|exec| Reading::Scan(exec.scan.clone()));
+    let once = plan.downcast_ref::<OnceExec>().map(|exec| Reading::Once(exec.once.clone()));
+    scan.into_iter().chain(once).chain(plan.children().into_iter().flat_map(readings)).collect()
 }
 
 impl DisplayAs for ScanExec {

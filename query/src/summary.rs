@@ -6,41 +6,34 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::memory_pool::MemoryConsumer;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::TaskContext;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
 use datafusion::logical_expr::{
     Aggregate as AggregateNode, Cast, Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, TableType,
 };
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{
-    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
-};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::ExecutionPlan;
 use tsdb::{
     Aggregate, AggregateRequest, Aggregation, Bucket, FieldType, Function, Groups, ScanRequest, Store, TIME_COLUMN,
 };
 
 use crate::functions::time_bucket::{TIME_BUCKET, buckets_of_call};
+use crate::once_exec::{Once, OnceExec};
+use crate::parallel::{Leave, read_partitions};
 use crate::pushdown::push;
 use crate::scan_exec::request_text;
 use crate::table::StoreTable;
 
-/// Scans of fewer rows are not worth another thread.
-const ALONE_ROWS_MAX: usize = 100_000;
 /// What stands for the table in a plan.
 const NAME: &str = "summary";
 
@@ -276,46 +269,28 @@ impl TableProvider for SummaryTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut summary = self.0.clone();
         summary.request.rows.partitions = state.config().target_partitions();
-        let schema = match projection {
-            Some(columns) => Arc::new(summary.schema.project(columns)?),
-            None => summary.schema.clone(),
-        };
         let aggregation = Arc::new(summary.start()?);
-        Ok(Arc::new(SummaryExec::new(summary, projection.cloned(), schema, aggregation)))
+        Ok(Arc::new(OnceExec::new(Arc::new(Folding { summary, aggregation }), projection)?))
     }
 }
 
-/// Reads a snapshot of one table and gives its groups.
+/// A summary over a snapshot of its table.
 #[derive(Debug)]
-pub(crate) struct SummaryExec {
-    summary: Arc<Summary>,
-    projection: Option<Vec<usize>>,
+pub(crate) struct Folding {
+    pub summary: Summary,
     pub aggregation: Arc<Aggregation>,
-    properties: Arc<PlanProperties>,
 }
 
-impl SummaryExec {
-    fn new(
-        summary: Summary,
-        projection: Option<Vec<usize>>,
-        schema: SchemaRef,
-        aggregation: Arc<Aggregation>,
-    ) -> SummaryExec {
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Final,
-            Boundedness::Bounded,
-        );
-        SummaryExec { summary: Arc::new(summary), projection, aggregation, properties: Arc::new(properties) }
+#[async_trait]
+impl Once for Folding {
+    fn name(&self) -> &'static str {
+        "SummaryExec"
     }
-}
 
-impl DisplayAs for SummaryExec {
-    /// `SummaryExec: table=cpu, bucket=1m, by=[hostname], aggregates=[max(usage_user)], time=...`
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// `table=cpu, bucket=1m, by=[hostname], aggregates=[max(usage_user)], time=...`
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let AggregateRequest { rows, bucket, by, aggregates } = &self.summary.request;
-        write!(f, "SummaryExec: table={}", self.summary.table)?;
+        write!(f, "table={}", self.summary.table)?;
         if let Some(bucket) = bucket {
             write!(f, ", bucket={:?}", std::time::Duration::from_nanos(bucket.width_ns as u64))?;
         }
@@ -325,102 +300,34 @@ impl DisplayAs for SummaryExec {
         let aggregates: Vec<String> = aggregates.iter().map(text).collect();
         write!(f, ", by=[{}], aggregates=[{}]{}", by.join(", "), aggregates.join(", "), request_text(rows))
     }
-}
 
-/// Says stop when the query goes away.
-struct StopOnDrop(Arc<AtomicBool>);
+    fn schema(&self) -> SchemaRef {
+        self.summary.schema.clone()
+    }
 
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+    async fn rows(&self, context: &TaskContext) -> Result<RecordBatch> {
+        let groups = fold_all(self.aggregation.clone(), context).await?;
+        self.summary.batch(&self.aggregation, &groups)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.aggregation.scan().warnings()
     }
 }
 
-/// Folds all partitions of an aggregation, side by side if there is much to read, within the query's memory.
-pub(crate) async fn fold_all(aggregation: Arc<Aggregation>, context: &TaskContext) -> Result<Groups> {
-    let stopped = Arc::new(AtomicBool::new(false));
-    let _stop = StopOnDrop(stopped.clone());
-    let pool = context.memory_pool().clone();
-    let part = move |aggregation: &Aggregation, partition: usize| -> Result<Groups> {
-        let reservation = MemoryConsumer::new("SummaryExec").register(&pool);
+/// Folds all partitions of an aggregation, within the query's memory.
+async fn fold_all(aggregation: Arc<Aggregation>, context: &TaskContext) -> Result<Groups> {
+    let own = aggregation.clone();
+    let fold = move |partition: usize, leave: &Leave| -> Result<Groups> {
         let refused = std::cell::Cell::new(None);
-        let go_on = |bytes: usize| match reservation.try_resize(bytes) {
-            Ok(()) => !stopped.load(Ordering::Relaxed),
-            Err(error) => {
-                refused.set(Some(error));
-                false
-            }
-        };
-        let groups = aggregation.fold(partition, go_on).map_err(|error| DataFusionError::External(error.into()))?;
-        groups.ok_or_else(|| {
-            refused.take().unwrap_or_else(|| DataFusionError::Execution("the query was given up".into()))
-        })
+        let go_on = |bytes: usize| leave.ask(bytes).map_err(|error| refused.set(Some(error))).is_ok();
+        let groups = own.fold(partition, go_on).map_err(|error| DataFusionError::External(error.into()))?;
+        groups.ok_or_else(|| refused.take().expect("only a refusal ends it early"))
     };
-    let partitions = aggregation.scan().partitions();
-    let mut all: Option<Groups> = None;
-    let mut take = |groups: Groups| match &mut all {
-        Some(all) => all.merge(groups),
-        None => all = Some(groups),
-    };
-    if aggregation.scan().rows_max() <= ALONE_ROWS_MAX {
-        (0..partitions).try_for_each(|partition| part(&aggregation, partition).map(&mut take))?;
-    } else {
-        let part = Arc::new(part);
-        let mut tasks = tokio::task::JoinSet::new();
-        for partition in 0..partitions {
-            let (part, aggregation) = (part.clone(), aggregation.clone());
-            tasks.spawn_blocking(move || part(&aggregation, partition));
-        }
-        while let Some(groups) = tasks.join_next().await {
-            take(groups.map_err(|error| DataFusionError::ExecutionJoin(Box::new(error)))??);
-        }
-    }
-    Ok(all.expect("a scan has partitions"))
-}
-
-impl ExecutionPlan for SummaryExec {
-    fn name(&self) -> &'static str {
-        "SummaryExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        _: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let (summary, aggregation, projection) =
-            (self.summary.clone(), self.aggregation.clone(), self.projection.clone());
-        let stream = futures::stream::once(async move {
-            let groups = fold_all(aggregation.clone(), &context).await?;
-            let batch = summary.batch(&aggregation, &groups)?;
-            Ok(match projection {
-                Some(columns) => batch.project(&columns)?,
-                None => batch,
-            })
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.properties.eq_properties.schema().clone(), stream)))
-    }
+    let parts = read_partitions(aggregation.scan(), context, fold).await?;
+    let merged = parts.into_iter().reduce(|mut all, groups| {
+        all.merge(groups);
+        all
+    });
+    Ok(merged.expect("a scan has partitions"))
 }

@@ -12,24 +12,78 @@ use datafusion::logical_expr::{
 };
 
 use crate::calendar::{Buckets, Cursor, Width, zone};
+use crate::gapfill::{INTERPOLATE, LOCF};
 
 /// The function's name.
 pub(crate) const TIME_BUCKET: &str = "time_bucket";
 const USE: &str = "time_bucket(width, time [, origin] [, zone])";
 
-/// The scalar functions of this file.
+const GAPFILL: &str = "time_bucket_gapfill";
+
+/// The scalar functions of this file: the bucket, the bucket whose gaps are filled, and what fills them.
 pub(super) fn scalars() -> Vec<ScalarUDF> {
-    vec![TimeBucket { signature: Signature::user_defined(Volatility::Immutable) }.into()]
+    let fill = |name| Fill { name, signature: Signature::any(1, Volatility::Volatile) };
+    vec![
+        TimeBucket::new(TIME_BUCKET).into(),
+        TimeBucket::new(GAPFILL).into(),
+        fill(LOCF).into(),
+        fill(INTERPOLATE).into(),
+    ]
+}
+
+/// The name of the function whose gaps are filled.
+pub(crate) fn gapfill_name() -> &'static str {
+    GAPFILL
+}
+
+/// The plain function.
+pub(crate) fn time_bucket_udf() -> Arc<ScalarUDF> {
+    Arc::new(TimeBucket::new(TIME_BUCKET).into())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct TimeBucket {
+    name: &'static str,
     signature: Signature,
+}
+
+impl TimeBucket {
+    fn new(name: &'static str) -> TimeBucket {
+        TimeBucket { name, signature: Signature::user_defined(Volatility::Immutable) }
+    }
+}
+
+/// A function that is not called: where it may stand, a rule has put the filled column in its place.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Fill {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Fill {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match (self.name, &types[0]) {
+            (INTERPOLATE, kind) if !kind.is_numeric() => plan_err!("interpolate: expected a number, found {kind}"),
+            (_, kind) => Ok(kind.clone()),
+        }
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        exec_err!("{}: expected around an aggregate, in the SELECT of a GROUP BY {GAPFILL}(...)", self.name)
+    }
 }
 
 impl ScalarUDFImpl for TimeBucket {
     fn name(&self) -> &str {
-        TIME_BUCKET
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -66,6 +120,9 @@ impl ScalarUDFImpl for TimeBucket {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if self.name == GAPFILL {
+            return exec_err!("{GAPFILL}: expected in the GROUP BY of a SELECT");
+        }
         let literals = args.args.iter().map(|arg| match arg {
             ColumnarValue::Scalar(value) => Some(value),
             ColumnarValue::Array(_) => None,
