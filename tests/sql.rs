@@ -71,6 +71,88 @@ fn statements_of_one_shape_have_answers_of_their_own() {
     assert_eq!(server.rows(recent), [["0"]]);
 }
 
+/// The newest row of each group comes from memory; it must be the one that reading everything gives.
+#[test]
+fn newest_rows_are_those_of_the_whole_table() {
+    let (server, _dir) = server();
+    fill(&server);
+    server.write(
+        "",
+        b"cpu,host=c usage=7i,idle=1.5 3000000000\ncpu,host=c idle=2.5 9000000000\ncpu,host=a,dc=x usage=1i 2000000000",
+    );
+    let newest = [
+        "SELECT DISTINCT ON (host) host, time, usage, idle FROM cpu ORDER BY host, time DESC",
+        "SELECT host, first_value(time ORDER BY time DESC) AS time, first_value(usage ORDER BY time DESC) AS usage, first_value(idle ORDER BY time DESC) AS idle FROM cpu GROUP BY host ORDER BY host",
+        "SELECT host, last_value(time ORDER BY time) AS time, last_value(usage ORDER BY time) AS usage, last_value(idle ORDER BY time) AS idle FROM cpu GROUP BY host ORDER BY host",
+    ];
+    let expected = [
+        ["a", "1970-01-01T00:00:09Z", "109", ""],
+        ["b", "1970-01-01T00:00:09Z", "90", ""],
+        ["c", "1970-01-01T00:00:09Z", "", "2.5"],
+    ];
+    for sql in newest {
+        // Planned first, then without a plan.
+        for _ in 0..3 {
+            assert_eq!(server.rows(sql), expected, "{sql}");
+        }
+        let plan = server.sql(&format!("EXPLAIN {sql}"), "pretty").body;
+        assert!(plan.contains("NewestExec: table=cpu, by=[host]"), "{plan}");
+    }
+    let of = |host: &str| {
+        server.rows(&format!(
+            "SELECT DISTINCT ON (host) host, usage FROM cpu WHERE host = '{host}' ORDER BY host, time DESC"
+        ))
+    };
+    assert_eq!(
+        (of("a"), of("b"), of("d").len()),
+        (vec![vec!["a".into(), "109".into()]], vec![vec!["b".into(), "90".into()]], 0)
+    );
+    // What has conditions on time or on fields, or an order of its own, is read.
+    for (sql, usage) in [
+        (
+            "SELECT DISTINCT ON (host) usage FROM cpu WHERE host = 'a' AND time < TIMESTAMP '1970-01-01T00:00:04' ORDER BY host, time DESC",
+            "3",
+        ),
+        ("SELECT DISTINCT ON (host) usage FROM cpu WHERE host = 'a' AND usage < 100 ORDER BY host, time DESC", "4"),
+        ("SELECT DISTINCT ON (host) usage FROM cpu WHERE host = 'a' ORDER BY host, time", "0"),
+        ("SELECT DISTINCT ON (host) usage FROM cpu WHERE host = 'b' ORDER BY host, usage DESC", "90"),
+        ("SELECT last(usage, time) FROM cpu WHERE host = 'c' GROUP BY host", "7"),
+    ] {
+        assert_eq!(server.rows(sql), [[usage]], "{sql}");
+        assert!(!server.sql(&format!("EXPLAIN {sql}"), "pretty").body.contains("NewestExec"), "{sql}");
+    }
+    let delete = r#"{"table":"cpu","from":"1970-01-01T00:00:08Z","to":"1970-01-01T00:01:00Z","tags":{"host":["a"]}}"#;
+    assert_eq!(post(&format!("{}/api/v1/admin/delete", server.url), delete.as_bytes()).unwrap().status, 200);
+    assert_eq!(server.rows(newest[0])[0], ["a", "1970-01-01T00:00:07Z", "107", ""]);
+}
+
+/// A few rows by conditions need no plan from the second statement on; what differs must count all the same.
+#[test]
+fn some_rows_have_answers_of_their_own() {
+    let (server, _dir) = server();
+    fill(&server);
+    let of = |host: &str, usage: i64, from: i64| {
+        let sql = format!(
+            "SELECT time, usage FROM cpu WHERE host = '{host}' AND usage > {usage} AND time >= '1970-01-01T00:00:0{from}Z' AND time < '1970-01-01T00:00:09Z' ORDER BY time DESC LIMIT 2"
+        );
+        server.rows(&sql).into_iter().map(|row| row[1].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("a", 3, 0), ["108", "107"]);
+    assert_eq!(of("b", 3, 0), ["80", "70"]);
+    assert_eq!(of("b", 79, 0), ["80"]);
+    assert_eq!(of("b", 3, 8), ["80"]);
+    assert!(of("c", 3, 0).is_empty());
+    server.write("", b"cpu,host=c usage=5i,more=1 8000000000");
+    assert_eq!(of("c", 3, 0), ["5"], "a table that has got a column since");
+    let all =
+        |host: &str| server.rows(&format!("SELECT * FROM cpu WHERE host = '{host}' AND time = '1970-01-01T00:00:08Z'"));
+    assert_eq!(all("b"), [["1970-01-01T00:00:08Z", "b", "80", ""]]);
+    assert_eq!(all("c"), [["1970-01-01T00:00:08Z", "c", "5", "1.0"]]);
+    // NULL is not more than 0.
+    let more = |host: &str| server.rows(&format!("SELECT usage FROM cpu WHERE more > 0 AND host = '{host}'"));
+    assert_eq!((more("a").len(), more("c").len()), (0, 1));
+}
+
 #[test]
 fn percentiles_of_sketches_are_right_and_merge() {
     let (server, _dir) = server();

@@ -1,5 +1,5 @@
-//! Answers without a plan: a statement whose shape was planned before, and whose whole plan is one summary with its columns
-//! named, sorted and cut off, is answered by the store at once.
+//! Answers without a plan: a statement whose shape was planned before, and whose whole plan is one summary, the newest rows or some rows with
+//! their columns named, sorted and cut off, is answered by the store at once.
 //!
 //! The first statement of a shape is planned with values in the place of its literals that nothing else has. Where these are
 //! found in the plan, later statements put their own; if one is not found, or something else depends on it, the shape is planned
@@ -14,12 +14,16 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType, Volatility};
+use datafusion::execution::context::SessionState;
+use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType, TableScan, Volatility};
 use quick_cache::sync::Cache;
 use tsdb::{ScanRequest, TagPredicate};
 
+use crate::newest::{Newest, NewestTable};
 use crate::once_exec::Once;
+use crate::some_rows::SomeRows;
 use crate::summary::{Folding, Summary, SummaryTable};
+use crate::table::StoreTable;
 use crate::template::{Literals, Stand};
 
 /// Shapes of statements that are known.
@@ -32,14 +36,14 @@ pub(crate) struct Shapes(Cache<String, Option<Arc<Shape>>>);
 /// What to do for a statement, with room for its literals.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    summary: Summary,
+    asked: Asked,
     /// How many columns the table had: columns are only ever added.
     table_columns: usize,
     from: Option<Slot>,
     to: Option<Slot>,
     /// Which value of which predicate is which literal.
     tags: Vec<(usize, usize, usize)>,
-    /// The columns of the answer, by their numbers in the summary.
+    /// The columns of the answer, by their numbers in what is asked.
     columns: Vec<usize>,
     schema: SchemaRef,
     /// Numbers of columns of the answer.
@@ -52,11 +56,65 @@ pub(crate) struct Shape {
 #[derive(Debug, Clone, Copy)]
 struct Slot(usize, i64);
 
+/// What the store is asked for.
+#[derive(Debug, Clone)]
+enum Asked {
+    Summary(Summary),
+    Newest(Newest),
+    Rows(SomeRows),
+}
+
 /// A statement that is ready to be answered.
 #[derive(Debug)]
 pub(crate) struct Direct {
     shape: Arc<Shape>,
-    pub folding: Arc<Folding>,
+    pub once: Arc<dyn Once>,
+    /// How many values are read at the most.
+    values_max: usize,
+}
+
+impl Asked {
+    /// What a scan of a plan asks for.
+    fn of(scan: &TableScan) -> Option<Asked> {
+        let provider = source_as_provider(&scan.source).ok()?;
+        let summary = provider.downcast_ref::<SummaryTable>().map(|table| Asked::Summary(table.0.clone()));
+        let newest = provider.downcast_ref::<NewestTable>().map(|table| Asked::Newest(table.0.clone()));
+        let rows = || provider.downcast_ref::<StoreTable>().and_then(|table| SomeRows::of(scan, table));
+        match summary.or(newest) {
+            Some(asked) => Some(asked).filter(|_| scan.filters.is_empty()),
+            None => rows().map(Asked::Rows),
+        }
+    }
+
+    fn rows(&mut self) -> &mut ScanRequest {
+        match self {
+            Asked::Summary(summary) => &mut summary.request.rows,
+            Asked::Newest(newest) => &mut newest.rows,
+            Asked::Rows(rows) => &mut rows.request,
+        }
+    }
+
+    /// How many columns the table has now.
+    fn table_columns(&self) -> Option<usize> {
+        match self {
+            Asked::Summary(Summary { store, schema_name, table, .. }) => store.column_count(schema_name, table),
+            Asked::Newest(Newest { store, schema_name, table, .. }) => store.column_count(schema_name, table),
+            Asked::Rows(rows) => rows.store.column_count(&rows.schema_name, &rows.table),
+        }
+    }
+
+    /// Begins to read: what gives the rows, and how many values are read for them at the most. Nothing if there are too many for this way.
+    fn start(self) -> Result<Option<(Arc<dyn Once>, usize)>> {
+        Ok(match self {
+            Asked::Summary(summary) => {
+                let aggregation = Arc::new(summary.start()?);
+                let values = aggregation.scan().rows_max() * (summary.request.aggregates.len() + 1);
+                Some((Arc::new(Folding { summary, aggregation }), values))
+            }
+            Asked::Newest(newest) => Some((Arc::new(newest), 0)),
+            Asked::Rows(rows) => rows.start()?.map(|(rows, values)| (Arc::new(rows) as _, values)),
+        })
+    }
 }
 
 impl Default for Shapes {
@@ -82,9 +140,9 @@ impl Shapes {
 
 impl Shape {
     /// The shape of an optimized plan whose literals these stand for, if it can be answered at once.
-    pub(crate) fn of(plan: &LogicalPlan, stands: &[Stand]) -> Option<Shape> {
-        let mut shape = Shape::read(plan)?;
-        let rows = &mut shape.summary.request.rows;
+    pub(crate) fn of(plan: &LogicalPlan, stands: &[Stand], state: &SessionState) -> Option<Shape> {
+        let mut shape = Shape::read(plan, state)?;
+        let rows = shape.asked.rows();
         let mut used = vec![false; stands.len()];
         let mut slot = |bound: i64, none: i64, steps: [i64; 2]| -> Option<Option<Slot>> {
             if bound == none {
@@ -115,28 +173,37 @@ impl Shape {
         used.into_iter().all(|used| used).then_some(shape)
     }
 
-    fn read(plan: &LogicalPlan) -> Option<Shape> {
+    fn read(plan: &LogicalPlan, state: &SessionState) -> Option<Shape> {
         match plan {
             LogicalPlan::TableScan(scan) => {
-                let provider = source_as_provider(&scan.source).ok()?;
-                let SummaryTable(summary) = provider.downcast_ref::<SummaryTable>()?;
-                let all = || (0..summary.schema.fields().len()).collect();
+                let asked = Asked::of(scan)?;
+                // What only some columns are read of has those, in this order.
+                let columns = match &scan.projection {
+                    Some(columns) if !matches!(asked, Asked::Rows(_)) => columns.clone(),
+                    _ => (0..plan.schema().fields().len()).collect(),
+                };
                 Some(Shape {
-                    table_columns: summary.store.table(&summary.schema_name, &summary.table)?.columns.fields().len(),
-                    summary: summary.clone(),
+                    table_columns: asked.table_columns()?,
+                    asked,
                     from: None,
                     to: None,
                     tags: Vec::new(),
-                    columns: scan.projection.clone().unwrap_or_else(all),
+                    columns,
                     schema: plan.schema().inner().clone(),
                     sort: Vec::new(),
                     skip: 0,
                     fetch: scan.fetch,
                 })
-                .filter(|_| scan.filters.is_empty())
+            }
+            LogicalPlan::Filter(filter) => {
+                let LogicalPlan::TableScan(_) = &*filter.input else { return None };
+                let mut below = Shape::read(&filter.input, state).filter(|below| below.fetch.is_none())?;
+                let Asked::Rows(rows) = &mut below.asked else { return None };
+                rows.filter(state.create_physical_expr(filter.predicate.clone(), filter.input.schema()).ok()?);
+                Some(below)
             }
             LogicalPlan::Projection(projection) => {
-                let below = Shape::read(&projection.input)?;
+                let below = Shape::read(&projection.input, state)?;
                 let places: Vec<usize> =
                     projection.expr.iter().map(|expr| place(expr, &projection.input)).collect::<Option<_>>()?;
                 // What is sorted by must stay in sight.
@@ -150,10 +217,10 @@ impl Shape {
                 })
             }
             LogicalPlan::SubqueryAlias(alias) => {
-                Some(Shape { schema: plan.schema().inner().clone(), ..Shape::read(&alias.input)? })
+                Some(Shape { schema: plan.schema().inner().clone(), ..Shape::read(&alias.input, state)? })
             }
             LogicalPlan::Sort(sort) => {
-                let below = Shape::read(&sort.input)?;
+                let below = Shape::read(&sort.input, state)?;
                 let keys = sort.expr.iter().map(|key| {
                     let options = SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
                     Some((place(&key.expr, &sort.input)?, options))
@@ -162,7 +229,7 @@ impl Shape {
                 Some(Shape { sort: keys.collect::<Option<_>>()?, fetch: sort.fetch, ..below }).filter(|_| is_plain)
             }
             LogicalPlan::Limit(limit) => {
-                let below = Shape::read(&limit.input).filter(|below| below.skip == 0)?;
+                let below = Shape::read(&limit.input, state).filter(|below| below.skip == 0)?;
                 let (SkipType::Literal(skip), FetchType::Literal(fetch)) =
                     (limit.get_skip_type().ok()?, limit.get_fetch_type().ok()?)
                 else {
@@ -181,14 +248,22 @@ impl Shape {
 
     /// Has the table still the columns that it had?
     fn is_current(&self) -> bool {
-        let Summary { store, schema_name, table, .. } = &self.summary;
-        store.column_count(schema_name, table) == Some(self.table_columns)
+        self.asked.table_columns() == Some(self.table_columns)
     }
 
-    /// The statement with these literals; nothing if one cannot be put in its place.
-    pub(crate) fn fill(self: &Arc<Shape>, literals: &Literals<'_>, partitions: usize) -> Option<Result<Direct>> {
-        let mut summary = self.summary.clone();
-        let ScanRequest { from, to, tags, partitions: wanted, .. } = &mut summary.request.rows;
+    /// The statement with these literals; nothing if one cannot be put in its place, or there is too much to read at once.
+    pub(crate) fn fill(self: &Arc<Shape>, literals: &Literals<'_>, partitions: usize) -> Result<Option<Direct>> {
+        let mut asked = self.asked.clone();
+        if self.put(literals, partitions, asked.rows()).is_none() {
+            return Ok(None);
+        }
+        let started = asked.start()?;
+        Ok(started.map(|(once, values_max)| Direct { shape: self.clone(), once, values_max }))
+    }
+
+    /// Puts literals in their places.
+    fn put(&self, literals: &Literals<'_>, partitions: usize, rows: &mut ScanRequest) -> Option<()> {
+        let ScanRequest { from, to, tags, partitions: wanted, .. } = rows;
         *wanted = partitions;
         for (slot, bound) in [(self.from, from), (self.to, to)] {
             if let Some(Slot(number, step)) = slot {
@@ -200,8 +275,7 @@ impl Shape {
                 values[*place] = literals.list[*number].text.clone().into_owned();
             }
         }
-        let started = summary.start().map(|aggregation| Folding { summary, aggregation: Arc::new(aggregation) });
-        Some(started.map(|folding| Direct { shape: self.clone(), folding: Arc::new(folding) }))
+        Some(())
     }
 }
 
@@ -237,13 +311,13 @@ impl Direct {
     /// Is so little to read that another thread is not worth it?
     pub(crate) fn is_small(&self) -> bool {
         const VALUES_MAX: usize = 100_000;
-        self.folding.aggregation.scan().rows_max() * (self.shape.summary.request.aggregates.len() + 1) <= VALUES_MAX
+        self.values_max <= VALUES_MAX
     }
 
     /// The answer.
     pub(crate) async fn run(&self, context: &TaskContext) -> Result<RecordBatch> {
         let Shape { columns, schema, sort, skip, fetch, .. } = &*self.shape;
-        let given = self.folding.rows(context).await?;
+        let given = self.once.rows(context).await?;
         let columns = columns.iter().map(|at| given.column(*at).clone()).collect();
         let mut batch = RecordBatch::try_new(schema.clone(), columns)?;
         if !sort.is_empty() && batch.num_rows() > 1 {

@@ -34,6 +34,7 @@ use crate::exclusions;
 use crate::format::{Encoder, Format};
 use crate::functions;
 use crate::gapfill::{BoundGaps, FindGaps, GapPlanner};
+use crate::newest::KnowNewest;
 use crate::read_only;
 use crate::scan_exec::{Reading, readings};
 use crate::statement;
@@ -190,6 +191,7 @@ impl Engine {
             .with_table_factories(std::collections::HashMap::new())
             .with_analyzer_rule(Arc::new(FindGaps))
             .with_optimizer_rule(Arc::new(BoundGaps))
+            .with_optimizer_rule(Arc::new(KnowNewest))
             .with_optimizer_rule(Arc::new(SummarizeInScan))
             .with_query_planner(Arc::new(Planner))
             .build();
@@ -304,7 +306,7 @@ impl Engine {
                 shape?
             }
         };
-        let direct = shape.fill(&literals, self.options.threads)?;
+        let direct = shape.fill(&literals, self.options.threads).transpose()?;
         Some(direct.map_err(|error| self.error(&error)))
     }
 
@@ -314,7 +316,7 @@ impl Engine {
 
     /// Runs a statement that needs no plan: here if there is little to read, else where queries run.
     async fn answer(&self, direct: Direct, deadline: Instant) -> Result<Answer, Error> {
-        let (schema, readings) = (direct.schema(), vec![Reading::Once(direct.folding.clone())]);
+        let (schema, readings) = (direct.schema(), vec![Reading::Once(direct.once.clone())]);
         let batch = if direct.is_small() {
             Ok(direct.run(&self.context).await)
         } else {
@@ -357,7 +359,7 @@ async fn find_shape(state: &SessionState, sql: &str, stands: &[Stand]) -> Option
     if !direct::is_timeless(&plan).ok()? {
         return None;
     }
-    Shape::of(&state.optimize(&plan).ok()?, stands)
+    Shape::of(&state.optimize(&plan).ok()?, stands, state)
 }
 
 impl std::fmt::Debug for Engine {

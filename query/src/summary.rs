@@ -69,18 +69,31 @@ impl OptimizerRule for SummarizeInScan {
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(node) = &plan else { return Ok(Transformed::no(plan)) };
-        let Some(summary) = Summary::of(node) else { return Ok(Transformed::no(plan)) };
-        let (schema, count) = (node.schema.clone(), summary.schema.fields().len());
-        let source = provider_as_source(Arc::new(SummaryTable(summary)));
-        let scan = LogicalPlanBuilder::scan(NAME, source, None)?.build()?;
-        let column = |at: usize| {
-            let (qualifier, field) = schema.qualified_field(at);
-            let own = Expr::Column(Column::new(Some(TableReference::bare(NAME)), at.to_string()));
-            own.alias_qualified(qualifier.cloned(), field.name())
-        };
-        let columns = (0..count).map(column).collect();
-        Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new_with_schema(columns, Arc::new(scan), schema)?)))
+        match Summary::of(node) {
+            Some(summary) => in_place_of(node, Arc::new(SummaryTable(summary))).map(Transformed::yes),
+            None => Ok(Transformed::no(plan)),
+        }
     }
+}
+
+/// A scan of a table in the place of an aggregate; the table's columns are those of the aggregate, called by their numbers.
+pub(crate) fn in_place_of(node: &AggregateNode, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+    let schema = node.schema.clone();
+    let scan = LogicalPlanBuilder::scan(NAME, provider_as_source(table), None)?.build()?;
+    let column = |at: usize| {
+        let (qualifier, field) = schema.qualified_field(at);
+        let own = Expr::Column(Column::new(Some(TableReference::bare(NAME)), at.to_string()));
+        own.alias_qualified(qualifier.cloned(), field.name())
+    };
+    let columns = (0..schema.fields().len()).map(column).collect();
+    Ok(LogicalPlan::Projection(Projection::try_new_with_schema(columns, Arc::new(scan), schema)?))
+}
+
+/// The columns of such a table.
+pub(crate) fn schema_of(node: &AggregateNode) -> SchemaRef {
+    let fields = node.schema.fields().iter().enumerate();
+    let fields = fields.map(|(at, field)| Field::new(at.to_string(), field.data_type().clone(), field.is_nullable()));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 impl Summary {
@@ -110,15 +123,12 @@ impl Summary {
         let tags_at = usize::from(bucket.is_some());
         let places = places.into_iter().map(|place| place.map_or(0, |tag| tags_at + tag));
         let places: Vec<usize> = places.chain((0..aggregates.len()).map(|at| tags_at + by.len() + at)).collect();
-        let fields = node.schema.fields().iter().enumerate();
-        let fields =
-            fields.map(|(at, field)| Field::new(at.to_string(), field.data_type().clone(), field.is_nullable()));
         Some(Summary {
             store: table.store.clone(),
             schema_name: table.info.schema.clone(),
             table: table.info.name.clone(),
             request: AggregateRequest { rows, bucket, by, aggregates },
-            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            schema: schema_of(node),
             places,
         })
     }
@@ -138,7 +148,7 @@ impl Summary {
 }
 
 /// The rows that a scan reads, if the store applies all of its filters.
-fn rows_of(scan: &TableScan, table: &StoreTable) -> Option<ScanRequest> {
+pub(crate) fn rows_of(scan: &TableScan, table: &StoreTable) -> Option<ScanRequest> {
     let mut rows = ScanRequest::default();
     for filter in &scan.filters {
         push(filter, &|name| table.is_tag(name))?.narrow(&mut rows);
@@ -146,7 +156,7 @@ fn rows_of(scan: &TableScan, table: &StoreTable) -> Option<ScanRequest> {
     scan.fetch.is_none().then_some(rows)
 }
 
-fn unaliased(expr: &Expr) -> &Expr {
+pub(crate) fn unaliased(expr: &Expr) -> &Expr {
     match expr {
         Expr::Alias(alias) => unaliased(&alias.expr),
         other => other,

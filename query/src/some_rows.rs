@@ -1,0 +1,104 @@
+//! Some rows of a table, by conditions: for statements that need no plan, if there is little to read.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::TableScan;
+use datafusion::physical_expr::PhysicalExpr;
+use tsdb::{Scan, ScanRequest, Store};
+
+use crate::once_exec::Once;
+use crate::scan_exec::request_text;
+use crate::summary::rows_of;
+use crate::table::StoreTable;
+
+/// More values are better read as a stream, by a plan.
+const VALUES_MAX: usize = 1_000_000;
+
+/// Which rows.
+#[derive(Debug, Clone)]
+pub(crate) struct SomeRows {
+    pub store: Arc<Store>,
+    pub schema_name: String,
+    pub table: String,
+    pub request: ScanRequest,
+    /// What the store does not decide itself.
+    predicate: Option<Arc<dyn PhysicalExpr>>,
+}
+
+/// The rows in a snapshot of the table.
+#[derive(Debug)]
+pub(crate) struct SomeRowsRead {
+    rows: SomeRows,
+    scan: Scan,
+}
+
+impl SomeRows {
+    /// What a scan reads, if the store applies all of its conditions.
+    pub(crate) fn of(scan: &TableScan, table: &StoreTable) -> Option<SomeRows> {
+        let mut request = rows_of(scan, table)?;
+        request.columns = Some(scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect());
+        Some(SomeRows {
+            store: table.store.clone(),
+            schema_name: table.info.schema.clone(),
+            table: table.info.name.clone(),
+            request,
+            predicate: None,
+        })
+    }
+
+    /// Only those for which this holds.
+    pub(crate) fn filter(&mut self, predicate: Arc<dyn PhysicalExpr>) {
+        self.predicate = Some(predicate);
+    }
+
+    /// Begins to read; nothing if there is too much to read.
+    pub(crate) fn start(mut self) -> Result<Option<(SomeRowsRead, usize)>> {
+        self.request.partitions = 1;
+        let scan = self.store.scan(&self.schema_name, &self.table, &self.request);
+        let scan = scan.map_err(|error| DataFusionError::External(error.into()))?;
+        let values = scan.rows_max().saturating_mul(scan.schema().fields().len().max(1));
+        Ok((values <= VALUES_MAX).then(|| (SomeRowsRead { rows: self, scan }, values)))
+    }
+}
+
+#[async_trait]
+impl Once for SomeRowsRead {
+    fn name(&self) -> &'static str {
+        "SomeRows"
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table={}{}", self.rows.table, request_text(&self.rows.request))
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.scan.schema()
+    }
+
+    async fn rows(&self, _: &TaskContext) -> Result<RecordBatch> {
+        let mut batches = Vec::new();
+        for batch in self.scan.read_all() {
+            let batch = batch.map_err(|error| DataFusionError::External(error.into()))?;
+            batches.push(match &self.rows.predicate {
+                None => batch,
+                Some(predicate) => {
+                    let holds = predicate.evaluate(&batch)?.into_array(batch.num_rows())?;
+                    filter_record_batch(&batch, holds.as_boolean())?
+                }
+            });
+        }
+        Ok(concat_batches(&self.scan.schema(), &batches)?)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.scan.warnings()
+    }
+}
