@@ -180,6 +180,10 @@ pub struct Query {
     /// How long a query may take, its last row included. Default 1 min.
     #[serde(deserialize_with = "duration")]
     pub timeout: Duration,
+    /// How many queries run at a time; others wait, for half of `timeout` at the most. Default 32.
+    pub concurrency: usize,
+    /// Rows of an answer at the most. Default 10 million.
+    pub rows_max: u64,
 }
 
 impl Default for Query {
@@ -188,6 +192,8 @@ impl Default for Query {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             memory: ByteSize::gib(1),
             timeout: Duration::from_mins(1),
+            concurrency: 32,
+            rows_max: 10_000_000,
         }
     }
 }
@@ -367,7 +373,10 @@ mod tests {
         assert_eq!(format!("{:?}", shown.server), format!("{:?}", default.server));
         assert_eq!(format!("{:?}", shown.store), format!("{:?}", default.store));
         assert_eq!(format!("{:?}", shown.probe), format!("{:?}", default.probe));
-        assert_eq!((shown.query.memory, shown.query.timeout), (default.query.memory, default.query.timeout));
+        assert_eq!(
+            format!("{:?}", Query { threads: 0, ..shown.query }),
+            format!("{:?}", Query { threads: 0, ..default.query })
+        );
         let target = shown.targets().unwrap().remove(0);
         let fresh = Target::new(target.url.clone());
         assert_eq!((target.interval, target.timeout), (fresh.interval, fresh.timeout));

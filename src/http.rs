@@ -426,7 +426,7 @@ fn done() -> serde_json::Value {
 }
 
 fn boxed(body: Full<Bytes>) -> Body {
-    body.map_err(|never| match never {}).boxed()
+    body.map_err(|never| match never {}).boxed_unsync()
 }
 
 fn respond(status: StatusCode, media_type: &'static str, body: String) -> Response<Body> {

@@ -232,6 +232,8 @@ pub fn engine_options(config: &Config) -> query::Options {
         threads: config.query.threads.max(1),
         memory_bytes_max: config.query.memory.as_u64() as usize,
         timeout: config.query.timeout,
+        concurrency: config.query.concurrency,
+        rows_max: config.query.rows_max,
         spill_dir: config.store.data_dir.join("spill"),
     }
 }

@@ -35,13 +35,13 @@ pub struct Args {
     /// The schema for tables named without one
     #[arg(long, value_name = "SCHEMA", default_value = DEFAULT_SCHEMA)]
     db: String,
-    /// pretty, json, jsonl or csv
+    /// pretty, json, jsonl, csv, parquet or arrow
     #[arg(long, default_value = "pretty", value_parser = parse_format)]
     format: Format,
 }
 
 fn parse_format(name: &str) -> Result<Format, &'static str> {
-    Format::parse(name).ok_or("expected pretty, json, jsonl or csv")
+    Format::parse(name).ok_or("expected pretty, json, jsonl, csv, parquet or arrow")
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -67,7 +67,7 @@ async fn ask_directory(dir: &Path, statement: &str, args: &Args) -> Result<()> {
     config.store.data_dir = dir.to_owned();
     let store = Arc::new(Store::open(dir, tsdb::Options::default())?);
     let engine = Engine::new(store, engine_options(&config), Vec::new())?;
-    let mut answer = engine.query(statement, &args.db).await?.encode(args.format);
+    let mut answer = engine.query(statement, &args.db).await?.encode(args.format)?;
     while let Some(bytes) = answer.next().await {
         if !print(&bytes?)? {
             break;

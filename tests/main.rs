@@ -5,6 +5,7 @@
 
 mod access;
 mod agents;
+mod answers;
 mod availability;
 mod cli;
 mod clients;

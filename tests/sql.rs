@@ -239,7 +239,7 @@ fn mistakes_say_what_was_expected() {
         ("SELEC 1", "json", "SELEC"),
         ("SELECT * FROM nothing", "json", "nothing"),
         ("SELECT missing FROM host", "json", "missing"),
-        ("SELECT 1", "xml", "format is json, jsonl, csv or pretty"),
+        ("SELECT 1", "xml", "format: expected one of json, jsonl, csv, parquet, arrow, pretty"),
         ("", "json", "expected a statement in the parameter q"),
     ] {
         let reply = server.sql(sql, format);

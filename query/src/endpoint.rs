@@ -1,19 +1,20 @@
 //! `GET` and `POST /api/v3/query_sql`: a statement in, rows out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::Frame;
 use serde::Deserialize;
 use tsdb::DEFAULT_SCHEMA;
 
-use crate::engine::Engine;
+use crate::engine::{Encoded, Engine};
 use crate::error::Error;
 use crate::format::Format;
+use crate::packing::Packer;
 
 /// A statement may be this long, in bytes.
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
@@ -27,7 +28,7 @@ fn headers<'a>(warnings: impl Iterator<Item = &'a String>) -> HeaderMap {
 }
 
 /// Answers come as a stream of bytes, so that a large one needs no memory for all of it.
-pub type Body = BoxBody<Bytes, std::io::Error>;
+pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// What a request asks: in the query string, or in a body of JSON or of a form.
 #[derive(Debug, Default, Deserialize)]
@@ -38,8 +39,10 @@ struct Question {
     q: String,
     /// The schema for names without one.
     db: Option<String>,
-    /// `json` (default), `jsonl`, `csv` or `pretty`.
+    /// `json` (default), `jsonl`, `csv`, `parquet`, `arrow` or `pretty`.
     format: Option<String>,
+    /// Values for `$1` (a list) or `$name` (an object).
+    params: Option<serde_json::Value>,
 }
 
 /// Answers a request for SQL.
@@ -55,7 +58,7 @@ where
         Ok(response) => response,
         Err((status, reason)) => {
             let body = serde_json::json!({ "error": reason }).to_string();
-            let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
+            let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed_unsync();
             response(status, "application/json", body)
         }
     }
@@ -68,31 +71,65 @@ where
     B: hyper::body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let failed = |error: std::io::Error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string());
+    let packer = Packer::asked(request.headers()).map_err(failed)?;
     let question = Question::read(request).await?;
     let format = question.format.as_deref().map_or(Some(Format::default()), Format::parse);
-    let unknown = || (StatusCode::BAD_REQUEST, "format is json, jsonl, csv or pretty".to_string());
+    let unknown = || (StatusCode::BAD_REQUEST, format!("format: expected one of {}", Format::names()));
     let format = format.ok_or_else(unknown)?;
     let schema = question.db.as_deref().filter(|db| !db.is_empty()).unwrap_or(DEFAULT_SCHEMA);
-    let mut answer = engine.query(&question.q, schema).await.map_err(refusal)?.encode(format);
+    let answer = match &question.params {
+        Some(values) => engine.query_with(&question.q, values, schema).await,
+        None => engine.query(&question.q, schema).await,
+    };
+    let mut answer = answer.and_then(|answer| answer.encode(format)).map_err(refusal)?;
     // The first bytes before the status: most errors show by then.
     let first = answer.next().await.transpose().map_err(refusal)?;
     let known = answer.warnings();
-    let rest = futures::stream::unfold((Some(answer), known.clone()), |(answer, known)| async move {
-        let mut answer = answer?;
-        match answer.next().await {
-            Some(bytes) => Some((bytes.map(Frame::data).map_err(std::io::Error::other), (Some(answer), known))),
-            // What showed only on the way comes behind the rows.
-            None => {
-                let warnings = headers(answer.warnings().difference(&known));
-                (!warnings.is_empty()).then_some((Ok(Frame::trailers(warnings)), (None, known)))
-            }
-        }
-    });
-    let all = futures::stream::iter(first.map(|bytes| Ok(Frame::data(bytes)))).chain(rest);
-    let mut response = response(StatusCode::OK, format.media_type(), BodyExt::boxed(StreamBody::new(all)));
+    let coding = packer.as_ref().map(Packer::name);
+    let rest = Rest { answer: Some(answer), packer, known: known.clone(), first };
+    let all = futures::stream::unfold(rest, |mut rest| async move { Some((rest.next().await?, rest)) });
+    let mut response = response(StatusCode::OK, format.media_type(), BodyExt::boxed_unsync(StreamBody::new(all)));
     response.headers_mut().extend(headers(known.iter()));
     response.headers_mut().insert(header::TRAILER, HeaderValue::from_static(WARNING_HEADER));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(coding) = coding {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
     Ok(response)
+}
+
+/// An answer on its way: its bytes, packed or not, then what showed only on the way.
+struct Rest {
+    answer: Option<Encoded>,
+    packer: Option<Packer>,
+    known: BTreeSet<String>,
+    first: Option<Bytes>,
+}
+
+impl Rest {
+    async fn next(&mut self) -> Option<Result<Frame<Bytes>, std::io::Error>> {
+        loop {
+            let bytes = match self.first.take() {
+                Some(first) => Some(Ok(first)),
+                None => self.answer.as_mut()?.next().await.map(|bytes| bytes.map_err(std::io::Error::other)),
+            };
+            let bytes = match (bytes, &mut self.packer) {
+                (Some(Ok(bytes)), Some(packer)) => packer.pack(&bytes),
+                (Some(bytes), _) => bytes,
+                (None, packer @ Some(_)) => packer.take()?.finish(),
+                (None, None) => {
+                    let warnings = headers(self.answer.take()?.warnings().difference(&self.known));
+                    return (!warnings.is_empty()).then_some(Ok(Frame::trailers(warnings)));
+                }
+            };
+            match bytes {
+                // What was packed so far waits for more.
+                Ok(bytes) if bytes.is_empty() => {}
+                bytes => return Some(bytes.map(Frame::data)),
+            }
+        }
+    }
 }
 
 impl Question {
@@ -134,8 +171,12 @@ impl Question {
                 "q" => self.q = value.into_owned(),
                 "db" => self.db = Some(value.into_owned()),
                 "format" => self.format = Some(value.into_owned()),
+                "params" => {
+                    let bad = |error| (StatusCode::BAD_REQUEST, format!("params: expected JSON: {error}"));
+                    self.params = Some(serde_json::from_str(&value).map_err(bad)?);
+                }
                 other => {
-                    let reason = format!("parameter '{other}' is not known; there are q, db and format");
+                    let reason = format!("parameter '{other}' is not known; there are q, db, format and params");
                     return Err((StatusCode::BAD_REQUEST, reason));
                 }
             }
@@ -148,7 +189,8 @@ fn refusal(error: Error) -> Refusal {
     let status = match error {
         Error::Statement(_) => StatusCode::BAD_REQUEST,
         Error::ReadOnly(_) => StatusCode::FORBIDDEN,
-        Error::Timeout { .. } | Error::Memory { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Rows { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::Timeout { .. } | Error::Memory { .. } | Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, error.to_string())

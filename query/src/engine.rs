@@ -21,7 +21,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tsdb::{DEFAULT_SCHEMA, Store};
@@ -35,7 +35,9 @@ use crate::format::{Encoder, Format};
 use crate::functions;
 use crate::gapfill::{BoundGaps, FindGaps, GapPlanner};
 use crate::newest::KnowNewest;
+use crate::parameters;
 use crate::read_only;
+use crate::running::{Queries, Running};
 use crate::scan_exec::{Reading, readings};
 use crate::statement;
 use crate::summary::SummarizeInScan;
@@ -57,6 +59,10 @@ pub struct Options {
     pub memory_bytes_max: usize,
     /// How long a query may take, its last row included (`query.timeout`).
     pub timeout: Duration,
+    /// How many queries run at a time; others wait (`query.concurrency`).
+    pub concurrency: usize,
+    /// Rows of an answer at the most (`query.rows_max`).
+    pub rows_max: u64,
     /// Where queries spill to: a folder for nothing else, emptied at the start.
     pub spill_dir: PathBuf,
 }
@@ -67,6 +73,9 @@ pub struct Engine {
     session: SessionContext,
     options: Options,
     shapes: Shapes,
+    /// Leave to run.
+    permits: Arc<Semaphore>,
+    queries: Arc<Queries>,
     /// For statements that need no plan.
     context: Arc<TaskContext>,
     /// Taken when the engine is dropped.
@@ -80,6 +89,8 @@ pub struct Answer {
     pub schema: SchemaRef,
     rows: Rows,
     readings: Vec<Reading>,
+    running: Running,
+    rows_max: u64,
 }
 
 /// Where the rows of an answer come from.
@@ -91,10 +102,9 @@ enum Rows {
     Coming { batches: mpsc::Receiver<Result<RecordBatch, Error>>, task: Option<JoinHandle<()>> },
 }
 
-impl Answer {
-    /// The next rows; `None` after the last. Dropping the answer stops the query.
-    pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
-        let (batches, task) = match &mut self.rows {
+impl Rows {
+    async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
+        let (batches, task) = match self {
             Rows::Ready(batch) => return batch.take().map(Ok),
             Rows::Coming { batches, task } => (batches, task),
         };
@@ -105,6 +115,27 @@ impl Answer {
         let broken = task.take()?.await.is_err();
         broken.then(|| Err(Error::Failed("the query broke off; the server's log says why".into())))
     }
+}
+
+impl Answer {
+    /// The next rows; `None` after the last. Dropping the answer stops the query.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
+        let next = match self.rows.next().await {
+            Some(Ok(batch)) if self.running.rows(&batch) > self.rows_max => {
+                Some(Err(Error::Rows { limit: self.rows_max }))
+            }
+            next => next,
+        };
+        match &next {
+            None => self.running.end(None),
+            Some(Err(error)) => {
+                self.running.end(Some(error.to_string()));
+                self.rows = Rows::Ready(None);
+            }
+            Some(Ok(_)) => {}
+        }
+        next
+    }
 
     /// What is known to be missing from the answer so far, in words. Empty for a whole answer.
     pub fn warnings(&self) -> BTreeSet<String> {
@@ -112,8 +143,14 @@ impl Answer {
     }
 
     /// The answer as bytes of a format.
-    pub fn encode(self, format: Format) -> Encoded {
-        Encoded { encoder: Some(Encoder::new(format, self.schema.clone())), answer: self }
+    ///
+    /// # Errors
+    ///
+    /// The format has no way to write a column.
+    pub fn encode(self, format: Format) -> Result<Encoded, Error> {
+        let encoder = Encoder::new(format, self.schema.clone());
+        let encoder = encoder.map_err(|error| Error::Statement(format!("format {}: {error}", format.name())))?;
+        Ok(Encoded { encoder: Some(encoder), answer: self })
     }
 }
 
@@ -157,7 +194,7 @@ impl Engine {
     /// # Errors
     ///
     /// Threads or the folder for spilling cannot be made.
-    pub fn new(store: Arc<Store>, options: Options, system: Vec<SystemTable>) -> Result<Engine, Error> {
+    pub fn new(store: Arc<Store>, options: Options, mut system: Vec<SystemTable>) -> Result<Engine, Error> {
         let failed = |error: DataFusionError| Error::Failed(error.strip_backtrace());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads)
@@ -198,6 +235,9 @@ impl Engine {
         functions::register(&mut state).map_err(failed)?;
         let session = SessionContext::new_with_state(state);
         availability::register(&session, &store);
+        let queries = Arc::new(Queries::default());
+        let listed = queries.clone();
+        system.push(SystemTable { name: "queries", rows: Arc::new(move || listed.rows()) });
         let planner = Arc::new(StateOf::new());
         // Weak, as the session holds the catalogue.
         let own = session.state_weak_ref();
@@ -205,7 +245,8 @@ impl Engine {
         let catalog = StoreCatalog { store: store.clone(), system: system.into(), state: planner };
         session.register_catalog(CATALOG, Arc::new(catalog));
         let context = session.task_ctx();
-        Ok(Engine { store, session, options, shapes: Shapes::default(), context, runtime: Some(runtime) })
+        let (shapes, permits) = (Shapes::default(), Arc::new(Semaphore::new(options.concurrency.max(1))));
+        Ok(Engine { store, session, options, shapes, permits, queries, context, runtime: Some(runtime) })
     }
 
     /// Answers a statement that only reads. Names without a schema are looked up in `schema`.
@@ -214,15 +255,41 @@ impl Engine {
     ///
     /// The statement is wrong or not read-only, or planning hit a limit; the rows bring later errors themselves.
     pub async fn query(&self, sql: &str, schema: &str) -> Result<Answer, Error> {
+        let running = self.queries.begin(sql, schema);
+        match self.start(sql, schema).await {
+            Ok((schema, rows, readings)) => {
+                running.planned();
+                Ok(Answer { schema, rows, readings, running, rows_max: self.options.rows_max })
+            }
+            Err(error) => {
+                running.end(Some(error.to_string()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Answers a statement with values for its placeholders: a list for `$1` and so on, an object for names.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query); or values and placeholders do not fit.
+    pub async fn query_with(&self, sql: &str, values: &serde_json::Value, schema: &str) -> Result<Answer, Error> {
+        self.query(&parameters::bind(sql, values)?, schema).await
+    }
+
+    /// Plans a statement and begins to run it.
+    async fn start(&self, sql: &str, schema: &str) -> Result<Started, Error> {
         let deadline = Instant::now() + self.options.timeout;
         if let Some(direct) = self.direct(sql, schema, deadline).await {
             return self.answer(direct?, deadline).await;
         }
+        let permit = self.permit().await?;
         let state = self.state(schema);
         let (sql, limits) = (sql.to_owned(), self.options.clone());
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (rows, batches) = mpsc::channel(WAITING_BATCHES_MAX);
         let run = async move {
+            let _permit = permit;
             let plan = match tokio::time::timeout_at(deadline, plan_statement(&state, &sql)).await {
                 Ok(Ok(plan)) => plan,
                 Ok(Err(Planning::Refused(error))) => return drop(planned.send(Err(error))),
@@ -232,34 +299,25 @@ impl Engine {
                 Err(_) => return drop(planned.send(Err(Error::Timeout { limit: limits.timeout }))),
             };
             let _ = planned.send(Ok((plan.schema(), readings(&plan))));
-            let stream = execute_stream(plan, state.task_ctx());
-            let error = |error| Error::from_datafusion(&error, limits.memory_bytes_max);
-            let mut stream = match stream {
-                Ok(stream) => stream,
-                Err(failure) => return drop(rows.send(Err(error(failure))).await),
-            };
-            loop {
-                // A reader that went away ends the query, however long the next batch would take.
-                let next = tokio::select! {
-                    next = stream.next() => next,
-                    () = rows.closed() => return,
-                    () = tokio::time::sleep_until(deadline) => {
-                        return drop(rows.send(Err(Error::Timeout { limit: limits.timeout })).await);
-                    }
-                };
-                let Some(batch) = next else { return };
-                if rows.send(batch.map_err(error)).await.is_err() {
-                    return;
-                }
-            }
+            send_rows(plan, state.task_ctx(), &rows, deadline, &limits).await;
         };
         let task = Some(self.runtime().spawn(run));
         match plan.await {
             Ok(planned) => {
                 let (schema, readings) = planned?;
-                Ok(Answer { schema, rows: Rows::Coming { batches, task }, readings })
+                Ok((schema, Rows::Coming { batches, task }, readings))
             }
             Err(_) => Err(Error::Failed("the query broke off while it was planned".into())),
+        }
+    }
+
+    /// Leave to run; waits while too many others do, as long as there is time left to run.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let permit = tokio::time::timeout(self.options.timeout / 2, self.permits.clone().acquire_owned()).await;
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(Error::Failed("the engine ends".into())),
+            Err(_) => Err(Error::Busy { limit: self.options.concurrency }),
         }
     }
 
@@ -315,12 +373,13 @@ impl Engine {
     }
 
     /// Runs a statement that needs no plan: here if there is little to read, else where queries run.
-    async fn answer(&self, direct: Direct, deadline: Instant) -> Result<Answer, Error> {
+    async fn answer(&self, direct: Direct, deadline: Instant) -> Result<Started, Error> {
         let (schema, readings) = (direct.schema(), vec![Reading::Once(direct.once.clone())]);
         let batch = if direct.is_small() {
             Ok(direct.run(&self.context).await)
         } else {
             let context = self.context.clone();
+            let _permit = self.permit().await?;
             // Dropped with this future, it stops.
             let mut task = JoinSet::new();
             task.spawn_on(async move { direct.run(&context).await }, self.runtime().handle());
@@ -330,7 +389,7 @@ impl Engine {
         };
         let batch = batch.map_err(|_| Error::Timeout { limit: self.options.timeout })?;
         let batch = batch.map_err(|error| self.error(&error))?;
-        Ok(Answer { schema, rows: Rows::Ready(Some(batch)), readings })
+        Ok((schema, Rows::Ready(Some(batch)), readings))
     }
 }
 
@@ -372,6 +431,38 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// What a query that runs gives: its columns, its rows, and what reads the store for it.
+type Started = (SchemaRef, Rows, Vec<Reading>);
+
+/// Runs a plan, until its reader has gone or its time is up.
+async fn send_rows(
+    plan: Arc<dyn ExecutionPlan>,
+    context: Arc<TaskContext>,
+    rows: &mpsc::Sender<Result<RecordBatch, Error>>,
+    deadline: Instant,
+    limits: &Options,
+) {
+    let error = |error| Error::from_datafusion(&error, limits.memory_bytes_max);
+    let mut stream = match execute_stream(plan, context) {
+        Ok(stream) => stream,
+        Err(failure) => return drop(rows.send(Err(error(failure))).await),
+    };
+    loop {
+        // A reader that went away ends the query, however long the next batch would take.
+        let next = tokio::select! {
+            next = stream.next() => next,
+            () = rows.closed() => return,
+            () = tokio::time::sleep_until(deadline) => {
+                return drop(rows.send(Err(Error::Timeout { limit: limits.timeout })).await);
+            }
+        };
+        let Some(batch) = next else { return };
+        if rows.send(batch.map_err(error)).await.is_err() {
+            return;
         }
     }
 }

@@ -27,6 +27,20 @@ pub enum Error {
         /// Which operator asked for more.
         reason: String,
     },
+    /// Others ran for all the time that it may wait.
+    #[error(
+        "{limit} queries ran, and no more may at a time (query.concurrency); this one waited in vain for half of query.timeout"
+    )]
+    Busy {
+        /// The limit that it hit.
+        limit: usize,
+    },
+    /// There are too many rows.
+    #[error("the answer has more than {limit} rows (query.rows_max); add a LIMIT or conditions")]
+    Rows {
+        /// The limit that it hit.
+        limit: u64,
+    },
     /// The store or the engine failed.
     #[error("{0}")]
     Failed(String),
