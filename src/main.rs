@@ -13,6 +13,7 @@ mod import;
 mod metrics;
 mod probe;
 mod progress;
+mod prompt;
 mod scrape;
 mod serve;
 mod snapshot;
@@ -38,7 +39,7 @@ struct Cli {
 enum Command {
     /// Run the server: take metrics, probe targets, answer SQL
     Serve(serve::Args),
-    /// Ask a server, or a data directory, a question in SQL
+    /// Ask a server, or a data directory, in SQL: a statement, or a prompt
     Sql(sql::Args),
     /// Probe a web address once and show how long each phase took
     Probe(probe::Args),

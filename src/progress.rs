@@ -21,6 +21,21 @@ pub fn seconds(what: &'static str, duration: Duration) -> ProgressBar {
     bar
 }
 
+/// A sign that something is under way, from its second second on.
+pub fn waiting() -> ProgressBar {
+    let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    spinner.set_style(ProgressStyle::with_template("{spinner} {elapsed}").expect("the template is well-formed"));
+    let shown = spinner.downgrade();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_secs(1));
+        if let Some(spinner) = shown.upgrade().filter(|spinner| !spinner.is_finished()) {
+            spinner.set_draw_target(ProgressDrawTarget::stderr());
+            spinner.enable_steady_tick(Duration::from_millis(250));
+        }
+    });
+    spinner
+}
+
 fn bar(template: &str, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     bar.set_style(ProgressStyle::with_template(template).expect("the template is well-formed"));

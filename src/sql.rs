@@ -1,4 +1,4 @@
-//! `fournines sql`: one question, to a running server or to a data directory.
+//! `fournines sql`: a question, or a prompt for many, to a running server or to a data directory.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,17 +15,19 @@ use tsdb::{DEFAULT_SCHEMA, Store};
 use crate::client;
 use crate::config::Config;
 use crate::serve::engine_options;
+use crate::{progress, prompt};
 
-/// Ask a server, or a data directory, a question in SQL
+/// Ask a server, or a data directory, in SQL: a statement, or a prompt
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  fournines sql
   fournines sql 'SHOW TABLES'
   fournines sql --format csv 'SELECT * FROM host ORDER BY time' > host.csv
   fournines sql --data-dir fournines-data 'SELECT count(*) FROM probe'
   echo 'DESCRIBE probe' | fournines sql -")]
 pub struct Args {
-    /// The statement; `-` reads it from standard input
-    statement: String,
+    /// The statement; `-` reads it from standard input; without one there is a prompt
+    statement: Option<String>,
     /// The server to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9999", env = "FOURNINES_URL")]
     url: String,
@@ -40,36 +42,69 @@ pub struct Args {
     format: Format,
 }
 
-fn parse_format(name: &str) -> Result<Format, &'static str> {
-    Format::parse(name).ok_or("expected pretty, json, jsonl, csv, parquet or arrow")
+fn parse_format(name: &str) -> Result<Format, String> {
+    Format::parse(name).ok_or_else(|| format!("expected one of {}", Format::names()))
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let statement = match args.statement.as_str() {
-        "-" => std::io::read_to_string(std::io::stdin()).context("read the statement from standard input")?,
-        statement => statement.to_owned(),
+    let statement = match args.statement.as_deref() {
+        Some("-") => Some(std::io::read_to_string(std::io::stdin()).context("read the statement from standard input")?),
+        statement => statement.map(str::to_owned),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
-    runtime.block_on(async {
-        match &args.data_dir {
-            Some(dir) => ask_directory(dir, &statement, &args).await,
-            None => ask_server(&statement, &args).await,
-        }
-    })?;
+    let source = match &args.data_dir {
+        Some(dir) => Source::open(dir)?,
+        None => Source::Server(args.url),
+    };
+    match statement {
+        Some(statement) => runtime.block_on(source.ask(&statement, &args.db, args.format, &mut print))?,
+        None => prompt::run(&source, &args.db, args.format, &runtime)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask_directory(dir: &Path, statement: &str, args: &Args) -> Result<()> {
-    if !dir.is_dir() {
-        bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
+/// Who answers.
+pub enum Source {
+    /// A server, by its address.
+    Server(String),
+    /// An engine over a data directory.
+    Directory(Box<Engine>),
+}
+
+/// Takes the bytes of an answer; false when no more are wanted.
+type Take<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<bool> + Send);
+
+impl Source {
+    fn open(dir: &Path) -> Result<Source> {
+        if !dir.is_dir() {
+            bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
+        }
+        let mut config = Config::default();
+        config.store.data_dir = dir.to_owned();
+        let store = Arc::new(Store::open(dir, tsdb::Options::default())?);
+        Ok(Source::Directory(Box::new(Engine::new(store, engine_options(&config), Vec::new())?)))
     }
-    let mut config = Config::default();
-    config.store.data_dir = dir.to_owned();
-    let store = Arc::new(Store::open(dir, tsdb::Options::default())?);
-    let engine = Engine::new(store, engine_options(&config), Vec::new())?;
-    let mut answer = engine.query(statement, &args.db).await?.encode(args.format)?;
+
+    /// Asks, and shows on a terminal that it takes a while.
+    pub async fn ask(&self, statement: &str, db: &str, format: Format, take: Take<'_>) -> Result<()> {
+        let waiting = progress::waiting();
+        let mut take = |bytes: &[u8]| {
+            waiting.finish_and_clear();
+            take(bytes)
+        };
+        let answered = match self {
+            Source::Server(url) => ask_server(url, statement, db, format, &mut take).await,
+            Source::Directory(engine) => ask_engine(engine, statement, db, format, &mut take).await,
+        };
+        waiting.finish_and_clear();
+        answered
+    }
+}
+
+async fn ask_engine(engine: &Engine, statement: &str, db: &str, format: Format, take: Take<'_>) -> Result<()> {
+    let mut answer = engine.query(statement, db).await?.encode(format)?;
     while let Some(bytes) = answer.next().await {
-        if !print(&bytes?)? {
+        if !take(&bytes?)? {
             break;
         }
     }
@@ -77,16 +112,16 @@ async fn ask_directory(dir: &Path, statement: &str, args: &Args) -> Result<()> {
     Ok(())
 }
 
-async fn ask_server(statement: &str, args: &Args) -> Result<()> {
-    let question = serde_json::json!({ "q": statement, "db": args.db, "format": args.format.name() });
-    let answer = client::ask(&args.url, "/api/v3/query_sql", &question).await?;
+async fn ask_server(url: &str, statement: &str, db: &str, format: Format, take: Take<'_>) -> Result<()> {
+    let question = serde_json::json!({ "q": statement, "db": db, "format": format.name() });
+    let answer = client::ask(url, "/api/v3/query_sql", &question).await?;
     warn(answer.headers());
     let mut body = answer.into_body();
     while let Some(frame) = body.frame().await {
         let frame = frame.context("the answer broke off: the query failed after its first rows")?;
         frame.trailers_ref().into_iter().for_each(warn);
         if let Some(bytes) = frame.data_ref()
-            && !print(bytes)?
+            && !take(bytes)?
         {
             break;
         }
@@ -102,7 +137,7 @@ fn warn(headers: &HeaderMap) {
 }
 
 /// Writes to standard output; false when nobody reads it any more.
-fn print(bytes: &[u8]) -> Result<bool> {
+pub fn print(bytes: &[u8]) -> Result<bool> {
     match std::io::stdout().write_all(bytes) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),

@@ -14,10 +14,10 @@ use crate::server::{Server, agent, is_missing, wait_for};
 const PAUSE: Duration = Duration::from_millis(1500);
 
 /// A program that is killed when the test is done with it.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
-    fn start(command: &mut Command) -> Running {
+    pub fn start(command: &mut Command) -> Running {
         Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 }
@@ -29,15 +29,15 @@ impl Drop for Running {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn get(url: &str) -> String {
+pub fn get(url: &str) -> String {
     agent().get(url).call().unwrap().body_mut().read_to_string().unwrap()
 }
 
-fn is_up(url: &str) -> bool {
+pub fn is_up(url: &str) -> bool {
     agent().get(url).call().is_ok_and(|answer| answer.status().is_success())
 }
 

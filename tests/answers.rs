@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::clients::python;
-use crate::server::{Server, agent, wait_for};
+use crate::server::{BIN, Server, agent, wait_for};
 
 fn server(config: &str) -> (Server, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -130,4 +130,14 @@ fn queries_are_listed_with_what_they_cost() {
     wait_for("the slow query to be given up", || {
         list("SELECT count(*) FROM generate_series(1, 1000000000000)")[0][0] == "given up"
     });
+}
+
+#[test]
+fn the_prompt_completes_goes_on_and_remembers() {
+    let Some(python) = python() else { return };
+    let (server, dir) = server("");
+    server.write("", b"houses,street=north rooms=3i 1\nhouses,street=south rooms=4i 2");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/prompt.py");
+    let output = Command::new(python).arg("-B").arg(script).args([BIN, &server.url]).arg(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

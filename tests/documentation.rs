@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 
-use crate::server::{Server, post};
+use crate::server::{Server, post, wait_for};
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
 const SCHEMA: &str = "docs";
@@ -111,5 +111,31 @@ fn functions_do_what_their_test_files_say() {
         let mut server = Some(server);
         let mut runner = Runner::new(|| std::future::ready(Ok(Asked(server.take().expect("one connection")))));
         runner.run_file(&file).unwrap_or_else(|error| panic!("{}", error.display(false)));
+    }
+}
+
+/// With Grafana's variables as Grafana puts them; over what a server measures itself, so that every table is there.
+#[test]
+fn the_statements_for_grafana_run() {
+    let markdown = std::fs::read_to_string(Path::new(DOCS).join("grafana.md")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    wait_for("rows of this machine", || server.sql("SELECT load1 FROM host", "csv").body.lines().count() > 1);
+    wait_for("a probe", || server.rows("SELECT count(*) FROM probe WHERE up")[0][0] != "0");
+    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
+    let iso =
+        |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let examples = examples(&markdown);
+    assert!(examples.len() >= 7);
+    for (sql, _) in examples {
+        let sql = sql
+            .replace("${__from:date:iso}", &iso(-5))
+            .replace("${__to:date:iso}", &iso(1))
+            .replace("${__interval_ms}", "15000");
+        assert!(!sql.contains("${"), "{sql}");
+        let reply = server.sql(&sql, "json");
+        assert_eq!(reply.status, 200, "{sql}{}", reply.body);
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&reply.body).unwrap();
+        assert!(!rows.is_empty() || sql.contains("maintenance"), "{sql}");
     }
 }

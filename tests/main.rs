@@ -18,6 +18,7 @@ mod import;
 mod line_protocol;
 mod nginx;
 mod oracle;
+mod promql;
 mod protocols;
 mod read_only;
 mod rolled;

@@ -126,6 +126,38 @@ fn newest_rows_are_those_of_the_whole_table() {
     assert_eq!(server.rows(newest[0])[0], ["a", "1970-01-01T00:00:07Z", "107", ""]);
 }
 
+/// The latest buckets are read from the end on; they must be those of the whole table, however far back they lie.
+#[test]
+fn the_latest_buckets_are_those_of_the_whole_table() {
+    let (server, _dir) = server();
+    let line = |second: i64| format!("m,host=h{} v={second}i {}\n", second % 3, second * 1_000_000_000);
+    // Dense in the end, with a long gap before, and sparse far back.
+    let seconds: Vec<i64> = (0..20).map(|n| n * 5000).chain((0..600).map(|n| 10_000_000 + n)).collect();
+    assert_eq!(server.write("", seconds.iter().map(|second| line(*second)).collect::<String>().as_bytes()).status, 204);
+    let by_minute = |condition: &str, limit: usize, offset: usize| {
+        let sql = |order: &str| {
+            format!(
+                "SELECT date_bin(INTERVAL '1 minute', time) AS minute, max(v) AS top, count(*) AS n FROM m WHERE {condition} GROUP BY minute {order}"
+            )
+        };
+        let latest = server.rows(&sql(&format!("ORDER BY minute DESC LIMIT {limit} OFFSET {offset}")));
+        let mut all = server.rows(&sql("ORDER BY minute"));
+        all.reverse();
+        let expected: Vec<_> = all.into_iter().skip(offset).take(limit).collect();
+        assert_eq!(latest, expected, "{condition} {limit} {offset}");
+        latest.len()
+    };
+    for _ in 0..2 {
+        assert_eq!(by_minute("time < TIMESTAMP '1970-04-26T18:00:00Z'", 5, 0), 5);
+        assert_eq!(by_minute("time < TIMESTAMP '1970-04-26T18:00:00Z'", 15, 2), 15);
+        assert_eq!(by_minute("time < TIMESTAMP '1970-04-26T17:50:30Z'", 3, 0), 3);
+        assert_eq!(by_minute("time < TIMESTAMP '1970-01-02T00:00:00Z'", 4, 1), 4);
+        assert_eq!(by_minute("time < TIMESTAMP '1970-01-01T01:00:00Z'", 4, 0), 1);
+        assert_eq!(by_minute("time < TIMESTAMP '1969-01-01T00:00:00Z'", 4, 0), 0);
+        assert_eq!(by_minute("host = 'h1'", 100, 0), 17);
+    }
+}
+
 /// A few rows by conditions need no plan from the second statement on; what differs must count all the same.
 #[test]
 fn some_rows_have_answers_of_their_own() {

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType, TableScan
 use quick_cache::sync::Cache;
 use tsdb::{ScanRequest, TagPredicate};
 
+use crate::latest::Latest;
 use crate::newest::{Newest, NewestTable};
 use crate::once_exec::Once;
 use crate::some_rows::SomeRows;
@@ -257,8 +258,21 @@ impl Shape {
         if self.put(literals, partitions, asked.rows()).is_none() {
             return Ok(None);
         }
-        let started = asked.start()?;
+        let started = match self.latest(&asked) {
+            // How much there is to read shows on the way.
+            Some(latest) => Some((Arc::new(latest) as _, usize::MAX)),
+            None => asked.start()?,
+        };
         Ok(started.map(|(once, values_max)| Direct { shape: self.clone(), once, values_max }))
+    }
+
+    /// Of a summary, the latest buckets, if no more are wanted.
+    fn latest(&self, asked: &Asked) -> Option<Latest> {
+        let (Asked::Summary(summary), Some(rows), [(column, order), ..]) = (asked, self.fetch, &self.sort[..]) else {
+            return None;
+        };
+        let is_latest_first = order.descending && summary.is_bucket(self.columns[*column]);
+        is_latest_first.then(|| Latest::of(summary, rows))?
     }
 
     /// Puts literals in their places.

@@ -16,6 +16,7 @@ mod format;
 mod functions;
 mod gapfill;
 mod known;
+mod latest;
 pub mod line_protocol;
 mod newest;
 mod once_exec;

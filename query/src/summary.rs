@@ -133,6 +133,11 @@ impl Summary {
         })
     }
 
+    /// Is this column the start of the bucket?
+    pub(crate) fn is_bucket(&self, column: usize) -> bool {
+        self.request.bucket.is_some() && self.places[column] == 0
+    }
+
     /// Begins to read.
     pub(crate) fn start(&self) -> Result<Aggregation> {
         let aggregation = self.store.aggregate(&self.schema_name, &self.table, &self.request);
