@@ -158,6 +158,65 @@ fn the_latest_buckets_are_those_of_the_whole_table() {
     }
 }
 
+/// `lag` by series comes from the scan; it must be what a sort gives.
+#[test]
+fn the_row_before_is_that_of_the_same_series() {
+    let (server, _dir) = server();
+    let line = |host: &str, second: i64, up: i64| {
+        format!("s,host={host},dc=x up={up}i,v={second} {}\n", second * 7_000 * 1_000_000_000)
+    };
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut lines = |range: std::ops::Range<i64>| {
+        let mut lines = String::new();
+        for second in range {
+            for host in ["c", "a", "b"] {
+                // Some rows are missing, some come twice, some have no value.
+                if random.u8(..) > 30 {
+                    lines.push_str(&line(host, second, i64::from(random.u8(..) > 90)));
+                }
+            }
+            lines.push_str(&format!("s,host=a,dc=y v=1 {}\n", second * 9_000 * 1_000_000_000));
+        }
+        lines
+    };
+    assert_eq!(server.write("", lines(0..150).as_bytes()).status, 204);
+    assert_eq!(post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap().status, 200);
+    assert_eq!(server.write("", lines(100..200).as_bytes()).status, 204);
+    let lag = |over: &str, condition: &str| {
+        format!(
+            "SELECT host, dc, time, up, lag(up) OVER (PARTITION BY {over} ORDER BY time) AS before FROM s {condition} ORDER BY host, dc, time"
+        )
+    };
+    for condition in [
+        "",
+        "WHERE host <> 'b'",
+        "WHERE time >= '1970-01-03T00:00:00Z' AND time < '1970-01-12T00:00:00Z' AND host IN ('a', 'c')",
+        "WHERE host = 'none'",
+    ] {
+        let in_scan = lag("dc, host", condition);
+        let plan = server.sql(&format!("EXPLAIN {in_scan}"), "pretty").body;
+        assert!(plan.contains("with the row before") && !plan.contains("WindowAgg"), "{plan}");
+        // An expression that is no tag is left to DataFusion.
+        let sorted = lag("dc, host, upper(dc)", condition);
+        assert!(server.sql(&format!("EXPLAIN {sorted}"), "pretty").body.contains("WindowAgg"));
+        assert_eq!(server.rows(&in_scan), server.rows(&sorted), "{condition}");
+    }
+    let falls = |over: &str| {
+        server.rows(&format!("SELECT host, count(*) AS falls FROM (SELECT host, up, lag(up) OVER (PARTITION BY {over} ORDER BY time) AS before FROM s) WHERE up = 0 AND before = 1 GROUP BY host ORDER BY host"))
+    };
+    assert_eq!(falls("host, dc"), falls("host, dc, upper(dc)"));
+    assert!(falls("host, dc").len() == 3);
+    // By fewer tags several series may be one partition, or not.
+    let alone = lag("host", "WHERE dc = 'x'");
+    assert!(server.sql(&format!("EXPLAIN {alone}"), "pretty").body.contains("with the row before"));
+    assert_eq!(server.rows(&alone), server.rows(&lag("host, upper(dc)", "WHERE dc = 'x'")));
+    assert!(server.sql(&format!("EXPLAIN {}", lag("host", "")), "pretty").body.contains("WindowAgg"));
+    for other in ["lag(up, 2)", "lag(up, 1, 0)", "lead(up)", "lag(up) IGNORE NULLS"] {
+        let sql = lag("host, dc", "").replace("lag(up)", other);
+        assert!(server.sql(&format!("EXPLAIN {sql}"), "pretty").body.contains("WindowAgg"), "{other}");
+    }
+}
+
 /// A few rows by conditions need no plan from the second statement on; what differs must count all the same.
 #[test]
 fn some_rows_have_answers_of_their_own() {

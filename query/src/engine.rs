@@ -34,6 +34,7 @@ use crate::exclusions;
 use crate::format::{Encoder, Format};
 use crate::functions;
 use crate::gapfill::{BoundGaps, FindGaps, GapPlanner};
+use crate::lag::LagInScan;
 use crate::newest::KnowNewest;
 use crate::parameters;
 use crate::read_only;
@@ -228,6 +229,7 @@ impl Engine {
             .with_table_factories(std::collections::HashMap::new())
             .with_analyzer_rule(Arc::new(FindGaps))
             .with_optimizer_rule(Arc::new(BoundGaps))
+            .with_optimizer_rule(Arc::new(LagInScan))
             .with_optimizer_rule(Arc::new(KnowNewest))
             .with_optimizer_rule(Arc::new(SummarizeInScan))
             .with_query_planner(Arc::new(Planner))

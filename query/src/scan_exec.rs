@@ -16,6 +16,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use tsdb::{Scan, ScanRequest};
 
+use crate::lag::{Before, Lag};
 use crate::once_exec::{Once, OnceExec};
 
 /// Reads a snapshot of one table, narrowed to what the query needs.
@@ -25,20 +26,29 @@ pub(crate) struct ScanExec {
     request: ScanRequest,
     limit: Option<usize>,
     scan: Arc<Scan>,
+    /// A column of the row before, if one is wanted.
+    lag: Option<Arc<Lag>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl ScanExec {
-    pub(crate) fn new(table: String, request: ScanRequest, limit: Option<usize>, scan: Scan) -> ScanExec {
+    pub(crate) fn new(
+        table: String,
+        request: ScanRequest,
+        limit: Option<usize>,
+        scan: Scan,
+        lag: Option<Arc<Lag>>,
+    ) -> ScanExec {
+        let schema = lag.as_ref().map_or_else(|| scan.schema(), |lag| lag.schema.clone());
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(scan.schema()),
+            EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(scan.partitions()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
         let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
-        ScanExec { table, request, limit, scan: Arc::new(scan), properties, metrics }
+        ScanExec { table, request, limit, scan: Arc::new(scan), lag, properties, metrics }
     }
 }
 
@@ -71,6 +81,7 @@ impl DisplayAs for ScanExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.request.columns.as_ref().map_or_else(|| "*".into(), |columns| columns.join(", "));
         write!(f, "ScanExec: table={}, columns=[{columns}]{}", self.table, request_text(&self.request))?;
+        self.lag.iter().try_for_each(|lag| write!(f, ", {lag}"))?;
         self.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
     }
 }
@@ -140,6 +151,7 @@ impl ExecutionPlan for ScanExec {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let mut left = self.limit.unwrap_or(usize::MAX);
         let mut batches = self.scan.read(partition);
+        let (lag, mut before) = (self.lag.clone(), Before::default());
         let next = move || -> Option<Result<RecordBatch>> {
             if left == 0 {
                 return None;
@@ -147,7 +159,12 @@ impl ExecutionPlan for ScanExec {
             let timer = metrics.elapsed_compute().timer();
             let batch = batches.next();
             timer.done();
-            Some(batch?.map_err(|error| DataFusionError::External(error.into())).map(|batch| {
+            let batch = batch?.map_err(|error| DataFusionError::External(error.into()));
+            let batch = batch.and_then(|batch| match &lag {
+                Some(lag) => lag.apply(&batch, &mut before),
+                None => Ok(batch),
+            });
+            Some(batch.map(|batch| {
                 let batch = batch.slice(0, batch.num_rows().min(left));
                 left -= batch.num_rows();
                 metrics.record_output(batch.num_rows());
@@ -155,7 +172,7 @@ impl ExecutionPlan for ScanExec {
             }))
         };
         let stream = futures::stream::iter(std::iter::from_fn(next));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.scan.schema(), stream)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {

@@ -72,6 +72,6 @@ impl TableProvider for StoreTable {
         }
         let scan = self.store.scan(&self.info.schema, &self.info.name, &request);
         let scan = scan.map_err(|error| DataFusionError::External(error.into()))?;
-        Ok(Arc::new(ScanExec::new(self.info.name.clone(), request, limit, scan)))
+        Ok(Arc::new(ScanExec::new(self.info.name.clone(), request, limit, scan, None)))
     }
 }

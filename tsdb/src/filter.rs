@@ -44,6 +44,21 @@ impl Filter {
         Filter { reach, ..self.clone() }
     }
 
+    /// The wanted ones of so many series, in so many ranges that have about as many each; the last one is open.
+    pub(crate) fn series_ranges(&self, count: u32, ranges: usize) -> Vec<RangeInclusive<u32>> {
+        let wanted: Vec<u32> = match &self.series {
+            Some(set) => set.iter().collect(),
+            None => (0..count).collect(),
+        };
+        let mut starts: Vec<u32> = wanted.chunks(wanted.len().div_ceil(ranges).max(1)).map(|chunk| chunk[0]).collect();
+        starts.first_mut().into_iter().for_each(|first| *first = 0);
+        if starts.is_empty() {
+            starts.push(0);
+        }
+        let ends = starts[1..].iter().map(|next| next - 1).chain([u32::MAX]);
+        starts.iter().zip(ends).map(|(start, end)| *start..=end).collect()
+    }
+
     /// The same without what these delete.
     pub(crate) fn without(&self, deletions: Vec<Arc<Deletion>>) -> Filter {
         Filter { without: deletions, ..self.clone() }

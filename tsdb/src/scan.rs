@@ -37,12 +37,21 @@ pub struct ScanRequest {
     pub tags: Vec<TagPredicate>,
     /// How many partitions to aim for; they can be read in parallel.
     pub partitions: usize,
+    /// All rows of a series are to be in one partition, in the order of time.
+    pub whole_series: bool,
 }
 
 impl Default for ScanRequest {
     /// Everything, in one partition.
     fn default() -> ScanRequest {
-        ScanRequest { columns: None, from: i64::MIN, to: i64::MAX, tags: Vec::new(), partitions: 1 }
+        ScanRequest {
+            columns: None,
+            from: i64::MIN,
+            to: i64::MAX,
+            tags: Vec::new(),
+            partitions: 1,
+            whole_series: false,
+        }
     }
 }
 
@@ -95,10 +104,22 @@ impl Scan {
         let series = SeriesSet::choose(table, &request.tags)?.map(Arc::new);
         let filter = Filter::new(request.from.max(view.floor(table.id)), request.to, series);
         let layers = Layers { view: &view, segments: &view.segments, rolled: true, heads: true };
-        let units = layers.units(table.id, &filter);
+        let wanted = request.partitions.max(1);
+        let partitions = match request.whole_series {
+            false => distribute(layers.units(table.id, &filter), wanted),
+            true => {
+                let ranges = filter.series_ranges(table.series_count(), wanted);
+                let in_order = |range| {
+                    let mut units = layers.units(table.id, &filter.reaching(&range));
+                    units.sort_by_key(|unit| unit.day);
+                    units
+                };
+                ranges.into_iter().map(in_order).collect()
+            }
+        };
         Ok(Scan {
             projection: Arc::new(Projection::new(table, request.columns.as_deref())?),
-            partitions: distribute(units, request.partitions.max(1)),
+            partitions,
             shared: shared.clone(),
             warnings: Warnings::default(),
         })
@@ -127,7 +148,7 @@ impl Scan {
         all
     }
 
-    /// Reads a partition; its rows are in no particular order. Every reading gives the same rows.
+    /// Reads a partition; its rows are in no particular order, unless series were wanted whole. Every reading gives the same rows.
     ///
     /// A damaged page is left out, and [`warnings`](Self::warnings) says so.
     ///

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{
-    Key, Model, START, Step, TABLES, apply_to_store, difference, groups, read_groups, read_last, read_table, steps,
+    Key, Model, START, Step, TABLES, apply_to_store, difference, groups, read_groups, read_last, read_table,
+    read_whole_series, steps,
 };
 use proptest::prelude::*;
 use simulated_disk::SimulatedDisk;
@@ -64,6 +65,8 @@ proptest! {
                 let all = ScanRequest { partitions, ..ScanRequest::default() };
                 let own: BTreeMap<Key, _> = model.0.iter().filter(|(key, _)| key.0 == table).map(|(k, f)| (k.clone(), f.clone())).collect();
                 prop_assert_eq!(difference(&read_table(&store, table, &all), &own), None, "after {:?}", step);
+                let whole = read_whole_series(&store, table, partitions);
+                prop_assert_eq!(difference(&whole, &own), None, "whole series, after {:?}", step);
                 prop_assert_eq!(read_groups(&store, table, partitions), groups(&own), "groups, after {:?}", step);
                 let mut last: BTreeMap<Option<String>, (Key, _)> = BTreeMap::new();
                 last.extend(own.into_iter().map(|(key, fields)| (key.1.clone(), (key, fields))));

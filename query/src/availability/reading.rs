@@ -12,6 +12,7 @@ use tsdb::{Scan, TIME_COLUMN};
 
 use super::timeline::{Excluded, Run, Timeline};
 use crate::parallel::{Leave, read_partitions};
+use crate::series_runs::series_runs;
 
 /// What of a row says what.
 #[derive(Debug, Clone)]
@@ -114,23 +115,13 @@ impl Reader {
         let intervals = meaning.interval.and_then(column).map(|column| cast(column, &DataType::Float64)).transpose()?;
         let intervals: Option<&Float64Array> = intervals.as_ref().map(AsArray::as_primitive);
         let outcomes: Option<&StringArray> = meaning.outcome.and_then(column).and_then(AsArray::as_string_opt);
-        let rows = times.len();
-        let mut start = 0;
-        while start < rows {
-            // Rows of one series stand together.
-            let same = |row: usize| {
-                tags.iter().all(|tag| {
-                    tag.keys().is_null(row) == tag.keys().is_null(start)
-                        && tag.keys().value(row) == tag.keys().value(start)
-                })
-            };
-            let end = (start + 1..rows).find(|row| !same(*row)).unwrap_or(rows);
+        for run in series_runs(&tags, times.len()) {
             let key = tags.iter().map(|tag| {
                 let values = tag.values().as_string::<i32>();
-                tag.key(start).map(|key| values.value(key).to_owned())
+                tag.key(run.start).map(|key| values.value(key).to_owned())
             });
             let timeline = self.series.entry(key.collect()).or_default();
-            for row in start..end {
+            for row in run {
                 let said = intervals.filter(|column| column.is_valid(row)).map(|column| column.value(row) * 1e6);
                 let length = said.filter(|ns| *ns >= 1.0).map_or(meaning.hold, |ns| ns as i64);
                 let outcome = outcomes.filter(|column| column.is_valid(row)).map(|column| column.value(row));
@@ -146,7 +137,6 @@ impl Reader {
                     slots: 1.0,
                 });
             }
-            start = end;
         }
         Ok(())
     }

@@ -178,6 +178,27 @@ pub fn read_table(store: &Store, table: &str, request: &ScanRequest) -> BTreeMap
     }
 }
 
+/// Every row of a table, read by whole series: each of them has to be in one partition, in the order of time.
+pub fn read_whole_series(store: &Store, table: &str, partitions: usize) -> BTreeMap<Key, Fields> {
+    let request = ScanRequest { partitions, whole_series: true, ..ScanRequest::default() };
+    let Ok(scan) = store.scan("public", table, &request) else { return BTreeMap::new() };
+    let mut newest: BTreeMap<Option<String>, (usize, i64)> = BTreeMap::new();
+    for partition in 0..scan.partitions() {
+        for batch in scan.read(partition).map(Result::unwrap) {
+            let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
+            let hosts = batch.column_by_name("host").map(|column| column.as_dictionary::<Int32Type>());
+            for (row, time) in times.values().iter().enumerate() {
+                let host = hosts.and_then(|hosts| Some((hosts, hosts.key(row)?)));
+                let host = host.map(|(hosts, key)| hosts.values().as_string::<i32>().value(key).to_owned());
+                if let Some((before, last)) = newest.insert(host, (partition, *time)) {
+                    assert!(before == partition && last < *time, "a series came in pieces or out of order");
+                }
+            }
+        }
+    }
+    rows(table, &scan)
+}
+
 /// The newest row of every series of a table.
 pub fn read_last(store: &Store, table: &str) -> BTreeMap<Key, Fields> {
     match store.last_rows("public", table, None, &[]) {
