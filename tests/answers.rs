@@ -141,3 +141,28 @@ fn the_prompt_completes_goes_on_and_remembers() {
     let output = Command::new(python).arg("-B").arg(script).args([BIN, &server.url]).arg(dir.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Groups that need more memory than all queries may have are spilled, or the query is refused by name; nothing else notices.
+#[test]
+fn a_query_of_more_groups_than_memory_disturbs_nobody() {
+    let (server, dir) = server("[query]\nmemory = '24MB'\n");
+    let greedy = "SELECT count(*), sum(n) FROM (SELECT 'group number ' || value AS g, count(*) AS n FROM generate_series(1, 400000) GROUP BY g)";
+    let spilled = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| server.sql(greedy, "csv"));
+        let mut written = 0;
+        while !asked.is_finished() {
+            written += 1;
+            assert_eq!(server.write("", format!("m,host=a v={written} {written}").as_bytes()).status, 204);
+            assert_eq!(
+                server.rows("SELECT max(v) AS v FROM m WHERE host = 'a' GROUP BY host"),
+                [[format!("{written}.0")]]
+            );
+            let folder = std::fs::read_dir(dir.path().join("data/spill")).into_iter().flatten().count();
+            spilled.fetch_or(folder > 0, std::sync::atomic::Ordering::Relaxed);
+        }
+        let reply = asked.join().unwrap();
+        assert_eq!((reply.status, reply.body.as_str()), (200, "count(*),sum(n)\n400000,400000\n"));
+    });
+    assert!(spilled.into_inner(), "it had to write to disk");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions};
 use arrow_array::{TimestampNanosecondArray, new_null_array};
-use arrow_buffer::ScalarBuffer;
+use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::catalog::{ColumnRef, Table};
@@ -261,18 +261,15 @@ impl Projection {
     fn tag_column(&self, tag: u32, series: &[u32]) -> ArrayRef {
         let values = &self.tags[&tag];
         let mut keys: Vec<i32> = Vec::with_capacity(series.len());
-        let mut absent = false;
+        let mut present = NullBufferBuilder::new(series.len());
         let codes = self.table.tag(tag);
         for run in series.chunk_by(|a, b| a == b) {
             let code = codes.code(run[0]);
-            absent |= code == ABSENT;
-            keys.resize(keys.len() + run.len(), code as i32);
+            let is_present = code != ABSENT;
+            keys.resize(keys.len() + run.len(), if is_present { code as i32 } else { 0 });
+            if is_present { present.append_n_non_nulls(run.len()) } else { present.append_n_nulls(run.len()) }
         }
-        let keys = match absent {
-            // ABSENT is -1 as an i32.
-            true => keys.into_iter().map(|key| (key >= 0).then_some(key)).collect(),
-            false => Int32Array::new(ScalarBuffer::from(keys), None),
-        };
+        let keys = Int32Array::new(ScalarBuffer::from(keys), present.finish());
         let column = DictionaryArray::<Int32Type>::try_new(keys, values.clone());
         Arc::new(column.expect("the snapshot's series have values that the catalogue had before"))
     }

@@ -339,7 +339,8 @@ impl TableProvider for AvailabilityTable {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut question = self.0.clone();
-        let mut request = ScanRequest { partitions: state.config().target_partitions(), ..ScanRequest::default() };
+        let partitions = state.config().target_partitions();
+        let mut request = ScanRequest { partitions, whole_series: true, ..ScanRequest::default() };
         for filter in filters {
             match push(filter, &|name| question.is_by(name)) {
                 Some(pushed) => pushed.narrow(&mut request),

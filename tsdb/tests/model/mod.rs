@@ -186,7 +186,12 @@ pub fn read_whole_series(store: &Store, table: &str, partitions: usize) -> BTree
     for partition in 0..scan.partitions() {
         for batch in scan.read(partition).map(Result::unwrap) {
             let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>();
-            let hosts = batch.column_by_name("host").map(|column| column.as_dictionary::<Int32Type>());
+            let hosts = batch.column_by_name("host").map(AsArray::as_dictionary::<Int32Type>);
+            let key = |row: usize| hosts.and_then(|hosts| hosts.key(row));
+            let mut runs: Vec<_> = (0..batch.num_rows()).map(key).collect();
+            runs.dedup();
+            let series: std::collections::BTreeSet<_> = runs.iter().collect();
+            assert_eq!(series.len(), runs.len(), "a series has several runs in a batch");
             for (row, time) in times.values().iter().enumerate() {
                 let host = hosts.and_then(|hosts| Some((hosts, hosts.key(row)?)));
                 let host = host.map(|(hosts, key)| hosts.values().as_string::<i32>().value(key).to_owned());
