@@ -217,6 +217,45 @@ fn the_row_before_is_that_of_the_same_series() {
     }
 }
 
+/// A table that lacks columns which it is known to have is read through a view; what is answered in the scan stays so.
+#[test]
+fn a_probe_table_of_few_columns_is_answered_in_the_scan_too() {
+    let (server, _dir) = server();
+    let lines = "probe,target=a up=true,total_ms=1 1000000000\nprobe,target=a up=false,total_ms=3 2000000000\nprobe,target=b up=true,total_ms=5 2000000000";
+    assert_eq!(server.write("?db=few", lines.as_bytes()).status, 204);
+    let rows = |sql: &str| {
+        let reply = server.sql_in("few", sql, "csv");
+        assert_eq!(reply.status, 200, "{sql}: {}", reply.body);
+        reply.body.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (sql, node, expected) in [
+        (
+            "SELECT target, max(total_ms) AS top FROM probe WHERE time >= '1970-01-01T00:00:01Z' GROUP BY target ORDER BY target",
+            "SummaryExec",
+            vec!["a,3.0", "b,5.0"],
+        ),
+        (
+            "SELECT DISTINCT ON (target) target, total_ms FROM probe ORDER BY target, time DESC",
+            "NewestExec",
+            vec!["a,3.0", "b,5.0"],
+        ),
+        (
+            "SELECT total_ms, lag(total_ms) OVER (PARTITION BY target ORDER BY time) AS before FROM probe ORDER BY total_ms",
+            "with the row before",
+            vec!["1.0,", "3.0,1.0", "5.0,"],
+        ),
+    ] {
+        let plan = server.sql_in("few", &format!("EXPLAIN {sql}"), "pretty").body;
+        assert!(plan.contains(node), "{sql}: {plan}");
+        for _ in 0..2 {
+            assert_eq!(rows(sql), expected, "{sql}");
+        }
+    }
+    let missing = "SELECT location, max(total_ms) AS top FROM probe GROUP BY location";
+    assert_eq!(rows(missing), [",5.0"]);
+    assert_eq!(rows("SELECT location, total_ms FROM probe WHERE target = 'b'"), [",5.0"]);
+}
+
 /// A few rows by conditions need no plan from the second statement on; what differs must count all the same.
 #[test]
 fn some_rows_have_answers_of_their_own() {

@@ -27,7 +27,7 @@ use tsdb::{ScanRequest, TIME_COLUMN};
 
 use crate::scan_exec::ScanExec;
 use crate::series_runs::series_runs;
-use crate::summary::{rows_of, unaliased};
+use crate::summary::{rows_of, scan_below, unaliased};
 use crate::table::StoreTable;
 
 /// What stands for the table in a plan, and for the column.
@@ -78,7 +78,7 @@ struct LagTable {
 
 impl LagTable {
     fn of(window: &Window) -> Option<LagTable> {
-        let LogicalPlan::TableScan(scan) = &*window.input else { return None };
+        let scan = scan_below(&window.input)?;
         let provider = source_as_provider(&scan.source).ok()?;
         let table = provider.downcast_ref::<StoreTable>()?;
         let rows = rows_of(scan, table)?;

@@ -26,7 +26,7 @@ use tsdb::{ScanRequest, Store, TIME_COLUMN};
 
 use crate::once_exec::{Once, OnceExec};
 use crate::scan_exec::request_text;
-use crate::summary::{in_place_of, rows_of, schema_of, unaliased};
+use crate::summary::{in_place_of, rows_of, scan_below, schema_of, unaliased};
 use crate::table::StoreTable;
 
 /// The newest rows of a table by tags.
@@ -75,7 +75,7 @@ impl OptimizerRule for KnowNewest {
 
 impl Newest {
     fn of(node: &AggregateNode) -> Option<Newest> {
-        let LogicalPlan::TableScan(scan) = &*node.input else { return None };
+        let scan = scan_below(&node.input)?;
         let provider = source_as_provider(&scan.source).ok()?;
         let table = provider.downcast_ref::<StoreTable>()?;
         let mut rows = rows_of(scan, table).filter(|rows| (rows.from, rows.to) == (i64::MIN, i64::MAX))?;

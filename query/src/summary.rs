@@ -99,7 +99,7 @@ pub(crate) fn schema_of(node: &AggregateNode) -> SchemaRef {
 impl Summary {
     /// The aggregate as a summary, if the store can do all of it.
     fn of(node: &AggregateNode) -> Option<Summary> {
-        let LogicalPlan::TableScan(scan) = &*node.input else { return None };
+        let scan = scan_below(&node.input)?;
         let provider = source_as_provider(&scan.source).ok()?;
         let table = provider.downcast_ref::<StoreTable>()?;
         let rows = rows_of(scan, table)?;
@@ -149,6 +149,21 @@ impl Summary {
         let given = aggregation.finish(groups);
         let columns = self.places.iter().map(|place| given.column(*place).clone()).collect();
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
+}
+
+/// The scan that gives a plan its columns, under their own names and unchanged.
+pub(crate) fn scan_below(plan: &LogicalPlan) -> Option<&TableScan> {
+    match plan {
+        LogicalPlan::TableScan(scan) => Some(scan),
+        LogicalPlan::SubqueryAlias(alias) => scan_below(&alias.input),
+        LogicalPlan::Projection(projection) => {
+            let fields = projection.schema.fields().iter();
+            let is_own = |(expr, name): (&Expr, &String)| matches!(unaliased(expr), Expr::Column(column) if column.name == *name);
+            let all_own = projection.expr.iter().zip(fields.map(|field| field.name())).all(is_own);
+            all_own.then(|| scan_below(&projection.input))?
+        }
+        _ => None,
     }
 }
 

@@ -137,7 +137,16 @@ impl Scan {
 
     /// About how many rows there are to read: no fewer than there will be.
     pub fn rows_max(&self) -> usize {
-        self.partitions.iter().flatten().map(Unit::rows).sum()
+        (0..self.partitions()).map(|partition| self.partition_rows_max(partition)).sum()
+    }
+
+    /// The same of one partition.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    pub fn partition_rows_max(&self, partition: usize) -> usize {
+        self.partitions[partition].iter().map(Unit::rows).sum()
     }
 
     /// What is known to be missing from the answer, in words: damaged pages that were met so far, damage that was
