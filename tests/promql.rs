@@ -20,16 +20,16 @@ fn seed() -> u64 {
 
 /// Counters with resets and gaps, gauges, and a histogram, as OpenMetrics: `c` and `g` with the label `series`, `h_bucket` with `le`.
 ///
-/// Debian's Prometheus 2 and Prometheus 3, which we follow, say different things of a counter that comes near zero behind a gap. So
-/// counters near zero have no gaps here, and those with gaps stay far from it.
+/// Debian's Prometheus 2 and Prometheus 3, which we follow, say different things of a counter that would come to zero before the span's edge, behind
+/// a gap: one that is small, or that began anew. So counters that do have no gaps here, and those with gaps stay far from zero.
 fn samples(random: &mut fastrand::Rng) -> String {
     let mut text = String::new();
     for (name, kind) in [("c", "counter"), ("g", "gauge")] {
         writeln!(text, "# TYPE {name} {kind}").unwrap();
         for series in 0..SERIES {
             let has_gaps = series % 2 == 1;
-            let least = if has_gaps { 5000.0 } else { 0.0 };
-            let (mut value, mut at_ms) = (least * 2.0 + random.f64() * 100.0, START_S * 1000 + random.i64(0..15_000));
+            let least = if has_gaps { 10_000.0 } else { 0.0 };
+            let (mut value, mut at_ms) = (least + random.f64() * 100.0, START_S * 1000 + random.i64(0..15_000));
             while at_ms < (START_S + LENGTH_S) * 1000 {
                 let suffix = if kind == "counter" { "_total" } else { "" };
                 writeln!(text, "{name}{suffix}{{series=\"{series}\"}} {value} {}.{:03}", at_ms / 1000, at_ms % 1000)
@@ -39,7 +39,7 @@ fn samples(random: &mut fastrand::Rng) -> String {
                     false => 15_000,
                 };
                 value = match random.u8(..) {
-                    0..8 if kind == "counter" => least + random.f64() * 3.0,
+                    0..8 if kind == "counter" && !has_gaps => random.f64() * 3.0,
                     0..128 if kind == "gauge" => value - random.f64() * 10.0,
                     _ => value + random.f64() * 10.0,
                 };
