@@ -14,7 +14,7 @@ use datafusion::execution::TaskContext;
 use tsdb::{Scan, ScanRequest, TIME_COLUMN};
 
 use super::figures::Figures;
-use super::function::{Ask, DAY_NS, Question};
+use super::function::{Ask, Question};
 use super::reading::{TagValues, timelines};
 use super::timeline::{Excluded, Outage, Run, Timeline, Window, excluded_spans};
 use crate::exclusions::Exclusions;
@@ -118,14 +118,14 @@ impl Answering {
         Ok(targets.into_iter().map(target).collect())
     }
 
-    /// Series that fell silent before the span, by no more than its length: they are unknown, not gone.
+    /// Series that have their newest row in the span, or as long before it as it is long: they are unknown where they have no slot, not gone.
+    /// The span is that of the question, whatever a condition on the start of buckets leaves of it.
     fn silent(&self) -> Result<Vec<TagValues>> {
-        let Question { table: Some(table), meaning, from, to, .. } = &self.question else { return Ok(Vec::new()) };
+        let Question { table: Some(table), meaning, listed, .. } = &self.question else { return Ok(Vec::new()) };
         let columns: Vec<String> =
             std::iter::once(TIME_COLUMN).chain(meaning.tags.iter().map(String::as_str)).map(Into::into).collect();
         let newest = table.store.last_rows(&table.info.schema, &table.info.name, Some(&columns), &self.request.tags);
         let (newest, _) = newest.map_err(|error| DataFusionError::External(error.into()))?;
-        let earliest = from.saturating_sub(to.saturating_sub(*from).max(DAY_NS));
         let times = newest.column(0).as_primitive::<TimestampNanosecondType>();
         let tags: Vec<_> =
             newest.columns()[1..].iter().map(|column| cast(column, &DataType::Utf8)).collect::<Result<_, _>>()?;
@@ -133,7 +133,7 @@ impl Answering {
             let column = tags[tag].as_string::<i32>();
             column.is_valid(row).then(|| column.value(row).to_owned())
         };
-        let silent = (0..newest.num_rows()).filter(|row| (earliest..*from).contains(&times.value(*row)));
+        let silent = (0..newest.num_rows()).filter(|row| listed.contains(&times.value(*row)));
         Ok(silent.map(|row| (0..tags.len()).map(|tag| value(row, tag)).collect()).collect())
     }
 
@@ -143,21 +143,21 @@ impl Answering {
 
     fn availability(&self, target: &Target) -> Result<Vec<Values>> {
         let Question { from, to, buckets, .. } = &self.question;
+        let row = |start: i64, end: i64| {
+            [vec![time(start), time(end)], availability_values(&self.figures(target, start, end))].concat()
+        };
+        let Some(buckets) = buckets else { return Ok(vec![row(*from, *to)]) };
         let mut rows = Vec::new();
         let mut start = *from;
-        while start < *to || (start == *from && rows.is_empty()) {
-            let end = buckets.as_ref().map_or(*to, |buckets| buckets.next(buckets.start(start)).min(*to));
-            let figures = self.figures(target, start, end);
-            rows.push([vec![time(start), time(end)], availability_values(&figures)].concat());
+        while start < *to {
+            let end = buckets.next(buckets.start(start)).min(*to);
+            rows.push(row(start, end));
             if rows.len() > BUCKETS_MAX {
                 return Err(DataFusionError::Execution(format!(
                     "availability: there are over {BUCKETS_MAX} buckets; expected a shorter span or wider buckets"
                 )));
             }
             start = end;
-            if end == *to {
-                break;
-            }
         }
         Ok(rows)
     }

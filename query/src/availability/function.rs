@@ -1,5 +1,6 @@
 //! The table functions `availability`, `outages_of`, `timeline`, `state_at` and `budget`: how they are called.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
@@ -24,7 +25,7 @@ use crate::pushdown::push;
 use crate::table::StoreTable;
 
 const MINUTE_NS: i64 = 60_000_000_000;
-pub(crate) const DAY_NS: i64 = 86_400_000_000_000;
+const DAY_NS: i64 = 86_400_000_000_000;
 /// How long a row speaks that does not say so, as samples do in Prometheus.
 const HOLD_NS: i64 = 5 * MINUTE_NS;
 /// How long before a span rows are read for what reaches into it.
@@ -124,6 +125,10 @@ pub(crate) struct Question {
     /// The span, in ns since the epoch; the end is not part of it and not after now.
     pub from: i64,
     pub to: i64,
+    /// Targets whose newest row is in here are listed, also without a slot in the span.
+    pub listed: Range<i64>,
+    /// Does the span end now? Only then is it certain which targets a shorter one has to list.
+    ends_now: bool,
     pub buckets: Option<Buckets>,
     pub objective: f64,
     pub confirm: Confirm,
@@ -143,9 +148,11 @@ impl TableFunctionImpl for AvailabilityFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
         let arguments = Arguments::read(self.ask.name(), &self.ask.arguments(), args.exprs())?;
         let schema = &args.session().config_options().catalog.default_schema;
-        // What `now()` is in the same statement.
+        // What `now()` is in the same statement; the plan of a view has no start of its own.
         let started = args.session().execution_props().query_execution_start_time;
-        let now = started.and_then(|time| time.timestamp_nanos_opt()).unwrap_or(i64::MAX);
+        let now = started
+            .and_then(|time| time.timestamp_nanos_opt())
+            .unwrap_or_else(|| jiff::Timestamp::now().as_nanosecond() as i64);
         Ok(Arc::new(AvailabilityTable(Question::new(self.ask, &arguments, self.store.clone(), schema, now)?)))
     }
 }
@@ -180,6 +187,8 @@ impl Question {
             ask,
             from,
             to,
+            listed: from.saturating_sub(to.saturating_sub(from).max(DAY_NS))..to,
+            ends_now: to == now,
             buckets: width.map(|width| Buckets::new(width, None, named_zone)),
             objective,
             confirm: confirm(ask, arguments, meaning.interval.is_some())?,
@@ -199,10 +208,14 @@ impl Question {
     /// Leaves out buckets that a condition on their start does not want.
     fn narrow(&mut self, filter: &Expr) {
         let (Some(buckets), Some((op, time))) = (&self.buckets, start_condition(filter)) else { return };
-        match op {
-            Operator::Gt | Operator::GtEq | Operator::Eq => self.from = self.from.max(buckets.start(time)),
-            Operator::Lt | Operator::LtEq => self.to = self.to.min(buckets.next(buckets.start(time))),
-            _ => {}
+        if !self.ends_now {
+            return;
+        }
+        if matches!(op, Operator::Gt | Operator::GtEq | Operator::Eq) {
+            self.from = self.from.max(buckets.start(time));
+        }
+        if matches!(op, Operator::Lt | Operator::LtEq | Operator::Eq) {
+            self.to = self.to.min(buckets.next(buckets.start(time)));
         }
     }
 }

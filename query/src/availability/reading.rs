@@ -83,7 +83,7 @@ pub(crate) async fn timelines(
         let mut reader = Reader::default();
         for batch in own.read(partition) {
             reader.take(&batch.map_err(|error| DataFusionError::External(error.into()))?, &meaning)?;
-            leave.ask(reader.runs() * size_of::<Run>())?;
+            leave.ask(reader.runs * size_of::<Run>())?;
         }
         Ok(reader.series)
     };
@@ -98,13 +98,11 @@ pub(crate) async fn timelines(
 #[derive(Default)]
 struct Reader {
     series: HashMap<TagValues, Timeline>,
+    /// How many runs all timelines have.
+    runs: usize,
 }
 
 impl Reader {
-    fn runs(&self) -> usize {
-        self.series.values().map(|timeline| timeline.0.len()).sum()
-    }
-
     fn take(&mut self, batch: &RecordBatch, meaning: &Meaning) -> Result<()> {
         let column = |name: &str| batch.column_by_name(name);
         let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
@@ -121,6 +119,7 @@ impl Reader {
                 tag.key(run.start).map(|key| values.value(key).to_owned())
             });
             let timeline = self.series.entry(key.collect()).or_default();
+            let known = timeline.0.len();
             for row in run {
                 let said = intervals.filter(|column| column.is_valid(row)).map(|column| column.value(row) * 1e6);
                 let length = said.filter(|ns| *ns >= 1.0).map_or(meaning.hold, |ns| ns as i64);
@@ -137,6 +136,7 @@ impl Reader {
                     slots: 1.0,
                 });
             }
+            self.runs = self.runs - known + timeline.0.len();
         }
         Ok(())
     }

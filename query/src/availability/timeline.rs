@@ -142,7 +142,8 @@ impl Timeline {
         edges.sort_unstable();
         let mut marked = Timeline::default();
         for run in &self.0 {
-            let inside = edges.iter().copied().filter(|edge| (run.start + 1..run.end).contains(edge));
+            let first = edges.partition_point(|edge| *edge <= run.start);
+            let inside = edges[first..].iter().copied().take_while(|edge| *edge < run.end);
             let mut start = run.start;
             for end in inside.chain([run.end]) {
                 let Some(part) = run.within(start, end) else { continue };
