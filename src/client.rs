@@ -59,11 +59,14 @@ pub fn reason(body: &[u8]) -> Option<String> {
     body["error"].as_str().map(str::to_owned)
 }
 
+/// As [`ask`], and waits for the whole answer.
+pub fn ask_whole(url: &str, path: &str, question: &Value) -> Result<Bytes> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+    runtime.block_on(async { Ok(ask(url, path, question).await?.into_body().collect().await?.to_bytes()) })
+}
+
 /// Posts to a path of the server and returns its answer, which is JSON.
 pub fn post(url: &str, path: &str) -> Result<Value> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
-    runtime.block_on(async {
-        let body = ask(url, path, &Value::Null).await?.into_body().collect().await?.to_bytes();
-        serde_json::from_slice(&body).with_context(|| format!("{url} did not answer with JSON"))
-    })
+    let body = ask_whole(url, path, &Value::Null)?;
+    serde_json::from_slice(&body).with_context(|| format!("{url} did not answer with JSON"))
 }

@@ -1,14 +1,16 @@
 //! The configuration file: every key with its unit and default. `docs/configuration.md` shows it whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
+use query::Declaration;
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
+use tsdb::Rollup;
 use url::Url;
 use web_probe::{Expect, Target};
 
@@ -27,6 +29,9 @@ pub struct Config {
     pub probe: Probe,
     #[serde(rename = "target")]
     pub targets: Vec<TargetConfig>,
+    /// Buckets that are worked out ahead. Default: none.
+    #[serde(rename = "rollup")]
+    pub rollups: Vec<Declaration>,
 }
 
 /// `[server]`
@@ -280,6 +285,17 @@ impl Config {
         self.targets.iter().filter(|target| target.kind == Kind::Http).map(TargetConfig::target).collect()
     }
 
+    /// The rollups of the file, each checked by itself.
+    pub fn rollups(&self) -> Result<Vec<Rollup>> {
+        let mut names = HashSet::new();
+        let rollups = self.rollups.iter().map(|declaration| Ok(declaration.clone().rollup()?));
+        let rollups: Vec<Rollup> = rollups.collect::<Result<_>>()?;
+        match rollups.iter().find(|rollup| !names.insert(&rollup.name)) {
+            Some(rollup) => bail!("there are two rollups with the name '{}': give one of them another", rollup.name),
+            None => Ok(rollups),
+        }
+    }
+
     /// The targets of the file that are scraped, each checked by itself.
     pub fn scrape_targets(&self) -> Result<Vec<ScrapeTarget>> {
         self.targets.iter().filter(|target| target.kind == Kind::Scrape).map(TargetConfig::scrape_target).collect()
@@ -391,9 +407,13 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\ninterval = 'soon'", "is not a duration like"),
             ("[[target]]\nurl = 'http://x/'\ntimeout = '20s'", "longer than its interval"),
             ("[[target]]\nurl = 'http://x/'\nexpect = { body = '(' }", "expect.body"),
+            ("[[rollup]]\nmeasurement = 'probe'\ninterval = 'x'", "rollup 'probe_x': interval"),
+            ("[[rollup]]\nmeasurement = 'probe'\nintervall = '1d'", "line 3"),
         ] {
-            let outcome =
-                toml::from_str::<Config>(text).map_err(anyhow::Error::from).and_then(|config| config.targets());
+            let outcome = toml::from_str::<Config>(text).map_err(anyhow::Error::from).and_then(|config| {
+                config.rollups()?;
+                config.targets()
+            });
             let error = format!("{:#}", outcome.unwrap_err());
             assert!(error.contains(said), "{text}: {error}");
         }

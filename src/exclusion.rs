@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use http_body_util::BodyExt;
 use query::Kind;
 use serde_json::{Value, json};
 
@@ -99,26 +98,19 @@ fn run(kind: Kind, args: Args) -> Result<ExitCode> {
         Command::Add { targets, from, to, author, reason } => {
             let entry =
                 json!({ "db": db, "targets": targets, "from": from, "to": to, "author": author, "reason": reason });
-            let answer: Value = serde_json::from_slice(&ask(&url, &path, &entry)?).context("the answer is no JSON")?;
+            let answer: Value =
+                serde_json::from_slice(&client::ask_whole(&url, &path, &entry)?).context("the answer is no JSON")?;
             let Some(id) = answer["id"].as_str() else { bail!("{url} gave no id: {answer}") };
             println!("{id}");
         }
         Command::End { id, to } => {
-            ask(&url, &format!("{path}/end"), &json!({ "db": db, "id": id, "to": to }))?;
+            client::ask_whole(&url, &format!("{path}/end"), &json!({ "db": db, "id": id, "to": to }))?;
         }
         Command::List { format } => {
             let q = format!("SELECT id, time AS start, until, targets, author, reason FROM {table} ORDER BY start, id");
-            let rows = ask(&url, "/api/v3/query_sql", &json!({ "q": q, "db": db, "format": format }))?;
+            let rows = client::ask_whole(&url, "/api/v3/query_sql", &json!({ "q": q, "db": db, "format": format }))?;
             print!("{}", String::from_utf8_lossy(&rows));
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn ask(url: &str, path: &str, question: &Value) -> Result<Vec<u8>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
-    runtime.block_on(async {
-        let body = client::ask(url, path, question).await?.into_body().collect().await?.to_bytes();
-        Ok(body.to_vec())
-    })
 }

@@ -20,7 +20,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ingest::stats::Protocol;
 use ingest::write::{Influx, Ingest};
 use query::endpoint::Body;
-use query::{Engine, Entry, Kind};
+use query::{Declaration, Engine, Entry, Kind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -37,7 +37,7 @@ use crate::tls::Certificate;
 use crate::tokens::{Denied, Guard, Scope};
 
 /// Every path that there is.
-const PATHS: [&str; 22] = [
+const PATHS: [&str; 24] = [
     "/health",
     "/ping",
     "/ready",
@@ -60,6 +60,8 @@ const PATHS: [&str; 22] = [
     "/api/v1/admin/maintenance/end",
     "/api/v1/admin/exclusions",
     "/api/v1/admin/exclusions/end",
+    "/api/v1/admin/rollups",
+    "/api/v1/admin/rollups/remove",
 ];
 /// What hyper needs for a head at the least, in bytes.
 const HEADER_BYTES_MIN: usize = 8192;
@@ -236,6 +238,8 @@ impl Server {
             ("/api/v1/admin/maintenance/end", &Method::POST) => self.end_exclusion(Kind::Maintenance, request).await,
             ("/api/v1/admin/exclusions", &Method::POST) => self.exclude(Kind::Exclusion, request).await,
             ("/api/v1/admin/exclusions/end", &Method::POST) => self.end_exclusion(Kind::Exclusion, request).await,
+            ("/api/v1/admin/rollups", &Method::POST) => self.declare_rollup(request).await,
+            ("/api/v1/admin/rollups/remove", &Method::POST) => self.remove_rollup(request).await,
             ("/health" | "/ping" | "/ready" | "/metrics", _) => not_allowed("GET, HEAD"),
             ("/api/v3/query_sql", _) => not_allowed("GET, POST"),
             (path, _) if PATHS.contains(&path) => not_allowed("POST"),
@@ -286,6 +290,30 @@ impl Server {
         self.ask_engine(move |engine| engine.end_exclusion(&told.db, kind, &told.id, until).map(|()| done())).await
     }
 
+    /// Declares a rollup.
+    async fn declare_rollup(&self, request: Request<Incoming>) -> Response<Body> {
+        let told: Declaration = match told(request, r#"{"measurement":"probe","interval":"1d","where":"up"}"#).await {
+            Ok(told) => told,
+            Err(refusal) => return *refusal,
+        };
+        let rollup = match told.rollup() {
+            Ok(rollup) => rollup,
+            Err(error) => return failed(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        let name = rollup.name.clone();
+        let declare = move |store: &Store| store.declare_rollup(rollup);
+        self.administer(move |store| declare(store).map(|()| serde_json::json!({ "name": name }))).await
+    }
+
+    /// Removes a rollup.
+    async fn remove_rollup(&self, request: Request<Incoming>) -> Response<Body> {
+        let told: Named = match told(request, r#"{"name":"probe_1d"}"#).await {
+            Ok(told) => told,
+            Err(refusal) => return *refusal,
+        };
+        self.administer(move |store| store.remove_rollup(&told.name).map(|()| done())).await
+    }
+
     /// Has the engine do what blocks, and answers when it is done.
     async fn ask_engine(
         &self,
@@ -311,6 +339,7 @@ impl Server {
             Ok(Err(error @ (tsdb::Error::UnknownTable { .. } | tsdb::Error::UnknownColumn { .. }))) => {
                 failed(StatusCode::NOT_FOUND, &error.to_string())
             }
+            Ok(Err(error @ tsdb::Error::Rollup { .. })) => failed(StatusCode::BAD_REQUEST, &error.to_string()),
             Ok(Err(error @ tsdb::Error::DiskFull { .. })) => {
                 failed(StatusCode::INSUFFICIENT_STORAGE, &error.to_string())
             }
@@ -361,6 +390,13 @@ struct End {
     db: String,
     id: String,
     to: Option<Instant>,
+}
+
+/// Which rollup.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    name: String,
 }
 
 /// What the body of an administrative request says, or why it cannot be read.

@@ -14,6 +14,7 @@ mod metrics;
 mod probe;
 mod progress;
 mod prompt;
+mod rollup;
 mod scrape;
 mod serve;
 mod snapshot;
@@ -59,6 +60,8 @@ enum Command {
     Maintenance(exclusion::MaintenanceArgs),
     /// Force majeure and the like: time that leaves availability, with who says so and why
     Exclusion(exclusion::ExclusionArgs),
+    /// Buckets that are worked out ahead, so that queries over long spans need not read every row
+    Rollup(rollup::Args),
     /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
     Export(export::Args),
 }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Command::Token(args) => token::run(args),
         Command::Maintenance(args) => exclusion::maintenance(args),
         Command::Exclusion(args) => exclusion::exclusion(args),
+        Command::Rollup(args) => rollup::run(args),
         Command::Export(args) => export::run(args),
     };
     outcome.unwrap_or_else(|error| {

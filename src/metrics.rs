@@ -71,6 +71,7 @@ impl Collector for StoreMetrics {
             ("store_seals", "Heads that became segments since the start", stats.seals),
             ("store_compactions", "Merges of segments since the start", stats.compactions),
             ("store_rolls", "Days rolled to Parquet since the start", stats.rolls),
+            ("store_rollup_days_made", "Days of rollups made since the start", stats.rollup_days_made),
             ("store_damaged", "Damaged places found on disk since the start", stats.damaged),
         ] {
             let counter = ConstCounter::new(value);
@@ -82,6 +83,8 @@ impl Collector for StoreMetrics {
             ("store_segment_bytes", "Bytes of segment files", stats.segment_bytes),
             ("store_rolled_days", "Days of tables in Parquet files", stats.rolled_days),
             ("store_rolled_bytes", "Bytes of those files", stats.rolled_bytes),
+            ("store_rollup_days", "Days of rollups", stats.rollup_days),
+            ("store_rollup_bytes", "Bytes of their files", stats.rollup_bytes),
             ("store_last_rows_bytes", "Bytes of newest rows kept in memory", stats.last_rows_bytes),
             ("store_catalog_bytes", "Bytes of memory of tables, tag values and series, about", stats.catalog_bytes),
             ("store_footers_bytes", "Bytes of footers of rolled days kept in memory", stats.footers_bytes),

@@ -61,6 +61,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.store.data_dir = args.data_dir.unwrap_or(config.store.data_dir);
     let mut targets = config.targets()?;
+    config.rollups()?;
     for address in &args.probe {
         targets.push(config::target(address)?);
     }
@@ -92,6 +93,8 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     let options = store_options(&config);
     let store = tokio::task::spawn_blocking(move || Store::open(dir, options)).await?;
     let store = Arc::new(store?);
+    let (rollups, own) = (config.rollups()?, store.clone());
+    tokio::task::spawn_blocking(move || own.configure_rollups(rollups)).await??;
     let ingest = Arc::new(Ingest::new(store.clone(), body_limits(&config)));
     let engine = Arc::new(Engine::new(store.clone(), engine_options(&config), vec![system_ingest(&store, &ingest)])?);
     let server = Server::new(store.clone(), engine, ingest.clone(), guard, &config);

@@ -22,6 +22,7 @@ mod promql;
 mod protocols;
 mod read_only;
 mod rolled;
+mod rollups;
 mod server;
 mod soak;
 mod sql;

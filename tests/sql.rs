@@ -466,6 +466,34 @@ fn metrics_tell_what_was_done() {
     assert!(text.ends_with("# EOF\n"), "OpenMetrics ends so");
 }
 
+/// The planner took subqueries for one whose plans look the same, and did not look at where their rows come from.
+#[test]
+fn subqueries_that_look_the_same_are_told_apart() {
+    let (server, _dir) = server();
+    let lines = "a,t=x f=1,up=true 1000000000\na,t=x f=2,up=true 2000000000\nb,t=x f=5,up=false 1000000000\n";
+    assert_eq!(server.write("", lines.as_bytes()).status, 204);
+    assert_eq!(server.write("?db=two", b"probe,target=x total_ms=9 1000000000").status, 204);
+    assert_eq!(server.write("?db=one", b"probe,target=x total_ms=7 1000000000").status, 204);
+    let all = |selects: [&str; 2]| {
+        server.rows(&format!("SELECT ({}) AS one, ({}) AS two", selects[0], selects[1]))[0].clone()
+    };
+    assert_eq!(all(["SELECT count(*) FROM a", "SELECT count(*) FROM b"]), ["2", "1"]);
+    assert_eq!(all(["SELECT max(f) FROM a", "SELECT max(f) FROM a WHERE f < 2"]), ["2.0", "1.0"]);
+    assert_eq!(all(["SELECT max(total_ms) FROM one.probe", "SELECT max(total_ms) FROM two.probe"]), ["7.0", "9.0"]);
+    let newest =
+        |table: &str| format!("SELECT f FROM (SELECT DISTINCT ON (t) t, f FROM {table} ORDER BY t, time DESC)");
+    assert_eq!(all([&newest("a"), &newest("b")]), ["2.0", "5.0"]);
+    let lag = |table: &str| {
+        format!("SELECT count(before) FROM (SELECT lag(f) OVER (PARTITION BY t ORDER BY time) AS before FROM {table})")
+    };
+    assert_eq!(all([&lag("a"), &lag("b")]), ["1", "0"]);
+    let up = |table: &str| {
+        let span = "\"from\" => '1970-01-01T00:00:00Z', \"to\" => '1970-01-01T00:00:04Z'";
+        format!("SELECT up_s > 0 FROM availability(\"table\" => '{table}', state => 'up', {span})")
+    };
+    assert_eq!(all([&up("a"), &up("b")]), ["true", "false"]);
+}
+
 #[test]
 fn the_server_measures_itself_and_its_machine() {
     let (server, _dir) = server();

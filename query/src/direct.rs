@@ -17,7 +17,7 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::context::SessionState;
 use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType, TableScan, Volatility};
 use quick_cache::sync::Cache;
-use tsdb::{ScanRequest, TagPredicate};
+use tsdb::{FieldPredicate, Literal, ScanRequest, TagPredicate};
 
 use crate::latest::Latest;
 use crate::newest::{Newest, NewestTable};
@@ -42,8 +42,8 @@ pub(crate) struct Shape {
     table_columns: usize,
     from: Option<Slot>,
     to: Option<Slot>,
-    /// Which value of which predicate is which literal.
-    tags: Vec<(usize, usize, usize)>,
+    /// Which of the texts that tags and fields are compared with is which literal.
+    texts: Vec<(usize, usize)>,
     /// The columns of the answer, by their numbers in what is asked.
     columns: Vec<usize>,
     schema: SchemaRef,
@@ -109,7 +109,7 @@ impl Asked {
         Ok(match self {
             Asked::Summary(summary) => {
                 let aggregation = Arc::new(summary.start()?);
-                let values = aggregation.scan().rows_max() * (summary.request.aggregates.len() + 1);
+                let values = aggregation.rows_max() * (summary.request.aggregates.len() + 1);
                 Some((Arc::new(Folding { summary, aggregation }), values))
             }
             Asked::Newest(newest) => Some((Arc::new(newest), 0)),
@@ -158,16 +158,11 @@ impl Shape {
         };
         shape.from = slot(rows.from, i64::MIN, [0, 1])?;
         shape.to = slot(rows.to, i64::MAX, [0, -1])?;
-        for (at, predicate) in rows.tags.iter().enumerate() {
-            if let TagPredicate::In(_, values) | TagPredicate::NotIn(_, values) = predicate {
-                for (place, value) in values.iter().enumerate() {
-                    if let Some(number) =
-                        stands.iter().position(|stand| matches!(stand, Stand::Text(text) if text == value))
-                    {
-                        used[number] = true;
-                        shape.tags.push((at, place, number));
-                    }
-                }
+        for (place, value) in texts(&mut rows.tags, &mut rows.fields).enumerate() {
+            let is_this = |stand: &Stand| matches!(stand, Stand::Text(text) if text == value);
+            if let Some(number) = stands.iter().position(is_this) {
+                used[number] = true;
+                shape.texts.push((place, number));
             }
         }
         // A literal that was compared with a tag and looks like a time, or one that is used in another way.
@@ -188,7 +183,7 @@ impl Shape {
                     asked,
                     from: None,
                     to: None,
-                    tags: Vec::new(),
+                    texts: Vec::new(),
                     columns,
                     schema: plan.schema().inner().clone(),
                     sort: Vec::new(),
@@ -277,20 +272,39 @@ impl Shape {
 
     /// Puts literals in their places.
     fn put(&self, literals: &Literals<'_>, partitions: usize, rows: &mut ScanRequest) -> Option<()> {
-        let ScanRequest { from, to, tags, partitions: wanted, .. } = rows;
+        let ScanRequest { from, to, tags, fields, partitions: wanted, .. } = rows;
         *wanted = partitions;
         for (slot, bound) in [(self.from, from), (self.to, to)] {
             if let Some(Slot(number, step)) = slot {
                 *bound = literals.list[number].time?.checked_add(step)?;
             }
         }
-        for (at, place, number) in &self.tags {
-            if let TagPredicate::In(_, values) | TagPredicate::NotIn(_, values) = &mut tags[*at] {
-                values[*place] = literals.list[*number].text.clone().into_owned();
+        let mut left = self.texts.iter();
+        let mut next = left.next();
+        for (at, text) in texts(tags, fields).enumerate() {
+            if let Some((_, number)) = next.filter(|(place, _)| *place == at) {
+                *text = literals.list[*number].text.clone().into_owned();
+                next = left.next();
             }
         }
         Some(())
     }
+}
+
+/// The texts that tags and fields are compared with, in the order of their conditions.
+fn texts<'a>(
+    tags: &'a mut [TagPredicate],
+    fields: &'a mut [FieldPredicate],
+) -> impl Iterator<Item = &'a mut String> + use<'a> {
+    let of_tags = tags.iter_mut().flat_map(|predicate| match predicate {
+        TagPredicate::In(_, values) | TagPredicate::NotIn(_, values) => &mut values[..],
+        _ => &mut [],
+    });
+    let of_fields = fields.iter_mut().flat_map(FieldPredicate::literals_mut).filter_map(|literal| match literal {
+        Literal::Str(text) => Some(text),
+        _ => None,
+    });
+    of_tags.chain(of_fields)
 }
 
 /// The number of the column that an expression is.

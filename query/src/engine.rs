@@ -43,6 +43,7 @@ use crate::scan_exec::{Reading, readings};
 use crate::statement;
 use crate::summary::SummarizeInScan;
 use crate::system::SystemTable;
+use crate::tell_apart::TellApart;
 use crate::template::{Literals, Stand};
 use crate::views::StateOf;
 
@@ -227,6 +228,7 @@ impl Engine {
             // No file formats: nothing in a statement can name a file.
             .with_file_formats(Vec::new())
             .with_table_factories(std::collections::HashMap::new())
+            .with_analyzer_rule(Arc::new(TellApart))
             .with_analyzer_rule(Arc::new(FindGaps))
             .with_optimizer_rule(Arc::new(BoundGaps))
             .with_optimizer_rule(Arc::new(LagInScan))

@@ -44,7 +44,7 @@ use tsdb::ScanRequest;
 
 use crate::calendar::Buckets;
 use crate::functions::time_bucket::{buckets_of_call, gapfill_name, time_bucket_udf};
-use crate::pushdown::push;
+use crate::pushdown::{ColumnKind, push};
 
 /// Rows of an answer with its gaps filled.
 const ROWS_MAX: usize = 10_000_000;
@@ -305,7 +305,7 @@ fn span_below(plan: &LogicalPlan) -> (i64, i64) {
     let mut request = ScanRequest::default();
     let mut narrow = |filter: &Expr| {
         for part in datafusion::logical_expr::utils::split_conjunction(filter) {
-            if let Some(pushed) = push(part, &|_| false) {
+            if let Some(pushed) = push(part, &|_| ColumnKind::Other) {
                 pushed.narrow(&mut request);
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
-use datafusion::common::{Column, ScalarValue};
+use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::datasource::{empty::EmptyTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
@@ -145,7 +145,8 @@ pub(crate) fn complete(table: StoreTable) -> Result<Arc<dyn TableProvider>> {
             exprs.push(lit(ScalarValue::try_from(&kind.arrow())?).alias(*name));
         }
     }
-    let name = table.info.name.clone();
+    // With the schema: the tables of two schemas are not to be taken for each other.
+    let name = TableReference::partial(table.info.schema.clone(), table.info.name.clone());
     let plan = LogicalPlanBuilder::scan(name, provider_as_source(Arc::new(table)), None)?.project(exprs)?.build()?;
     Ok(Arc::new(ViewTable::new(plan, None)))
 }

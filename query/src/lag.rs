@@ -27,11 +27,11 @@ use tsdb::{ScanRequest, TIME_COLUMN};
 
 use crate::scan_exec::ScanExec;
 use crate::series_runs::series_runs;
-use crate::summary::{rows_of, scan_below, unaliased};
+use crate::summary::{name_of, rows_of, scan_below, unaliased};
 use crate::table::StoreTable;
 
-/// What stands for the table in a plan, and for the column.
-const NAME: &str = "lagging";
+/// The column with the values of the row before.
+const LAGGING: &str = "lagging";
 
 /// Puts lags into scans.
 #[derive(Debug)]
@@ -49,14 +49,16 @@ impl OptimizerRule for LagInScan {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Window(window) = &plan else { return Ok(Transformed::no(plan)) };
         let Some(table) = LagTable::of(window) else { return Ok(Transformed::no(plan)) };
-        let scan = LogicalPlanBuilder::scan(NAME, provider_as_source(Arc::new(table)), None)?.build()?;
+        let StoreTable { info, .. } = &*table.table;
+        let own = name_of(LAGGING, &(&info.schema, &info.name, &table.rows, &table.of, &table.partition));
+        let scan = LogicalPlanBuilder::scan(&own, provider_as_source(Arc::new(table)), None)?.build()?;
         let schema = window.schema.clone();
         let last = schema.fields().len() - 1;
         let column = |at: usize| {
             let (qualifier, field) = schema.qualified_field(at);
-            let name = if at == last { NAME } else { field.name() };
-            let own = Expr::Column(Column::new(Some(TableReference::bare(NAME)), name));
-            own.alias_qualified(qualifier.cloned(), field.name())
+            let name = if at == last { LAGGING } else { field.name() };
+            let column = Expr::Column(Column::new(Some(TableReference::bare(own.as_str())), name));
+            column.alias_qualified(qualifier.cloned(), field.name())
         };
         let columns = (0..=last).map(column).collect();
         let named = Projection::try_new_with_schema(columns, Arc::new(scan), schema)?;
@@ -115,7 +117,7 @@ impl LagTable {
         {
             return None;
         }
-        let lagging = Field::new(NAME, field.data_type().clone(), true);
+        let lagging = Field::new(LAGGING, field.data_type().clone(), true);
         let fields = table.info.columns.fields().iter().cloned().chain([Arc::new(lagging)]);
         Some(LagTable {
             table: Arc::new(StoreTable { store: table.store.clone(), info: table.info.clone() }),

@@ -26,7 +26,7 @@ use tsdb::{ScanRequest, Store, TIME_COLUMN};
 
 use crate::once_exec::{Once, OnceExec};
 use crate::scan_exec::request_text;
-use crate::summary::{in_place_of, rows_of, scan_below, schema_of, unaliased};
+use crate::summary::{in_place_of, name_of, rows_of, scan_below, schema_of, unaliased};
 use crate::table::StoreTable;
 
 /// The newest rows of a table by tags.
@@ -67,7 +67,10 @@ impl OptimizerRule for KnowNewest {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(node) = &plan else { return Ok(Transformed::no(plan)) };
         match Newest::of(node) {
-            Some(newest) => in_place_of(node, Arc::new(NewestTable(newest))).map(Transformed::yes),
+            Some(newest) => {
+                let name = name_of("newest", &(&newest.schema_name, &newest.table, &newest.rows, &newest.places));
+                in_place_of(node, &name, Arc::new(NewestTable(newest))).map(Transformed::yes)
+            }
             None => Ok(Transformed::no(plan)),
         }
     }
@@ -78,7 +81,8 @@ impl Newest {
         let scan = scan_below(&node.input)?;
         let provider = source_as_provider(&scan.source).ok()?;
         let table = provider.downcast_ref::<StoreTable>()?;
-        let mut rows = rows_of(scan, table).filter(|rows| (rows.from, rows.to) == (i64::MIN, i64::MAX))?;
+        let mut rows = rows_of(scan, table)
+            .filter(|rows| (rows.from, rows.to) == (i64::MIN, i64::MAX) && rows.fields.is_empty())?;
         let mut columns = vec![TIME_COLUMN.to_owned()];
         let mut places = Vec::new();
         for expr in &node.group_expr {

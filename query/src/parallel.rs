@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
-use tsdb::Scan;
 
 /// Scans of fewer rows are not worth another thread.
 const ALONE_ROWS_MAX: usize = 100_000;
@@ -41,9 +40,9 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// What `read` makes of each partition, in any order.
+/// What `read` makes of each of some partitions, which have so many rows together at the most; in any order.
 pub(crate) async fn read_partitions<T: Send + 'static>(
-    scan: &Scan,
+    (partitions, rows_max): (usize, usize),
     context: &TaskContext,
     read: impl Fn(usize, &Leave) -> Result<T> + Send + Sync + 'static,
 ) -> Result<Vec<T>> {
@@ -54,11 +53,11 @@ pub(crate) async fn read_partitions<T: Send + 'static>(
         stopped: stopped.clone(),
         reservation: MemoryConsumer::new("partition of a scan").register(&pool),
     };
-    if scan.rows_max() <= ALONE_ROWS_MAX {
-        return (0..scan.partitions()).map(|partition| read(partition, &leave())).collect();
+    if rows_max <= ALONE_ROWS_MAX {
+        return (0..partitions).map(|partition| read(partition, &leave())).collect();
     }
     let (read, mut tasks) = (Arc::new(read), tokio::task::JoinSet::new());
-    for partition in 0..scan.partitions() {
+    for partition in 0..partitions {
         let (read, leave) = (read.clone(), leave());
         tasks.spawn_blocking(move || read(partition, &leave));
     }

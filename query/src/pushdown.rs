@@ -1,9 +1,9 @@
-//! Filters that the store itself answers: time ranges and conditions on tags.
+//! Filters that the store itself answers: time ranges, conditions on tags, and comparisons of fields with values.
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
-use tsdb::{ScanRequest, TIME_COLUMN, TagPredicate};
+use tsdb::{Comparison, FieldPredicate, FieldType, Literal, ScanRequest, TIME_COLUMN, TagPredicate};
 
 /// A filter that the store applies exactly.
 #[derive(Debug, PartialEq)]
@@ -11,6 +11,16 @@ pub(crate) enum Pushed {
     /// Times from..=to.
     Time(i64, i64),
     Tag(TagPredicate),
+    Field(FieldPredicate),
+}
+
+/// What a column is to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ColumnKind {
+    Tag,
+    Field(FieldType),
+    /// The time, or a column that the store does not have.
+    Other,
 }
 
 impl Pushed {
@@ -22,62 +32,48 @@ impl Pushed {
                 request.to = request.to.min(to);
             }
             Pushed::Tag(predicate) => request.tags.push(predicate),
+            Pushed::Field(predicate) => request.fields.push(predicate),
         }
     }
 }
 
 /// The filter as the store would apply it, or `None` if it cannot.
-pub(crate) fn push(filter: &Expr, is_tag: &dyn Fn(&str) -> bool) -> Option<Pushed> {
-    let tag = |expr: &Expr| match expr {
-        Expr::Column(column) if is_tag(&column.name) => Some(column.name.clone()),
-        _ => None,
-    };
+pub(crate) fn push(filter: &Expr, kind: &dyn Fn(&str) -> ColumnKind) -> Option<Pushed> {
+    let tag = |expr: &Expr| column(expr, kind).filter(|(_, kind)| *kind == ColumnKind::Tag).map(|(name, _)| name);
     match filter {
         // The optimizer writes short lists as alternatives.
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
-            match (push(left, is_tag)?, push(right, is_tag)?) {
-                (Pushed::Tag(TagPredicate::In(tag, values)), Pushed::Tag(TagPredicate::In(other, more)))
-                    if tag == other =>
-                {
-                    Some(Pushed::Tag(TagPredicate::In(tag, [values, more].concat())))
-                }
-                _ => None,
-            }
-        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => either(push(left, kind)?, push(right, kind)?),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             // A literal on the left is turned around.
-            let (column, op, value) = match (&**left, &**right) {
+            let (expr, op, value) = match (&**left, &**right) {
                 (column, Expr::Literal(value, _)) => (column, *op, value),
                 (Expr::Literal(value, _), column) => (column, op.swap()?, value),
                 _ => return None,
             };
-            if let Expr::Column(column) = column
-                && column.name == TIME_COLUMN
-            {
-                return time(op, value);
-            }
-            match op {
-                Operator::Eq => Some(Pushed::Tag(TagPredicate::In(tag(column)?, vec![text(value)?]))),
-                // The store takes the same syntax; what it would refuse is left to DataFusion.
-                Operator::RegexMatch | Operator::RegexNotMatch => {
-                    let (tag, pattern) = (tag(column)?, text(value)?);
-                    regex::Regex::new(&pattern).ok()?;
-                    Some(Pushed::Tag(match op {
-                        Operator::RegexMatch => TagPredicate::Matches(tag, pattern),
-                        _ => TagPredicate::NotMatches(tag, pattern),
-                    }))
+            match column(expr, kind)? {
+                (name, _) if name == TIME_COLUMN => time(op, value),
+                (name, ColumnKind::Tag) => compared_tag(name, op, text(value)?),
+                (name, ColumnKind::Field(kind)) => {
+                    let literal = literal(value, kind)?;
+                    Some(Pushed::Field(FieldPredicate::Compares(name, comparison(op)?, literal)))
                 }
-                Operator::NotEq => Some(Pushed::Tag(TagPredicate::NotIn(tag(column)?, vec![text(value)?]))),
                 _ => None,
             }
         }
         Expr::InList(InList { expr, list, negated }) => {
-            let values = list.iter().map(|item| match item {
-                Expr::Literal(value, _) => text(value),
+            let values = || list.iter().map(|item| if let Expr::Literal(value, _) = item { Some(value) } else { None });
+            match column(expr, kind)? {
+                (name, ColumnKind::Tag) => {
+                    let values = values().map(|value| text(value?)).collect::<Option<_>>()?;
+                    let predicate = if *negated { TagPredicate::NotIn } else { TagPredicate::In };
+                    Some(Pushed::Tag(predicate(name, values)))
+                }
+                (name, ColumnKind::Field(kind)) if !negated => {
+                    let values = values().map(|value| literal(value?, kind)).collect::<Option<_>>()?;
+                    Some(Pushed::Field(FieldPredicate::In(name, values)))
+                }
                 _ => None,
-            });
-            let (tag, values) = (tag(expr)?, values.collect::<Option<_>>()?);
-            Some(Pushed::Tag(if *negated { TagPredicate::NotIn(tag, values) } else { TagPredicate::In(tag, values) }))
+            }
         }
         Expr::Like(Like { negated: false, expr, pattern, escape_char: None, case_insensitive: false }) => {
             let Expr::Literal(pattern, _) = &**pattern else { return None };
@@ -86,8 +82,94 @@ pub(crate) fn push(filter: &Expr, is_tag: &dyn Fn(&str) -> bool) -> Option<Pushe
             let is_plain = !start.contains(['%', '_', '\\']);
             is_plain.then_some(Pushed::Tag(TagPredicate::StartsWith(tag(expr)?, start.to_owned())))
         }
-        Expr::IsNull(expr) => Some(Pushed::Tag(TagPredicate::IsNull(tag(expr)?))),
-        Expr::IsNotNull(expr) => Some(Pushed::Tag(TagPredicate::IsNotNull(tag(expr)?))),
+        Expr::IsNull(expr) => null(expr, kind, TagPredicate::IsNull, FieldPredicate::IsNull),
+        Expr::IsNotNull(expr) => null(expr, kind, TagPredicate::IsNotNull, FieldPredicate::IsNotNull),
+        Expr::Not(expr) => is(expr, kind, false),
+        expr => is(expr, kind, true),
+    }
+}
+
+/// A column's name, and what it is.
+fn column(expr: &Expr, kind: &dyn Fn(&str) -> ColumnKind) -> Option<(String, ColumnKind)> {
+    let Expr::Column(column) = expr else { return None };
+    Some((column.name.clone(), kind(&column.name)))
+}
+
+/// One or the other, if both say which values the same column has.
+fn either(left: Pushed, right: Pushed) -> Option<Pushed> {
+    let list = |pushed: Pushed| match pushed {
+        Pushed::Field(FieldPredicate::Compares(field, Comparison::Eq, value)) => {
+            Pushed::Field(FieldPredicate::In(field, vec![value]))
+        }
+        other => other,
+    };
+    match (list(left), list(right)) {
+        (Pushed::Tag(TagPredicate::In(tag, values)), Pushed::Tag(TagPredicate::In(other, more))) if tag == other => {
+            Some(Pushed::Tag(TagPredicate::In(tag, [values, more].concat())))
+        }
+        (Pushed::Field(FieldPredicate::In(field, values)), Pushed::Field(FieldPredicate::In(other, more)))
+            if field == other =>
+        {
+            Some(Pushed::Field(FieldPredicate::In(field, [values, more].concat())))
+        }
+        _ => None,
+    }
+}
+
+fn compared_tag(tag: String, op: Operator, value: String) -> Option<Pushed> {
+    Some(Pushed::Tag(match op {
+        Operator::Eq => TagPredicate::In(tag, vec![value]),
+        Operator::NotEq => TagPredicate::NotIn(tag, vec![value]),
+        // The store takes the same syntax; what it would refuse is left to DataFusion.
+        Operator::RegexMatch | Operator::RegexNotMatch => {
+            regex::Regex::new(&value).ok()?;
+            let predicate = if op == Operator::RegexMatch { TagPredicate::Matches } else { TagPredicate::NotMatches };
+            predicate(tag, value)
+        }
+        _ => return None,
+    }))
+}
+
+fn null(
+    expr: &Expr,
+    kind: &dyn Fn(&str) -> ColumnKind,
+    tag: fn(String) -> TagPredicate,
+    field: fn(String) -> FieldPredicate,
+) -> Option<Pushed> {
+    match column(expr, kind)? {
+        (name, ColumnKind::Tag) => Some(Pushed::Tag(tag(name))),
+        (name, ColumnKind::Field(_)) => Some(Pushed::Field(field(name))),
+        _ => None,
+    }
+}
+
+/// A boolean field as the condition itself.
+fn is(expr: &Expr, kind: &dyn Fn(&str) -> ColumnKind, value: bool) -> Option<Pushed> {
+    let (name, kind) = column(expr, kind)?;
+    let is_bool = kind == ColumnKind::Field(FieldType::Bool);
+    is_bool.then_some(Pushed::Field(FieldPredicate::Compares(name, Comparison::Eq, Literal::Bool(value))))
+}
+
+fn comparison(op: Operator) -> Option<Comparison> {
+    Some(match op {
+        Operator::Eq => Comparison::Eq,
+        Operator::NotEq => Comparison::NotEq,
+        Operator::Lt => Comparison::Lt,
+        Operator::LtEq => Comparison::LtEq,
+        Operator::Gt => Comparison::Gt,
+        Operator::GtEq => Comparison::GtEq,
+        _ => return None,
+    })
+}
+
+/// A value of the field's own type.
+fn literal(value: &ScalarValue, kind: FieldType) -> Option<Literal> {
+    match (kind, value) {
+        (FieldType::F64, ScalarValue::Float64(value)) => value.map(Literal::F64),
+        (FieldType::I64, ScalarValue::Int64(value)) => value.map(Literal::I64),
+        (FieldType::U64, ScalarValue::UInt64(value)) => value.map(Literal::U64),
+        (FieldType::Bool, ScalarValue::Boolean(value)) => value.map(Literal::Bool),
+        (FieldType::Str, value) => text(value).map(Literal::Str),
         _ => None,
     }
 }
@@ -120,7 +202,14 @@ mod tests {
     use datafusion::prelude::{col, lit};
 
     fn pushed(filter: Expr) -> Option<Pushed> {
-        push(&filter, &|name| name == "host")
+        let kind = |name: &str| match name {
+            "host" => ColumnKind::Tag,
+            "note" => ColumnKind::Field(FieldType::Str),
+            "load" => ColumnKind::Field(FieldType::F64),
+            "up" => ColumnKind::Field(FieldType::Bool),
+            _ => ColumnKind::Other,
+        };
+        push(&filter, &kind)
     }
 
     fn at(ns: i64) -> Expr {
@@ -136,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn only_tags_are_pushed() {
+    fn conditions_on_tags_are_pushed() {
         let one = |value: &str| vec![value.to_string()];
         assert_eq!(pushed(col("host").eq(lit("a"))), Some(Pushed::Tag(TagPredicate::In("host".into(), one("a")))));
         assert_eq!(
@@ -148,7 +237,6 @@ mod tests {
         let both = Pushed::Tag(TagPredicate::In("host".into(), vec!["a".into(), "b".into()]));
         assert_eq!(pushed(either), Some(both));
         assert_eq!(pushed(col("host").eq(lit("a")).or(col("note").eq(lit("b")))), None);
-        assert_eq!(pushed(col("note").eq(lit("a"))), None);
         assert_eq!(pushed(col("host").gt(lit("a"))), None);
         let start = |pattern: &str| pushed(col("host").like(lit(pattern)));
         assert_eq!(start("web%"), Some(Pushed::Tag(TagPredicate::StartsWith("host".into(), "web".into()))));
@@ -161,5 +249,25 @@ mod tests {
         assert_eq!(matches("("), None);
         // A NULL in the list makes the condition unknown, which the store's predicates do not express.
         assert_eq!(pushed(col("host").in_list(vec![lit("a"), lit(ScalarValue::Utf8(None))], true)), None);
+    }
+
+    #[test]
+    fn comparisons_of_fields_are_pushed() {
+        let compares = |field: &str, comparison, literal| {
+            Some(Pushed::Field(FieldPredicate::Compares(field.into(), comparison, literal)))
+        };
+        assert_eq!(pushed(col("load").gt(lit(0.5))), compares("load", Comparison::Gt, Literal::F64(0.5)));
+        assert_eq!(pushed(lit(0.5).gt(col("load"))), compares("load", Comparison::Lt, Literal::F64(0.5)));
+        assert_eq!(pushed(col("up")), compares("up", Comparison::Eq, Literal::Bool(true)));
+        assert_eq!(pushed(!col("up")), compares("up", Comparison::Eq, Literal::Bool(false)));
+        let list = FieldPredicate::In("note".into(), ["a", "b"].map(|text| Literal::Str(text.into())).into());
+        assert_eq!(pushed(col("note").eq(lit("a")).or(col("note").eq(lit("b")))), Some(Pushed::Field(list)));
+        assert_eq!(pushed(col("load").is_null()), Some(Pushed::Field(FieldPredicate::IsNull("load".into()))));
+        // Of another type, with nothing, between two columns, of a column that is not there.
+        assert_eq!(pushed(col("load").gt(lit(1i64))), None);
+        assert_eq!(pushed(col("load").gt(lit(ScalarValue::Float64(None)))), None);
+        assert_eq!(pushed(col("load").gt(col("load"))), None);
+        assert_eq!(pushed(col("load")), None);
+        assert_eq!(pushed(col("gone").eq(lit(1.0))), None);
     }
 }

@@ -100,6 +100,10 @@ pub(crate) fn request_text(request: &ScanRequest) -> String {
         let tags: Vec<_> = request.tags.iter().map(ToString::to_string).collect();
         text.push_str(&format!(", tags=[{}]", tags.join(" and ")));
     }
+    if !request.fields.is_empty() {
+        let fields: Vec<_> = request.fields.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(", fields=[{}]", fields.join(" AND ")));
+    }
     text
 }
 

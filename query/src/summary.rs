@@ -5,6 +5,7 @@
 //! percentiles of fields.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -16,7 +17,7 @@ use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, NullTreatment, ScalarFunction};
 use datafusion::logical_expr::{
     Aggregate as AggregateNode, Cast, Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableScan, TableType,
 };
@@ -33,9 +34,6 @@ use crate::parallel::{Leave, read_partitions};
 use crate::pushdown::push;
 use crate::scan_exec::request_text;
 use crate::table::StoreTable;
-
-/// What stands for the table in a plan.
-const NAME: &str = "summary";
 
 /// Groups of one table, as the store makes them.
 #[derive(Debug, Clone)]
@@ -70,19 +68,30 @@ impl OptimizerRule for SummarizeInScan {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(node) = &plan else { return Ok(Transformed::no(plan)) };
         match Summary::of(node) {
-            Some(summary) => in_place_of(node, Arc::new(SummaryTable(summary))).map(Transformed::yes),
+            Some(summary) => {
+                let name = name_of("summary", &(&summary.schema_name, &summary.table, &summary.request));
+                in_place_of(node, &name, Arc::new(SummaryTable(summary))).map(Transformed::yes)
+            }
             None => Ok(Transformed::no(plan)),
         }
     }
 }
 
+/// A name for a scan that stands for what was asked of a table. The planner takes subqueries for one that look the same, so that it has to tell
+/// questions apart.
+pub(crate) fn name_of(kind: &str, question: &impl fmt::Debug) -> String {
+    let mut hasher = DefaultHasher::new();
+    format!("{question:?}").hash(&mut hasher);
+    format!("{kind}_{:016x}", hasher.finish())
+}
+
 /// A scan of a table in the place of an aggregate; the table's columns are those of the aggregate, called by their numbers.
-pub(crate) fn in_place_of(node: &AggregateNode, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+pub(crate) fn in_place_of(node: &AggregateNode, name: &str, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
     let schema = node.schema.clone();
-    let scan = LogicalPlanBuilder::scan(NAME, provider_as_source(table), None)?.build()?;
+    let scan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.build()?;
     let column = |at: usize| {
         let (qualifier, field) = schema.qualified_field(at);
-        let own = Expr::Column(Column::new(Some(TableReference::bare(NAME)), at.to_string()));
+        let own = Expr::Column(Column::new(Some(TableReference::bare(name)), at.to_string()));
         own.alias_qualified(qualifier.cloned(), field.name())
     };
     let columns = (0..schema.fields().len()).map(column).collect();
@@ -171,7 +180,7 @@ pub(crate) fn scan_below(plan: &LogicalPlan) -> Option<&TableScan> {
 pub(crate) fn rows_of(scan: &TableScan, table: &StoreTable) -> Option<ScanRequest> {
     let mut rows = ScanRequest::default();
     for filter in &scan.filters {
-        push(filter, &|name| table.is_tag(name))?.narrow(&mut rows);
+        push(filter, &|name| table.kind(name))?.narrow(&mut rows);
     }
     scan.fetch.is_none().then_some(rows)
 }
@@ -228,9 +237,15 @@ fn bucket_of(expr: &Expr) -> Option<Bucket> {
 /// An aggregate of a field, as the store makes it.
 fn aggregate_of(expr: &Expr, table: &StoreTable) -> Option<Aggregate> {
     let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return None };
-    let AggregateFunctionParams { args, distinct: false, filter: None, order_by, null_treatment: None } = params else {
+    let AggregateFunctionParams { args, distinct: false, filter, order_by, null_treatment } = params else {
         return None;
     };
+    if !filter.as_ref().is_none_or(|filter| is_true(filter)) {
+        return None;
+    }
+    if null_treatment.is_some() {
+        return edge_of(func.name(), params, table);
+    }
     let of = |function, field: &str| Some(Aggregate { function, field: Some(field.to_owned()) });
     let first = args.first()?;
     match (func.name(), args.len()) {
@@ -263,6 +278,26 @@ fn aggregate_of(expr: &Expr, table: &StoreTable) -> Option<Aggregate> {
         },
         _ => None,
     }
+}
+
+fn is_true(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Boolean(Some(true)), _))
+}
+
+/// The first or the last value in the order of time, as `first(field, time)` and `last(field, time)` become it.
+fn edge_of(name: &str, params: &AggregateFunctionParams, table: &StoreTable) -> Option<Aggregate> {
+    let function = match name {
+        "first_value" => Function::First,
+        "last_value" => Function::Last,
+        _ => return None,
+    };
+    let ([Expr::Column(field)], [sort], Some(NullTreatment::IgnoreNulls)) =
+        (&params.args[..], &params.order_by[..], params.null_treatment)
+    else {
+        return None;
+    };
+    let is_edge = sort.asc && is_time(&sort.expr) && table.field_type(&field.name)? != FieldType::Str;
+    is_edge.then(|| Aggregate { function, field: Some(field.name.clone()) })
 }
 
 /// Means and percentiles are of floats; the planner says so of integers.
@@ -328,7 +363,12 @@ impl Once for Folding {
             format!("{:?}({})", aggregate.function, aggregate.field.as_deref().unwrap_or("*")).to_lowercase()
         };
         let aggregates: Vec<String> = aggregates.iter().map(text).collect();
-        write!(f, ", by=[{}], aggregates=[{}]{}", by.join(", "), aggregates.join(", "), request_text(rows))
+        write!(f, ", by=[{}], aggregates=[{}]{}", by.join(", "), aggregates.join(", "), request_text(rows))?;
+        let rollups = self.aggregation.rollups();
+        let rollups =
+            rollups.iter().map(|(name, days)| format!("{name} of {days} day{}", if *days == 1 { "" } else { "s" }));
+        let rollups: Vec<String> = rollups.collect();
+        if rollups.is_empty() { Ok(()) } else { write!(f, ", rollups=[{}]", rollups.join(", ")) }
     }
 
     fn schema(&self) -> SchemaRef {
@@ -341,7 +381,7 @@ impl Once for Folding {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.aggregation.scan().warnings()
+        self.aggregation.warnings()
     }
 }
 
@@ -354,7 +394,7 @@ async fn fold_all(aggregation: Arc<Aggregation>, context: &TaskContext) -> Resul
         let groups = own.fold(partition, go_on).map_err(|error| DataFusionError::External(error.into()))?;
         groups.ok_or_else(|| refused.take().expect("only a refusal ends it early"))
     };
-    let parts = read_partitions(aggregation.scan(), context, fold).await?;
+    let parts = read_partitions((aggregation.partitions(), aggregation.rows_max()), context, fold).await?;
     let merged = parts.into_iter().reduce(|mut all, groups| {
         all.merge(groups);
         all

@@ -9,9 +9,12 @@ use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use tsdb::{Part, Store};
 
+use crate::rollups;
+
 /// The schema's name.
 pub(crate) const SYSTEM_SCHEMA: &str = "system";
 const SEGMENTS: &str = "segments";
+const ROLLUPS: &str = "rollups";
 
 /// Its tables, made anew for every statement.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ impl std::fmt::Debug for SystemTable {
 #[async_trait]
 impl SchemaProvider for SystemSchema {
     fn table_names(&self) -> Vec<String> {
-        [SEGMENTS].into_iter().chain(self.others.iter().map(|table| table.name)).map(str::to_owned).collect()
+        [SEGMENTS, ROLLUPS].into_iter().chain(self.others.iter().map(|table| table.name)).map(str::to_owned).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -47,6 +50,7 @@ impl SchemaProvider for SystemSchema {
         let rows = match other {
             Some(table) => (table.rows)()?,
             None if name == SEGMENTS => segments(&self.store.parts())?,
+            None if name == ROLLUPS => rollups::rows(&self.store.rollups())?,
             None => return Ok(None),
         };
         Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)))

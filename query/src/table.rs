@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use tsdb::{FieldType, ScanRequest, Store, TIME_COLUMN, TableInfo};
 
-use crate::pushdown::push;
+use crate::pushdown::{ColumnKind, push};
 use crate::scan_exec::ScanExec;
 
 /// One table, with its columns as they were when the statement was planned.
@@ -23,6 +23,15 @@ pub(crate) struct StoreTable {
 impl StoreTable {
     pub(crate) fn is_tag(&self, name: &str) -> bool {
         self.info.tags.iter().any(|tag| tag == name)
+    }
+
+    /// What a column of this name is.
+    pub(crate) fn kind(&self, name: &str) -> ColumnKind {
+        match self.field_type(name) {
+            _ if self.is_tag(name) => ColumnKind::Tag,
+            Some(kind) => ColumnKind::Field(kind),
+            None => ColumnKind::Other,
+        }
     }
 
     /// The type of a field, if it is one.
@@ -44,7 +53,7 @@ impl TableProvider for StoreTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match push(filter, &|name| self.is_tag(name)) {
+        let support = |filter: &&Expr| match push(filter, &|name| self.kind(name)) {
             Some(_) => TableProviderFilterPushDown::Exact,
             None => TableProviderFilterPushDown::Unsupported,
         };
@@ -66,7 +75,7 @@ impl TableProvider for StoreTable {
             ..ScanRequest::default()
         };
         for filter in filters {
-            if let Some(pushed) = push(filter, &|name| self.is_tag(name)) {
+            if let Some(pushed) = push(filter, &|name| self.kind(name)) {
                 pushed.narrow(&mut request);
             }
         }

@@ -3,26 +3,28 @@
 //! Rows come in the order of series and time, so rows of one group are runs: what has to be looked up is looked up once a run,
 //! and values are folded as slices of the decoded columns. Partitions fold side by side; then one takes in the others.
 
-use std::ops::Range;
+use std::collections::BTreeMap;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use arrow_array::builder::BinaryBuilder;
-use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, Int64Type, UInt64Type};
-use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Float64Array, Int32Array, Int64Array, PrimitiveArray, RecordBatch,
-    TimestampNanosecondArray,
-};
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, TimestampNanosecondArray};
 use hashbrown::HashMap;
 
 use crate::catalog::{ColumnRef, Table};
+use crate::cells::{CellColumn, Cells, Fold, FoldKind};
 use crate::error::{Error, Result};
+use crate::field_predicate::FieldPredicate;
+use crate::filter::Filter;
+use crate::merge::Source;
+use crate::rollup::{self, Cut, Wanted};
+use crate::rollup_file::BlockCells;
 use crate::rows::Rows;
 use crate::scan::{Scan, ScanRequest, TIME_COLUMN};
 use crate::shared::Shared;
-use crate::sketch::Sketch;
 use crate::tag::ABSENT;
 use crate::value::FieldType;
+use crate::view::View;
 
 /// Which rows are aggregated, and how.
 #[derive(Debug, Clone)]
@@ -77,6 +79,10 @@ pub enum Function {
     Min,
     /// The largest, in the field's type; NaN is greater than every number.
     Max,
+    /// The one of the earliest time, in the field's type; not of strings.
+    First,
+    /// The one of the latest time, in the field's type; not of strings.
+    Last,
     /// What a part of them (0 to 1) does not exceed, as of [`Sketch::quantile`]: `Float64`.
     Quantile(f64),
     /// All of them as a [`Sketch`]: `Binary`.
@@ -86,35 +92,47 @@ pub enum Function {
 /// An aggregation under way, over a snapshot of the rows that were visible when it began.
 #[derive(Debug)]
 pub struct Aggregation {
+    shared: Arc<Shared>,
+    rows: ScanRequest,
     scan: Arc<Scan>,
+    /// What is answered from rollups, and of which series.
+    cuts: Vec<Cut>,
+    filter: Filter,
     bucket: Option<Bucket>,
     table: Arc<Table>,
     /// The tags that divide the groups, by number.
-    by: Vec<u32>,
+    by: By,
     folds: Vec<Fold>,
     /// For each aggregate: its fold, and the function that reads it.
     outputs: Vec<(usize, Function)>,
 }
 
-/// What is kept of a column while rows go by.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Fold {
-    kind: FoldKind,
-    /// The place among the columns of the scan, and the type.
-    field: Option<(usize, FieldType)>,
+/// Which columns are read, what is kept of them, and what is made of that.
+struct Folds {
+    rows: ScanRequest,
+    folds: Vec<Fold>,
+    outputs: Vec<(usize, Function)>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum FoldKind {
-    Count,
-    Sum,
-    Mean,
-    Min,
-    Max,
-    Sketch,
+/// What divides groups besides time.
+#[derive(Debug)]
+enum By {
+    /// The values of tags, by number.
+    Tags(Vec<u32>),
+    /// The series itself.
+    Series,
 }
 
 impl Function {
+    /// Can it be made of values of a type?
+    pub(crate) fn takes(self, kind: FieldType) -> bool {
+        match self {
+            Function::Count => true,
+            Function::First | Function::Last => kind != FieldType::Str,
+            _ => !matches!(kind, FieldType::Bool | FieldType::Str),
+        }
+    }
+
     fn fold(self) -> FoldKind {
         match self {
             Function::Count => FoldKind::Count,
@@ -122,6 +140,8 @@ impl Function {
             Function::Mean => FoldKind::Mean,
             Function::Min => FoldKind::Min,
             Function::Max => FoldKind::Max,
+            Function::First => FoldKind::First,
+            Function::Last => FoldKind::Last,
             Function::Quantile(_) | Function::Sketch => FoldKind::Sketch,
         }
     }
@@ -129,20 +149,66 @@ impl Function {
 
 impl Aggregation {
     pub(crate) fn new(shared: &Arc<Shared>, table: &Arc<Table>, request: &AggregateRequest) -> Result<Aggregation> {
+        // The view first: its rows refer to columns and series that the catalogue had before.
+        let view = shared.view.load_full();
         let columns = table.columns();
-        let unknown = |name: &str| Error::UnknownColumn { table: table.name.clone(), column: name.into() };
         let tag = |name: &String| match columns.find(name) {
             Some(ColumnRef::Tag(tag)) => Ok(tag),
-            _ => Err(unknown(name)),
+            _ => Err(Error::UnknownColumn { table: table.name.clone(), column: name.into() }),
         };
-        let by = request.by.iter().map(tag).collect::<Result<_>>()?;
+        let by = By::Tags(request.by.iter().map(tag).collect::<Result<_>>()?);
+        let Folds { rows, folds, outputs } = Aggregation::folds_of(table, request)?;
+        let filter = Scan::filter(&view, table, &rows)?;
+        let conditions: Vec<FieldPredicate> =
+            rows.fields.iter().map(|condition| Ok(condition.typed(table)?.1)).collect::<Result<_>>()?;
+        let wanted = Wanted {
+            table,
+            bucket: request.bucket,
+            conditions: &conditions,
+            folds: &folds,
+            fields: rows.columns.as_deref().unwrap_or_default(),
+        };
+        let cuts = rollup::cuts(&view, &wanted, &filter);
+        let spans = cuts.iter().map(|cut| (cut.day.id.day, (cut.from, cut.to))).collect();
+        let scan = Arc::new(Scan::outside(shared, &view, table, &rows, &filter, &spans)?);
+        let (shared, bucket, table) = (shared.clone(), request.bucket, table.clone());
+        Ok(Aggregation { shared, rows, scan, cuts, filter, bucket, table, by, folds, outputs })
+    }
+
+    /// An aggregation of what is sealed of some series of a view, a group a series and bucket, whose rows are read.
+    pub(crate) fn of_series(
+        shared: &Arc<Shared>,
+        view: &View,
+        table: &Arc<Table>,
+        request: &AggregateRequest,
+        series: &RangeInclusive<u32>,
+    ) -> Result<Aggregation> {
+        let Folds { rows, folds, outputs } = Aggregation::folds_of(table, request)?;
+        let scan = Arc::new(Scan::sealed(shared, view, table, &rows, series)?);
+        Ok(Aggregation {
+            shared: shared.clone(),
+            rows,
+            scan,
+            cuts: Vec::new(),
+            filter: Filter::ALL,
+            bucket: request.bucket,
+            table: table.clone(),
+            by: By::Series,
+            folds,
+            outputs,
+        })
+    }
+
+    fn folds_of(table: &Table, request: &AggregateRequest) -> Result<Folds> {
+        let columns = table.columns();
+        let unknown = |name: &str| Error::UnknownColumn { table: table.name.clone(), column: name.into() };
         let (mut names, mut folds, mut outputs) = (Vec::<String>::new(), Vec::<Fold>::new(), Vec::new());
         for Aggregate { function, field } in &request.aggregates {
             let field = match field {
                 None => None,
                 Some(name) => {
                     let Some(ColumnRef::Field(_, kind)) = columns.find(name) else { return Err(unknown(name)) };
-                    if *function != Function::Count && matches!(kind, FieldType::Bool | FieldType::Str) {
+                    if !function.takes(kind) {
                         return Err(Error::NoNumber { table: table.name.clone(), column: name.clone(), kind });
                     }
                     let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -159,14 +225,33 @@ impl Aggregation {
             });
             outputs.push((at, *function));
         }
-        let rows = ScanRequest { columns: Some(names), ..request.rows.clone() };
-        let scan = Arc::new(Scan::new(shared, table, &rows)?);
-        Ok(Aggregation { scan, bucket: request.bucket, table: table.clone(), by, folds, outputs })
+        Ok(Folds { rows: ScanRequest { columns: Some(names), ..request.rows.clone() }, folds, outputs })
     }
 
-    /// The rows that are read: how many at the most, and what of them is missing.
-    pub fn scan(&self) -> &Arc<Scan> {
-        &self.scan
+    /// How many partitions there are.
+    pub fn partitions(&self) -> usize {
+        self.scan.partitions()
+    }
+
+    /// About how many rows, and cells of rollups, there are to read: no fewer than there will be.
+    pub fn rows_max(&self) -> usize {
+        self.scan.rows_max() + self.cuts.iter().map(|cut| cut.day.file.cells()).sum::<usize>()
+    }
+
+    /// What is known to be missing from the answer, as of [`Scan::warnings`].
+    pub fn warnings(&self) -> Vec<String> {
+        self.scan.warnings()
+    }
+
+    /// The rollups that answer a part, each with of how many days.
+    pub fn rollups(&self) -> BTreeMap<String, usize> {
+        let mut days = BTreeMap::new();
+        self.cuts.iter().for_each(|cut| *days.entry(cut.day.rollup.name.clone()).or_default() += 1);
+        days
+    }
+
+    pub(crate) fn folds(&self) -> &[Fold] {
+        &self.folds
     }
 
     /// Folds the rows of a partition; the groups of all partitions have to be merged. Gives up with `None` as soon as `go_on` says
@@ -184,19 +269,75 @@ impl Aggregation {
             cells: self.folds.iter().map(Cells::new).collect(),
             sketches: 0,
         };
-        if self.by.is_empty() && self.bucket.is_none() {
+        if matches!(&self.by, By::Tags(tags) if tags.is_empty()) && self.bucket.is_none() {
             // There is a group even if there is no row.
             groups.cell(0, 0);
             groups.tags.push(Box::default());
             groups.by_tags.insert(Box::default(), 0);
         }
-        for rows in self.scan.rows(partition, self.bucket.is_some()) {
-            self.add(&mut groups, &rows?);
-            if !go_on(groups.memory()) {
+        for cut in self.cuts.iter().skip(partition).step_by(self.partitions()) {
+            let is_whole = match cut.day.file.verify() {
+                Ok(()) => self.add_cells(&mut groups, cut, &go_on)?,
+                Err(error) => {
+                    tracing::warn!("the rows of {} are read instead: {error}", cut.day.id.day);
+                    let rows = ScanRequest { from: cut.from, to: cut.to, partitions: 1, ..self.rows.clone() };
+                    let scan = Scan::new(&self.shared, &self.table, &rows)?;
+                    self.add_all(&mut groups, scan.rows(0, self.needs_times()), &go_on)?
+                }
+            };
+            if !is_whole {
                 return Ok(None);
             }
         }
-        Ok(Some(groups))
+        let rows = self.scan.rows(partition, self.needs_times());
+        Ok(self.add_all(&mut groups, rows, &go_on)?.then_some(groups))
+    }
+
+    fn needs_times(&self) -> bool {
+        let is_edge = |fold: &Fold| matches!(fold.kind, FoldKind::First | FoldKind::Last);
+        self.bucket.is_some() || self.folds.iter().any(is_edge)
+    }
+
+    /// Takes in rows; says whether these are all.
+    fn add_all(&self, groups: &mut Groups, rows: Source<'_>, go_on: &impl Fn(usize) -> bool) -> Result<bool> {
+        for rows in rows {
+            self.add(groups, &rows?);
+            if !go_on(groups.memory()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes in cells of a rollup; says whether these are all.
+    fn add_cells(&self, groups: &mut Groups, cut: &Cut, go_on: &impl Fn(usize) -> bool) -> Result<bool> {
+        let number = |place: usize| self.scan.field(place);
+        let folds: Vec<_> =
+            self.folds.iter().map(|fold| (fold.kind, fold.field.map(|(place, _)| number(place)))).collect();
+        let (first, width) = (cut.day.id.day.first(), cut.day.rollup.width_ns);
+        for block in cut.day.file.read(&folds, &self.filter) {
+            let BlockCells { series, buckets, columns } = block?;
+            let mut at = 0;
+            for run in series.chunk_by(|a, b| a == b) {
+                let own = at..at + run.len();
+                at = own.end;
+                if !self.filter.wants_series(run[0]) {
+                    continue;
+                }
+                let group = groups.of_series(run[0], |series| self.tags(series));
+                for cell in own {
+                    let start = first + i64::from(buckets[cell]) * width;
+                    if (cut.from..=cut.to).contains(&start) {
+                        let key = self.bucket.map_or(0, |bucket| bucket.start(start));
+                        groups.take(group, key, &columns, cell, start);
+                    }
+                }
+            }
+            if !go_on(groups.memory()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn add(&self, groups: &mut Groups, rows: &Rows) {
@@ -224,7 +365,10 @@ impl Aggregation {
     }
 
     fn tags(&self, series: u32) -> Box<[u32]> {
-        self.by.iter().map(|tag| self.table.tag(*tag).code(series)).collect()
+        match &self.by {
+            By::Tags(tags) => tags.iter().map(|tag| self.table.tag(*tag).code(series)).collect(),
+            By::Series => Box::new([series]),
+        }
     }
 
     /// The groups as a batch, in no particular order: the start of the bucket if time divides them (column `time`), the tags, then
@@ -238,7 +382,8 @@ impl Aggregation {
             let starts = TimestampNanosecondArray::from_iter_values(keys.iter().map(|(_, start, _)| *start));
             columns.push((TIME_COLUMN.into(), Arc::new(starts.with_timezone("UTC")), false));
         }
-        for (at, tag) in self.by.iter().enumerate() {
+        let By::Tags(by) = &self.by else { unreachable!("groups of series are taken as they are") };
+        for (at, tag) in by.iter().enumerate() {
             let code = |group: u32| Some(groups.tags[group as usize][at]).filter(|code| *code != ABSENT);
             let codes: Int32Array = keys.iter().map(|(group, ..)| code(*group).map(|code| code as i32)).collect();
             let values = self.table.tag(*tag).dictionary();
@@ -277,17 +422,6 @@ pub struct Groups {
     cells: Vec<Cells>,
     /// About the bytes that sketches take.
     sketches: usize,
-}
-
-/// What is kept of one column, one entry a group.
-#[derive(Debug)]
-enum Cells {
-    Count(Vec<i64>),
-    F64(FoldKind, Vec<Option<f64>>),
-    I64(FoldKind, Vec<Option<i64>>),
-    U64(FoldKind, Vec<Option<u64>>),
-    Mean(Vec<(f64, i64)>),
-    Sketch(Vec<Sketch>),
 }
 
 impl Groups {
@@ -330,11 +464,30 @@ impl Groups {
                 None => cells.count(place, range.len()),
                 Some((column, _)) => {
                     if let Some(array) = &rows.columns[column] {
-                        cells.fold(place, array, range.clone(), &mut self.sketches);
+                        cells.fold(place, array, range.clone(), &rows.times, &mut self.sketches);
                     }
                 }
             }
         }
+    }
+
+    /// Takes in a cell of a rollup, whose bucket starts at `at`.
+    #[inline]
+    fn take(&mut self, group: u32, start: i64, columns: &[CellColumn], cell: usize, at: i64) {
+        let place = self.cell(group, start);
+        for (cells, column) in self.cells.iter_mut().zip(columns) {
+            cells.take(place, column, cell, at, &mut self.sketches);
+        }
+    }
+
+    /// Groups of series: of each the series, the start of the bucket, and the place in the cells.
+    pub(crate) fn of_series_and_start(&self) -> impl Iterator<Item = (u32, i64, usize)> + '_ {
+        self.keys.iter().map(|((group, start), place)| (self.tags[*group as usize][0], *start, *place as usize))
+    }
+
+    /// What is kept, a column a fold.
+    pub(crate) fn cells(&self) -> &[Cells] {
+        &self.cells
     }
 
     /// Takes in the groups of another partition.
@@ -353,261 +506,5 @@ impl Groups {
     pub fn memory(&self) -> usize {
         let cell: usize = self.cells.iter().map(Cells::bytes).sum();
         self.keys.len() * (24 + cell) + self.of_series.len() * 4 + self.tags.len() * 64 + self.sketches
-    }
-}
-
-/// What numbers of the three types have in common.
-trait Number: Copy {
-    fn add(self, other: Self) -> Self;
-    /// NaN is greater than every number.
-    fn min(self, other: Self) -> Self;
-    fn max(self, other: Self) -> Self;
-    fn as_f64(self) -> f64;
-}
-
-impl Number for f64 {
-    fn add(self, other: f64) -> f64 {
-        self + other
-    }
-
-    fn min(self, other: f64) -> f64 {
-        if self <= other || other.is_nan() { self } else { other }
-    }
-
-    fn max(self, other: f64) -> f64 {
-        if self >= other || self.is_nan() { self } else { other }
-    }
-
-    fn as_f64(self) -> f64 {
-        self
-    }
-}
-
-macro_rules! whole_number {
-    ($kind:ty) => {
-        impl Number for $kind {
-            fn add(self, other: $kind) -> $kind {
-                self.wrapping_add(other)
-            }
-
-            fn min(self, other: $kind) -> $kind {
-                Ord::min(self, other)
-            }
-
-            fn max(self, other: $kind) -> $kind {
-                Ord::max(self, other)
-            }
-
-            fn as_f64(self) -> f64 {
-                self as f64
-            }
-        }
-    };
-}
-
-whole_number!(i64);
-whole_number!(u64);
-
-impl FoldKind {
-    fn two<T: Number>(self, a: T, b: T) -> T {
-        match self {
-            FoldKind::Min => a.min(b),
-            FoldKind::Max => a.max(b),
-            _ => a.add(b),
-        }
-    }
-
-    /// Takes in another value, if there is one.
-    fn take<T: Number>(self, own: &mut Option<T>, other: Option<T>) {
-        *own = match (*own, other) {
-            (Some(a), Some(b)) => Some(self.two(a, b)),
-            (a, b) => a.or(b),
-        };
-    }
-
-    /// Eight at a time, so that they need not wait for each other.
-    fn all<T: Number>(self, values: &[T]) -> Option<T> {
-        let (eights, rest) = values.as_chunks::<8>();
-        #[inline(always)]
-        fn all<T: Number>(eights: &[[T; 8]], rest: &[T], fold: impl Fn(T, T) -> T) -> Option<T> {
-            let Some((first, eights)) = eights.split_first() else { return rest.iter().copied().reduce(fold) };
-            let mut wide = *first;
-            for eight in eights {
-                wide.iter_mut().zip(eight).for_each(|(wide, value)| *wide = fold(*wide, *value));
-            }
-            wide.into_iter().chain(rest.iter().copied()).reduce(fold)
-        }
-        match self {
-            FoldKind::Min => all(eights, rest, T::min),
-            FoldKind::Max => all(eights, rest, T::max),
-            _ => all(eights, rest, T::add),
-        }
-    }
-
-    fn array<P: ArrowPrimitiveType<Native: Number>>(self, array: &ArrayRef, range: &Range<usize>) -> Option<P::Native> {
-        let array = array.as_primitive::<P>();
-        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => self.all(&array.values()[range.clone()]),
-            Some(nulls) => {
-                let some = range.clone().filter(|at| nulls.is_valid(*at)).map(|at| array.value(at));
-                some.reduce(|a, b| self.two(a, b))
-            }
-        }
-    }
-}
-
-/// The sum of a numeric column as a float, and how many values it has.
-fn sum(array: &ArrayRef, range: Range<usize>) -> (f64, i64) {
-    fn of<P: ArrowPrimitiveType<Native: Number>>(array: &PrimitiveArray<P>, range: Range<usize>) -> (f64, i64) {
-        let (eights, rest) = array.values()[range.clone()].as_chunks::<8>();
-        let mut wide = [0.0; 8];
-        for eight in eights {
-            wide.iter_mut().zip(eight).for_each(|(sum, value)| *sum += value.as_f64());
-        }
-        let rest: f64 = rest.iter().map(|value| value.as_f64()).sum();
-        (wide.iter().sum::<f64>() + rest, range.len() as i64)
-    }
-    if array.null_count() == 0 {
-        if let Some(array) = array.as_primitive_opt::<Float64Type>() {
-            return of(array, range);
-        } else if let Some(array) = array.as_primitive_opt::<Int64Type>() {
-            return of(array, range);
-        }
-    }
-    let (mut sum, mut count) = (0.0, 0);
-    floats(array, range, |value| {
-        sum += value;
-        count += 1;
-    });
-    (sum, count)
-}
-
-/// Tells the values of a numeric column as floats, as far as there are some.
-fn floats(array: &ArrayRef, range: Range<usize>, mut tell: impl FnMut(f64)) {
-    fn each<P: ArrowPrimitiveType>(array: &PrimitiveArray<P>, range: Range<usize>, mut tell: impl FnMut(P::Native)) {
-        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => array.values()[range].iter().for_each(|value| tell(*value)),
-            Some(nulls) => range.filter(|at| nulls.is_valid(*at)).for_each(|at| tell(array.value(at))),
-        }
-    }
-    if let Some(array) = array.as_primitive_opt::<Float64Type>() {
-        each(array, range, tell);
-    } else if let Some(array) = array.as_primitive_opt::<Int64Type>() {
-        each(array, range, |value| tell(value as f64));
-    } else {
-        each(array.as_primitive::<UInt64Type>(), range, |value| tell(value as f64));
-    }
-}
-
-impl Cells {
-    fn new(fold: &Fold) -> Cells {
-        match (fold.kind, fold.field) {
-            (FoldKind::Count, _) | (_, None) => Cells::Count(Vec::new()),
-            (FoldKind::Mean, _) => Cells::Mean(Vec::new()),
-            (FoldKind::Sketch, _) => Cells::Sketch(Vec::new()),
-            (kind, Some((_, FieldType::I64))) => Cells::I64(kind, Vec::new()),
-            (kind, Some((_, FieldType::U64))) => Cells::U64(kind, Vec::new()),
-            (kind, _) => Cells::F64(kind, Vec::new()),
-        }
-    }
-
-    fn grow(&mut self) {
-        match self {
-            Cells::Count(cells) => cells.push(0),
-            Cells::F64(_, cells) => cells.push(None),
-            Cells::I64(_, cells) => cells.push(None),
-            Cells::U64(_, cells) => cells.push(None),
-            Cells::Mean(cells) => cells.push((0.0, 0)),
-            Cells::Sketch(cells) => cells.push(Sketch::default()),
-        }
-    }
-
-    /// Of one group, without what sketches grow to.
-    fn bytes(&self) -> usize {
-        match self {
-            Cells::Count(_) => 8,
-            Cells::Sketch(_) => size_of::<Sketch>(),
-            _ => 16,
-        }
-    }
-
-    fn count(&mut self, place: usize, rows: usize) {
-        if let Cells::Count(cells) = self {
-            cells[place] += rows as i64;
-        }
-    }
-
-    #[inline]
-    fn fold(&mut self, place: usize, array: &ArrayRef, range: Range<usize>, sketches: &mut usize) {
-        match self {
-            Cells::Count(cells) => {
-                let nulls = match array.null_count() {
-                    0 => 0,
-                    _ => array.slice(range.start, range.len()).null_count(),
-                };
-                cells[place] += (range.len() - nulls) as i64;
-            }
-            Cells::F64(kind, cells) => kind.take(&mut cells[place], kind.array::<Float64Type>(array, &range)),
-            Cells::I64(kind, cells) => kind.take(&mut cells[place], kind.array::<Int64Type>(array, &range)),
-            Cells::U64(kind, cells) => kind.take(&mut cells[place], kind.array::<UInt64Type>(array, &range)),
-            Cells::Mean(cells) => {
-                let (sum, count) = sum(array, range);
-                cells[place] = (cells[place].0 + sum, cells[place].1 + count);
-            }
-            Cells::Sketch(cells) => {
-                let sketch = &mut cells[place];
-                let before = sketch.memory();
-                floats(array, range, |value| sketch.add(value));
-                *sketches += sketch.memory() - before;
-            }
-        }
-    }
-
-    /// Takes in a group of the same column of another partition.
-    fn merge(&mut self, place: usize, others: &Cells, from: usize) {
-        match (self, others) {
-            (Cells::Count(own), Cells::Count(others)) => own[place] += others[from],
-            (Cells::F64(kind, own), Cells::F64(_, others)) => kind.take(&mut own[place], others[from]),
-            (Cells::I64(kind, own), Cells::I64(_, others)) => kind.take(&mut own[place], others[from]),
-            (Cells::U64(kind, own), Cells::U64(_, others)) => kind.take(&mut own[place], others[from]),
-            (Cells::Mean(own), Cells::Mean(others)) => {
-                own[place] = (own[place].0 + others[from].0, own[place].1 + others[from].1);
-            }
-            (Cells::Sketch(own), Cells::Sketch(others)) => own[place].merge(&others[from]),
-            _ => unreachable!("partitions of one aggregation keep the same"),
-        }
-    }
-
-    /// The values of groups as a column.
-    fn column(&self, places: &[usize], function: Function) -> ArrayRef {
-        match self {
-            Cells::Count(cells) => Arc::new(Int64Array::from_iter_values(places.iter().map(|place| cells[*place]))),
-            Cells::F64(_, cells) => Arc::new(places.iter().map(|place| cells[*place]).collect::<Float64Array>()),
-            Cells::I64(_, cells) => {
-                Arc::new(places.iter().map(|place| cells[*place]).collect::<PrimitiveArray<Int64Type>>())
-            }
-            Cells::U64(_, cells) => {
-                Arc::new(places.iter().map(|place| cells[*place]).collect::<PrimitiveArray<UInt64Type>>())
-            }
-            Cells::Mean(cells) => {
-                let mean = |place: &usize| (cells[*place].1 > 0).then(|| cells[*place].0 / cells[*place].1 as f64);
-                Arc::new(places.iter().map(mean).collect::<Float64Array>())
-            }
-            Cells::Sketch(cells) => match function {
-                Function::Quantile(q) => {
-                    Arc::new(places.iter().map(|place| cells[*place].quantile(q)).collect::<Float64Array>())
-                }
-                _ => {
-                    let mut out = BinaryBuilder::new();
-                    for place in places {
-                        match cells[*place].count() {
-                            0 => out.append_null(),
-                            _ => out.append_value(cells[*place].to_bytes()),
-                        }
-                    }
-                    Arc::new(out.finish())
-                }
-            },
-        }
     }
 }

@@ -1,8 +1,11 @@
 //! A deletion: which rows went away. It is written to the log and to segments like rows are, and hides all older ones.
 
+use std::ops::RangeInclusive;
+
 use roaring::RoaringBitmap;
 
 use crate::block::{u32_at, u64_at};
+use crate::day::Day;
 
 /// Rows of a table in a range of times; of some series, or of all.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +28,11 @@ impl Deletion {
 
     pub(crate) fn has_series(&self, series: u32) -> bool {
         self.series.as_ref().is_none_or(|set| set.contains(series))
+    }
+
+    /// The days that it can concern.
+    pub(crate) fn days(&self) -> RangeInclusive<Day> {
+        Day::of(self.from)..=Day::of(self.to.max(self.from))
     }
 
     pub(crate) fn meets_times(&self, first: i64, last: i64) -> bool {

@@ -99,6 +99,26 @@ pub enum Error {
         /// Its type.
         kind: crate::FieldType,
     },
+    /// A rollup cannot be declared.
+    #[error("rollup '{name}': {reason}")]
+    Rollup {
+        /// What it is called.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A field is compared with a value of another type.
+    #[error("column '{column}' of '{table}' is {kind} and is compared with {with}")]
+    NotComparable {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        kind: crate::FieldType,
+        /// The type of the value.
+        with: crate::FieldType,
+    },
 }
 
 /// The result of a store operation.

@@ -35,7 +35,18 @@ impl Filter {
 
     /// The same within a day.
     pub(crate) fn on(&self, day: Day) -> Filter {
-        Filter { from: self.from.max(day.first()), to: self.to.min(day.last()), ..self.clone() }
+        self.within(day.first(), day.last())
+    }
+
+    /// The times that are wanted of a day, the first and the last; `None` if there are none.
+    pub(crate) fn span_on(&self, day: Day) -> Option<(i64, i64)> {
+        let (from, to) = (self.from.max(day.first()), self.to.min(day.last()));
+        (from <= to).then_some((from, to))
+    }
+
+    /// The same between two times, both included.
+    pub(crate) fn within(&self, from: i64, to: i64) -> Filter {
+        Filter { from: self.from.max(from), to: self.to.min(to), ..self.clone() }
     }
 
     /// The same from a series to another.

@@ -1,4 +1,5 @@
-//! The keeper: the background thread that keeps the data in shape. It retains, rolls and compacts, one after the other.
+//! The keeper: the background thread that keeps the data in shape. It retains, rolls, compacts and makes
+//! rollups, one after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,6 +7,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use crate::error::{Error, Result};
+use crate::rollups::{self, Which};
 use crate::shared::Shared;
 use crate::writer::Answer;
 use crate::{compactor, retention, roller};
@@ -20,7 +22,7 @@ const NICENESS: i32 = 10;
 /// What the keeper is asked to do.
 pub(crate) enum Task {
     /// Do what is worth doing now.
-    Look,
+    Look(Which),
     /// Do all that can be done, and merge all segments into one; answered when that is done.
     All { answer: Answer },
 }
@@ -30,17 +32,23 @@ pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
     yield_to_others();
     loop {
         match tasks.recv_timeout(INTERVAL) {
-            Ok(Task::Look) | Err(RecvTimeoutError::Timeout) => match look(shared) {
-                Ok(()) | Err(Error::Closed) => {}
-                // After a failure it waits for the next occasion: nothing is lost by it.
-                Err(error) => tracing::error!("background work failed and is tried again later: {error}"),
-            },
+            Ok(Task::Look(which)) => note(look(shared, which)),
+            Err(RecvTimeoutError::Timeout) => note(look(shared, Which::All)),
             Ok(Task::All { answer }) => {
-                let outcome = look(shared).and_then(|()| compactor::compact_all(shared));
+                let outcome = look(shared, Which::Quiet).and_then(|()| compactor::compact_all(shared));
+                let outcome = outcome.and_then(|()| rollups::make_due(shared, retention::now(), Which::All));
                 let _ = answer.send(outcome); // whoever asked may have gone away
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
+    }
+}
+
+/// After a failure it waits for the next occasion: nothing is lost by it.
+fn note(outcome: Result<()>) {
+    match outcome {
+        Ok(()) | Err(Error::Closed) => {}
+        Err(error) => tracing::error!("background work failed and is tried again later: {error}"),
     }
 }
 
@@ -53,7 +61,7 @@ fn yield_to_others() {
     }
 }
 
-fn look(shared: &Arc<Shared>) -> Result<()> {
+fn look(shared: &Arc<Shared>, which: Which) -> Result<()> {
     // Before a sealed head is merged into something large, the newest rows take in what it has.
     for table in shared.last_rows.known() {
         let table = shared.catalog.table(table).expect("it was asked for");
@@ -62,5 +70,6 @@ fn look(shared: &Arc<Shared>) -> Result<()> {
     let now = retention::now();
     retention::retain(shared, now)?;
     roller::roll_due(shared, now)?;
-    compactor::compact_worthwhile(shared)
+    compactor::compact_worthwhile(shared)?;
+    rollups::make_due(shared, now, which)
 }

@@ -15,6 +15,7 @@ use crate::data_dir::DataDir;
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::health::Health;
+use crate::rollup::{Rollup, RollupId};
 
 /// The manifest's name in the data directory, and its copy's.
 const FILE_NAMES: [&str; 2] = ["MANIFEST", "MANIFEST.copy"];
@@ -40,7 +41,7 @@ pub(crate) struct RolledId {
 }
 
 /// What counts in a data directory.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     /// The segments, oldest first: a later segment's values win over an earlier one's.
     pub segments: Vec<SegmentId>,
@@ -52,6 +53,15 @@ pub(crate) struct Manifest {
     /// Tables' first times that retention has left, ns since the epoch.
     #[serde(default)]
     pub floors: BTreeMap<u32, i64>,
+    /// The rollups that are declared, by number.
+    #[serde(default)]
+    pub rollups: BTreeMap<u32, Rollup>,
+    /// The number of the next one.
+    #[serde(default)]
+    pub next_rollup: u32,
+    /// The days of theirs that are made.
+    #[serde(default)]
+    pub rollup_days: Vec<RollupId>,
 }
 
 impl Manifest {

@@ -1,5 +1,6 @@
 //! Recovery: what a data directory says when it is opened, made whole again after a crash or damage.
 
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use crate::manifest::{Manifest, SegmentId};
 use crate::rebuild::{self, References};
 use crate::retention::Retentions;
 use crate::rolled::{self, RolledDay};
+use crate::rollup::{Rollup, RollupDay};
+use crate::rollup_file::{self, RollupFile};
 use crate::segment::{self, Segment};
 use crate::shared::Shared;
 use crate::stats::Counters;
@@ -26,7 +29,7 @@ use crate::store::Options;
 use crate::view::{ByDay, View};
 
 /// The folders that the store's own files are in.
-const PARTS: [&str; 3] = ["wal", "segments", "parquet"];
+const PARTS: [&str; 4] = ["wal", "segments", "parquet", "rollups"];
 
 /// What the threads of a store start from.
 pub(crate) struct Recovered {
@@ -50,7 +53,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     let catalog = Arc::new(Catalog::limited(retentions, options.catalog_bytes_max, options.limits));
     refuse_missing_catalog(&dir)?;
     let replayed = CatalogLog::replay(&dir, &catalog, |error| health.mended(error))?;
-    let manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;
+    let mut manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;
     let (segments, lost_segments) = open_segments(&dir, &manifest, &health)?;
     let heads = read_heads(&dir, &manifest, &health)?;
     let mut references = References::default();
@@ -78,7 +81,9 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
             table.set_floor((*floor).max(table.floor()));
         }
     }
-    let view = View { rolled, lost, segments, lost_segments, heads, floors: manifest.floors.clone() };
+    let (rollups, rollup_days) = open_rollups(&dir, &mut manifest);
+    let floors = manifest.floors.clone();
+    let view = View { rolled, lost, segments, lost_segments, heads, floors, rollups, rollup_days };
     let last_rows = LastRows::new(options.last_rows_bytes_max);
     let shared = Shared {
         dir,
@@ -124,6 +129,22 @@ fn open_rolled(
         }
     }
     Ok((rolled, lost))
+}
+
+/// The rollups that the manifest names, and their days. Those whose files cannot be read are made anew: they hold nothing of their own.
+fn open_rollups(dir: &DataDir, manifest: &mut Manifest) -> (BTreeMap<u32, Arc<Rollup>>, ByDay<Vec<RollupDay>>) {
+    let own = manifest.rollups.iter().map(|(number, rollup)| (*number, Arc::new(rollup.clone())));
+    let rollups: BTreeMap<u32, Arc<Rollup>> = own.collect();
+    let mut days: ByDay<Vec<RollupDay>> = ByDay::new();
+    manifest.rollup_days.retain(|id| {
+        let file = RollupFile::open(dir, id);
+        let file = file.inspect_err(|error| tracing::warn!("a day of a rollup is made anew: {error}"));
+        let (Some(rollup), Ok(file)) = (rollups.get(&id.rollup), file) else { return false };
+        let day = RollupDay { id: *id, rollup: rollup.clone(), file: Arc::new(file) };
+        days.entry((id.table, id.day)).or_default().push(day);
+        true
+    });
+    (rollups, days)
 }
 
 /// A manifest for a folder that has none: that of an empty store, or what the files speak of.
@@ -194,11 +215,13 @@ fn whole<T>(health: &Health, outcome: Result<T>) -> Result<Option<Arc<T>>> {
 fn remove_leftovers(dir: &DataDir, manifest: &Manifest, catalog: &Catalog) -> Result<()> {
     let segments: Vec<_> = manifest.segments.iter().map(|id| segment::path(dir, *id)).collect();
     let rolled = manifest.rolled.iter().filter_map(|id| Some(rolled::path(dir, catalog.table(id.table)?, *id)));
-    let rolled: std::collections::HashSet<_> = rolled.collect();
+    let rolled: HashSet<_> = rolled.collect();
+    let rollups: HashSet<_> = manifest.rollup_days.iter().map(|id| rollup_file::path(dir, id)).collect();
     let is_leftover = |path: &Path| match path.extension().and_then(|kind| kind.to_str()) {
         Some("log") => log::number(path).is_some_and(|number| number < manifest.first_log),
         Some("seg") => !segments.iter().any(|segment| segment == path),
         Some("parquet") => !rolled.contains(path),
+        Some("rollup") => !rollups.contains(path),
         Some("tmp") => true,
         _ => false,
     };

@@ -1,6 +1,7 @@
 //! Scans: rows of one table out of a snapshot of heads, segments and rolled days, as Arrow record batches.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
@@ -10,7 +11,9 @@ use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::catalog::{ColumnRef, Table};
+use crate::day::Day;
 use crate::error::{Error, Result};
+use crate::field_predicate::{Conditions, FieldPredicate};
 use crate::filter::Filter;
 use crate::merge::Source;
 use crate::rows::Rows;
@@ -18,6 +21,7 @@ use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::tag::ABSENT;
 use crate::unit::{Layers, Unit, Warnings, leave_out};
+use crate::view::View;
 
 /// The name of the timestamp's column.
 pub const TIME_COLUMN: &str = "time";
@@ -35,6 +39,8 @@ pub struct ScanRequest {
     pub to: i64,
     /// Conditions on tags that all must hold.
     pub tags: Vec<TagPredicate>,
+    /// Conditions on fields that all must hold.
+    pub fields: Vec<FieldPredicate>,
     /// How many partitions to aim for; they can be read in parallel.
     pub partitions: usize,
     /// All rows of a series are to be in one partition, in the order of time.
@@ -49,6 +55,7 @@ impl Default for ScanRequest {
             from: i64::MIN,
             to: i64::MAX,
             tags: Vec::new(),
+            fields: Vec::new(),
             partitions: 1,
             whole_series: false,
         }
@@ -80,8 +87,10 @@ enum Output {
 pub(crate) struct Projection {
     pub schema: SchemaRef,
     pub table: Arc<Table>,
-    /// The fields to read, by number.
+    /// The fields to read, by number: those of the answer, then those that only conditions are about.
     pub fields: Vec<u32>,
+    /// How many of them are of the answer.
+    columns: usize,
     outputs: Vec<Output>,
     /// The values of each tag that is wanted, as of the start of the scan.
     tags: HashMap<u32, ArrayRef>,
@@ -91,6 +100,7 @@ pub(crate) struct Projection {
 #[derive(Debug)]
 pub struct Scan {
     projection: Arc<Projection>,
+    conditions: Arc<Conditions>,
     partitions: Vec<Vec<Unit>>,
     shared: Arc<Shared>,
     /// What was met that keeps the answer from being whole.
@@ -101,12 +111,29 @@ impl Scan {
     pub(crate) fn new(shared: &Arc<Shared>, table: &Arc<Table>, request: &ScanRequest) -> Result<Scan> {
         // The view first: its rows refer to columns and series that the catalogue had before.
         let view = shared.view.load_full();
+        let filter = Scan::filter(&view, table, request)?;
+        Scan::outside(shared, &view, table, request, &filter, &BTreeMap::new())
+    }
+
+    /// Which rows of a view a request wants, as far as tags and times say it.
+    pub(crate) fn filter(view: &View, table: &Arc<Table>, request: &ScanRequest) -> Result<Filter> {
         let series = SeriesSet::choose(table, &request.tags)?.map(Arc::new);
-        let filter = Filter::new(request.from.max(view.floor(table.id)), request.to, series);
-        let layers = Layers { view: &view, segments: &view.segments, rolled: true, heads: true };
+        Ok(Filter::new(request.from.max(view.floor(table.id)), request.to, series))
+    }
+
+    /// A scan of what is outside of some spans of days.
+    pub(crate) fn outside(
+        shared: &Arc<Shared>,
+        view: &View,
+        table: &Arc<Table>,
+        request: &ScanRequest,
+        filter: &Filter,
+        spans: &BTreeMap<Day, (i64, i64)>,
+    ) -> Result<Scan> {
+        let layers = Layers { view, segments: &view.segments, rolled: true, heads: true };
         let wanted = request.partitions.max(1);
         let partitions = match request.whole_series {
-            false => distribute(layers.units(table.id, &filter), wanted),
+            false => distribute(layers.units_outside(table.id, filter, spans), wanted),
             true => {
                 let ranges = filter.series_ranges(table.series_count(), wanted);
                 let in_order = |range| {
@@ -117,8 +144,33 @@ impl Scan {
                 ranges.into_iter().map(in_order).collect()
             }
         };
+        Scan::of_units(shared, table, request, partitions)
+    }
+
+    /// A scan of what is sealed of some series.
+    pub(crate) fn sealed(
+        shared: &Arc<Shared>,
+        view: &View,
+        table: &Arc<Table>,
+        request: &ScanRequest,
+        series: &RangeInclusive<u32>,
+    ) -> Result<Scan> {
+        let layers = Layers { view, segments: &view.segments, rolled: true, heads: false };
+        let filter = Scan::filter(view, table, request)?.reaching(series);
+        Scan::of_units(shared, table, request, vec![layers.units(table.id, &filter)])
+    }
+
+    fn of_units(
+        shared: &Arc<Shared>,
+        table: &Arc<Table>,
+        request: &ScanRequest,
+        partitions: Vec<Vec<Unit>>,
+    ) -> Result<Scan> {
+        let mut projection = Projection::new(table, request.columns.as_deref())?;
+        let conditions = Conditions::new(table, &request.fields, &mut projection.fields)?;
         Ok(Scan {
-            projection: Arc::new(Projection::new(table, request.columns.as_deref())?),
+            projection: Arc::new(projection),
+            conditions: Arc::new(conditions),
             partitions,
             shared: shared.clone(),
             warnings: Warnings::default(),
@@ -128,6 +180,11 @@ impl Scan {
     /// The columns of every batch.
     pub fn schema(&self) -> SchemaRef {
         self.projection.schema.clone()
+    }
+
+    /// The number of the field at a place among the columns that are fields.
+    pub(crate) fn field(&self, place: usize) -> u32 {
+        self.projection.fields[place]
     }
 
     /// How many partitions there are; fewer have rows where there is little to read.
@@ -174,7 +231,15 @@ impl Scan {
         let projection = self.projection.clone();
         let on_damage = leave_out(&self.shared, &self.warnings);
         let units = self.partitions[partition].clone().into_iter();
+        let columns = projection.columns;
         let rows = units.flat_map(move |unit| unit.read(&projection.table, &projection.fields, times, &on_damage));
+        let rows: Source<'static> = match self.conditions.is_empty() {
+            true => Box::new(rows),
+            false => {
+                let conditions = self.conditions.clone();
+                Box::new(rows.map(move |rows| rows.map(|rows| conditions.apply(rows, columns))))
+            }
+        };
         Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))
     }
 
@@ -246,7 +311,7 @@ impl Projection {
             picked.push(whole.index_of(name).map_err(|_| unknown())?);
         }
         let schema = Arc::new(whole.project(&picked).expect("the columns were just found"));
-        Ok(Projection { schema, table: table.clone(), fields, outputs, tags })
+        Ok(Projection { schema, table: table.clone(), columns: fields.len(), fields, outputs, tags })
     }
 
     /// Rows as the batch that was asked for.

@@ -16,6 +16,7 @@ use crate::head_rows::HeadRows;
 use crate::keeper::Task;
 use crate::log;
 use crate::manifest::SegmentId;
+use crate::rollups::Which;
 use crate::segment::Segment;
 use crate::segment_writer::SegmentWriter;
 use crate::shared::Shared;
@@ -90,7 +91,7 @@ impl Sealer {
         self.shared.counters.sealed();
         sweeper::remove(&self.shared, &self.sweeps, log::path(&self.shared.dir, number));
         // If it is busy, it looks again anyway before it rests.
-        let _ = self.keeper.try_send(Task::Look);
+        let _ = self.keeper.try_send(Task::Look(Which::Quiet));
         Ok(())
     }
 

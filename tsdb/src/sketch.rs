@@ -81,7 +81,11 @@ impl Sketch {
     }
 
     fn place(&mut self, bucket: i32) -> &mut u64 {
-        let (power, part) = (bucket.div_euclid(PARTS), bucket.rem_euclid(PARTS) as usize);
+        &mut self.places(bucket.div_euclid(PARTS))[bucket.rem_euclid(PARTS) as usize]
+    }
+
+    /// The counts of the buckets of a power of two.
+    fn places(&mut self, power: i32) -> &mut [u64] {
         let at = match self.counted.binary_search_by_key(&power, |(known, _)| *known) {
             Ok(at) => at,
             Err(at) => {
@@ -89,7 +93,7 @@ impl Sketch {
                 at
             }
         };
-        &mut self.counted[at].1[part]
+        &mut self.counted[at].1
     }
 
     /// Adds what another has counted.
@@ -102,6 +106,30 @@ impl Sketch {
         other.for_each(|bucket, times| self.add_bucket(bucket, times));
     }
 
+    /// Adds buckets, which are in order, with their counts.
+    pub(crate) fn add_buckets(&mut self, buckets: &[i32], counts: &[i64]) {
+        let all: u64 = counts.iter().map(|count| *count as u64).sum();
+        self.count += all;
+        if self.counted.is_empty() && self.few.len() as u64 + all <= FEW as u64 {
+            let pairs = buckets.iter().zip(counts);
+            return self.few.extend(pairs.flat_map(|(bucket, count)| std::iter::repeat_n(*bucket, *count as usize)));
+        }
+        self.count_list();
+        let mut rest = (buckets, counts);
+        while let Some(first) = rest.0.first() {
+            // Those of one power of two at a time, whose places are looked up once.
+            let power = first.div_euclid(PARTS);
+            let length = rest.0.partition_point(|bucket| bucket.div_euclid(PARTS) == power);
+            let (own, others) = rest.0.split_at(length);
+            let (own_counts, other_counts) = rest.1.split_at(length);
+            let places = self.places(power);
+            for (bucket, count) in own.iter().zip(own_counts) {
+                places[bucket.rem_euclid(PARTS) as usize] += *count as u64;
+            }
+            rest = (others, other_counts);
+        }
+    }
+
     /// Tells every bucket with its count; buckets of the list as often as they are in it.
     fn for_each(&self, mut tell: impl FnMut(i32, u64)) {
         self.few.iter().for_each(|bucket| tell(*bucket, 1));
@@ -112,7 +140,7 @@ impl Sketch {
     }
 
     /// Every bucket once, in order, with its count.
-    fn sorted(&self) -> Vec<(i32, u64)> {
+    pub(crate) fn buckets(&self) -> Vec<(i32, u64)> {
         let mut all = Vec::new();
         self.for_each(|bucket, times| all.push((bucket, times)));
         all.sort_unstable();
@@ -179,7 +207,7 @@ impl Sketch {
     /// The sketch as bytes: u8 version, LEB128 how many buckets, then of each the signed distance to the one before and the
     /// count.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (sorted, mut before) = (self.sorted(), 0);
+        let (sorted, mut before) = (self.buckets(), 0);
         let mut out = vec![VERSION];
         leb128::write(sorted.len() as u64, &mut out);
         for (bucket, count) in sorted {
@@ -262,7 +290,7 @@ mod tests {
                 prop_assert!((found - exact).abs() <= exact.abs() * 0.0005, "{found} for {exact}");
                 let below = sorted.iter().filter(|value| bucket(**value) <= bucket(exact)).count();
                 prop_assert_eq!(sketch.rank(exact), Some(below as f64 / values.len() as f64));
-                prop_assert_eq!(Sketch::from_bytes(&sketch.to_bytes()).unwrap().sorted(), sketch.sorted());
+                prop_assert_eq!(Sketch::from_bytes(&sketch.to_bytes()).unwrap().buckets(), sketch.buckets());
             }
         }
 

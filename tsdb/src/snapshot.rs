@@ -42,7 +42,8 @@ pub(crate) fn snapshot(shared: &Shared, to: &Path) -> Result<()> {
     for (own, other) in CatalogLog::paths(dir).iter().zip(CatalogLog::paths(&target)) {
         target.replace(&other, &dir.read(own)?)?;
     }
-    manifest.store(&target)
+    // Days of rollups are made anew.
+    Manifest { rollup_days: Vec::new(), ..manifest.clone() }.store(&target)
 }
 
 /// A second name for a file that is never changed; on another file system a copy of it.

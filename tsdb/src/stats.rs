@@ -13,6 +13,7 @@ pub(crate) struct Counters {
     seals: AtomicU64,
     compactions: AtomicU64,
     rolls: AtomicU64,
+    rollup_days: AtomicU64,
     read_only: AtomicBool,
     /// Requests of a group commit.
     pub group_requests: Histogram,
@@ -39,6 +40,11 @@ impl Counters {
         self.compactions.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A day of a rollup was made.
+    pub(crate) fn rollup_day(&self) {
+        self.rollup_days.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A day was rolled.
     pub(crate) fn rolled(&self) {
         self.rolls.fetch_add(1, Ordering::Relaxed);
@@ -57,6 +63,7 @@ impl Counters {
         stats.seals = self.seals.load(Ordering::Relaxed);
         stats.compactions = self.compactions.load(Ordering::Relaxed);
         stats.rolls = self.rolls.load(Ordering::Relaxed);
+        stats.rollup_days_made = self.rollup_days.load(Ordering::Relaxed);
         stats.read_only = self.read_only.load(Ordering::Relaxed);
     }
 }
@@ -76,6 +83,8 @@ pub struct Stats {
     pub compactions: u64,
     /// Days that were rolled to Parquet.
     pub rolls: u64,
+    /// Days of rollups that were made.
+    pub rollup_days_made: u64,
     /// Bytes of frames in memory that are not sealed.
     pub head_bytes: u64,
     /// Segments.
@@ -86,6 +95,10 @@ pub struct Stats {
     pub rolled_days: u64,
     /// Bytes of those files.
     pub rolled_bytes: u64,
+    /// Days of rollups.
+    pub rollup_days: u64,
+    /// Bytes of their files.
+    pub rollup_bytes: u64,
     /// Bytes of the newest rows of series that are kept in memory.
     pub last_rows_bytes: u64,
     /// About how many bytes of memory tables, columns, tag values and series take.

@@ -29,8 +29,10 @@ use crate::keeper::{self, Task};
 use crate::limits::Limits;
 use crate::parts::{self, Part};
 use crate::recovery::{self, Recovered};
-use crate::retention::Retention;
+use crate::retention::{self, Retention};
 use crate::ring::{Full, Ring};
+use crate::rollup::{Rollup, RollupState};
+use crate::rollups::{self, Which};
 use crate::rows::Rows;
 use crate::scan::{Projection, Scan, ScanRequest, arrow_schema};
 use crate::sealer::Sealer;
@@ -436,6 +438,8 @@ impl Store {
             segment_bytes: view.segments.iter().map(|segment| segment.file_bytes() as u64).sum(),
             rolled_days: view.rolled.len() as u64,
             rolled_bytes: view.rolled.values().map(|rolled| rolled.file_bytes() as u64).sum(),
+            rollup_days: view.rollup_days.values().flatten().count() as u64,
+            rollup_bytes: view.rollup_days.values().flatten().map(|day| day.file.file_bytes() as u64).sum(),
             damaged: self.shared.health.count() as u64,
             catalog_bytes: self.shared.catalog.bytes() as u64,
             footers_bytes: self.shared.footers.bytes() as u64,
@@ -496,6 +500,71 @@ impl Store {
     pub fn snapshot(&self, to: impl AsRef<Path>) -> Result<()> {
         self.flush()?;
         snapshot::snapshot(&self.shared, to.as_ref())
+    }
+
+    /// Declares a rollup: aggregations that its buckets can be put together to are answered from them, as far as these are made, and with the same
+    /// outcome. Its days are made in the background, and kept up to date. Declared once more, nothing happens.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rollup`] if it is wrong, or another one has the name; [`Error::Io`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tsdb::Store::open(dir.path(), Default::default())?;
+    /// use tsdb::{Aggregate, AggregateRequest, Function, Rollup, Row, ScanRequest, Value};
+    /// store.declare_rollup(Rollup {
+    ///     name: "m_1h".into(),
+    ///     schema: "public".into(),
+    ///     table: "m".into(),
+    ///     width_ns: 3600_000_000_000,
+    ///     conditions: vec![],
+    ///     fields: None,
+    ///     configured: false,
+    /// })?;
+    /// let mut batch = store.batch("public");
+    /// batch.push(&Row { measurement: "m", tags: &[], time: 0, fields: &[("v", Value::F64(1.5))] })?;
+    /// store.write(batch)?;
+    /// store.compact()?; // seals, merges, and makes what is behind
+    /// assert_eq!(store.rollups()[0].days, 1);
+    /// let sum = Aggregate { function: Function::Sum, field: Some("v".into()) };
+    /// let request = AggregateRequest { rows: ScanRequest::default(), bucket: None, by: vec![], aggregates: vec![sum] };
+    /// let aggregation = store.aggregate("public", "m", &request)?;
+    /// assert_eq!(aggregation.rollups()["m_1h"], 1);
+    /// # store.close()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn declare_rollup(&self, rollup: Rollup) -> Result<()> {
+        rollups::declare(&self.shared, rollup)?;
+        if let Some(threads) = &*self.threads() {
+            let _ = threads.tasks.try_send(Task::Look(Which::All)); // it has something to do, or comes by itself
+        }
+        Ok(())
+    }
+
+    /// Declares the rollups of a configuration; those that it had before and does not have any more go.
+    ///
+    /// # Errors
+    ///
+    /// As [`declare_rollup`](Self::declare_rollup).
+    pub fn configure_rollups(&self, rollups: Vec<Rollup>) -> Result<()> {
+        let names: Vec<&str> = rollups.iter().map(|rollup| rollup.name.as_str()).collect();
+        rollups::keep_configured(&self.shared, &names)?;
+        rollups.into_iter().try_for_each(|rollup| self.declare_rollup(Rollup { configured: true, ..rollup }))
+    }
+
+    /// Removes a rollup.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rollup`] if there is none of that name, or it is one of the configuration; [`Error::Io`].
+    pub fn remove_rollup(&self, name: &str) -> Result<()> {
+        rollups::remove(&self.shared, name)
+    }
+
+    /// The rollups that are declared, by name, and how far they are.
+    pub fn rollups(&self) -> Vec<RollupState> {
+        rollups::states(&self.shared, retention::now())
     }
 
     /// What the store is made of: where the rows of each table and day are.

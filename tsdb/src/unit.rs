@@ -95,6 +95,11 @@ pub(crate) fn leave_out(shared: &Arc<Shared>, warnings: &Warnings) -> OnDamage {
 impl Layers<'_> {
     /// The units of a table, day by day.
     pub(crate) fn units(&self, table: u32, filter: &Filter) -> Vec<Unit> {
+        self.units_outside(table, filter, &BTreeMap::new())
+    }
+
+    /// The units of a table without these spans of days, which are known to have no rows in heads.
+    pub(crate) fn units_outside(&self, table: u32, filter: &Filter, spans: &BTreeMap<Day, (i64, i64)>) -> Vec<Unit> {
         if filter.is_empty() {
             return Vec::new();
         }
@@ -104,8 +109,9 @@ impl Layers<'_> {
             let new = || Unit { day, reach: 0..=u32::MAX, rolled: None, segments: Vec::new(), head: None };
             add(days.entry(day).or_insert_with(new));
         };
-        head.days().for_each(|day| unit(&mut days, day, &|unit| unit.head = Some(head.clone())));
-        let wanted = |day: &Day| filter.meets_times(day.first(), day.last());
+        let is_left = |day: &Day| spans.get(day).is_none_or(|span| filter.span_on(*day) != Some(*span));
+        let wanted = |day: &Day| filter.meets_times(day.first(), day.last()) && is_left(day);
+        head.days().filter(is_left).for_each(|day| unit(&mut days, day, &|unit| unit.head = Some(head.clone())));
         // From the youngest to the oldest, so that what was deleted since is known.
         for segment in self.segments.iter().rev() {
             let own: BTreeSet<Day> = segment.days_of(table).filter(wanted).collect();
@@ -125,7 +131,15 @@ impl Layers<'_> {
             let filter = filter.on(*day).without(meeting(&deletions, *day, rolled.id().through + 1));
             unit(&mut days, *day, &|unit| unit.rolled = Some((rolled.clone(), filter.clone())));
         }
-        days.into_values().collect()
+        let around = |unit: Unit| match spans.get(&unit.day) {
+            None => vec![unit],
+            Some((from, to)) => {
+                let before = from.checked_sub(1).map(|last| unit.within(i64::MIN, last));
+                let behind = to.checked_add(1).map(|first| unit.within(first, i64::MAX));
+                before.into_iter().chain(behind).flatten().collect()
+            }
+        };
+        days.into_values().flat_map(around).collect()
     }
 
     /// The heads' rows, and what they delete of older ones.
@@ -180,6 +194,23 @@ impl Unit {
             first = end.saturating_add(1);
         }
         units
+    }
+
+    /// The part of it between two times, without heads; nothing if there is none.
+    fn within(&self, from: i64, to: i64) -> Option<Unit> {
+        let segments = self.segments.iter().map(|(segment, pages, filter)| {
+            let filter = filter.within(from, to);
+            let meets = |page: &&Page| filter.meets_times(*page.times.start(), *page.times.end());
+            (segment.clone(), pages.iter().filter(meets).cloned().collect::<Vec<_>>(), filter)
+        });
+        let unit = Unit {
+            day: self.day,
+            reach: self.reach.clone(),
+            rolled: self.rolled.as_ref().map(|(rolled, filter)| (rolled.clone(), filter.within(from, to))),
+            segments: segments.filter(|(_, pages, _)| !pages.is_empty()).collect(),
+            head: None,
+        };
+        (from <= to && (unit.rolled.is_some() || !unit.segments.is_empty())).then_some(unit)
     }
 
     fn reaching(&self, reach: RangeInclusive<u32>) -> Unit {

@@ -3,7 +3,7 @@
 use arrow_schema::DataType;
 
 /// The type of a field, fixed by its first write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[repr(u8)]
 pub enum FieldType {
     /// 64-bit float.

@@ -14,6 +14,7 @@ use crate::log::{self, CatalogLog, Fault};
 use crate::manifest::Manifest;
 use crate::merge::Source;
 use crate::rolled::RolledDay;
+use crate::rollup_file::RollupFile;
 use crate::segment::{self, Segment};
 use crate::unit::OnDamage;
 
@@ -98,6 +99,13 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         }
         for id in &manifest.rolled {
             self.rolled(*id, &catalog)?;
+        }
+        for id in &manifest.rollup_days {
+            let file = RollupFile::open(&self.dir, id);
+            if let Some(file) = self.note(file)? {
+                self.note(file.verify())?;
+                self.read(file.file_bytes());
+            }
         }
         for path in logs {
             self.log(&path, &catalog)?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::day::Day;
 use crate::deletion::Deletion;
-use crate::head::Head;
+use crate::head::{Head, frames_of};
 use crate::manifest::SegmentId;
 use crate::rolled::RolledDay;
+use crate::rollup::{Rollup, RollupDay};
 use crate::segment::Segment;
 
 /// Something of days of tables, by the table's number and the day.
@@ -27,6 +28,10 @@ pub(crate) struct View {
     pub heads: Vec<Arc<Head>>,
     /// Tables' first times that retention has left.
     pub floors: BTreeMap<u32, i64>,
+    /// The rollups that are declared, by number.
+    pub rollups: BTreeMap<u32, Arc<Rollup>>,
+    /// Their days.
+    pub rollup_days: ByDay<Vec<RollupDay>>,
 }
 
 impl View {
@@ -43,6 +48,44 @@ impl View {
         let rolled = self.rolled.range(days.clone()).map(|(key, rolled)| (key.1, rolled.id().through));
         let mut all = rolled.chain(self.lost.range(days).map(|(key, through)| (key.1, *through)));
         all.any(|(day, through)| through < number && deletion.meets_times(day.first(), day.last()))
+    }
+
+    /// For each day of which a table has rows, the youngest log file that has rows or deletions of it: of those in a head, one that will never be.
+    pub(crate) fn youngest(&self, table: u32) -> BTreeMap<Day, u64> {
+        let mut days = self.youngest_sealed(table);
+        let entries: Vec<_> = self.heads.iter().flat_map(|head| head.entries()).collect();
+        let (frames, deletions) = frames_of(entries.into_iter(), table);
+        for deletion in &deletions {
+            days.range_mut(deletion.days()).for_each(|(_, youngest)| *youngest = u64::MAX);
+        }
+        let mut in_head = |day: Day| days.get_mut(&day).into_iter().for_each(|youngest| *youngest = u64::MAX);
+        for (frame, _) in &frames {
+            match Day::of(frame.min_time) == Day::of(frame.max_time) {
+                true => in_head(Day::of(frame.min_time)),
+                false => frame.times().iter().for_each(|time| in_head(Day::of(*time))),
+            }
+        }
+        days
+    }
+
+    /// The same without heads.
+    pub(crate) fn youngest_sealed(&self, table: u32) -> BTreeMap<Day, u64> {
+        let mut days: BTreeMap<Day, u64> = BTreeMap::new();
+        let all = (table, Day(i32::MIN))..=(table, Day(i32::MAX));
+        days.extend(self.rolled.range(all.clone()).map(|((_, day), rolled)| (*day, rolled.id().through)));
+        for segment in &self.segments {
+            for day in segment.days_of(table).filter(|day| self.counts(segment, table, *day)) {
+                let youngest = days.entry(day).or_default();
+                *youngest = segment.id().number.max(*youngest);
+            }
+        }
+        let deletions = self.segments.iter().flat_map(|segment| &segment.index().deletions);
+        for (number, deletion) in deletions.filter(|(_, deletion)| deletion.table == table) {
+            days.range_mut(deletion.days()).for_each(|(_, youngest)| *youngest = (*number).max(*youngest));
+        }
+        // What a lost day has is not known.
+        days.extend(self.lost.range(all).map(|((_, day), _)| (*day, u64::MAX)));
+        days
     }
 
     /// The first time of a table that retention has left.

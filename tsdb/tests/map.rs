@@ -12,15 +12,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{
-    Key, Model, START, Step, TABLES, apply_to_store, difference, groups, read_groups, read_last, read_table,
-    read_whole_series, steps,
+    Key, Model, Question, START, Step, TABLES, apply_to_store, difference, groups, question, read_groups, read_last,
+    read_table, read_whole_series, rollups, steps,
 };
 use proptest::prelude::*;
 use simulated_disk::SimulatedDisk;
-use tsdb::{Options, Retention, ScanRequest, Store, TagPredicate};
+use tsdb::{FieldPredicate, Options, Retention, ScanRequest, Store, TagPredicate};
 
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").map_or(2000, |number| number.parse().unwrap())
+    std::env::var("PROPTEST_CASES").map_or(600, |number| number.parse().unwrap())
 }
 
 /// Rows that a predicate on the host wants.
@@ -53,7 +53,11 @@ proptest! {
         let options = Options { head_bytes_max: 4096, page_rows, roll_after, footers_bytes_max, ..Options::default() };
         let mut store = open(&options);
         let mut model = Model::default();
-        for step in steps(&mut fastrand::Rng::with_seed(seed), 25) {
+        let mut random = fastrand::Rng::with_seed(seed);
+        for rollup in TABLES.into_iter().flat_map(rollups).filter(|_| page_rows % 2 == 0 && random.bool()) {
+            store.declare_rollup(rollup).unwrap();
+        }
+        for step in steps(&mut random, 25) {
             model.apply(&step);
             apply_to_store(&store, &step).unwrap();
             if step == Step::Reopen {
@@ -67,7 +71,17 @@ proptest! {
                 prop_assert_eq!(difference(&read_table(&store, table, &all), &own), None, "after {:?}", step);
                 let whole = read_whole_series(&store, table, partitions);
                 prop_assert_eq!(difference(&whole, &own), None, "whole series, after {:?}", step);
-                prop_assert_eq!(read_groups(&store, table, partitions), groups(&own), "groups, after {:?}", step);
+                if !own.is_empty() {
+                    let question = question(&mut random);
+                    let has_field = |condition: &FieldPredicate| {
+                        store.table("public", table).unwrap().columns.index_of(condition.field()).is_ok()
+                    };
+                    if question.condition.as_ref().is_none_or(has_field) {
+                        let (found, days) = read_groups(&store, table, &question, partitions);
+                        let context = format!("{question:?}, {days} days of rollups, after {step:?}");
+                        prop_assert_eq!(found, groups(&own, &question), "{}", context);
+                    }
+                }
                 let mut last: BTreeMap<Option<String>, (Key, _)> = BTreeMap::new();
                 last.extend(own.into_iter().map(|(key, fields)| (key.1.clone(), (key, fields))));
                 let last: BTreeMap<Key, _> = last.into_values().collect();
@@ -83,6 +97,20 @@ proptest! {
             let expected = model.0.iter().filter(|((table, host, time), _)| table == "m" && wanted(host.as_deref()) && (from..=to).contains(time));
             let expected: BTreeMap<_, _> = expected.map(|(key, fields)| (key.clone(), fields.clone())).collect();
             prop_assert_eq!(difference(&read_table(&store, "m", &part), &expected), None);
+        }
+        // Everything is over, so that after this rollups answer all that they can.
+        store.compact().unwrap();
+        for state in store.rollups() {
+            prop_assert_eq!(state.days_behind == 0 || state.problem.is_some(), true, "{:?}", state);
+        }
+        for rollup in store.rollups().into_iter().filter(|state| state.problem.is_none() && state.days > 0) {
+            let own: BTreeMap<Key, _> = model.0.iter().filter(|(key, _)| key.0 == rollup.rollup.table).map(|(k, f)| (k.clone(), f.clone())).collect();
+            let bucket = Some((rollup.rollup.width_ns, 0));
+            let condition = rollup.rollup.conditions.first().cloned();
+            let whole = Question { bucket, by_host: true, from: i64::MIN, to: i64::MAX, condition };
+            let (found, days) = read_groups(&store, &rollup.rollup.table, &whole, partitions);
+            prop_assert_eq!(found, groups(&own, &whole), "{:?}", rollup);
+            prop_assert!(rollup.rollup.fields.is_some() || days == rollup.days, "{} days of {:?}", days, rollup);
         }
         let damage = tsdb::verify_on(disk.clone(), "/data", |_, _| ()).unwrap().damage;
         prop_assert!(damage.is_empty(), "{:?}", damage);

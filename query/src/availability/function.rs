@@ -21,7 +21,7 @@ use crate::calendar::{Buckets, zone};
 use crate::exclusions::Exclusions;
 use crate::known;
 use crate::once_exec::OnceExec;
-use crate::pushdown::push;
+use crate::pushdown::{ColumnKind, push};
 use crate::table::StoreTable;
 
 const MINUTE_NS: i64 = 60_000_000_000;
@@ -324,7 +324,7 @@ impl Meaning {
 
 /// A question as a table.
 #[derive(Debug)]
-struct AvailabilityTable(Question);
+pub(crate) struct AvailabilityTable(Question);
 
 #[async_trait]
 impl TableProvider for AvailabilityTable {
@@ -337,7 +337,7 @@ impl TableProvider for AvailabilityTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match push(filter, &|name| self.0.is_by(name)) {
+        let support = |filter: &&Expr| match push(filter, &|name| self.0.kind(name)) {
             Some(_) => TableProviderFilterPushDown::Exact,
             None => TableProviderFilterPushDown::Inexact,
         };
@@ -355,7 +355,7 @@ impl TableProvider for AvailabilityTable {
         let partitions = state.config().target_partitions();
         let mut request = ScanRequest { partitions, whole_series: true, ..ScanRequest::default() };
         for filter in filters {
-            match push(filter, &|name| question.is_by(name)) {
+            match push(filter, &|name| question.kind(name)) {
                 Some(pushed) => pushed.narrow(&mut request),
                 None => question.narrow(filter),
             }
@@ -378,7 +378,9 @@ impl TableProvider for AvailabilityTable {
 }
 
 impl Question {
-    fn is_by(&self, name: &str) -> bool {
-        self.by.iter().any(|tag| self.meaning.tags[*tag] == name)
+    /// What a column of this name is to the store.
+    fn kind(&self, name: &str) -> ColumnKind {
+        let is_tag = self.by.iter().any(|tag| self.meaning.tags[*tag] == name);
+        if is_tag { ColumnKind::Tag } else { ColumnKind::Other }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use datafusion::prelude::SessionContext;
 use tsdb::Store;
 
+pub(crate) use function::AvailabilityTable;
 pub(crate) use timeline::{Excluded, Window};
 
 /// Adds the table functions to a session.

@@ -88,7 +88,9 @@ pub(crate) async fn timelines(
         Ok(reader.series)
     };
     let mut pieces: HashMap<TagValues, Vec<Timeline>> = HashMap::new();
-    for (tags, timeline) in read_partitions(&scan, context, read).await?.into_iter().flatten() {
+    for (tags, timeline) in
+        read_partitions((scan.partitions(), scan.rows_max()), context, read).await?.into_iter().flatten()
+    {
         pieces.entry(tags).or_default().push(timeline);
     }
     Ok(pieces.into_iter().map(|(tags, pieces)| (tags, Timeline::join(pieces))).collect())

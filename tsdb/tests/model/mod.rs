@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use tsdb::{Aggregate, AggregateRequest, Bucket, Function, Row, Scan, ScanRequest, Sketch, Store, TagPredicate, Value};
+use tsdb::{
+    Aggregate, AggregateRequest, Bucket, Comparison, FieldPredicate, Function, Literal, Rollup, Row, Scan, ScanRequest,
+    Sketch, Store, TagPredicate, Value,
+};
 
 /// The start of 2026.
 pub const START: i64 = 1_767_225_600_000_000_000;
@@ -215,81 +218,177 @@ pub fn read_last(store: &Store, table: &str) -> BTreeMap<Key, Fields> {
     }
 }
 
+/// What is asked of groups of rows.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The buckets' width and origin, ns.
+    pub bucket: Option<(i64, i64)>,
+    pub by_host: bool,
+    pub from: i64,
+    pub to: i64,
+    pub condition: Option<FieldPredicate>,
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+pub fn question(random: &mut fastrand::Rng) -> Question {
+    let compares = |field: &str, comparison, literal| FieldPredicate::Compares(field.into(), comparison, literal);
+    let buckets = [(2 * SECOND, 0), (10 * SECOND, START), (DAY, 0), (2_500_000_000, START), (10 * SECOND, 1)];
+    // Often all, otherwise from some instant or some second on.
+    let mut bound = |none: i64| match random.u8(..4) {
+        0 | 1 => none,
+        2 => time(random),
+        _ => START + random.i64(0..4) * DAY + random.i64(0..12) * SECOND,
+    };
+    let (from, to) = (bound(i64::MIN), bound(i64::MAX));
+    let condition = match random.u8(..8) {
+        0 | 1 => Some(compares("up", Comparison::Eq, Literal::Bool(true))),
+        2 => Some(compares("load", Comparison::Gt, Literal::I64(1))),
+        3 => Some(compares("note", Comparison::NotEq, Literal::Str("ab".into()))),
+        4 => Some(FieldPredicate::IsNull("count".into())),
+        _ => None,
+    };
+    let bucket = (random.u8(..4) > 0).then(|| buckets[random.usize(..buckets.len())]);
+    Question { bucket, by_host: random.bool(), from, to, condition }
+}
+
+/// Rollups that answer some questions, or parts of them.
+pub fn rollups(table: &str) -> Vec<Rollup> {
+    let up = || vec![FieldPredicate::Compares("up".into(), Comparison::Eq, Literal::Bool(true))];
+    let rollup = |name: &str, width_ns, conditions, fields: Option<&[&str]>| Rollup {
+        name: format!("{table} {name}"),
+        schema: "public".into(),
+        table: table.into(),
+        width_ns,
+        conditions,
+        fields: fields.map(|names| names.iter().map(|name| (*name).to_owned()).collect()),
+        configured: false,
+    };
+    vec![
+        rollup("by seconds", 2 * SECOND, vec![], None),
+        rollup("by days", DAY, vec![], Some(&["load", "count"])),
+        rollup("up by seconds", 10 * SECOND, up(), None),
+    ]
+}
+
+/// A sum or mean of floats, which depends on their order in the last digits.
+#[derive(Debug, Clone, Copy)]
+pub struct Rough(f64);
+
+impl PartialEq for Rough {
+    fn eq(&self, other: &Rough) -> bool {
+        // Of integers up to 2^63 some digits before the point are not sure, either.
+        let tolerance = if self.0.abs() > 1e9 || other.0.abs() > 1e9 { 1e6 } else { 1e-9 };
+        self.0 == other.0 || (self.0 - other.0).abs() <= tolerance
+    }
+}
+
 /// What is known of a group of rows.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Group {
     pub rows: i64,
     pub loads: i64,
+    pub notes: i64,
     pub sum: Option<i64>,
+    pub mean: Option<Rough>,
+    pub mean_count: Option<Rough>,
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub median: Option<f64>,
+    /// Only where groups are of one host: otherwise several may be the first or the last.
+    pub first: Option<f64>,
+    pub last: Option<bool>,
 }
 
 /// Host and start of the bucket of a group.
 pub type GroupKey = (Option<String>, i64);
 
-const WIDTH: i64 = 2_500_000_000;
-
-/// Rows grouped by host and bucket, as the model has them.
-pub fn groups(rows: &BTreeMap<Key, Fields>) -> BTreeMap<GroupKey, Group> {
+/// The answer to a question, as the model has it.
+pub fn groups(rows: &BTreeMap<Key, Fields>, question: &Question) -> BTreeMap<GroupKey, Group> {
     let mut groups: BTreeMap<GroupKey, Vec<&Fields>> = BTreeMap::new();
+    let wanted = |fields: &Fields| match &question.condition {
+        None => true,
+        Some(FieldPredicate::IsNull(_)) => fields.count.is_none(),
+        Some(FieldPredicate::Compares(field, ..)) if field == "up" => fields.up == Some(true),
+        Some(FieldPredicate::Compares(field, ..)) if field == "load" => fields.load.is_some_and(|load| load > 1.0),
+        Some(_) => fields.note.as_ref().is_some_and(|note| note != "ab"),
+    };
+    // In the order of host and time.
+    let rows =
+        rows.iter().filter(|((_, _, time), fields)| (question.from..=question.to).contains(time) && wanted(fields));
     for ((_, host, time), fields) in rows {
-        groups.entry((host.clone(), time - (time - START).rem_euclid(WIDTH))).or_default().push(fields);
+        let start = question.bucket.map_or(0, |(width, origin)| time - (time - origin).rem_euclid(width));
+        groups.entry((host.clone().filter(|_| question.by_host), start)).or_default().push(fields);
+    }
+    if question.bucket.is_none() && !question.by_host {
+        groups.entry((None, 0)).or_default(); // it is there without a row
     }
     let group = |(key, rows): (GroupKey, Vec<&Fields>)| {
         let loads = || rows.iter().filter_map(|fields| fields.load);
+        let counts = || rows.iter().filter_map(|fields| fields.count);
+        let mean = |sum: f64, count: usize| (count > 0).then(|| Rough(sum / count as f64));
         let mut sketch = Sketch::default();
         loads().for_each(|load| sketch.add(load));
         let group = Group {
             rows: rows.len() as i64,
             loads: loads().count() as i64,
-            sum: rows.iter().filter_map(|fields| fields.count).reduce(i64::wrapping_add),
+            notes: rows.iter().filter(|fields| fields.note.is_some()).count() as i64,
+            sum: counts().reduce(i64::wrapping_add),
+            mean: mean(loads().sum(), loads().count()),
+            mean_count: mean(counts().map(|count| count as f64).sum(), counts().count()),
             min: loads().reduce(f64::min),
             max: loads().reduce(f64::max),
             median: sketch.quantile(0.5),
+            first: loads().next().filter(|_| question.by_host),
+            last: rows.iter().rev().find_map(|fields| fields.up).filter(|_| question.by_host),
         };
         (key, group)
     };
     groups.into_iter().map(group).collect()
 }
 
-/// Rows of a table grouped by host and bucket by the store.
-pub fn read_groups(store: &Store, table: &str, partitions: usize) -> BTreeMap<GroupKey, Group> {
-    let of = |function, field: Option<&str>| Aggregate { function, field: field.map(str::to_owned) };
+/// The answer of the store, and of how many days a rollup gave it.
+pub fn read_groups(
+    store: &Store,
+    table: &str,
+    question: &Question,
+    partitions: usize,
+) -> (BTreeMap<GroupKey, Group>, usize) {
     let known = store.table("public", table);
-    let has = |name| known.as_ref().is_some_and(|table| table.columns.index_of(name).is_ok());
-    let by: Vec<String> = has("host").then(|| "host".to_owned()).into_iter().collect();
-    let mut aggregates = vec![of(Function::Count, None)];
-    if has("load") {
-        let functions = [Function::Count, Function::Min, Function::Max, Function::Quantile(0.5)];
-        aggregates.extend(functions.map(|function| of(function, Some("load"))));
-    }
-    if has("count") {
-        aggregates.push(of(Function::Sum, Some("count")));
-    }
-    let rows = ScanRequest { partitions, ..ScanRequest::default() };
-    let bucket = Some(Bucket { width_ns: WIDTH, origin_ns: START });
-    let request = AggregateRequest { rows, bucket, by, aggregates };
-    let Ok(aggregation) = store.aggregate("public", table, &request) else { return BTreeMap::new() };
-    let mut parts = (0..aggregation.scan().partitions()).map(|part| aggregation.fold(part, |_| true).unwrap().unwrap());
+    let has = |name: &str| known.as_ref().is_some_and(|table| table.columns.index_of(name).is_ok());
+    let by: Vec<String> = (question.by_host && has("host")).then(|| "host".to_owned()).into_iter().collect();
+    let wanted = [
+        ("rows", Function::Count, None),
+        ("loads", Function::Count, Some("load")),
+        ("notes", Function::Count, Some("note")),
+        ("sum", Function::Sum, Some("count")),
+        ("mean", Function::Mean, Some("load")),
+        ("mean_count", Function::Mean, Some("count")),
+        ("min", Function::Min, Some("load")),
+        ("max", Function::Max, Some("load")),
+        ("median", Function::Quantile(0.5), Some("load")),
+        ("first", Function::First, Some("load")),
+        ("last", Function::Last, Some("up")),
+    ];
+    let wanted: Vec<_> = wanted.into_iter().filter(|(_, _, field)| field.is_none_or(has)).collect();
+    let of = |(_, function, field): &(&str, Function, Option<&str>)| Aggregate {
+        function: *function,
+        field: field.map(str::to_owned),
+    };
+    let (from, to) = (question.from, question.to);
+    let fields = question.condition.iter().cloned().collect();
+    let rows = ScanRequest { partitions, from, to, fields, ..ScanRequest::default() };
+    let bucket = question.bucket.map(|(width_ns, origin_ns)| Bucket { width_ns, origin_ns });
+    let request = AggregateRequest { rows, bucket, by, aggregates: wanted.iter().map(of).collect() };
+    let aggregation = store.aggregate("public", table, &request).unwrap();
+    let mut parts = (0..aggregation.partitions()).map(|part| aggregation.fold(part, |_| true).unwrap().unwrap());
     let mut all = parts.next().unwrap();
     parts.for_each(|part| all.merge(part));
     let batch = aggregation.finish(&all);
-    let names: Vec<(String, &str)> = (request.aggregates.iter().enumerate())
-        .map(|(at, aggregate)| match (aggregate.function, aggregate.field.is_some()) {
-            (Function::Count, false) => (at.to_string(), "rows"),
-            (Function::Count, true) => (at.to_string(), "loads"),
-            (Function::Sum, _) => (at.to_string(), "sum"),
-            (Function::Min, _) => (at.to_string(), "min"),
-            (Function::Max, _) => (at.to_string(), "max"),
-            _ => (at.to_string(), "median"),
-        })
-        .collect();
     let row = |row: usize| {
         let column = |name: &str| {
-            let (at, _) = names.iter().find(|(_, known)| *known == name)?;
-            batch.column_by_name(at).filter(|column| column.is_valid(row))
+            let at = wanted.iter().position(|(known, ..)| *known == name)?;
+            batch.column_by_name(&at.to_string()).filter(|column| column.is_valid(row))
         };
         let int = |name| column(name).map(|column| column.as_primitive::<Int64Type>().value(row));
         let float = |name| column(name).map(|column| column.as_primitive::<Float64Type>().value(row));
@@ -297,20 +396,27 @@ pub fn read_groups(store: &Store, table: &str, partitions: usize) -> BTreeMap<Gr
             let column = column.as_dictionary::<Int32Type>();
             column.values().as_string::<i32>().value(column.key(row).unwrap()).to_owned()
         });
-        let start = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>().value(row);
+        let start = batch.column_by_name("time").map(AsArray::as_primitive::<TimestampNanosecondType>);
         let group = Group {
             rows: int("rows").unwrap(),
             loads: int("loads").unwrap_or(0),
+            notes: int("notes").unwrap_or(0),
             sum: int("sum"),
+            mean: float("mean").map(Rough),
+            mean_count: float("mean_count").map(Rough),
             min: float("min"),
             max: float("max"),
             median: float("median"),
+            first: float("first").filter(|_| question.by_host),
+            last: column("last").map(|column| column.as_boolean().value(row)).filter(|_| question.by_host),
         };
-        ((host, start), group)
+        ((host, start.map_or(0, |start| start.value(row))), group)
     };
-    let groups: BTreeMap<_, _> = (0..batch.num_rows()).map(row).collect();
+    let mut groups: BTreeMap<_, _> = (0..batch.num_rows()).map(row).collect();
     assert_eq!(groups.len(), batch.num_rows(), "a group came twice");
-    groups
+    // Of a table whose rows have no host, all are one group, with rows or without.
+    groups.retain(|_, group| group.rows > 0 || !question.by_host);
+    (groups, aggregation.rollups().values().sum())
 }
 
 fn rows(table: &str, scan: &Scan) -> BTreeMap<Key, Fields> {
