@@ -207,3 +207,45 @@ fn the_configuration_declares_and_ends_rollups() {
     assert_eq!(listed(&server).len(), 0);
     assert_eq!(days(&server, "SELECT max(f) FROM m WHERE f > 0.5"), 0);
 }
+
+#[test]
+fn calendars_are_folded_in_the_scan_and_put_together_from_hours() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    // Every half hour from January to April, over the night when clocks are put forward.
+    let line = |n: i64| {
+        format!("m,host=h{} v={} {}\n", n % 3, (n * 7919 % 1000) as f64 / 8.0, START_NS + n * 1_800_000_000_000)
+    };
+    assert_eq!(server.write("", (0..120 * 48).map(line).collect::<String>().as_bytes()).status, 204);
+    let statement = |bucket: &str, condition: &str| {
+        format!(
+            "SELECT {bucket} AS start, host, count(*) AS n, avg(v) AS mean, min(v), max(v), first(v, time), last(v, time),
+            approx_percentile_cont(0.9) WITHIN GROUP (ORDER BY v) FROM m {condition} GROUP BY start, host ORDER BY start, host"
+        )
+    };
+    let buckets = [
+        ("time_bucket('1d', time, 'Europe/Berlin')", 0, 120),
+        ("time_bucket('1mo', time, 'Europe/Berlin')", 0, 120),
+        ("time_bucket('1w', time, 'Asia/Kolkata')", 0, 0),
+        ("time_bucket('1mo', time)", 120, 120),
+        ("date_trunc('month', time)", 120, 120),
+        ("date_trunc('quarter', time)", 120, 120),
+        ("time_bucket('6h', time, 'America/New_York')", 0, 120),
+    ];
+    // A condition that the store does not know keeps the groups from being folded.
+    let expected = buckets.map(|(bucket, ..)| server.rows(&statement(bucket, "WHERE length(host) = 2")));
+    for interval in ["1d", "1h"] {
+        assert!(command(&server, &["add", "m", "--interval", interval]).status.success());
+        compact(&server);
+        for ((bucket, by_days, by_hours), expected) in buckets.iter().zip(&expected) {
+            let sql = statement(bucket, "");
+            let plan = server.sql(&format!("EXPLAIN {sql}"), "json").body;
+            assert!(plan.contains("SummaryExec"), "{plan}");
+            // Where hours do not fit either, as in Kolkata, days on which no week begins do.
+            let used = days(&server, &sql);
+            let at_least = if interval == "1d" { by_days } else { by_hours };
+            assert!(used >= *at_least && (used == *at_least || *at_least == 0), "{used} days: {plan}");
+            assert_same(&server.rows(&sql), expected);
+        }
+    }
+}

@@ -3,10 +3,14 @@
 //! Days, weeks, months and what divides a day are cut where the zone's clocks say, so that a day of daylight saving has 23 or 25 hours. An hour
 //! that clocks show twice is two buckets.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::civil::DateTime;
 use jiff::fmt::temporal::DateTimeParser;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{Span, Timestamp};
+use tsdb::Calendar;
 
 const DAY_NS: i64 = 86_400_000_000_000;
 /// Where buckets start unless told otherwise: a Monday, so that weeks are ISO's; months count from the first of that month. As in TimescaleDB.
@@ -94,6 +98,20 @@ impl Buckets {
     /// Width and origin in ns, if all buckets are of one length wherever they are.
     pub(crate) fn fixed(&self) -> Option<(i64, i64)> {
         (self.width.months == 0 && self.zone.is_none()).then_some((self.width.ns, self.origin))
+    }
+
+    /// The same for the store.
+    pub(crate) fn spans(self) -> Calendar {
+        let Width { months, ns } = self.width;
+        let zone = self.zone.as_ref().map_or_else(|| "UTC".into(), |zone| format!("{zone:?}"));
+        let length =
+            if months > 0 { format!("{months}mo") } else { format!("{:?}", Duration::from_nanos(ns.unsigned_abs())) };
+        let name = format!("{length} from {} in {zone}", civil(self.origin.into()));
+        let span = move |time| {
+            let start = self.start(time);
+            start..self.next(start).min(self.steady_until(time))
+        };
+        Calendar { name, span: Arc::new(span) }
     }
 
     /// The start of the bucket that a time is in, both in ns since the epoch.

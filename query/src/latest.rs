@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
-use tsdb::{AggregateRequest, Bucket};
+use tsdb::{AggregateRequest, Bucket, Buckets};
 
 use crate::once_exec::Once;
 use crate::summary::{Folding, Summary};
@@ -30,10 +30,10 @@ pub(crate) struct Latest {
 }
 
 impl Latest {
-    /// The latest buckets, with so many rows in all or more, if there are; nothing if the summary has no buckets.
+    /// The latest buckets, with so many rows in all or more, if there are; nothing if the summary has no buckets of equal length.
     pub(crate) fn of(summary: &Summary, rows: usize) -> Option<Latest> {
-        let bucket = summary.request.bucket.filter(|_| rows > 0)?;
-        Some(Latest { summary: summary.clone(), bucket, rows, warnings: Mutex::default() })
+        let Some(Buckets::Equal(bucket)) = summary.request.bucket else { return None };
+        (rows > 0).then(|| Latest { summary: summary.clone(), bucket, rows, warnings: Mutex::default() })
     }
 
     /// The summary of what is in the latest buckets.

@@ -25,9 +25,11 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use tsdb::{
-    Aggregate, AggregateRequest, Aggregation, Bucket, FieldType, Function, Groups, ScanRequest, Store, TIME_COLUMN,
+    Aggregate, AggregateRequest, Aggregation, Bucket, Buckets, FieldType, Function, Groups, ScanRequest, Store,
+    TIME_COLUMN,
 };
 
+use crate::calendar::{self, Width};
 use crate::functions::time_bucket::{TIME_BUCKET, buckets_of_call};
 use crate::once_exec::{Once, OnceExec};
 use crate::parallel::{Leave, read_partitions};
@@ -196,8 +198,8 @@ fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == TIME_COLUMN)
 }
 
-/// `time_bucket`, `date_bin` and `date_trunc` of the time, by spans of equal length.
-fn bucket_of(expr: &Expr) -> Option<Bucket> {
+/// `time_bucket`, `date_bin` and `date_trunc` of the time.
+fn bucket_of(expr: &Expr) -> Option<Buckets> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let literal = |at: usize| match args.get(at) {
         Some(Expr::Literal(value, _)) => Some(value),
@@ -209,7 +211,10 @@ fn bucket_of(expr: &Expr) -> Option<Bucket> {
     const SECOND: i64 = 1_000_000_000;
     const DAY: i64 = 86_400 * SECOND;
     let (width_ns, origin_ns) = match func.name() {
-        TIME_BUCKET => buckets_of_call(args)?.fixed()?,
+        TIME_BUCKET => match buckets_of_call(args)? {
+            calendar if calendar.fixed().is_none() => return Some(Buckets::Calendar(calendar.spans())),
+            equal => equal.fixed()?,
+        },
         "date_bin" => {
             let ScalarValue::IntervalMonthDayNano(Some(interval)) = literal(0)? else { return None };
             let days = i64::from(interval.days).checked_mul(DAY)?;
@@ -227,11 +232,16 @@ fn bucket_of(expr: &Expr) -> Option<Bucket> {
             "day" => (DAY, 0),
             // The first Monday.
             "week" => (7 * DAY, 4 * DAY),
-            _ => return None,
+            longer => {
+                let months =
+                    [("month", 1), ("quarter", 3), ("year", 12)].into_iter().find(|(name, _)| *name == longer)?.1;
+                let width = Width::new(months, 0, 0).ok()?;
+                return Some(Buckets::Calendar(calendar::Buckets::new(width, None, None).spans()));
+            }
         },
         _ => return None,
     };
-    (width_ns > 0).then_some(Bucket { width_ns, origin_ns })
+    (width_ns > 0).then_some(Buckets::Equal(Bucket { width_ns, origin_ns }))
 }
 
 /// An aggregate of a field, as the store makes it.
@@ -357,7 +367,12 @@ impl Once for Folding {
         let AggregateRequest { rows, bucket, by, aggregates } = &self.summary.request;
         write!(f, "table={}", self.summary.table)?;
         if let Some(bucket) = bucket {
-            write!(f, ", bucket={:?}", std::time::Duration::from_nanos(bucket.width_ns as u64))?;
+            match bucket {
+                Buckets::Equal(Bucket { width_ns, .. }) => {
+                    write!(f, ", bucket={:?}", std::time::Duration::from_nanos(*width_ns as u64))?;
+                }
+                Buckets::Calendar(calendar) => write!(f, ", bucket={}", calendar.name)?,
+            }
         }
         let text = |aggregate: &Aggregate| {
             format!("{:?}({})", aggregate.function, aggregate.field.as_deref().unwrap_or("*")).to_lowercase()

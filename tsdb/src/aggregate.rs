@@ -11,6 +11,7 @@ use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, TimestampNanosecondArray};
 use hashbrown::HashMap;
 
+use crate::bucket::{BucketCursor, Buckets};
 use crate::catalog::{ColumnRef, Table};
 use crate::cells::{CellColumn, Cells, Fold, FoldKind};
 use crate::error::{Error, Result};
@@ -31,30 +32,12 @@ use crate::view::View;
 pub struct AggregateRequest {
     /// The rows; which columns it names does not matter.
     pub rows: ScanRequest,
-    /// The groups' length in time, if time divides them.
-    pub bucket: Option<Bucket>,
+    /// The spans of time that divide the groups, if time does.
+    pub bucket: Option<Buckets>,
     /// The tags that divide them.
     pub by: Vec<String>,
     /// What is wanted of each.
     pub aggregates: Vec<Aggregate>,
-}
-
-/// Spans of equal length, one after the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bucket {
-    /// Their length, ns; over zero.
-    pub width_ns: i64,
-    /// An instant at which one starts, ns since the epoch.
-    pub origin_ns: i64,
-}
-
-impl Bucket {
-    /// The start of the bucket that holds a time.
-    #[inline]
-    fn start(self, time: i64) -> i64 {
-        let since = (i128::from(time) - i128::from(self.origin_ns)).rem_euclid(i128::from(self.width_ns));
-        time.saturating_sub(since as i64)
-    }
 }
 
 /// One value of each group.
@@ -98,7 +81,7 @@ pub struct Aggregation {
     /// What is answered from rollups, and of which series.
     cuts: Vec<Cut>,
     filter: Filter,
-    bucket: Option<Bucket>,
+    bucket: Option<Buckets>,
     table: Arc<Table>,
     /// The tags that divide the groups, by number.
     by: By,
@@ -163,7 +146,7 @@ impl Aggregation {
             rows.fields.iter().map(|condition| Ok(condition.typed(table)?.1)).collect::<Result<_>>()?;
         let wanted = Wanted {
             table,
-            bucket: request.bucket,
+            bucket: request.bucket.as_ref(),
             conditions: &conditions,
             folds: &folds,
             fields: rows.columns.as_deref().unwrap_or_default(),
@@ -171,7 +154,7 @@ impl Aggregation {
         let cuts = rollup::cuts(&view, &wanted, &filter);
         let spans = cuts.iter().map(|cut| (cut.day.id.day, (cut.from, cut.to))).collect();
         let scan = Arc::new(Scan::outside(shared, &view, table, &rows, &filter, &spans)?);
-        let (shared, bucket, table) = (shared.clone(), request.bucket, table.clone());
+        let (shared, bucket, table) = (shared.clone(), request.bucket.clone(), table.clone());
         Ok(Aggregation { shared, rows, scan, cuts, filter, bucket, table, by, folds, outputs })
     }
 
@@ -191,7 +174,7 @@ impl Aggregation {
             scan,
             cuts: Vec::new(),
             filter: Filter::ALL,
-            bucket: request.bucket,
+            bucket: request.bucket.clone(),
             table: table.clone(),
             by: By::Series,
             folds,
@@ -315,6 +298,7 @@ impl Aggregation {
         let folds: Vec<_> =
             self.folds.iter().map(|fold| (fold.kind, fold.field.map(|(place, _)| number(place)))).collect();
         let (first, width) = (cut.day.id.day.first(), cut.day.rollup.width_ns);
+        let mut cursor = self.bucket.as_ref().map(BucketCursor::new);
         for block in cut.day.file.read(&folds, &self.filter) {
             let BlockCells { series, buckets, columns } = block?;
             let mut at = 0;
@@ -328,7 +312,7 @@ impl Aggregation {
                 for cell in own {
                     let start = first + i64::from(buckets[cell]) * width;
                     if (cut.from..=cut.to).contains(&start) {
-                        let key = self.bucket.map_or(0, |bucket| bucket.start(start));
+                        let key = cursor.as_mut().map_or(0, |cursor| cursor.at(start).0);
                         groups.take(group, key, &columns, cell, start);
                     }
                 }
@@ -342,16 +326,16 @@ impl Aggregation {
 
     fn add(&self, groups: &mut Groups, rows: &Rows) {
         let mut start = 0;
+        let mut cursor = self.bucket.as_ref().map(BucketCursor::new);
         for run in rows.series.chunk_by(|a, b| a == b) {
             let group = groups.of_series(run[0], |series| self.tags(series));
             let end = start + run.len();
-            match self.bucket {
+            match &mut cursor {
                 None => groups.fold(&self.folds, group, 0, rows, start..end),
-                Some(bucket) => {
+                Some(cursor) => {
                     while start < end {
-                        let from = bucket.start(rows.times[start]);
-                        // The first time of the next bucket; the last bucket has none.
-                        let stop = match from.checked_add(bucket.width_ns) {
+                        let (from, next) = cursor.at(rows.times[start]);
+                        let stop = match next {
                             Some(next) => start + first_from(&rows.times[start..end], next),
                             None => end,
                         };

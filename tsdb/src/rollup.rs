@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::aggregate::Bucket;
+use crate::bucket::Buckets;
 use crate::catalog::{ColumnRef, Table};
 use crate::cells::Fold;
 use crate::day::Day;
@@ -91,7 +91,7 @@ pub(crate) struct Cut {
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     pub table: &'a Table,
-    pub bucket: Option<Bucket>,
+    pub bucket: Option<&'a Buckets>,
     pub conditions: &'a [FieldPredicate],
     pub folds: &'a [Fold],
     /// The fields of the folds, by their places: their names.
@@ -150,14 +150,13 @@ impl Rollup {
         (&self.schema, &self.table) == (&table.schema, &table.name)
     }
 
-    /// Can its buckets be put together to what is asked for?
+    /// Can its buckets be put together to what is asked for, as far as those are of whole ones?
     fn answers(&self, wanted: &Wanted<'_>) -> bool {
-        let fits = |bucket: Bucket| bucket.width_ns % self.width_ns == 0 && bucket.origin_ns % self.width_ns == 0;
         let has_field = |fold: &Fold| match (fold.field, &self.fields) {
             (Some((place, _)), Some(own)) => own.contains(&wanted.fields[place]),
             _ => true,
         };
-        if !self.is_of(wanted.table) || !wanted.bucket.is_none_or(fits) || !wanted.folds.iter().all(has_field) {
+        if !self.is_of(wanted.table) || !wanted.folds.iter().all(has_field) {
             return false;
         }
         let Ok(own) = self.typed_conditions(wanted.table) else { return false };
@@ -182,7 +181,9 @@ pub(crate) fn cuts(view: &View, wanted: &Wanted<'_>, filter: &Filter) -> Vec<Cut
             // Days begin where buckets do.
             let from = from.checked_add(width - 1).map(|from| from - from.rem_euclid(*width))?;
             let to = to.checked_add(1).map_or(to, |end| end - end.rem_euclid(*width) - 1);
-            let counts = day.id.through >= youngest && day.file.may_be_sound() && from <= to;
+            let fits = |buckets: &Buckets| buckets.are_made_of(*width, from, to);
+            let counts =
+                day.id.through >= youngest && day.file.may_be_sound() && from <= to && wanted.bucket.is_none_or(fits);
             counts.then(|| Cut { day: day.clone(), from, to })
         })
     };

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::aggregate::{Aggregate, AggregateRequest, Aggregation, Bucket, Function};
+use crate::aggregate::{Aggregate, AggregateRequest, Aggregation, Function};
+use crate::bucket::{Bucket, Buckets};
 use crate::catalog::Table;
 use crate::day::Day;
 use crate::error::{Error, Result};
@@ -176,7 +177,7 @@ fn request(rollup: &Rollup, day: Day, fields: &[(u32, FieldType)], names: &[Stri
             fields: rollup.conditions.clone(),
             ..ScanRequest::default()
         },
-        bucket: Some(Bucket { width_ns: rollup.width_ns, origin_ns: 0 }),
+        bucket: Some(Buckets::Equal(Bucket { width_ns: rollup.width_ns, origin_ns: 0 })),
         by: Vec::new(),
         aggregates,
     }

@@ -7,8 +7,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use tsdb::{
-    Aggregate, AggregateRequest, Bucket, Comparison, FieldPredicate, Function, Literal, Rollup, Row, Scan, ScanRequest,
-    Sketch, Store, TagPredicate, Value,
+    Aggregate, AggregateRequest, Bucket, Buckets, Comparison, FieldPredicate, Function, Literal, Rollup, Row, Scan,
+    ScanRequest, Sketch, Store, TagPredicate, Value,
 };
 
 /// The start of 2026.
@@ -378,7 +378,7 @@ pub fn read_groups(
     let (from, to) = (question.from, question.to);
     let fields = question.condition.iter().cloned().collect();
     let rows = ScanRequest { partitions, from, to, fields, ..ScanRequest::default() };
-    let bucket = question.bucket.map(|(width_ns, origin_ns)| Bucket { width_ns, origin_ns });
+    let bucket = question.bucket.map(|(width_ns, origin_ns)| Buckets::Equal(Bucket { width_ns, origin_ns }));
     let request = AggregateRequest { rows, bucket, by, aggregates: wanted.iter().map(of).collect() };
     let aggregation = store.aggregate("public", table, &request).unwrap();
     let mut parts = (0..aggregation.partitions()).map(|part| aggregation.fold(part, |_| true).unwrap().unwrap());
