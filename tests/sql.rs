@@ -466,6 +466,40 @@ fn metrics_tell_what_was_done() {
     assert!(text.ends_with("# EOF\n"), "OpenMetrics ends so");
 }
 
+#[test]
+fn the_first_and_the_last_rows_are_those_of_a_sort() {
+    let (server, _dir) = server();
+    // Two bursts with a gap of days between them, and times that several rows share.
+    let line = |n: i64| {
+        let time = if n < 90_000 { n / 3 } else { 500_000_000_000_000 + n / 2 };
+        format!("m,host=h{} v={},up={} {time}\n", n % 7, n % 1000, n % 10 != 0)
+    };
+    for part in 0..11 {
+        let lines: String = (part * 10_000..(part + 1) * 10_000).map(line).collect();
+        assert_eq!(server.write("", lines.as_bytes()).status, 204);
+        if part % 4 == 0 {
+            assert_eq!(post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap().status, 200);
+        }
+    }
+    let tail = ["DESC LIMIT 5", "LIMIT 7", "DESC LIMIT 20 OFFSET 12345", "DESC LIMIT 30000", "LIMIT 100 OFFSET 89950"];
+    for conditions in
+        ["", "WHERE up", "WHERE host = 'h3' AND v > 990", "WHERE time < '1970-01-02T00:00:00Z'", "WHERE v > 5000"]
+    {
+        for tail in tail {
+            let sql = format!("SELECT CAST(time AS BIGINT) AS t, host, v FROM m {conditions} ORDER BY time {tail}");
+            let sql = sql.replace(" LIMIT", ", host, v LIMIT");
+            assert!(server.sql(&format!("EXPLAIN {sql}"), "json").body.contains("EdgeRowsExec"), "{sql}");
+            // A sum in the place of the time is no time.
+            let slow = sql.replace("ORDER BY time", "ORDER BY CAST(time AS BIGINT) + 0");
+            assert!(!server.sql(&format!("EXPLAIN {slow}"), "json").body.contains("EdgeRowsExec"), "{slow}");
+            assert_eq!(server.rows(&sql), server.rows(&slow), "{sql}");
+        }
+    }
+    let named = "SELECT host, time FROM (SELECT host AS h, host, time FROM m AS x) AS y WHERE h = 'h1' ORDER BY time DESC LIMIT 1";
+    assert!(server.sql(&format!("EXPLAIN {named}"), "json").body.contains("EdgeRowsExec"));
+    assert_eq!(server.rows(named)[0][0], "h1");
+}
+
 /// The planner took subqueries for one whose plans look the same, and did not look at where their rows come from.
 #[test]
 fn subqueries_that_look_the_same_are_told_apart() {

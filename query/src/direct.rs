@@ -19,6 +19,7 @@ use datafusion::logical_expr::{Expr, FetchType, LogicalPlan, SkipType, TableScan
 use quick_cache::sync::Cache;
 use tsdb::{FieldPredicate, Literal, ScanRequest, TagPredicate};
 
+use crate::edge_rows::{Edge, EdgeRows, EdgeTable};
 use crate::latest::Latest;
 use crate::newest::{Newest, NewestTable};
 use crate::once_exec::Once;
@@ -63,6 +64,7 @@ enum Asked {
     Summary(Summary),
     Newest(Newest),
     Rows(SomeRows),
+    Edge(SomeRows, Edge),
 }
 
 /// A statement that is ready to be answered.
@@ -80,10 +82,14 @@ impl Asked {
         let provider = source_as_provider(&scan.source).ok()?;
         let summary = provider.downcast_ref::<SummaryTable>().map(|table| Asked::Summary(table.0.clone()));
         let newest = provider.downcast_ref::<NewestTable>().map(|table| Asked::Newest(table.0.clone()));
-        let rows = || provider.downcast_ref::<StoreTable>().and_then(|table| SomeRows::of(scan, table));
+        let rows = || SomeRows::of(scan, provider.downcast_ref::<StoreTable>()?).map(Asked::Rows);
+        let edge = || {
+            let EdgeTable { table, edge } = provider.downcast_ref()?;
+            SomeRows::of(scan, table).map(|rows| Asked::Edge(rows, *edge))
+        };
         match summary.or(newest) {
             Some(asked) => Some(asked).filter(|_| scan.filters.is_empty()),
-            None => rows().map(Asked::Rows),
+            None => rows().or_else(edge),
         }
     }
 
@@ -91,7 +97,7 @@ impl Asked {
         match self {
             Asked::Summary(summary) => &mut summary.request.rows,
             Asked::Newest(newest) => &mut newest.rows,
-            Asked::Rows(rows) => &mut rows.request,
+            Asked::Rows(rows) | Asked::Edge(rows, _) => &mut rows.request,
         }
     }
 
@@ -100,7 +106,7 @@ impl Asked {
         match self {
             Asked::Summary(Summary { store, schema_name, table, .. }) => store.column_count(schema_name, table),
             Asked::Newest(Newest { store, schema_name, table, .. }) => store.column_count(schema_name, table),
-            Asked::Rows(rows) => rows.store.column_count(&rows.schema_name, &rows.table),
+            Asked::Rows(rows) | Asked::Edge(rows, _) => rows.store.column_count(&rows.schema_name, &rows.table),
         }
     }
 
@@ -114,6 +120,8 @@ impl Asked {
             }
             Asked::Newest(newest) => Some((Arc::new(newest), 0)),
             Asked::Rows(rows) => rows.start()?.map(|(rows, values)| (Arc::new(rows) as _, values)),
+            // How much there is to read shows on the way.
+            Asked::Edge(rows, edge) => Some((Arc::new(EdgeRows::new(rows, edge)?), usize::MAX)),
         })
     }
 }
@@ -175,7 +183,7 @@ impl Shape {
                 let asked = Asked::of(scan)?;
                 // What only some columns are read of has those, in this order.
                 let columns = match &scan.projection {
-                    Some(columns) if !matches!(asked, Asked::Rows(_)) => columns.clone(),
+                    Some(columns) if !matches!(asked, Asked::Rows(_) | Asked::Edge(..)) => columns.clone(),
                     _ => (0..plan.schema().fields().len()).collect(),
                 };
                 Some(Shape {

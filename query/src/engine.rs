@@ -29,6 +29,7 @@ use tsdb::{DEFAULT_SCHEMA, Store};
 use crate::availability;
 use crate::catalog::StoreCatalog;
 use crate::direct::{self, Direct, Shape, Shapes};
+use crate::edge_rows::ReadFromEdge;
 use crate::error::Error;
 use crate::exclusions;
 use crate::format::{Encoder, Format};
@@ -231,6 +232,7 @@ impl Engine {
             .with_analyzer_rule(Arc::new(TellApart))
             .with_analyzer_rule(Arc::new(FindGaps))
             .with_optimizer_rule(Arc::new(BoundGaps))
+            .with_optimizer_rule(Arc::new(ReadFromEdge))
             .with_optimizer_rule(Arc::new(LagInScan))
             .with_optimizer_rule(Arc::new(KnowNewest))
             .with_optimizer_rule(Arc::new(SummarizeInScan))

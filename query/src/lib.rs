@@ -8,6 +8,7 @@ mod availability;
 mod calendar;
 mod catalog;
 mod direct;
+mod edge_rows;
 pub mod endpoint;
 mod engine;
 mod error;

@@ -45,13 +45,23 @@ impl SomeRows {
     pub(crate) fn of(scan: &TableScan, table: &StoreTable) -> Option<SomeRows> {
         let mut request = rows_of(scan, table)?;
         request.columns = Some(scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect());
-        Some(SomeRows {
+        Some(SomeRows::new(table, request))
+    }
+
+    pub(crate) fn new(table: &StoreTable, request: ScanRequest) -> SomeRows {
+        SomeRows {
             store: table.store.clone(),
             schema_name: table.info.schema.clone(),
             table: table.info.name.clone(),
             request,
             predicate: None,
-        })
+        }
+    }
+
+    /// A scan of the table.
+    pub(crate) fn scan(&self, request: &ScanRequest) -> Result<Scan> {
+        let scan = self.store.scan(&self.schema_name, &self.table, request);
+        scan.map_err(|error| DataFusionError::External(error.into()))
     }
 
     /// Only those for which this holds.
@@ -62,8 +72,7 @@ impl SomeRows {
     /// Begins to read; nothing if there is too much to read.
     pub(crate) fn start(mut self) -> Result<Option<(SomeRowsRead, usize)>> {
         self.request.partitions = 1;
-        let scan = self.store.scan(&self.schema_name, &self.table, &self.request);
-        let scan = scan.map_err(|error| DataFusionError::External(error.into()))?;
+        let scan = self.scan(&self.request)?;
         let values = scan.rows_max().saturating_mul(scan.schema().fields().len().max(1));
         Ok((values <= VALUES_MAX).then(|| (SomeRowsRead { rows: self, scan }, values)))
     }

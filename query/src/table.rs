@@ -25,6 +25,18 @@ impl StoreTable {
         self.info.tags.iter().any(|tag| tag == name)
     }
 
+    /// What a scan of it asks the store for.
+    pub(crate) fn request(&self, projection: Option<&Vec<usize>>, filters: &[Expr], partitions: usize) -> ScanRequest {
+        let name = |index: &usize| self.info.columns.field(*index).name().clone();
+        let all: Vec<usize> = (0..self.info.columns.fields().len()).collect();
+        let columns = Some(projection.unwrap_or(&all).iter().map(name).collect());
+        let mut request = ScanRequest { columns, partitions, ..ScanRequest::default() };
+        for pushed in filters.iter().filter_map(|filter| push(filter, &|name| self.kind(name))) {
+            pushed.narrow(&mut request);
+        }
+        request
+    }
+
     /// What a column of this name is.
     pub(crate) fn kind(&self, name: &str) -> ColumnKind {
         match self.field_type(name) {
@@ -67,18 +79,7 @@ impl TableProvider for StoreTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let name = |index: &usize| self.info.columns.field(*index).name().clone();
-        let all: Vec<usize> = (0..self.info.columns.fields().len()).collect();
-        let mut request = ScanRequest {
-            columns: Some(projection.unwrap_or(&all).iter().map(name).collect()),
-            partitions: state.config().target_partitions(),
-            ..ScanRequest::default()
-        };
-        for filter in filters {
-            if let Some(pushed) = push(filter, &|name| self.kind(name)) {
-                pushed.narrow(&mut request);
-            }
-        }
+        let request = self.request(projection, filters, state.config().target_partitions());
         let scan = self.store.scan(&self.info.schema, &self.info.name, &request);
         let scan = scan.map_err(|error| DataFusionError::External(error.into()))?;
         Ok(Arc::new(ScanExec::new(self.info.name.clone(), request, limit, scan, None)))

@@ -14,10 +14,10 @@ use hashbrown::HashMap;
 use crate::bucket::{BucketCursor, Buckets};
 use crate::catalog::{ColumnRef, Table};
 use crate::cells::{CellColumn, Cells, Fold, FoldKind};
+use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::field_predicate::FieldPredicate;
 use crate::filter::Filter;
-use crate::merge::Source;
 use crate::rollup::{self, Cut, Wanted};
 use crate::rollup_file::BlockCells;
 use crate::rows::Rows;
@@ -264,29 +264,40 @@ impl Aggregation {
                 Err(error) => {
                     tracing::warn!("the rows of {} are read instead: {error}", cut.day.id.day);
                     let rows = ScanRequest { from: cut.from, to: cut.to, partitions: 1, ..self.rows.clone() };
-                    let scan = Scan::new(&self.shared, &self.table, &rows)?;
-                    self.add_all(&mut groups, scan.rows(0, self.needs_times()), &go_on)?
+                    self.add_scan(&mut groups, &Scan::new(&self.shared, &self.table, &rows)?, 0, &go_on)?
                 }
             };
             if !is_whole {
                 return Ok(None);
             }
         }
-        let rows = self.scan.rows(partition, self.needs_times());
-        Ok(self.add_all(&mut groups, rows, &go_on)?.then_some(groups))
+        Ok(self.add_scan(&mut groups, &self.scan, partition, &go_on)?.then_some(groups))
     }
 
-    fn needs_times(&self) -> bool {
+    /// The start of the bucket that a whole day is in, if it is in one; without buckets, that of all time.
+    fn bucket_of(&self, day: Day) -> Option<i64> {
+        let Some(buckets) = &self.bucket else { return Some(0) };
+        let (start, next) = BucketCursor::new(buckets).at(day.first());
+        next.is_none_or(|next| next > day.last()).then_some(start)
+    }
+
+    /// Takes in rows of a partition; says whether these are all.
+    fn add_scan(
+        &self,
+        groups: &mut Groups,
+        scan: &Scan,
+        partition: usize,
+        go_on: &impl Fn(usize) -> bool,
+    ) -> Result<bool> {
         let is_edge = |fold: &Fold| matches!(fold.kind, FoldKind::First | FoldKind::Last);
-        self.bucket.is_some() || self.folds.iter().any(is_edge)
-    }
-
-    /// Takes in rows; says whether these are all.
-    fn add_all(&self, groups: &mut Groups, rows: Source<'_>, go_on: &impl Fn(usize) -> bool) -> Result<bool> {
-        for rows in rows {
-            self.add(groups, &rows?);
-            if !go_on(groups.memory()) {
-                return Ok(false);
+        let has_edges = self.folds.iter().any(is_edge);
+        for (day, rows) in scan.days(partition, |day| has_edges || self.bucket_of(day).is_none()) {
+            let bucket = self.bucket_of(day);
+            for rows in rows {
+                self.add(groups, &rows?, bucket);
+                if !go_on(groups.memory()) {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -324,15 +335,17 @@ impl Aggregation {
         Ok(true)
     }
 
-    fn add(&self, groups: &mut Groups, rows: &Rows) {
+    /// Takes in rows, which are in this bucket if one is said.
+    fn add(&self, groups: &mut Groups, rows: &Rows, bucket: Option<i64>) {
         let mut start = 0;
         let mut cursor = self.bucket.as_ref().map(BucketCursor::new);
         for run in rows.series.chunk_by(|a, b| a == b) {
             let group = groups.of_series(run[0], |series| self.tags(series));
             let end = start + run.len();
-            match &mut cursor {
-                None => groups.fold(&self.folds, group, 0, rows, start..end),
-                Some(cursor) => {
+            match (bucket, &mut cursor) {
+                (Some(bucket), _) => groups.fold(&self.folds, group, bucket, rows, start..end),
+                (None, None) => unreachable!("without buckets all time is one"),
+                (None, Some(cursor)) => {
                     while start < end {
                         let (from, next) = cursor.at(rows.times[start]);
                         let stop = match next {

@@ -265,10 +265,6 @@ impl Conditions {
         Ok(Conditions(predicates.iter().map(condition).collect::<Result<_>>()?))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The rows that meet all of them, with their first `columns` columns.
     pub(crate) fn apply(&self, rows: Rows, columns: usize) -> Rows {
         let test = |condition: &Condition| condition.test.holds(rows.columns[condition.place].as_ref(), rows.len());

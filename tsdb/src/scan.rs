@@ -228,19 +228,33 @@ impl Scan {
 
     /// The rows of a partition, with the fields among its columns, in their order; some without times unless these are wanted.
     pub(crate) fn rows(&self, partition: usize, times: bool) -> Source<'static> {
-        let projection = self.projection.clone();
+        let reader = self.reader();
+        Box::new(self.partitions[partition].clone().into_iter().flat_map(move |unit| reader(unit, times)))
+    }
+
+    /// The rows of a partition unit by unit, as [`rows`](Self::rows) has them; `times` says of each day whether its times are wanted.
+    pub(crate) fn days(
+        &self,
+        partition: usize,
+        times: impl Fn(Day) -> bool,
+    ) -> impl Iterator<Item = (Day, Source<'static>)> {
+        let reader = self.reader();
+        self.partitions[partition]
+            .clone()
+            .into_iter()
+            .map(move |unit| (unit.day, reader(unit.clone(), times(unit.day))))
+    }
+
+    /// What reads a unit.
+    fn reader(&self) -> impl Fn(Unit, bool) -> Source<'static> + Send + 'static {
+        let (projection, conditions) = (self.projection.clone(), self.conditions.clone());
         let on_damage = leave_out(&self.shared, &self.warnings);
-        let units = self.partitions[partition].clone().into_iter();
-        let columns = projection.columns;
-        let rows = units.flat_map(move |unit| unit.read(&projection.table, &projection.fields, times, &on_damage));
-        let rows: Source<'static> = match self.conditions.is_empty() {
-            true => Box::new(rows),
-            false => {
-                let conditions = self.conditions.clone();
-                Box::new(rows.map(move |rows| rows.map(|rows| conditions.apply(rows, columns))))
-            }
-        };
-        Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))
+        move |unit, times| {
+            let rows = unit.read(&projection.table, &projection.fields, times, &on_damage);
+            let (conditions, columns) = (conditions.clone(), projection.columns);
+            let rows = rows.map(move |rows| rows.map(|rows| conditions.apply(rows, columns)));
+            Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))
+        }
     }
 
     /// Reads all partitions one after the other.
