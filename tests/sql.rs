@@ -201,11 +201,29 @@ fn the_row_before_is_that_of_the_same_series() {
         assert!(server.sql(&format!("EXPLAIN {sorted}"), "pretty").body.contains("WindowAgg"));
         assert_eq!(server.rows(&in_scan), server.rows(&sorted), "{condition}");
     }
-    let falls = |over: &str| {
-        server.rows(&format!("SELECT host, count(*) AS falls FROM (SELECT host, up, lag(up) OVER (PARTITION BY {over} ORDER BY time) AS before FROM s) WHERE up = 0 AND before = 1 GROUP BY host ORDER BY host"))
+    let falls = |over: &str, condition: &str| {
+        format!(
+            "SELECT host, count(*) AS falls FROM (SELECT host, up, time, lag(up) OVER (PARTITION BY {over} ORDER BY time) AS before FROM s) WHERE {condition} GROUP BY host ORDER BY host"
+        )
     };
-    assert_eq!(falls("host, dc"), falls("host, dc, upper(dc)"));
-    assert!(falls("host, dc").len() == 3);
+    for condition in [
+        "up = 0 AND before = 1",
+        "before IS NULL",
+        "up IS NULL OR before IS NULL",
+        "up <> before AND host <> 'b'",
+        "before = 0",
+        "up = 1 AND before IS NOT NULL",
+        "up = (SELECT min(up) FROM s) AND before > 0",
+        "up + before = 1 AND time > '1970-01-01T00:00:10Z'",
+        "up = 7 AND before = 7",
+    ] {
+        let (in_scan, sorted) = (falls("host, dc", condition), falls("host, dc, upper(dc)", condition));
+        let plan = server.sql(&format!("EXPLAIN {in_scan}"), "pretty").body;
+        assert!(plan.contains("with the row before"), "{plan}");
+        assert_eq!(plan.contains("FilterExec"), condition.contains("SELECT"), "{plan}");
+        assert_eq!(server.rows(&in_scan), server.rows(&sorted), "{condition}");
+    }
+    assert!(server.rows(&falls("host, dc", "up = 0 AND before = 1")).len() == 3);
     // By fewer tags several series may be one partition, or not.
     let alone = lag("host", "WHERE dc = 'x'");
     assert!(server.sql(&format!("EXPLAIN {alone}"), "pretty").body.contains("with the row before"));

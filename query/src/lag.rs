@@ -7,21 +7,25 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::concat;
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array,
+};
+use arrow::compute::{filter_record_batch, interleave, take_record_batch};
 use arrow::datatypes::{Field, Int32Type, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Column, ScalarValue, TableReference, exec_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ScalarValue, TableReference, exec_err};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{
-    Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableType, Window, WindowFunctionDefinition,
+    Expr, LogicalPlan, LogicalPlanBuilder, Projection, TableProviderFilterPushDown, TableType, Window,
+    WindowFunctionDefinition,
 };
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use tsdb::{ScanRequest, TIME_COLUMN};
 
@@ -152,19 +156,40 @@ impl TableProvider for LagTable {
         TableType::Temporary
     }
 
+    /// Conditions on the row and the one before: few rows meet them, where a state changes.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        // What is not known before the plan runs stays above.
+        let is_later = |part: &Expr| {
+            matches!(
+                part,
+                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::OuterReferenceColumn(..)
+            )
+        };
+        let support = |filter: &&Expr| match filter.exists(|part| Ok(is_later(part))) {
+            Ok(false) => TableProviderFilterPushDown::Exact,
+            _ => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _: &[Expr],
+        filters: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let info = &self.table.info;
-        // What is read: the tags, what lags behind, and what else is wanted of the table.
+        // What is read: the tags, what lags behind, what conditions are on, and what else is wanted of the table.
         let mut columns: Vec<String> = info.tags.clone();
         columns.push(self.of.clone());
+        for name in filters.iter().flat_map(Expr::column_refs).map(|column| &column.name) {
+            if !columns.contains(name) && name != LAGGING {
+                columns.push(name.clone());
+            }
+        }
         let mut places = Vec::with_capacity(wanted.len());
         for at in wanted {
             let name = self.schema.field(*at).name();
@@ -182,9 +207,18 @@ impl TableProvider for LagTable {
         (request.whole_series, request.partitions) = (true, state.config().target_partitions());
         let scan = self.table.store.scan(&info.schema, &info.name, &request);
         let scan = scan.map_err(|error| DataFusionError::External(error.into()))?;
+        let lagging = self.schema.field(self.schema.fields().len() - 1).clone();
+        let read = scan.schema();
+        let with_lag = read.fields().iter().cloned().chain([Arc::new(lagging)]);
+        let with_lag = Arc::new(Schema::new(with_lag.collect::<Vec<_>>()));
+        let is_on_lag = |filter: &&Expr| filter.column_refs().iter().any(|column| column.name == LAGGING);
+        let (on_lag, on_row): (Vec<_>, Vec<_>) = filters.iter().partition(is_on_lag);
         let lag = Lag {
             tags: info.tags.len(),
             partition: self.partition.clone(),
+            on_row: condition(state, on_row, &read)?,
+            on_lag: condition(state, on_lag, &with_lag)?,
+            with_lag,
             places,
             schema: Arc::new(self.schema.project(wanted)?),
         };
@@ -198,14 +232,38 @@ pub(crate) struct Lag {
     /// So many tags come first; what lags behind follows them.
     tags: usize,
     partition: Vec<usize>,
+    /// What has to hold of a row, as far as the one before has nothing to do with it; and the rest.
+    on_row: Option<Arc<dyn PhysicalExpr>>,
+    on_lag: Option<Arc<dyn PhysicalExpr>>,
+    /// The columns that are read and the one that lags behind.
+    with_lag: SchemaRef,
     /// For each column of the answer its place, nothing for the one that lags behind.
     places: Vec<Option<usize>>,
     pub schema: SchemaRef,
 }
 
+/// Conditions that all have to hold, over these columns, whatever table they name.
+fn condition(state: &dyn Session, filters: Vec<&Expr>, schema: &SchemaRef) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let unqualified = |expr: Expr| match expr {
+        Expr::Column(column) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(column.name)))),
+        other => Ok(Transformed::no(other)),
+    };
+    let Some(all) = filters.into_iter().cloned().reduce(Expr::and) else { return Ok(None) };
+    let all = all.transform(unqualified)?.data;
+    state.create_physical_expr(all, &DFSchema::try_from(schema.clone())?).map(Some)
+}
+
+/// The rows of a batch for which something holds.
+fn holding(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
+    let holds = condition.evaluate(batch)?.into_array(batch.num_rows())?;
+    Ok(holds.as_boolean().clone())
+}
+
 impl fmt::Display for Lag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("with the row before")
+        f.write_str("with the row before")?;
+        let conditions: Vec<String> = self.on_row.iter().chain(&self.on_lag).map(ToString::to_string).collect();
+        if conditions.is_empty() { Ok(()) } else { write!(f, " where {}", conditions.join(" AND ")) }
     }
 }
 
@@ -222,9 +280,41 @@ pub(crate) struct Before {
 impl Lag {
     /// The answer's batch; batches of a series come in the order of time.
     pub(crate) fn apply(&self, batch: &RecordBatch, before: &mut Before) -> Result<RecordBatch> {
+        let rows: Vec<usize> = match &self.on_row {
+            None => (0..batch.num_rows()).collect(),
+            Some(condition) => holding(condition, batch)?
+                .iter()
+                .enumerate()
+                .filter(|(_, holds)| *holds == Some(true))
+                .map(|(row, _)| row)
+                .collect(),
+        };
+        let lagging = self.lagging(batch, &rows, before)?;
+        let few = rows.len() < batch.num_rows();
+        let picks = few.then(|| UInt64Array::from_iter_values(rows.iter().map(|row| *row as u64)));
+        let mut whole = match picks {
+            Some(picks) => take_record_batch(batch, &picks)?.columns().to_vec(),
+            None => batch.columns().to_vec(),
+        };
+        whole.push(lagging);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let mut whole = RecordBatch::try_new_with_options(self.with_lag.clone(), whole, &options)?;
+        if let Some(condition) = &self.on_lag {
+            whole = filter_record_batch(&whole, &holding(condition, &whole)?)?;
+        }
+        let last = whole.num_columns() - 1;
+        let columns = self.places.iter().map(|place| whole.column(place.unwrap_or(last)).clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(whole.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+    }
+
+    /// The values of the rows before these, which are in order.
+    fn lagging(&self, batch: &RecordBatch, rows: &[usize], before: &mut Before) -> Result<ArrayRef> {
         let tags: Vec<_> = batch.columns()[..self.tags].iter().map(AsArray::as_dictionary::<Int32Type>).collect();
         let values = batch.column(self.tags);
-        let mut pieces: Vec<ArrayRef> = Vec::new();
+        // What came before the first row of each run, and for each row which of these arrays has its value, and where.
+        let mut firsts: Vec<ArrayRef> = vec![values.clone()];
+        let (mut places, mut rest) = (Vec::with_capacity(rows.len()), rows);
         for run in series_runs(&tags, batch.num_rows()) {
             let series: Codes = tags.iter().map(|tag| tag.key(run.start)).collect();
             let partition = self.partition.iter().map(|at| series[*at]).collect();
@@ -234,13 +324,15 @@ impl Lag {
                 );
             }
             let last = before.values.insert(series, values.slice(run.end - 1, 1));
-            pieces.push(last.unwrap_or_else(|| new_null_array(values.data_type(), 1)));
-            pieces.push(values.slice(run.start, run.len() - 1));
+            let (own, others) = rest.split_at(rest.partition_point(|row| *row < run.end));
+            rest = others;
+            for row in own {
+                places.push(if *row > run.start { (0, row - 1) } else { (firsts.len(), 0) });
+            }
+            if own.first() == Some(&run.start) {
+                firsts.push(last.unwrap_or_else(|| new_null_array(values.data_type(), 1)));
+            }
         }
-        let lagging = concat(&pieces.iter().map(AsRef::as_ref).collect::<Vec<_>>())?;
-        let column = |place: &Option<usize>| place.map_or_else(|| lagging.clone(), |place| batch.column(place).clone());
-        let columns = self.places.iter().map(column).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+        Ok(interleave(&firsts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &places)?)
     }
 }
