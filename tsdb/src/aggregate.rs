@@ -259,15 +259,7 @@ impl Aggregation {
             groups.by_tags.insert(Box::default(), 0);
         }
         for cut in self.cuts.iter().skip(partition).step_by(self.partitions()) {
-            let is_whole = match cut.day.file.verify() {
-                Ok(()) => self.add_cells(&mut groups, cut, &go_on)?,
-                Err(error) => {
-                    tracing::warn!("the rows of {} are read instead: {error}", cut.day.id.day);
-                    let rows = ScanRequest { from: cut.from, to: cut.to, partitions: 1, ..self.rows.clone() };
-                    self.add_scan(&mut groups, &Scan::new(&self.shared, &self.table, &rows)?, 0, &go_on)?
-                }
-            };
-            if !is_whole {
+            if !self.add_cells(&mut groups, cut, &go_on)? {
                 return Ok(None);
             }
         }
@@ -310,8 +302,18 @@ impl Aggregation {
             self.folds.iter().map(|fold| (fold.kind, fold.field.map(|(place, _)| number(place)))).collect();
         let (first, width) = (cut.day.id.day.first(), cut.day.rollup.width_ns);
         let mut cursor = self.bucket.as_ref().map(BucketCursor::new);
-        for block in cut.day.file.read(&folds, &self.filter) {
-            let BlockCells { series, buckets, columns } = block?;
+        for (range, block) in cut.day.file.read(&folds, &self.filter) {
+            let BlockCells { series, buckets, columns } = match block {
+                Ok(cells) => cells,
+                Err(error) => {
+                    tracing::warn!("rows of {} are read instead: {error}", cut.day.id.day);
+                    let scan = self.scan_of(cut, &range)?;
+                    if !self.add_scan(groups, &scan, 0, go_on)? {
+                        return Ok(false);
+                    }
+                    continue;
+                }
+            };
             let mut at = 0;
             for run in series.chunk_by(|a, b| a == b) {
                 let own = at..at + run.len();
@@ -359,6 +361,15 @@ impl Aggregation {
             }
             start = end;
         }
+    }
+
+    /// The rows of some series that a cut would have answered.
+    fn scan_of(&self, cut: &Cut, series: &RangeInclusive<u32>) -> Result<Scan> {
+        let filter = self.filter.within(cut.from, cut.to).reaching(series);
+        let rows = ScanRequest { partitions: 1, ..self.rows.clone() };
+        let view = self.shared.view.load_full();
+        let scan = Scan::outside(&self.shared, &view, &self.table, &rows, &filter, &BTreeMap::new())?;
+        Ok(scan.warning_with(&self.scan))
     }
 
     fn tags(&self, series: u32) -> Box<[u32]> {

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::ArrayRef;
 use arrow_buffer::ScalarBuffer;
@@ -75,10 +76,6 @@ struct Index {
     blocks: Vec<Block>,
 }
 
-const UNKNOWN: u8 = 0;
-const SOUND: u8 = 1;
-const DAMAGED: u8 = 2;
-
 /// A file that is open.
 #[derive(Debug)]
 pub(crate) struct RollupFile {
@@ -86,8 +83,8 @@ pub(crate) struct RollupFile {
     bytes: Bytes,
     index: Index,
     cells: usize,
-    /// What is known of its checksum.
-    state: AtomicU8,
+    /// Was damage found in it?
+    damaged: AtomicBool,
 }
 
 /// Where the file of a day is.
@@ -96,7 +93,7 @@ pub(crate) fn path(dir: &DataDir, id: &RollupId) -> PathBuf {
 }
 
 impl RollupFile {
-    /// Opens a file: its index is checked, the rest when it is first used.
+    /// Opens a file: its index is checked now, a chunk when it is used.
     pub(crate) fn open(dir: &DataDir, id: &RollupId) -> Result<RollupFile> {
         let path = path(dir, id);
         let bytes = dir.map(&path)?;
@@ -105,7 +102,7 @@ impl RollupFile {
         }
         let index = read_index(&bytes).map_err(|reason| Error::corrupt(&path, bytes.len() as u64, reason))?;
         let cells = index.blocks.iter().map(|block| block.cells as usize).sum();
-        Ok(RollupFile { path, bytes, index, cells, state: AtomicU8::new(UNKNOWN) })
+        Ok(RollupFile { path, bytes, index, cells, damaged: AtomicBool::new(false) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -123,37 +120,32 @@ impl RollupFile {
 
     /// Has no damage been found so far?
     pub(crate) fn may_be_sound(&self) -> bool {
-        self.state.load(Ordering::Relaxed) != DAMAGED
+        !self.damaged.load(Ordering::Relaxed)
     }
 
-    /// Checks the whole file, once.
+    /// Checks the whole file.
     pub(crate) fn verify(&self) -> Result<()> {
-        if self.state.load(Ordering::Relaxed) == SOUND {
-            return Ok(());
-        }
         let (rest, checksum) = self.bytes.split_at(self.bytes.len() - 8);
         let (got, expected) = (xxh3_64(rest), u64_at(checksum, 0));
-        let is_sound = got == expected;
-        self.state.store(if is_sound { SOUND } else { DAMAGED }, Ordering::Relaxed);
-        match is_sound {
+        match got == expected {
             true => Ok(()),
             false => Err(Error::corrupt(&self.path, 0, format!("checksum is {got:#018x}, expected {expected:#018x}"))),
         }
     }
 
-    /// What the blocks have of these folds, as far as they have wanted series.
+    /// What the blocks have of these folds, as far as they have wanted series; each with the first and the last of its series.
     pub(crate) fn read<'a>(
         &'a self,
         folds: &'a [(FoldKind, Option<u32>)],
         filter: &'a Filter,
-    ) -> impl Iterator<Item = Result<BlockCells>> + 'a {
+    ) -> impl Iterator<Item = (RangeInclusive<u32>, Result<BlockCells>)> + 'a {
         let meets = |block: &&Block| filter.meets_series(block.series.0, block.series.1);
         self.index.blocks.iter().filter(meets).map(|block| {
-            let reader = BlockReader { file: self, block };
-            reader.cells(folds).map_err(|reason| {
-                self.state.store(DAMAGED, Ordering::Relaxed);
+            let cells = BlockReader { file: self, block }.cells(folds).map_err(|reason| {
+                self.damaged.store(true, Ordering::Relaxed);
                 Error::corrupt(&self.path, block.at, reason)
-            })
+            });
+            (block.series.0..=block.series.1, cells)
         })
     }
 }

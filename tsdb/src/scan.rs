@@ -177,6 +177,11 @@ impl Scan {
         })
     }
 
+    /// The same scan, whose warnings are another's, too.
+    pub(crate) fn warning_with(self, other: &Scan) -> Scan {
+        Scan { warnings: other.warnings.clone(), ..self }
+    }
+
     /// The columns of every batch.
     pub fn schema(&self) -> SchemaRef {
         self.projection.schema.clone()
