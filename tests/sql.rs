@@ -518,6 +518,72 @@ fn the_first_and_the_last_rows_are_those_of_a_sort() {
     assert_eq!(server.rows(named)[0][0], "h1");
 }
 
+/// A table of some hosts, a row each half hour: many days in segments, in the order of writing from the last day to the first, and one in the head.
+fn fill_days(server: &Server, days: i64) {
+    for day in (0..days).rev() {
+        let row = |slot: i64| {
+            let time = (day * 86400 + slot / 3 * 1800) * 1_000_000_000;
+            format!("m,host=h{} v={} {time}\n", slot % 3, (day * 7919 + slot * 104_729) % 1009)
+        };
+        assert_eq!(server.write("", (0..144).map(row).collect::<String>().as_bytes()).status, 204);
+        if day > 0 {
+            assert_eq!(post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap().status, 200);
+        }
+    }
+}
+
+#[test]
+fn rows_of_one_series_come_in_the_order_of_time() {
+    let (server, _dir) = server();
+    fill_days(&server, 5);
+    let explain = |sql: &str| server.sql(&format!("EXPLAIN {sql}"), "pretty").body;
+    let one = "SELECT CAST(time AS BIGINT) AS at, v FROM m WHERE host = 'h1' ORDER BY time";
+    assert!(!explain(one).contains("SortExec"), "{}", explain(one));
+    assert!(explain(&one.replace("h1' ", "h1' OR host = 'h2' ")).contains("SortExec"));
+    let rows = server.rows(one);
+    let times: Vec<i64> = rows.iter().map(|row| row[0].parse().unwrap()).collect();
+    assert!(times.len() == 240 && times.is_sorted(), "{times:?}");
+    assert_eq!(rows, server.rows(&one.replace("ORDER BY time", "ORDER BY at + 0")));
+    // A table of one series needs no condition; a second series ends that.
+    server.write("", b"only,host=a v=1 1\n");
+    assert!(!explain("SELECT v FROM only ORDER BY time").contains("SortExec"));
+    server.write("", b"only,host=b v=1 1\n");
+    assert!(explain("SELECT v FROM only ORDER BY time").contains("SortExec"));
+}
+
+#[test]
+fn what_a_running_query_learns_thins_out_its_scans() {
+    let (server, _dir) = server();
+    fill_days(&server, 20);
+    // How many rows a statement's scan of `m` gave, and out of how many.
+    let given = |sql: &str| {
+        let plan = server.sql(&format!("EXPLAIN ANALYZE {sql}"), "pretty").body;
+        let scan = plan.lines().find(|line| line.contains("ScanExec: table=m,")).expect(&plan).to_owned();
+        assert!(scan.contains("dynamic=[DynamicFilter"), "{plan}");
+        let rows = scan.split("output_rows=").nth(1).expect(&scan).split([',', ' ', ']']).next().unwrap();
+        rows.parse::<usize>().unwrap_or_else(|_| panic!("{scan}"))
+    };
+    let top = "SELECT host, v FROM m ORDER BY v DESC, host LIMIT 4";
+    assert!(given(top) < 2880 / 2, "{}", given(top));
+    assert_eq!(server.rows(top), server.rows(&top.replace("BY v", "BY v + 0")));
+    // A join with few rows, of which the scan of many learns times and hosts.
+    let incidents = ["h0", "h2"].map(|host| format!("incident,host={host} n=1 {}\n", 7 * 86400 * 1_000_000_000i64));
+    server.write("", incidents.concat().as_bytes());
+    let join = "SELECT m.host, v FROM m JOIN incident AS i ON m.time = i.time AND m.host = i.host ORDER BY m.host";
+    assert!(given(join) <= 2, "{}", given(join));
+    let expected = [0, 2].map(|slot: i64| [format!("h{slot}"), format!("{}.0", (7 * 7919 + slot * 104_729) % 1009)]);
+    assert_eq!(server.rows(join), expected);
+    // Which rows a limit leaves is decided below of what is above it.
+    let limited = "SELECT count(*) FROM (SELECT v FROM (SELECT v FROM m LIMIT 50) ORDER BY v LIMIT 50)";
+    assert_eq!(server.rows(limited), [["50"]]);
+    // A recursive query runs its plan again and again, each time from the start.
+    let recursive = "WITH RECURSIVE r AS (SELECT 0 AS n, CAST(-1 AS DOUBLE) AS v UNION ALL \
+         SELECT n + 1, t.v FROM r, (SELECT v FROM m ORDER BY v LIMIT 1) AS t WHERE n < 3) SELECT n, v FROM r ORDER BY n";
+    let least = server.rows("SELECT min(v) FROM m")[0][0].clone();
+    let rows = server.rows(recursive);
+    assert!(rows.len() == 4 && rows[1..].iter().all(|row| row[1] == least), "{rows:?}");
+}
+
 /// The planner took subqueries for one whose plans look the same, and did not look at where their rows come from.
 #[test]
 fn subqueries_that_look_the_same_are_told_apart() {

@@ -8,6 +8,7 @@ mod availability;
 mod calendar;
 mod catalog;
 mod direct;
+mod dynamic_filter;
 mod edge_rows;
 pub mod endpoint;
 mod engine;

@@ -174,7 +174,7 @@ fn literal(value: &ScalarValue, kind: FieldType) -> Option<Literal> {
     }
 }
 
-fn time(op: Operator, value: &ScalarValue) -> Option<Pushed> {
+pub(crate) fn time(op: Operator, value: &ScalarValue) -> Option<Pushed> {
     let ScalarValue::TimestampNanosecond(Some(at), _) = value else { return None };
     // After the last instant and before the first there is nothing.
     let nothing = (i64::MAX, i64::MIN);

@@ -3,27 +3,34 @@
 use std::fmt;
 use std::sync::Arc;
 
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::execution_plan::{
     Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions,
+};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, Statistics, StatisticsArgs,
 };
-use tsdb::{Scan, ScanRequest};
+use tsdb::{Scan, ScanRequest, TIME_COLUMN};
 
+use crate::dynamic_filter::{apply, is_dynamic, times};
 use crate::lag::{Before, Lag};
 use crate::once_exec::{Once, OnceExec};
 
 /// Reads a snapshot of one table, narrowed to what the query needs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ScanExec {
     table: String,
     request: ScanRequest,
@@ -31,6 +38,8 @@ pub(crate) struct ScanExec {
     scan: Arc<Scan>,
     /// A column of the row before, if one is wanted.
     lag: Option<Arc<Lag>>,
+    /// What else is known to be needless once the query runs.
+    dynamic: Vec<Arc<dyn PhysicalExpr>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -44,15 +53,22 @@ impl ScanExec {
         lag: Option<Arc<Lag>>,
     ) -> ScanExec {
         let schema = lag.as_ref().map_or_else(|| scan.schema(), |lag| lag.schema.clone());
+        let in_time_order = scan.is_in_time_order().then(|| time_order(&schema)).flatten();
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(schema),
+            EquivalenceProperties::new_with_orderings(schema, in_time_order),
             Partitioning::UnknownPartitioning(scan.partitions()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
         let (properties, metrics) = (Arc::new(properties), ExecutionPlanMetricsSet::new());
-        ScanExec { table, request, limit, scan: Arc::new(scan), lag, properties, metrics }
+        ScanExec { table, request, limit, scan: Arc::new(scan), lag, dynamic: Vec::new(), properties, metrics }
     }
+}
+
+/// The order of rows by time, if that is among the columns.
+fn time_order(schema: &Schema) -> Option<LexOrdering> {
+    let time = schema.index_of(TIME_COLUMN).ok()?;
+    LexOrdering::new([PhysicalSortExpr::new_default(Arc::new(Column::new(TIME_COLUMN, time)))])
 }
 
 /// What reads the store for an answer, and knows what is missing from it.
@@ -79,13 +95,35 @@ pub(crate) fn readings(plan: &Arc<dyn ExecutionPlan>) -> Vec<Reading> {
     scan.into_iter().chain(once).chain(plan.children().into_iter().flat_map(readings)).collect()
 }
 
+impl ScanExec {
+    /// The batches of a partition, without days that are known to be needless by the time they are reached.
+    fn batches(&self, partition: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send> {
+        let external = |error: tsdb::Error| DataFusionError::External(error.into());
+        if self.dynamic.is_empty() {
+            return Box::new(self.scan.read(partition).map(move |batch| batch.map_err(external)));
+        }
+        // A row before one that is wanted is needed, even where it is not wanted itself.
+        let (dynamic, all) = (self.dynamic.clone(), self.lag.is_some());
+        let days = self.scan.read_spans(partition).flat_map(move |((from, to), batches)| {
+            let wanted = times(&dynamic).map(|(first, last)| all || (first <= to && from <= last));
+            let (batches, error) = match wanted {
+                Ok(wanted) => (wanted.then_some(batches), None),
+                Err(error) => (None, Some(Err(error))),
+            };
+            batches.into_iter().flatten().map(move |batch| batch.map_err(external)).chain(error)
+        });
+        Box::new(days)
+    }
+}
+
 impl DisplayAs for ScanExec {
     /// `ScanExec: table=probe, columns=[up], time=2026-01-01T00:00:00Z..=*, tags=[target = portal]`
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = self.request.columns.as_ref().map_or_else(|| "*".into(), |columns| columns.join(", "));
         write!(f, "ScanExec: table={}, columns=[{columns}]{}", self.table, request_text(&self.request))?;
         self.lag.iter().try_for_each(|lag| write!(f, ", {lag}"))?;
-        self.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))
+        self.limit.map_or(Ok(()), |limit| write!(f, ", limit={limit}"))?;
+        self.dynamic.iter().try_for_each(|filter| write!(f, ", dynamic=[{filter}]"))
     }
 }
 
@@ -137,9 +175,36 @@ impl ExecutionPlan for ScanExec {
 
     fn apply_expressions(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        visit: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
+        self.dynamic.iter().try_fold(TreeNodeRecursion::Continue, |tnr, filter| match tnr {
+            TreeNodeRecursion::Stop => Ok(tnr),
+            _ => visit(filter),
+        })
+    }
+
+    /// Takes the filters that change while the query runs. Those that do not were taken when it was planned.
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        pushed: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        // Which rows a limit leaves must not depend on what is above it.
+        let takes = matches!(phase, FilterPushdownPhase::Post) && self.limit.is_none();
+        let takes = |filter: &Arc<dyn PhysicalExpr>| takes && is_dynamic(filter);
+        let filters = pushed.parent_filters.into_iter().map(|own| own.filter);
+        let (taken, mut dynamic) = (filters.clone().map(|filter| takes(&filter)), self.dynamic.clone());
+        let answers = taken.map(|taken| if taken { PushedDown::Yes } else { PushedDown::No }).collect();
+        dynamic.extend(filters.filter(takes));
+        let result = FilterPushdownPropagation::with_parent_pushdown_result(answers);
+        Ok(result.with_updated_node(Arc::new(ScanExec { dynamic, ..self.clone() })))
+    }
+
+    /// Filters of an execution before this one have gone too far.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let (dynamic, metrics) = (Vec::new(), ExecutionPlanMetricsSet::new());
+        Ok(Arc::new(ScanExec { dynamic, metrics, ..(*self).clone() }))
     }
 
     fn replace_children(
@@ -157,8 +222,8 @@ impl ExecutionPlan for ScanExec {
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let mut left = self.limit.unwrap_or(usize::MAX);
-        let mut batches = self.scan.read(partition);
-        let (lag, mut before) = (self.lag.clone(), Before::default());
+        let (lag, mut before, dynamic) = (self.lag.clone(), Before::default(), self.dynamic.clone());
+        let mut batches = self.batches(partition);
         let next = move || -> Option<Result<RecordBatch>> {
             if left == 0 {
                 return None;
@@ -166,11 +231,11 @@ impl ExecutionPlan for ScanExec {
             let timer = metrics.elapsed_compute().timer();
             let batch = batches.next();
             timer.done();
-            let batch = batch?.map_err(|error| DataFusionError::External(error.into()));
-            let batch = batch.and_then(|batch| match &lag {
+            let batch = batch?.and_then(|batch| match &lag {
                 Some(lag) => lag.apply(&batch, &mut before),
                 None => Ok(batch),
             });
+            let batch = batch.and_then(|batch| apply(&dynamic, batch));
             Some(batch.map(|batch| {
                 let batch = batch.slice(0, batch.num_rows().min(left));
                 left -= batch.num_rows();

@@ -70,6 +70,11 @@ impl Filter {
         starts.iter().zip(ends).map(|(start, end)| *start..=end).collect()
     }
 
+    /// Of how many series there can be rows, out of so many.
+    pub(crate) fn series_max(&self, count: u32) -> usize {
+        self.series.as_ref().map_or(count as usize, |set| set.iter().count())
+    }
+
     /// The same without what these delete.
     pub(crate) fn without(&self, deletions: Vec<Arc<Deletion>>) -> Filter {
         Filter { without: deletions, ..self.clone() }

@@ -102,6 +102,8 @@ pub struct Scan {
     projection: Arc<Projection>,
     conditions: Arc<Conditions>,
     partitions: Vec<Vec<Unit>>,
+    /// All rows are of one series.
+    one_series: bool,
     shared: Arc<Shared>,
     /// What was met that keeps the answer from being whole.
     warnings: Warnings,
@@ -144,7 +146,8 @@ impl Scan {
                 ranges.into_iter().map(in_order).collect()
             }
         };
-        Scan::of_units(shared, table, request, partitions)
+        let one_series = filter.series_max(table.series_count()) <= 1;
+        Ok(Scan { one_series, ..Scan::of_units(shared, table, request, partitions)? })
     }
 
     /// A scan of what is sealed of some series.
@@ -172,6 +175,7 @@ impl Scan {
             projection: Arc::new(projection),
             conditions: Arc::new(conditions),
             partitions,
+            one_series: false,
             shared: shared.clone(),
             warnings: Warnings::default(),
         })
@@ -211,6 +215,11 @@ impl Scan {
         self.partitions[partition].iter().map(Unit::rows).sum()
     }
 
+    /// Are the rows of each partition in the order of time? Those of one series are.
+    pub fn is_in_time_order(&self) -> bool {
+        self.one_series
+    }
+
     /// What is known to be missing from the answer, in words: damaged pages that were met so far, damage that was
     /// found when the store was opened. Empty for a whole answer.
     pub fn warnings(&self) -> Vec<String> {
@@ -227,22 +236,31 @@ impl Scan {
     ///
     /// If there is no such partition.
     pub fn read(&self, partition: usize) -> Batches {
+        Batches(Box::new(self.read_spans(partition).flat_map(|(_, batches)| batches)))
+    }
+
+    /// The same in parts, each with the first and the last time that its rows can have, ns, so that a reader can pass over some.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    pub fn read_spans(&self, partition: usize) -> impl Iterator<Item = ((i64, i64), Batches)> + use<> {
         let answers = self.projection.clone();
-        Batches(Box::new(self.rows(partition, true).map(move |rows| rows.and_then(|rows| answers.batch(&rows)))))
+        let times = answers.outputs.iter().any(|output| matches!(output, Output::Time));
+        self.days(partition, move |_| times).map(move |(day, rows)| {
+            let answers = answers.clone();
+            let batches = rows.map(move |rows| rows.and_then(|rows| answers.batch(&rows)));
+            ((day.first(), day.last()), Batches(Box::new(batches)))
+        })
     }
 
-    /// The rows of a partition, with the fields among its columns, in their order; some without times unless these are wanted.
-    pub(crate) fn rows(&self, partition: usize, times: bool) -> Source<'static> {
-        let reader = self.reader();
-        Box::new(self.partitions[partition].clone().into_iter().flat_map(move |unit| reader(unit, times)))
-    }
-
-    /// The rows of a partition unit by unit, as [`rows`](Self::rows) has them; `times` says of each day whether its times are wanted.
-    pub(crate) fn days(
+    /// The rows of a partition unit by unit, with the fields among its columns, in their order; `times` says of each day whether its times are
+    /// wanted, without which some come without.
+    pub(crate) fn days<T: Fn(Day) -> bool>(
         &self,
         partition: usize,
-        times: impl Fn(Day) -> bool,
-    ) -> impl Iterator<Item = (Day, Source<'static>)> {
+        times: T,
+    ) -> impl Iterator<Item = (Day, Source<'static>)> + use<T> {
         let reader = self.reader();
         self.partitions[partition]
             .clone()
@@ -251,7 +269,7 @@ impl Scan {
     }
 
     /// What reads a unit.
-    fn reader(&self) -> impl Fn(Unit, bool) -> Source<'static> + Send + 'static {
+    fn reader(&self) -> impl Fn(Unit, bool) -> Source<'static> + Send + use<> {
         let (projection, conditions) = (self.projection.clone(), self.conditions.clone());
         let on_damage = leave_out(&self.shared, &self.warnings);
         move |unit, times| {
