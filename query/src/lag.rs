@@ -8,14 +8,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array, UInt64Array, new_null_array,
 };
-use arrow::compute::{filter_record_batch, interleave, take_record_batch};
-use arrow::datatypes::{Field, Int32Type, Schema, SchemaRef};
+use arrow::compute::{filter_record_batch, interleave, prep_null_mask_filter, take, take_record_batch};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, UInt32Type};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, ScalarValue, TableReference, exec_err};
+use datafusion::common::{Column, DFSchema, ScalarValue, TableReference, exec_err, internal_datafusion_err};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{WindowFunction, WindowFunctionParams};
@@ -27,10 +27,9 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use tsdb::{ScanRequest, TIME_COLUMN};
+use tsdb::{Scan, ScanRequest, TIME_COLUMN, Untagged};
 
 use crate::scan_exec::ScanExec;
-use crate::series_runs::series_runs;
 use crate::summary::{name_of, rows_of, scan_below, unaliased};
 use crate::table::StoreTable;
 
@@ -117,7 +116,12 @@ impl LagTable {
             _ => false,
         };
         let field = table.info.columns.field_with_name(&of.name).ok()?;
-        if !by_time || args.len() > 2 || table.field_type(&of.name).is_none() || !tells_apart(table, &rows, &partition)
+        let is_taken = table.info.columns.field_with_name(LAGGING).is_ok();
+        if !by_time
+            || is_taken
+            || args.len() > 2
+            || table.field_type(&of.name).is_none()
+            || !tells_apart(table, &rows, &partition)
         {
             return None;
         }
@@ -158,14 +162,13 @@ impl TableProvider for LagTable {
 
     /// Conditions on the row and the one before: few rows meet them, where a state changes.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // What is not known before the plan runs stays above.
-        let is_later = |part: &Expr| {
-            matches!(
-                part,
-                Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::OuterReferenceColumn(..)
-            )
+        // What is not known before the plan runs stays above, and what is about tags, which are looked up for the answer only.
+        let stays = |part: &Expr| match part {
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::OuterReferenceColumn(..) => true,
+            Expr::Column(column) => self.table.is_tag(&column.name),
+            _ => false,
         };
-        let support = |filter: &&Expr| match filter.exists(|part| Ok(is_later(part))) {
+        let support = |filter: &&Expr| match filter.exists(|part| Ok(stays(part))) {
             Ok(false) => TableProviderFilterPushDown::Exact,
             _ => TableProviderFilterPushDown::Unsupported,
         };
@@ -182,63 +185,51 @@ impl TableProvider for LagTable {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let info = &self.table.info;
-        // What is read: the tags, what lags behind, what conditions are on, and what else is wanted of the table.
-        let mut columns: Vec<String> = info.tags.clone();
-        columns.push(self.of.clone());
-        for name in filters.iter().flat_map(Expr::column_refs).map(|column| &column.name) {
+        // What is read: what lags behind, what conditions are on, what else is wanted of the table, and the tags that tell series apart.
+        let mut columns = vec![self.of.clone()];
+        let of_filters = filters.iter().flat_map(Expr::column_refs).map(|column| &column.name);
+        let of_answer = wanted.iter().map(|at| self.schema.field(*at).name());
+        let partition: Vec<String> = self.partition.iter().map(|at| info.tags[*at].clone()).collect();
+        for name in of_filters.chain(of_answer).chain(&partition) {
             if !columns.contains(name) && name != LAGGING {
                 columns.push(name.clone());
             }
-        }
-        let mut places = Vec::with_capacity(wanted.len());
-        for at in wanted {
-            let name = self.schema.field(*at).name();
-            places.push(match columns.iter().position(|column| column == name) {
-                _ if *at == self.schema.fields().len() - 1 => None,
-                Some(place) => Some(place),
-                None => {
-                    columns.push(name.clone());
-                    Some(columns.len() - 1)
-                }
-            });
         }
         let mut request = self.rows.clone();
         request.columns = Some(columns);
         (request.whole_series, request.partitions) = (true, state.config().target_partitions());
         let scan = self.table.store.scan(&info.schema, &info.name, &request);
         let scan = scan.map_err(|error| DataFusionError::External(error.into()))?;
+        let schema = scan.schema();
+        let read = schema.fields().iter().filter(|field| !self.table.is_tag(field.name())).cloned();
+        let read = Arc::new(Schema::new(read.collect::<Vec<_>>()));
         let lagging = self.schema.field(self.schema.fields().len() - 1).clone();
-        let read = scan.schema();
         let with_lag = read.fields().iter().cloned().chain([Arc::new(lagging)]);
         let with_lag = Arc::new(Schema::new(with_lag.collect::<Vec<_>>()));
         let is_on_lag = |filter: &&Expr| filter.column_refs().iter().any(|column| column.name == LAGGING);
         let (on_lag, on_row): (Vec<_>, Vec<_>) = filters.iter().partition(is_on_lag);
         let lag = Lag {
-            tags: info.tags.len(),
-            partition: self.partition.clone(),
+            partition,
             on_row: condition(state, on_row, &read)?,
             on_lag: condition(state, on_lag, &with_lag)?,
             with_lag,
-            places,
             schema: Arc::new(self.schema.project(wanted)?),
         };
         Ok(Arc::new(ScanExec::new(info.name.clone(), request, None, scan, Some(Arc::new(lag)))))
     }
 }
 
-/// How batches of tags and other columns become those of the answer.
+/// How rows become those of the answer.
 #[derive(Debug)]
 pub(crate) struct Lag {
-    /// So many tags come first; what lags behind follows them.
-    tags: usize,
-    partition: Vec<usize>,
+    /// The tags that tell series apart.
+    partition: Vec<String>,
     /// What has to hold of a row, as far as the one before has nothing to do with it; and the rest.
     on_row: Option<Arc<dyn PhysicalExpr>>,
     on_lag: Option<Arc<dyn PhysicalExpr>>,
-    /// The columns that are read and the one that lags behind.
+    /// The columns that are read, of which the first is the one that lags behind, without tags; and the lagging one.
     with_lag: SchemaRef,
-    /// For each column of the answer its place, nothing for the one that lags behind.
-    places: Vec<Option<usize>>,
+    /// The columns of the answer.
     pub schema: SchemaRef,
 }
 
@@ -256,7 +247,8 @@ fn condition(state: &dyn Session, filters: Vec<&Expr>, schema: &SchemaRef) -> Re
 /// The rows of a batch for which something holds.
 fn holding(condition: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
     let holds = condition.evaluate(batch)?.into_array(batch.num_rows())?;
-    Ok(holds.as_boolean().clone())
+    let holds = holds.as_boolean();
+    Ok(if holds.null_count() == 0 { holds.clone() } else { prep_null_mask_filter(holds) })
 }
 
 impl fmt::Display for Lag {
@@ -267,72 +259,86 @@ impl fmt::Display for Lag {
     }
 }
 
-/// The values of tags, by their numbers in the scan's dictionaries.
-type Codes = Vec<Option<usize>>;
-
-/// The last value of each series so far; of each partition, the series that it is.
+/// The last value of each series so far, in an array of last values; of each partition, the series that it is.
 #[derive(Debug, Default)]
 pub(crate) struct Before {
-    values: HashMap<Codes, ArrayRef>,
-    series: HashMap<Codes, Codes>,
+    values: HashMap<u32, (ArrayRef, usize)>,
+    partitions: HashMap<Vec<Option<usize>>, u32>,
 }
 
 impl Lag {
-    /// The answer's batch; batches of a series come in the order of time.
-    pub(crate) fn apply(&self, batch: &RecordBatch, before: &mut Before) -> Result<RecordBatch> {
-        let rows: Vec<usize> = match &self.on_row {
+    /// The answer's batch; rows of a series come in the order of time.
+    pub(crate) fn apply(&self, scan: &Scan, rows: &Untagged, before: &mut Before) -> Result<RecordBatch> {
+        let Untagged { series, batch } = rows;
+        let picks: Vec<usize> = match &self.on_row {
             None => (0..batch.num_rows()).collect(),
-            Some(condition) => holding(condition, batch)?
-                .iter()
-                .enumerate()
-                .filter(|(_, holds)| *holds == Some(true))
-                .map(|(row, _)| row)
-                .collect(),
+            Some(condition) => holding(condition, batch)?.values().set_indices().collect(),
         };
-        let lagging = self.lagging(batch, &rows, before)?;
-        let few = rows.len() < batch.num_rows();
-        let picks = few.then(|| UInt64Array::from_iter_values(rows.iter().map(|row| *row as u64)));
-        let mut whole = match picks {
-            Some(picks) => take_record_batch(batch, &picks)?.columns().to_vec(),
-            None => batch.columns().to_vec(),
-        };
-        whole.push(lagging);
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let mut whole = RecordBatch::try_new_with_options(self.with_lag.clone(), whole, &options)?;
+        let lagging = self.lagging(scan, rows, &picks, before)?;
+        let rows = UInt64Array::from_iter_values(picks.iter().map(|row| *row as u64));
+        let mut columns = take_record_batch(batch, &rows)?.columns().to_vec();
+        columns.extend([lagging, Arc::new(take(&UInt32Array::new(series.clone(), None), &rows, None)?)]);
+        let with_series =
+            self.with_lag.fields().iter().cloned().chain([Arc::new(Field::new("", DataType::UInt32, false))]);
+        let mut whole = RecordBatch::try_new(Arc::new(Schema::new(with_series.collect::<Vec<_>>())), columns)?;
         if let Some(condition) = &self.on_lag {
             whole = filter_record_batch(&whole, &holding(condition, &whole)?)?;
         }
-        let last = whole.num_columns() - 1;
-        let columns = self.places.iter().map(|place| whole.column(place.unwrap_or(last)).clone()).collect();
+        let series = whole.column(whole.num_columns() - 1).as_primitive::<UInt32Type>().values();
+        let column = |field: &Arc<Field>| match self.with_lag.index_of(field.name()) {
+            Ok(place) => Some(whole.column(place).clone()),
+            Err(_) => scan.tag(field.name(), series),
+        };
+        let columns: Option<Vec<ArrayRef>> = self.schema.fields().iter().map(column).collect();
+        let columns =
+            columns.ok_or_else(|| internal_datafusion_err!("a column that lags behind is not of the table"))?;
         let options = RecordBatchOptions::new().with_row_count(Some(whole.num_rows()));
         Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
     }
 
-    /// The values of the rows before these, which are in order.
-    fn lagging(&self, batch: &RecordBatch, rows: &[usize], before: &mut Before) -> Result<ArrayRef> {
-        let tags: Vec<_> = batch.columns()[..self.tags].iter().map(AsArray::as_dictionary::<Int32Type>).collect();
-        let values = batch.column(self.tags);
+    /// The values of the rows before some rows, which are in order.
+    fn lagging(&self, scan: &Scan, rows: &Untagged, picks: &[usize], before: &mut Before) -> Result<ArrayRef> {
+        let values = rows.batch.column(0);
+        let runs = || rows.series.chunk_by(|one, other| one == other);
+        let ends = runs().scan(0, |end, run| {
+            *end += run.len() as u64;
+            Some(*end)
+        });
+        let ends: Vec<u64> = ends.collect();
+        let lasts = take(values, &UInt64Array::from_iter_values(ends.iter().map(|end| end - 1)), None)?;
         // What came before the first row of each run, and for each row which of these arrays has its value, and where.
-        let mut firsts: Vec<ArrayRef> = vec![values.clone()];
-        let (mut places, mut rest) = (Vec::with_capacity(rows.len()), rows);
-        for run in series_runs(&tags, batch.num_rows()) {
-            let series: Codes = tags.iter().map(|tag| tag.key(run.start)).collect();
-            let partition = self.partition.iter().map(|at| series[*at]).collect();
-            if *before.series.entry(partition).or_insert_with(|| series.clone()) != series {
-                return exec_err!(
-                    "a series came to one that was alone in its PARTITION BY while the query was planned; ask again"
-                );
+        let mut firsts: Vec<ArrayRef> = vec![values.clone(), new_null_array(values.data_type(), 1)];
+        let (mut places, mut rest, mut start) = (Vec::with_capacity(picks.len()), picks, 0);
+        for (at, (run, end)) in runs().zip(ends).enumerate() {
+            let last = before.values.insert(run[0], (lasts.clone(), at));
+            if last.is_none() {
+                self.must_be_alone(scan, run[0], &mut before.partitions)?;
             }
-            let last = before.values.insert(series, values.slice(run.end - 1, 1));
-            let (own, others) = rest.split_at(rest.partition_point(|row| *row < run.end));
+            let (own, others) = rest.split_at(rest.partition_point(|row| *row < end as usize));
             rest = others;
-            for row in own {
-                places.push(if *row > run.start { (0, row - 1) } else { (firsts.len(), 0) });
-            }
-            if own.first() == Some(&run.start) {
-                firsts.push(last.unwrap_or_else(|| new_null_array(values.data_type(), 1)));
-            }
+            let first = own.first() == Some(&start);
+            places.extend(first.then(|| match last {
+                Some((values, at)) => {
+                    firsts.push(values);
+                    (firsts.len() - 1, at)
+                }
+                None => (1, 0),
+            }));
+            places.extend(own[usize::from(first)..].iter().map(|row| (0, row - 1)));
+            start = end as usize;
         }
         Ok(interleave(&firsts.iter().map(AsRef::as_ref).collect::<Vec<_>>(), &places)?)
+    }
+
+    /// Refuses a series that is not the only one in its partition.
+    fn must_be_alone(&self, scan: &Scan, series: u32, known: &mut HashMap<Vec<Option<usize>>, u32>) -> Result<()> {
+        let tags = self.partition.iter().filter_map(|tag| scan.tag(tag, &[series]));
+        let values = tags.map(|tag| tag.as_dictionary::<Int32Type>().key(0)).collect();
+        match known.insert(values, series) {
+            None => Ok(()),
+            Some(_) => exec_err!(
+                "a series came to one that was alone in its PARTITION BY while the query was planned; ask again"
+            ),
+        }
     }
 }

@@ -31,7 +31,6 @@ mod read_only;
 mod rollups;
 mod running;
 mod scan_exec;
-mod series_runs;
 mod some_rows;
 mod statement;
 mod summary;

@@ -99,15 +99,16 @@ impl ScanExec {
     /// The batches of a partition, without days that are known to be needless by the time they are reached.
     fn batches(&self, partition: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + Send> {
         let external = |error: tsdb::Error| DataFusionError::External(error.into());
-        if self.dynamic.is_empty() {
-            return Box::new(self.scan.read(partition).map(move |batch| batch.map_err(external)));
+        if let Some(lag) = self.lag.clone() {
+            // All days: a row may be the one before another that is wanted.
+            let (scan, mut before) = (self.scan.clone(), Before::default());
+            let rows = self.scan.read_untagged(partition);
+            return Box::new(rows.map(move |rows| lag.apply(&scan, &rows.map_err(external)?, &mut before)));
         }
-        // A row before one that is wanted is needed, even where it is not wanted itself.
-        let (dynamic, all) = (self.dynamic.clone(), self.lag.is_some());
+        let dynamic = self.dynamic.clone();
         let days = self.scan.read_spans(partition).flat_map(move |((from, to), batches)| {
-            let wanted = times(&dynamic).map(|(first, last)| all || (first <= to && from <= last));
-            let (batches, error) = match wanted {
-                Ok(wanted) => (wanted.then_some(batches), None),
+            let (batches, error) = match times(&dynamic) {
+                Ok((first, last)) => ((first <= to && from <= last).then_some(batches), None),
                 Err(error) => (None, Some(Err(error))),
             };
             batches.into_iter().flatten().map(move |batch| batch.map_err(external)).chain(error)
@@ -222,7 +223,7 @@ impl ExecutionPlan for ScanExec {
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let mut left = self.limit.unwrap_or(usize::MAX);
-        let (lag, mut before, dynamic) = (self.lag.clone(), Before::default(), self.dynamic.clone());
+        let dynamic = self.dynamic.clone();
         let mut batches = self.batches(partition);
         let next = move || -> Option<Result<RecordBatch>> {
             if left == 0 {
@@ -231,11 +232,7 @@ impl ExecutionPlan for ScanExec {
             let timer = metrics.elapsed_compute().timer();
             let batch = batches.next();
             timer.done();
-            let batch = batch?.and_then(|batch| match &lag {
-                Some(lag) => lag.apply(&batch, &mut before),
-                None => Ok(batch),
-            });
-            let batch = batch.and_then(|batch| apply(&dynamic, batch));
+            let batch = batch?.and_then(|batch| apply(&dynamic, batch));
             Some(batch.map(|batch| {
                 let batch = batch.slice(0, batch.num_rows().min(left));
                 left -= batch.num_rows();

@@ -90,7 +90,7 @@ pub use parts::Part;
 pub use retention::Retention;
 pub use rollup::{Rollup, RollupState};
 pub use row::Row;
-pub use scan::{Batches, Scan, ScanRequest, TIME_COLUMN};
+pub use scan::{Batches, Scan, ScanRequest, TIME_COLUMN, Untagged};
 pub use segment::PAGE_ROWS_MAX;
 pub use series_set::TagPredicate;
 pub use sketch::Sketch;

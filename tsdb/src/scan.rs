@@ -246,12 +246,38 @@ impl Scan {
     /// If there is no such partition.
     pub fn read_spans(&self, partition: usize) -> impl Iterator<Item = ((i64, i64), Batches)> + use<> {
         let answers = self.projection.clone();
-        let times = answers.outputs.iter().any(|output| matches!(output, Output::Time));
+        let times = answers.has_time();
         self.days(partition, move |_| times).map(move |(day, rows)| {
             let answers = answers.clone();
             let batches = rows.map(move |rows| rows.and_then(|rows| answers.batch(&rows)));
             ((day.first(), day.last()), Batches(Box::new(batches)))
         })
+    }
+
+    /// Reads a partition without the tags among its columns: these are the same for all rows of a series, and [`tag`](Self::tag) tells them.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such partition.
+    pub fn read_untagged(&self, partition: usize) -> impl Iterator<Item = Result<Untagged>> + use<> {
+        let answers = self.projection.without_tags();
+        let times = answers.has_time();
+        let rows = self.days(partition, move |_| times).flat_map(|(_, rows)| rows);
+        rows.map(move |rows| rows.and_then(|rows| Ok(Untagged { batch: answers.batch(&rows)?, series: rows.series })))
+    }
+
+    /// The values of a tag that these series have, or `None` if it is not among the columns.
+    ///
+    /// # Panics
+    ///
+    /// If a number is not of a series that this scan gave.
+    pub fn tag(&self, name: &str, series: &[u32]) -> Option<ArrayRef> {
+        match self.projection.table.columns().find(name) {
+            Some(ColumnRef::Tag(tag)) if self.projection.tags.contains_key(&tag) => {
+                Some(self.projection.tag_column(tag, series))
+            }
+            _ => None,
+        }
     }
 
     /// The rows of a partition unit by unit, with the fields among its columns, in their order; `times` says of each day whether its times are
@@ -284,6 +310,15 @@ impl Scan {
     pub fn read_all(&self) -> impl Iterator<Item = Result<RecordBatch>> {
         (0..self.partitions()).flat_map(|partition| self.read(partition))
     }
+}
+
+/// Rows of a scan without their tags.
+#[derive(Debug)]
+pub struct Untagged {
+    /// The series that each row is of, by a number; rows of one series follow each other.
+    pub series: ScalarBuffer<u32>,
+    /// The columns that are no tags, in their order.
+    pub batch: RecordBatch,
 }
 
 /// The record batches of one partition of a scan.
@@ -349,6 +384,24 @@ impl Projection {
         }
         let schema = Arc::new(whole.project(&picked).expect("the columns were just found"));
         Ok(Projection { schema, table: table.clone(), columns: fields.len(), fields, outputs, tags })
+    }
+
+    /// The same columns except for tags.
+    fn without_tags(&self) -> Projection {
+        let is_kept = |at: &usize| !matches!(self.outputs[*at], Output::Tag(_));
+        let kept: Vec<usize> = (0..self.outputs.len()).filter(is_kept).collect();
+        Projection {
+            schema: Arc::new(self.schema.project(&kept).expect("the columns are its own")),
+            table: self.table.clone(),
+            fields: self.fields.clone(),
+            columns: self.columns,
+            outputs: kept.into_iter().map(|at| self.outputs[at]).collect(),
+            tags: HashMap::new(),
+        }
+    }
+
+    fn has_time(&self) -> bool {
+        self.outputs.iter().any(|output| matches!(output, Output::Time))
     }
 
     /// Rows as the batch that was asked for.

@@ -3,16 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, TimestampNanosecondType};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use tsdb::{Scan, TIME_COLUMN};
+use tsdb::{Scan, TIME_COLUMN, Untagged};
 
 use super::timeline::{Excluded, Run, Timeline};
 use crate::parallel::{Leave, read_partitions};
-use crate::series_runs::series_runs;
 
 /// What of a row says what.
 #[derive(Debug, Clone)]
@@ -81,11 +80,12 @@ pub(crate) async fn timelines(
     let own = scan.clone();
     let read = move |partition: usize, leave: &Leave| {
         let mut reader = Reader::default();
-        for batch in own.read(partition) {
-            reader.take(&batch.map_err(|error| DataFusionError::External(error.into()))?, &meaning)?;
+        for rows in own.read_untagged(partition) {
+            reader.take(&own, &rows.map_err(|error| DataFusionError::External(error.into()))?, &meaning)?;
             leave.ask(reader.runs * size_of::<Run>())?;
         }
-        Ok(reader.series)
+        let named = |(series, timeline)| (tag_values(&own, &meaning.tags, series), timeline);
+        Ok(reader.series.into_iter().map(named).collect::<Vec<_>>())
     };
     let mut pieces: HashMap<TagValues, Vec<Timeline>> = HashMap::new();
     for (tags, timeline) in
@@ -96,33 +96,43 @@ pub(crate) async fn timelines(
     Ok(pieces.into_iter().map(|(tags, pieces)| (tags, Timeline::join(pieces))).collect())
 }
 
+/// The values of all tags of a series that the scan gave.
+fn tag_values(scan: &Scan, tags: &[String], series: u32) -> TagValues {
+    let value = |name: &String| {
+        let column = scan.tag(name, &[series])?;
+        let tag = column.as_dictionary::<Int32Type>();
+        tag.key(0).map(|key| tag.values().as_string::<i32>().value(key).to_owned())
+    };
+    tags.iter().map(value).collect()
+}
+
 /// Timelines under way.
 #[derive(Default)]
 struct Reader {
-    series: HashMap<TagValues, Timeline>,
+    series: HashMap<u32, Timeline>,
     /// How many runs all timelines have.
     runs: usize,
 }
 
 impl Reader {
-    fn take(&mut self, batch: &RecordBatch, meaning: &Meaning) -> Result<()> {
+    fn take(&mut self, scan: &Scan, rows: &Untagged, meaning: &Meaning) -> Result<()> {
+        let Untagged { series, batch } = rows;
         let column = |name: &str| batch.column_by_name(name);
         let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
-        let tags: Vec<_> =
-            meaning.tags.iter().filter_map(|tag| column(tag)).map(AsArray::as_dictionary::<Int32Type>).collect();
-        let Some(states) = column(&meaning.state) else { return Ok(()) };
-        let states = meaning.states(states)?;
+        // A tag can say the state, too.
+        let Some(states) = column(&meaning.state).cloned().or_else(|| scan.tag(&meaning.state, series)) else {
+            return Ok(());
+        };
+        let states = meaning.states(&states)?;
         let intervals = meaning.interval.and_then(column).map(|column| cast(column, &DataType::Float64)).transpose()?;
         let intervals: Option<&Float64Array> = intervals.as_ref().map(AsArray::as_primitive);
         let outcomes: Option<&StringArray> = meaning.outcome.and_then(column).and_then(AsArray::as_string_opt);
-        for run in series_runs(&tags, times.len()) {
-            let key = tags.iter().map(|tag| {
-                let values = tag.values().as_string::<i32>();
-                tag.key(run.start).map(|key| values.value(key).to_owned())
-            });
-            let timeline = self.series.entry(key.collect()).or_default();
-            let known = timeline.0.len();
-            for row in run {
+        let mut next = 0;
+        for run in series.chunk_by(|one, other| one == other) {
+            let timeline = self.series.entry(run[0]).or_default();
+            let (known, first) = (timeline.0.len(), next);
+            next += run.len();
+            for row in first..next {
                 let said = intervals.filter(|column| column.is_valid(row)).map(|column| column.value(row) * 1e6);
                 let length = said.filter(|ns| *ns >= 1.0).map_or(meaning.hold, |ns| ns as i64);
                 let outcome = outcomes.filter(|column| column.is_valid(row)).map(|column| column.value(row));
