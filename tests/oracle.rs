@@ -11,6 +11,8 @@ use crate::rolled::python;
 use crate::server::{Server, post};
 
 const STATEMENTS: usize = 400;
+/// Joins with the nearest rows.
+const NEAREST: usize = 60;
 /// The start of 2026, in microseconds.
 const START_US: i64 = 1_767_225_600_000_000;
 const HOUR_US: i64 = 3_600_000_000;
@@ -91,7 +93,7 @@ fn fill(server: &Server, random: &mut Rng) -> BTreeMap<Key, Fields> {
 
 /// A statement, as both take it: `bucket(..)` stands for what differs.
 fn statement(random: &mut Rng) -> String {
-    const VALUES: [&str; 13] = [
+    const VALUES: [&str; 15] = [
         "count(*)",
         "count(f)",
         "count(i)",
@@ -105,6 +107,8 @@ fn statement(random: &mut Rng) -> String {
         "avg(i)",
         "max(f) - min(f)",
         "sum(i) * 2",
+        "quantile_cont(f, 0.95)",
+        "quantile_cont(i, 0.123)",
     ];
     let pick = |random: &mut Rng, all: &[&'static str]| all[random.usize(..all.len())];
     let time = |random: &mut Rng| {
@@ -181,6 +185,32 @@ fn statement(random: &mut Rng) -> String {
     sql
 }
 
+/// A statement that joins rows with the nearest ones in time, as we write it and as DuckDB does.
+fn nearest_rows(random: &mut Rng) -> [String; 2] {
+    let pick = |random: &mut Rng, all: &[&'static str]| all[random.usize(..all.len())];
+    let keys: &[&str] = [&["host", "rack"][..], &["rack"], &["host"], &[]][random.usize(..4)];
+    // One row of the right side a key and time, so that there is one nearest row.
+    let by = [keys, &["time"]].concat().join(", ");
+    let right = pick(random, &["i > 500", "up", "note = 'x'", "f < 0 AND rack = 'r1'", "i > 5000"]);
+    let right = format!("(SELECT {by}, max(i) AS n FROM m WHERE {right} GROUP BY {by}) AS b");
+    let equal = keys.iter().map(|key| format!("a.{key} = b.{key}")).collect::<Vec<_>>().join(" AND ");
+    let times = pick(random, &["a.time >= b.time", "a.time > b.time", "a.time <= b.time", "a.time < b.time"]);
+    let condition =
+        pick(random, &["a.f > 0", "a.note = 'y' AND a.host > 'alz'", "a.f > b.n", "b.n IS NULL", "b.n > 700"]);
+    let sql = |join: &str| {
+        format!(
+            "SELECT a.host AS v0, a.i AS v1, b.n AS v2, b.time < a.time AS v3 FROM m AS a {join} WHERE {condition} \
+             ORDER BY a.time, a.host, a.rack LIMIT 300"
+        )
+    };
+    let on = if equal.is_empty() { String::new() } else { format!(" ON {equal}") };
+    let both = if equal.is_empty() { times.to_owned() } else { format!("{equal} AND {times}") };
+    [
+        sql(&format!("ASOF JOIN {right} MATCH_CONDITION ({times}){on}")),
+        sql(&format!("ASOF LEFT JOIN {right} ON {both}")),
+    ]
+}
+
 fn with_bucket(sql: &str, before: &str, after: &str) -> String {
     match sql.split_once("bucket('") {
         None => sql.to_owned(),
@@ -208,10 +238,13 @@ fn duckdb_answers_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), "");
     let rows = fill(&server, &mut random);
-    let statements: Vec<String> = (0..STATEMENTS).map(|_| statement(&mut random)).collect();
+    let mut statements: Vec<String> = (0..STATEMENTS).map(|_| statement(&mut random)).collect();
+    let (nearest, their_nearest): (Vec<String>, Vec<String>) =
+        (0..NEAREST).map(|_| nearest_rows(&mut random).into()).unzip();
     let file = dir.path().join("asked.json");
-    let theirs: Vec<String> =
-        statements.iter().map(|sql| with_bucket(sql, "time_bucket(", ", TIMESTAMP '1970-01-01 00:00:00')")).collect();
+    let in_duckdb = |sql: &String| with_bucket(sql, "time_bucket(", ", TIMESTAMP '1970-01-01 00:00:00')");
+    let theirs: Vec<String> = statements.iter().map(in_duckdb).chain(their_nearest).collect();
+    statements.extend(nearest);
     let rows: Vec<Value> = rows
         .iter()
         .map(|((host, rack, time), fields)| json!([time, host, rack, fields.f, fields.i, fields.up, fields.note]))
@@ -221,7 +254,7 @@ fn duckdb_answers_the_same() {
     let output = Command::new(python).arg(script).arg(&file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let output = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.lines().count(), STATEMENTS);
+    assert_eq!(output.lines().count(), statements.len());
     let expected: Vec<Vec<Vec<Value>>> = output.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     compare(&server, &statements, &expected);
     // Once more, with buckets that were worked out ahead wherever they fit.

@@ -584,6 +584,41 @@ fn what_a_running_query_learns_thins_out_its_scans() {
     assert!(rows.len() == 4 && rows[1..].iter().all(|row| row[1] == least), "{rows:?}");
 }
 
+#[test]
+fn the_nearest_row_of_another_table_is_joined() {
+    let (server, _dir) = server();
+    let lines = "a,host=x n=1 10\na,host=x n=2 20\na,host=y n=3 30\na n=4 40\nb,host=x m=100 10\nb,host=x m=200 15\nb,host=y m=300 31\n";
+    assert_eq!(server.write("", lines.as_bytes()).status, 204);
+    let nearest = |operator: &str| {
+        let sql = format!(
+            "SELECT n, m FROM a ASOF JOIN b MATCH_CONDITION (a.time {operator} b.time) ON a.host = b.host ORDER BY n"
+        );
+        server.rows(&sql).into_iter().map(|row| row[1].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(nearest(">="), ["100.0", "200.0", "", ""]);
+    assert_eq!(nearest(">"), ["", "200.0", "", ""]);
+    assert_eq!(nearest("<="), ["100.0", "", "300.0", ""]);
+    assert_eq!(nearest("<"), ["200.0", "", "300.0", ""]);
+    // Without keys; the other way around; nested; a condition on the left side alone is applied below.
+    let rows = "SELECT n, m FROM a ASOF JOIN b MATCH_CONDITION (b.time <= a.time) WHERE n > 1 AND m < 300 ORDER BY n";
+    assert_eq!(server.rows(rows), [["2.0", "200.0"], ["3.0", "200.0"]]);
+    let plan = server.sql(&format!("EXPLAIN {rows}"), "pretty").body;
+    assert!(plan.contains("AsOfExec: on=[time@") && plan.contains("fields=[n > 1]"), "{plan}");
+    assert!(!plan.contains("fields=[m < 300]"), "the right side is not narrowed by conditions above: {plan}");
+    let nested = "SELECT c.n, b.m FROM (a AS c ASOF JOIN b AS d MATCH_CONDITION (c.time >= d.time)) JOIN b ON d.m = b.m ORDER BY c.n";
+    assert_eq!(server.rows(nested), [["1.0", "100.0"], ["2.0", "200.0"], ["3.0", "200.0"], ["4.0", "300.0"]]);
+    for (wrong, says) in [
+        ("MATCH_CONDITION (a.time = b.time)", "by >=, >, <= or <"),
+        ("MATCH_CONDITION (a.time >= a.time)", "a time of the left side with one of the right"),
+        ("MATCH_CONDITION (a.time >= b.time) ON a.n > b.m", "equalities between its two sides"),
+        ("MATCH_CONDITION (a.time >= b.time) USING (host)", "expected ON"),
+        ("MATCH_CONDITION (a.time >= b.m)", "cannot be compared"),
+    ] {
+        let reply = server.sql(&format!("SELECT n FROM a ASOF JOIN b {wrong}"), "json");
+        assert!(reply.status == 400 && reply.body.contains(says), "{wrong}: {} {}", reply.status, reply.body);
+    }
+}
+
 /// The planner took subqueries for one whose plans look the same, and did not look at where their rows come from.
 #[test]
 fn subqueries_that_look_the_same_are_told_apart() {

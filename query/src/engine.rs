@@ -26,6 +26,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tsdb::{DEFAULT_SCHEMA, Store};
 
+use crate::asof::{AsOfPlanner, FindAsOf, PushBelowAsOf};
 use crate::availability;
 use crate::catalog::StoreCatalog;
 use crate::direct::{self, Direct, Shape, Shapes};
@@ -231,7 +232,9 @@ impl Engine {
             .with_table_factories(std::collections::HashMap::new())
             .with_analyzer_rule(Arc::new(TellApart))
             .with_analyzer_rule(Arc::new(FindGaps))
+            .with_analyzer_rule(Arc::new(FindAsOf))
             .with_optimizer_rule(Arc::new(BoundGaps))
+            .with_optimizer_rule(Arc::new(PushBelowAsOf))
             .with_optimizer_rule(Arc::new(ReadFromEdge))
             .with_optimizer_rule(Arc::new(LagInScan))
             .with_optimizer_rule(Arc::new(KnowNewest))
@@ -410,7 +413,8 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn Session,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(GapPlanner)]);
+        let planner =
+            DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(GapPlanner), Arc::new(AsOfPlanner)]);
         planner.create_physical_plan(plan, session).await
     }
 }

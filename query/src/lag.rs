@@ -299,8 +299,7 @@ impl Lag {
     /// The values of the rows before some rows, which are in order.
     fn lagging(&self, scan: &Scan, rows: &Untagged, picks: &[usize], before: &mut Before) -> Result<ArrayRef> {
         let values = rows.batch.column(0);
-        let runs = || rows.series.chunk_by(|one, other| one == other);
-        let ends = runs().scan(0, |end, run| {
+        let ends = rows.runs().scan(0, |end, run| {
             *end += run.len() as u64;
             Some(*end)
         });
@@ -309,7 +308,7 @@ impl Lag {
         // What came before the first row of each run, and for each row which of these arrays has its value, and where.
         let mut firsts: Vec<ArrayRef> = vec![values.clone(), new_null_array(values.data_type(), 1)];
         let (mut places, mut rest, mut start) = (Vec::with_capacity(picks.len()), picks, 0);
-        for (at, (run, end)) in runs().zip(ends).enumerate() {
+        for (at, (run, end)) in rows.runs().zip(ends).enumerate() {
             let last = before.values.insert(run[0], (lasts.clone(), at));
             if last.is_none() {
                 self.must_be_alone(scan, run[0], &mut before.partitions)?;

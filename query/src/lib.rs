@@ -4,6 +4,7 @@
 //! [`endpoint`] is its HTTP face. Statements from outside can only read: see `read_only.rs`.
 
 mod arguments;
+mod asof;
 mod availability;
 mod calendar;
 mod catalog;

@@ -1,23 +1,25 @@
-//! Statements as they come: parsed, and with arguments that table functions are given by name.
+//! Statements as they come: parsed, and with what DataFusion's planner does not know put into words that it knows.
 
 use std::ops::ControlFlow;
 
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
-    Statement as SqlStatement, TableFactor, Value, VisitMut, VisitorMut,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Select,
+    Statement as SqlStatement, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
+
+use crate::asof;
 
 /// Parses a statement.
 pub(crate) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
     let dialect = state.config().options().sql_parser.dialect;
     let mut statement = state.sql_to_statement(sql, &dialect)?;
-    if let Some(statement) = sql_of(&mut statement) {
-        let _: ControlFlow<()> = statement.visit(&mut NamedArguments);
+    match sql_of(&mut statement).map(|statement| statement.visit(&mut Dialect)) {
+        Some(ControlFlow::Break(error)) => Err(error),
+        _ => Ok(statement),
     }
-    Ok(statement)
 }
 
 fn sql_of(statement: &mut Statement) -> Option<&mut SqlStatement> {
@@ -28,17 +30,31 @@ fn sql_of(statement: &mut Statement) -> Option<&mut SqlStatement> {
     }
 }
 
-/// Turns `f(a, name => b)` in FROM into `f(a, named_struct('name', b))`: DataFusion takes values only, and a struct has a name.
-struct NamedArguments;
+/// What DataFusion's planner does not have becomes what it has: `f(a, name => b)` in FROM becomes `f(a, named_struct('name', b))`, as it takes values only,
+/// and a struct has a name; `ASOF JOIN` becomes a join on a function.
+struct Dialect;
 
-impl VisitorMut for NamedArguments {
-    type Break = ();
+impl VisitorMut for Dialect {
+    type Break = DataFusionError;
 
-    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-        if let TableFactor::Table { args: Some(args), .. } = factor {
-            args.args.iter_mut().for_each(wrap);
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<DataFusionError> {
+        match factor {
+            TableFactor::Table { args: Some(args), .. } => args.args.iter_mut().for_each(wrap),
+            TableFactor::NestedJoin { table_with_joins, .. } => return joins(table_with_joins),
+            _ => {}
         }
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<DataFusionError> {
+        select.from.iter_mut().try_for_each(joins)
+    }
+}
+
+fn joins(tables: &mut TableWithJoins) -> ControlFlow<DataFusionError> {
+    match tables.joins.iter_mut().try_for_each(asof::rewrite) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
     }
 }
 

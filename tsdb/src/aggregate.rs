@@ -22,6 +22,7 @@ use crate::rollup::{self, Cut, Wanted};
 use crate::rollup_file::BlockCells;
 use crate::rows::Rows;
 use crate::scan::{Scan, ScanRequest, TIME_COLUMN};
+use crate::series_runs::series_runs;
 use crate::shared::Shared;
 use crate::tag::ABSENT;
 use crate::value::FieldType;
@@ -315,7 +316,7 @@ impl Aggregation {
                 }
             };
             let mut at = 0;
-            for run in series.chunk_by(|a, b| a == b) {
+            for run in series_runs(&series) {
                 let own = at..at + run.len();
                 at = own.end;
                 if !self.filter.wants_series(run[0]) {
@@ -341,7 +342,7 @@ impl Aggregation {
     fn add(&self, groups: &mut Groups, rows: &Rows, bucket: Option<i64>) {
         let mut start = 0;
         let mut cursor = self.bucket.as_ref().map(BucketCursor::new);
-        for run in rows.series.chunk_by(|a, b| a == b) {
+        for run in series_runs(&rows.series) {
             let group = groups.of_series(run[0], |series| self.tags(series));
             let end = start + run.len();
             match (bucket, &mut cursor) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::day::Day;
 use crate::deletion::Deletion;
+use crate::series_runs::series_runs;
 use crate::series_set::SeriesSet;
 
 /// A range of times, a set of series, and what was deleted since the rows were written.
@@ -110,7 +111,7 @@ impl Filter {
     pub(crate) fn ranges_of_series(&self, series: &[u32]) -> Vec<Range<usize>> {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         let mut start = 0;
-        for run in series.chunk_by(|a, b| a == b) {
+        for run in series_runs(series) {
             let end = start + run.len();
             match ranges.last_mut() {
                 _ if !self.wants_series(run[0]) => {}
@@ -131,7 +132,7 @@ impl Filter {
             _ => ranges.push(range),
         };
         let mut start = 0;
-        for run in series.chunk_by(|a, b| a == b) {
+        for run in series_runs(series) {
             let run_times = &times[start..start + run.len()];
             if self.wants_series(run[0]) {
                 let at = |time: i64| start + run_times.partition_point(|own| *own < time);

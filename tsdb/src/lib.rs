@@ -59,6 +59,7 @@ mod sealer;
 mod segment;
 mod segment_index;
 mod segment_writer;
+mod series_runs;
 mod series_set;
 mod shared;
 mod sketch;

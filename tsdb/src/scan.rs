@@ -17,6 +17,7 @@ use crate::field_predicate::{Conditions, FieldPredicate};
 use crate::filter::Filter;
 use crate::merge::Source;
 use crate::rows::Rows;
+use crate::series_runs::series_runs;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::tag::ABSENT;
@@ -266,7 +267,7 @@ impl Scan {
         rows.map(move |rows| rows.and_then(|rows| Ok(Untagged { batch: answers.batch(&rows)?, series: rows.series })))
     }
 
-    /// The values of a tag that these series have, or `None` if it is not among the columns.
+    /// The values of a tag that these series have, or `None` if it is not among the columns. Equal series must stand together.
     ///
     /// # Panics
     ///
@@ -319,6 +320,13 @@ pub struct Untagged {
     pub series: ScalarBuffer<u32>,
     /// The columns that are no tags, in their order.
     pub batch: RecordBatch,
+}
+
+impl Untagged {
+    /// The series of the rows, a run for each.
+    pub fn runs(&self) -> impl Iterator<Item = &[u32]> {
+        series_runs(&self.series)
+    }
 }
 
 /// The record batches of one partition of a scan.
@@ -427,7 +435,7 @@ impl Projection {
         let mut keys: Vec<i32> = Vec::with_capacity(series.len());
         let mut present = NullBufferBuilder::new(series.len());
         let codes = self.table.tag(tag);
-        for run in series.chunk_by(|a, b| a == b) {
+        for run in series_runs(series) {
             let code = codes.code(run[0]);
             let is_present = code != ABSENT;
             keys.resize(keys.len() + run.len(), if is_present { code as i32 } else { 0 });

@@ -128,7 +128,7 @@ impl Reader {
         let intervals: Option<&Float64Array> = intervals.as_ref().map(AsArray::as_primitive);
         let outcomes: Option<&StringArray> = meaning.outcome.and_then(column).and_then(AsArray::as_string_opt);
         let mut next = 0;
-        for run in series.chunk_by(|one, other| one == other) {
+        for run in rows.runs() {
             let timeline = self.series.entry(run[0]).or_default();
             let (known, first) = (timeline.0.len(), next);
             next += run.len();

@@ -5,6 +5,7 @@ mod counter;
 mod first_last;
 mod gather;
 mod histogram;
+mod percentile;
 mod sketch;
 pub(crate) mod time_bucket;
 mod trend;
@@ -20,12 +21,14 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
         counter::aggregates(),
         first_last::aggregates(),
         histogram::aggregates(),
+        percentile::aggregates(),
         trend::aggregates(),
     ];
     for function in aggregates.into_iter().flatten() {
         state.register_udaf(function.into())?;
     }
-    let scalars = [sketch::scalars(), histogram::scalars(), time_bucket::scalars(), trend::scalars()];
+    let scalars =
+        [crate::asof::scalars(), sketch::scalars(), histogram::scalars(), time_bucket::scalars(), trend::scalars()];
     for function in scalars.into_iter().flatten() {
         state.register_udf(function.into())?;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
-use datafusion::common::ScalarValue;
+use datafusion::common::{ScalarValue, plan_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
@@ -14,7 +14,6 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, TypeSignature, Volatility,
 };
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
 use tsdb::Sketch;
 
@@ -79,11 +78,7 @@ impl AggregateUDFImpl for SketchAggregate {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let part = match self.made {
-            Made::Percentile => {
-                let descending = args.order_bys.first().is_some_and(|sort| sort.options.descending);
-                let part = part_of(&args.exprs[1])?;
-                Some(if descending { 1.0 - part } else { part })
-            }
+            Made::Percentile => Some(part_of_call(self.name(), &args)?),
             _ => None,
         };
         Ok(Box::new(Collected { made: self.made, part, sketch: Sketch::default() }))
@@ -94,14 +89,14 @@ impl AggregateUDFImpl for SketchAggregate {
     }
 }
 
-/// The part of all values (0 to 1) that a percentile is of.
-fn part_of(expr: &Arc<dyn PhysicalExpr>) -> Result<f64> {
-    let literal = expr.downcast_ref::<Literal>().map(Literal::value);
-    match literal {
-        Some(ScalarValue::Float64(Some(part))) if (0.0..=1.0).contains(part) => Ok(*part),
-        _ => Err(DataFusionError::Plan(format!(
-            "approx_percentile_cont: expected a literal from 0 to 1 as percentile, found {expr}"
-        ))),
+/// The part of all values (0 to 1) that a percentile is of, from the least on.
+pub(super) fn part_of_call(name: &str, args: &AccumulatorArgs) -> Result<f64> {
+    let descending = args.order_bys.first().is_some_and(|sort| sort.options.descending);
+    match args.exprs[1].downcast_ref::<Literal>().map(Literal::value) {
+        Some(ScalarValue::Float64(Some(part))) if (0.0..=1.0).contains(part) => {
+            Ok(if descending { 1.0 - part } else { *part })
+        }
+        _ => plan_err!("{name}: expected a literal from 0 to 1 as percentile, found {}", args.exprs[1]),
     }
 }
 
