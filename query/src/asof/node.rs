@@ -203,8 +203,7 @@ impl OptimizerRule for PushBelowAsOf {
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Filter(Filter { predicate, input, .. }) = &plan else { return Ok(Transformed::no(plan)) };
-        let LogicalPlan::Extension(Extension { node }) = &**input else { return Ok(Transformed::no(plan)) };
-        let Some(own) = node.as_any().downcast_ref::<AsOf>() else { return Ok(Transformed::no(plan)) };
+        let Some(own) = asof_below(input) else { return Ok(Transformed::no(plan)) };
         let is_left = |column: &Column| own.left.schema().has_column(column);
         let (below, above): (Vec<Expr>, Vec<Expr>) = split_conjunction_owned(predicate.clone())
             .into_iter()
@@ -212,11 +211,28 @@ impl OptimizerRule for PushBelowAsOf {
         let Some(below) = conjunction(below) else { return Ok(Transformed::no(plan)) };
         let left = LogicalPlan::Filter(Filter::try_new(below, own.left.clone())?);
         let node = AsOf { left: Arc::new(left), ..own.clone() };
-        let joined = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        let mut joined = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        if let LogicalPlan::Projection(_) = &**input {
+            joined = input.with_new_exprs(input.expressions(), vec![joined])?;
+        }
         Ok(Transformed::yes(match conjunction(above) {
             Some(above) => LogicalPlan::Filter(Filter::try_new(above, Arc::new(joined))?),
             None => joined,
         }))
+    }
+}
+
+/// The join itself, or the one that these columns are picked from.
+fn asof_below(plan: &LogicalPlan) -> Option<&AsOf> {
+    match plan {
+        LogicalPlan::Extension(Extension { node }) => node.as_any().downcast_ref(),
+        LogicalPlan::Projection(picked) if picked.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) => {
+            match &*picked.input {
+                LogicalPlan::Extension(_) => asof_below(&picked.input),
+                _ => None,
+            }
+        }
+        _ => None,
     }
 }
 
