@@ -1,18 +1,22 @@
 //! The configuration file: every key with its unit and default. `docs/configuration.md` shows it whole.
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytesize::ByteSize;
+use hyper::Method;
+use hyper::header::{HeaderName, HeaderValue};
 use query::Declaration;
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use tsdb::Rollup;
 use url::Url;
-use web_probe::{Expect, Target};
+use web_probe::{Ask, Expect, HttpAsk, Target};
 
 use crate::scrape::ScrapeTarget;
 
@@ -225,10 +229,9 @@ impl Default for Probe {
 pub struct TargetConfig {
     /// The tag `target`. Default: the address.
     name: Option<String>,
-    /// `http` probes an address; `scrape` fetches a page of metrics. Default `http`.
-    #[serde(default)]
-    kind: Kind,
-    /// The address, with `http://` or `https://`.
+    /// `scrape` fetches a page of metrics; otherwise the address says what is done, and this has to say the same. Default: what the address says.
+    kind: Option<String>,
+    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`.
     url: String,
     /// The tag `group`. Default: none.
     group: Option<String>,
@@ -244,19 +247,41 @@ pub struct TargetConfig {
     /// What counts as up.
     #[serde(default)]
     expect: ExpectConfig,
+    /// `http`: the method. Default `GET`.
+    method: Option<String>,
+    /// `http`: headers of the request, by name. Default: none but what every request has.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// `http`: the body of the request. Default: none.
+    body: Option<String>,
+    /// `http`: name and password of Basic authorization. Default: none.
+    basic_auth: Option<BasicAuth>,
+    /// `http`: a bearer token. Default: none.
+    bearer_token: Option<String>,
+    /// `http`: so many redirects are followed, more are a failure; with 0 a redirect is the answer. Default 10.
+    redirects: Option<u32>,
+    /// `tcp`: what is sent once connected. Default: nothing.
+    send: Option<String>,
+    /// `dns`: the resolvers that are asked, `address` or `address:port`. Default: the system's.
+    #[serde(default)]
+    resolvers: Vec<String>,
+    /// `icmp`: how many pings. Default 1.
+    pings: Option<u16>,
     /// Probe link-local and metadata addresses too. Default false.
     #[serde(default)]
     allow_link_local: bool,
 }
 
-/// The kinds of checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    #[default]
-    Http,
-    Scrape,
+/// `basic_auth = { user, password }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BasicAuth {
+    user: String,
+    password: String,
 }
+
+/// The kind of target that is no check.
+const SCRAPE: &str = "scrape";
 
 /// `expect = { ... }`
 #[derive(Debug, Default, Deserialize)]
@@ -264,8 +289,14 @@ enum Kind {
 struct ExpectConfig {
     /// Statuses that are up. Default 200 to 399.
     status: Option<Vec<u16>>,
-    /// A regular expression that the body must contain. Default: none.
+    /// A regular expression that the body must contain, or what comes back over TCP. Default: none.
     body: Option<String>,
+    /// Regular expressions that headers of the answer must contain, by name. Default: none.
+    headers: BTreeMap<String, String>,
+    /// A regular expression that the address of the last answer must contain. Default: none.
+    final_url: Option<String>,
+    /// What has to be among the records that every resolver answers. Default: anything.
+    answers: Vec<String>,
 }
 
 impl Config {
@@ -282,7 +313,7 @@ impl Config {
 
     /// The targets of the file that are probed, each checked by itself.
     pub fn targets(&self) -> Result<Vec<Target>> {
-        self.targets.iter().filter(|target| target.kind == Kind::Http).map(TargetConfig::target).collect()
+        self.targets.iter().filter(|target| !target.is_scrape()).map(TargetConfig::target).collect()
     }
 
     /// The rollups of the file, each checked by itself.
@@ -298,44 +329,100 @@ impl Config {
 
     /// The targets of the file that are scraped, each checked by itself.
     pub fn scrape_targets(&self) -> Result<Vec<ScrapeTarget>> {
-        self.targets.iter().filter(|target| target.kind == Kind::Scrape).map(TargetConfig::scrape_target).collect()
+        self.targets.iter().filter(|target| target.is_scrape()).map(TargetConfig::scrape_target).collect()
     }
 }
 
 impl TargetConfig {
+    fn is_scrape(&self) -> bool {
+        self.kind.as_deref() == Some(SCRAPE)
+    }
+
     fn target(&self) -> Result<Target> {
-        let mut target = target(&self.url)?;
+        let called = self.name.as_ref().unwrap_or(&self.url);
+        let mut expect = Expect::default();
+        if let Some(status) = &self.expect.status {
+            expect.status = status.iter().map(|status| *status..=*status).collect();
+        }
+        let pattern = |text: &str, key: &str| Regex::new(text).with_context(|| format!("target '{called}': {key}"));
+        expect.body = self.expect.body.as_deref().map(|text| pattern(text, "expect.body")).transpose()?;
+        expect.final_url =
+            self.expect.final_url.as_deref().map(|text| pattern(text, "expect.final_url")).transpose()?;
+        for (name, text) in &self.expect.headers {
+            let known = HeaderName::from_bytes(name.as_bytes());
+            let known = known.with_context(|| format!("target '{called}': expect.headers: '{name}'"))?;
+            expect.headers.push((known, pattern(text, "expect.headers")?));
+        }
+        let resolvers = self.resolvers.iter().map(|text| resolver(text));
+        let ask = Ask {
+            http: self.http_ask().with_context(|| format!("target '{called}'"))?,
+            expect,
+            send: self.send.clone(),
+            resolvers: resolvers.collect::<Result<_>>().with_context(|| format!("target '{called}': resolvers"))?,
+            answers: self.expect.answers.clone(),
+            pings: self.pings,
+        };
+        let mut target = Target::new(&self.url, ask).map_err(|reason| anyhow!("target '{called}': {reason}"))?;
+        if let Some(kind) = self.kind.as_ref().filter(|kind| *kind != target.kind()) {
+            bail!("target '{called}': kind is '{kind}', and '{}' is for {}", self.url, target.kind());
+        }
         target.name = self.name.clone().unwrap_or(target.name);
         target.group = self.group.clone();
-        (target.interval, target.timeout) = self.times(&target)?;
+        (target.interval, target.timeout) = self.times(&target.name, target.interval, target.timeout)?;
         target.slow = self.slow;
         target.allow_link_local = self.allow_link_local;
-        if let Some(status) = &self.expect.status {
-            target.expect.status = status.iter().map(|status| *status..=*status).collect();
-        }
-        let pattern = self.expect.body.as_deref().map(Regex::new).transpose();
-        target.expect = Expect {
-            body: pattern.with_context(|| format!("target '{}': expect.body", target.name))?,
-            ..target.expect
-        };
         Ok(target)
     }
 
-    fn scrape_target(&self) -> Result<ScrapeTarget> {
-        let target = target(&self.url)?;
-        let name = self.name.clone().unwrap_or_else(|| target.name.clone());
-        if self.slow.is_some() || self.expect.status.is_some() || self.expect.body.is_some() || self.allow_link_local {
-            bail!("target '{name}': slow, expect and allow_link_local are for kind = \"http\", not for a scrape");
+    /// What is asked over HTTP.
+    fn http_ask(&self) -> Result<HttpAsk> {
+        let mut ask = HttpAsk::default();
+        if let Some(method) = &self.method {
+            ask.method = Method::from_bytes(method.as_bytes()).with_context(|| format!("method: '{method}'"))?;
         }
-        let (interval, timeout) = self.times(&target)?;
-        Ok(ScrapeTarget { name, url: target.url, group: self.group.clone(), interval, timeout })
+        let authorization = match (&self.basic_auth, &self.bearer_token) {
+            (Some(_), Some(_)) => bail!("basic_auth and bearer_token exclude each other"),
+            (Some(BasicAuth { user, password }), None) => {
+                Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))))
+            }
+            (None, Some(token)) => Some(format!("Bearer {token}")),
+            (None, None) => None,
+        };
+        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in headers.chain(authorization.iter().map(|value| ("authorization", value))) {
+            let known = HeaderName::from_bytes(name.as_bytes()).with_context(|| format!("headers: '{name}'"))?;
+            let value = HeaderValue::from_str(value).with_context(|| format!("headers: the value of {name}"))?;
+            ask.headers.insert(known, value);
+        }
+        ask.body = self.body.clone().unwrap_or_default().into();
+        ask.redirects_max = self.redirects.unwrap_or(ask.redirects_max);
+        Ok(ask)
     }
 
-    /// The interval and the timeout.
-    fn times(&self, target: &Target) -> Result<(Duration, Duration)> {
-        let name = self.name.as_ref().unwrap_or(&target.name);
-        let interval = self.interval.unwrap_or(target.interval);
-        let timeout = self.timeout.unwrap_or(target.timeout.min(interval));
+    fn scrape_target(&self) -> Result<ScrapeTarget> {
+        let name = self.name.clone().unwrap_or_else(|| self.url.clone());
+        let url = Url::parse(&self.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url = url.with_context(|| {
+            format!("target '{name}': '{}' is not a web address like http://127.0.0.1:9100/metrics", self.url)
+        })?;
+        let is_check = self.slow.is_some()
+            || format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default())
+            || self.allow_link_local
+            || self.http_ask().ok() != Some(HttpAsk::default())
+            || self.send.is_some()
+            || !self.resolvers.is_empty()
+            || self.pings.is_some();
+        if is_check {
+            bail!("target '{name}': a scrape takes name, url, group, interval and timeout, and nothing of a check");
+        }
+        let (interval, timeout) = self.times(&name, Duration::from_secs(10), Duration::from_secs(5))?;
+        Ok(ScrapeTarget { name, url, group: self.group.clone(), interval, timeout })
+    }
+
+    /// The interval and the timeout, or these.
+    fn times(&self, name: &str, interval: Duration, timeout: Duration) -> Result<(Duration, Duration)> {
+        let interval = self.interval.unwrap_or(interval);
+        let timeout = self.timeout.unwrap_or(timeout.min(interval));
         if interval < Duration::from_millis(100) {
             bail!("target '{name}': interval is {interval:?}, the shortest is 100ms");
         }
@@ -346,14 +433,10 @@ impl TargetConfig {
     }
 }
 
-/// A target with the defaults, from an address as people write it.
-pub fn target(address: &str) -> Result<Target> {
-    let url =
-        Url::parse(address).with_context(|| format!("'{address}' is not a web address like https://example.org/"))?;
-    match url.scheme() {
-        "http" | "https" => Ok(Target::new(url)),
-        other => bail!("'{address}': {other} cannot be probed, http and https can"),
-    }
+/// A resolver's address, on port 53 if it does not say another.
+fn resolver(text: &str) -> Result<SocketAddr> {
+    let address = text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
+    address.with_context(|| format!("'{text}' is not an address like 9.9.9.9 or 127.0.0.1:5353"))
 }
 
 /// `10s`, `1min 30s`, `400d`.
@@ -394,8 +477,17 @@ mod tests {
             format!("{:?}", Query { threads: 0, ..default.query })
         );
         let target = shown.targets().unwrap().remove(0);
-        let fresh = Target::new(target.url.clone());
+        let fresh = Target::new("https://portal.example/", Ask::default()).unwrap();
         assert_eq!((target.interval, target.timeout), (fresh.interval, fresh.timeout));
+    }
+
+    #[test]
+    fn the_targets_of_the_manual_of_checks_are_right() {
+        let manual = include_str!("../docs/probes.md");
+        let (_, rest) = manual.split_once("```toml").unwrap();
+        let shown: Config = toml::from_str(rest.split_once("```").unwrap().0).unwrap();
+        let kinds: Vec<_> = shown.targets().unwrap().iter().map(Target::kind).collect();
+        assert_eq!(kinds, ["http", "tcp", "tcp", "dns", "icmp"]);
     }
 
     #[test]
@@ -404,6 +496,22 @@ mod tests {
             ("[server]\nlissen = '127.0.0.1:1'", "line 2"),
             ("[server]\nlissen = '127.0.0.1:1'", "lissen"),
             ("[[target]]\nurl = 'ftp://x/'", "ftp cannot be probed"),
+            ("[[target]]\nurl = 'x'", "not an address like"),
+            ("[[target]]\nurl = 'http://x/'\nmethod = 'G E T'", "method: 'G E T'"),
+            ("[[target]]\nurl = 'http://x/'\nheaders = { 'a b' = 'c' }", "headers: 'a b'"),
+            (
+                "[[target]]\nurl = 'http://x/'\nbearer_token = 'a'\nbasic_auth = { user = 'a', password = 'b' }",
+                "exclude each other",
+            ),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { headers = { a = '(' } }", "expect.headers"),
+            ("[[target]]\nurl = 'tcp://x:1'\nredirects = 1", "redirects is for http and https, not for tcp"),
+            ("[[target]]\nurl = 'tcp://x'", "a port is missing"),
+            ("[[target]]\nurl = 'tcp://x:1'\nkind = 'tls'", "kind is 'tls', and 'tcp://x:1' is for tcp"),
+            ("[[target]]\nurl = 'tls://x'\nsend = 'hello'", "send is for tcp, not for tls"),
+            ("[[target]]\nurl = 'dns:x?type=Q'", "'Q' is no type of records"),
+            ("[[target]]\nurl = 'dns:x'\nresolvers = ['nine']", "'nine' is not an address like"),
+            ("[[target]]\nurl = 'icmp:x'\npings = 0", "expected 1 to 100"),
+            ("[[target]]\nurl = 'icmp:x'\nexpect = { status = [200] }", "expect.status is for http"),
             ("[[target]]\nurl = 'http://x/'\ninterval = 'soon'", "is not a duration like"),
             ("[[target]]\nurl = 'http://x/'\ntimeout = '20s'", "longer than its interval"),
             ("[[target]]\nurl = 'http://x/'\nexpect = { body = '(' }", "expect.body"),

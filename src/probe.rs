@@ -6,22 +6,23 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
-use web_probe::{HttpProbe, Measurement, Outcome, Target};
-
-use crate::config;
+use web_probe::{Ask, Field, Hop, Measurement, Network, Outcome, Target};
 
 /// The longest bar, in characters.
 const BAR_CHARS: f64 = 40.0;
 
-/// Probe a web address once and show how long each phase took
+/// Probe an address once and show how long each phase took
 #[derive(Debug, clap::Args)]
 #[command(after_help = "The exit code is 0 if the target is up, 1 if it is down, 2 if it could not be tried.
 
 Examples:
   fournines probe https://example.org/
-  fournines probe --format json --timeout 2s https://example.org/ | jq .total_ms")]
+  fournines probe --format json --timeout 2s https://example.org/ | jq .total_ms
+  fournines probe tls://example.org
+  fournines probe 'dns:example.org?type=MX'
+  fournines probe icmp:192.0.2.1")]
 pub struct Args {
-    /// The address, with http:// or https://
+    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A or icmp:host
     url: String,
     /// A probe that takes longer fails
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
@@ -41,10 +42,10 @@ enum Format {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let target =
-        Target { timeout: args.timeout, allow_link_local: args.allow_link_local, ..config::target(&args.url)? };
+    let mut target = Target::new(&args.url, Ask::default()).map_err(anyhow::Error::msg)?;
+    (target.timeout, target.allow_link_local) = (args.timeout, args.allow_link_local);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a thread")?;
-    let measurement = runtime.block_on(HttpProbe::new().probe(&target));
+    let measurement = runtime.block_on(target.probe(&Network::new()));
     match args.format {
         Format::Table => print_table(&target, &measurement),
         Format::Json => println!("{}", as_json(&target, &measurement)),
@@ -54,7 +55,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 fn print_table(target: &Target, measurement: &Measurement) {
     let state = if measurement.outcome == Outcome::Fail { "down" } else { "up" };
-    let mut line = format!("{} is {state}", target.url);
+    let mut line = format!("{} is {state}", target.name);
     if let Some(status) = measurement.status {
         line += &format!(": status {status}");
     }
@@ -65,8 +66,13 @@ fn print_table(target: &Target, measurement: &Measurement) {
         line += &format!(", certificate good for {} days", seconds / 86_400);
     }
     println!("{line}");
-    if let Some(error) = &measurement.error {
-        println!("{error}");
+    if let Some(failure) = &measurement.failure {
+        println!("{}: {}", failure.class.name(), failure.message);
+    }
+    for hop in &measurement.hops {
+        let status = hop.status.map_or_else(String::new, |status| status.to_string());
+        let ms = hop.phases.columns().iter().filter_map(|(_, ms)| *ms).sum::<f64>();
+        println!("{status} {} {ms:.3} ms", hop.url);
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["phase", "ms", ""]);
@@ -84,6 +90,9 @@ fn print_table(target: &Target, measurement: &Measurement) {
         numbers.set_cell_alignment(CellAlignment::Right);
     }
     println!("\n{}", table.trim_fmt());
+    for (name, field) in &measurement.fields {
+        println!("{name}: {}", text(field));
+    }
 }
 
 /// A bar from `start_ms`, `length_ms` long, on a line that stands for `total_ms`.
@@ -100,11 +109,39 @@ fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value {
         "up": measurement.outcome.up(),
         "status": measurement.status,
         "bytes": measurement.bytes,
-        "error": measurement.error,
+        "error": measurement.failure.as_ref().map(|failure| failure.class.name()),
+        "message": measurement.failure.as_ref().map(|failure| &failure.message),
         "cert_expires_s": measurement.cert_expires_s,
     });
     for (name, ms) in measurement.phases.columns() {
         row[name] = ms.into();
     }
+    if !measurement.hops.is_empty() {
+        let hop = |hop: &Hop| {
+            let mut row = serde_json::json!({ "url": hop.url, "status": hop.status });
+            for (name, ms) in hop.phases.columns().into_iter().filter(|(name, _)| *name != "total_ms") {
+                row[name] = ms.into();
+            }
+            row
+        };
+        row["hops"] = measurement.hops.iter().map(hop).collect();
+    }
+    for (name, field) in &measurement.fields {
+        row[*name] = match field {
+            Field::F64(value) => (*value).into(),
+            Field::I64(value) => (*value).into(),
+            Field::Bool(value) => (*value).into(),
+            Field::Str(value) => value.as_str().into(),
+        };
+    }
     row
+}
+
+fn text(field: &Field) -> String {
+    match field {
+        Field::F64(value) => value.to_string(),
+        Field::I64(value) => value.to_string(),
+        Field::Bool(value) => value.to_string(),
+        Field::Str(value) => value.clone(),
+    }
 }

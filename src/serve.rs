@@ -18,9 +18,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
-use web_probe::{Prober, Recorder, Target};
+use web_probe::{Ask, Prober, Recorder, Target};
 
-use crate::config::{self, Config, Durability, TableRetention};
+use crate::config::{Config, Durability, TableRetention};
 use crate::http::Server;
 use crate::metrics::system_ingest;
 use crate::scrape::{self, ScrapeTarget};
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut targets = config.targets()?;
     config.rollups()?;
     for address in &args.probe {
-        targets.push(config::target(address)?);
+        targets.push(Target::new(address, Ask::default()).map_err(anyhow::Error::msg)?);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
     let outcome = runtime.block_on(serve(config, targets));
@@ -187,7 +187,8 @@ fn own_health(address: SocketAddr) -> Result<Target> {
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
-    let mut target = config::target(&format!("http://{}/health", SocketAddr::new(ip, address.port())))?;
+    let health = format!("http://{}/health", SocketAddr::new(ip, address.port()));
+    let mut target = Target::new(&health, Ask::default()).map_err(anyhow::Error::msg)?;
     target.name = "fournines".into();
     target.interval = OWN_INTERVAL;
     Ok(target)

@@ -73,7 +73,7 @@ fn probe_tells_up_from_down_by_its_exit_code() {
     assert!(stdout(&metadata).contains("link-local or metadata address"), "{}", stdout(&metadata));
     let nonsense = run(&["probe", "example"]);
     assert_eq!(nonsense.status.code(), Some(2));
-    assert!(stderr(&nonsense).contains("is not a web address like https://example.org/"), "{}", stderr(&nonsense));
+    assert!(stderr(&nonsense).contains("is not an address like https://example.org/"), "{}", stderr(&nonsense));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn configuration_mistakes_stop_it_before_it_starts() {
     for (text, said) in [
         ("[server]\nlissen = '127.0.0.1:0'\n", "lissen"),
         ("[server]\nlisten = '0.0.0.0:0'\n", "server.allow_without_token"),
-        ("[[target]]\nurl = 'example.org'\n", "is not a web address"),
+        ("[[target]]\nurl = 'example.org'\n", "is not an address like"),
         ("[[target]]\nurl = 'http://x/'\n[[target]]\nurl = 'http://x/'\n", "two targets are called 'http://x/'"),
         ("[[target]]\nname = 'fournines'\nurl = 'http://127.0.0.1:1/'\n", "two targets are called 'fournines'"),
     ] {

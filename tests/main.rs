@@ -7,6 +7,7 @@ mod access;
 mod agents;
 mod answers;
 mod availability;
+mod checks;
 mod cli;
 mod clients;
 mod crash;

@@ -51,6 +51,7 @@ const TABLES: [(&str, &[(&str, Kind)]); 4] = {
                 ("status", Whole),
                 ("bytes", Whole),
                 ("error", Text),
+                ("message", Text),
                 ("cert_expires_s", Whole),
                 ("lag_ms", Float),
                 ("interval_ms", Float),

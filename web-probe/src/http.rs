@@ -1,168 +1,174 @@
-//! One HTTP or HTTPS probe, its phases timed one by one.
+//! `http://` and `https://`: a request, its phases timed one by one.
 //!
-//! Built on hyper's connection API: this file resolves, connects and shakes hands itself, because a client library
-//! that did it would hide when each phase began and ended. The name is resolved for every probe; the connection goes
-//! to the address that was resolved, and is closed after the answer. Redirects are not followed.
-
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+//! Built on hyper's connection API: this crate resolves, connects and shakes hands itself, because a client library
+//! that did it would hide when each phase began and ended. The connection is closed after the answer; a redirect is followed over a new one, with phases of its own.
 
 use bytes::Bytes;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::{Request, Response, header};
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use url::{Host, Url};
+use url::Url;
 
-use crate::address::is_link_local_or_metadata;
-use crate::measurement::{Measurement, Outcome, Phases};
+use crate::check::{Check, Checking, Findings, Phase};
+use crate::failure::{Class, Failure, chain, of_exchange};
+use crate::network::{Network, expires_in_s, shake_hands};
+use crate::recorder::Field;
 use crate::target::{Expect, Target};
 
-/// Probes over HTTP and HTTPS. Made once, used by all targets at the same time.
-#[derive(Debug, Clone)]
-pub struct HttpProbe {
-    /// Or why names cannot be resolved.
-    resolver: Result<Arc<TokioResolver>, String>,
-    tls: Arc<ClientConfig>,
+/// A request, and what its answer has to be.
+#[derive(Debug)]
+pub(crate) struct HttpCheck {
+    pub url: Url,
+    pub ask: HttpAsk,
+    pub expect: Expect,
 }
 
-/// What is known of a probe so far: whatever ends it, this stays.
-#[derive(Default)]
-struct Findings {
-    phases: Phases,
-    status: Option<u16>,
-    bytes: Option<u64>,
-    cert_expires_s: Option<i64>,
-    /// What it is doing, for the message when time is up.
-    doing: &'static str,
+/// What is asked, beside the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAsk {
+    /// The method of the first request.
+    pub method: Method,
+    /// Sent with every request. `Authorization` and `Cookie` go to the host of the address only.
+    pub headers: HeaderMap,
+    /// The body of the first request.
+    pub body: Bytes,
+    /// So many redirects are followed; more are a failure. With 0 a redirect is the answer.
+    pub redirects_max: u32,
 }
 
-impl HttpProbe {
-    /// A probe with the system's resolver and root certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded).
-    pub fn new() -> HttpProbe {
-        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
-            let options = builder.options_mut();
-            options.cache_size = 0; // every slot measures the resolver too
-            options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-            builder.build()
-        });
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!("a root certificate was left out: {error}");
-        }
-        roots.add_parsable_certificates(found.certs);
-        let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("ring has the default protocol versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A resumed session would show the handshake faster than a visitor's first one.
-        tls.resumption = rustls::client::Resumption::disabled();
-        HttpProbe { resolver: resolver.map(Arc::new).map_err(|error| error.to_string()), tls: Arc::new(tls) }
+impl Default for HttpAsk {
+    /// GET, up to 10 redirects as `curl -L` and blackbox_exporter follow them.
+    fn default() -> HttpAsk {
+        HttpAsk { method: Method::GET, headers: HeaderMap::new(), body: Bytes::new(), redirects_max: 10 }
+    }
+}
+
+impl Check for HttpCheck {
+    fn kind(&self) -> &'static str {
+        "http"
     }
 
-    /// Probes a target once. Takes at most the target's timeout.
-    pub async fn probe(&self, target: &Target) -> Measurement {
-        let start = Instant::now();
-        let mut findings = Findings::default();
-        let outcome = tokio::time::timeout(target.timeout, self.run(target, &mut findings)).await;
-        findings.phases.total = Some(start.elapsed());
-        let error = match outcome {
-            Ok(Ok(())) => None,
-            Ok(Err(reason)) => Some(reason),
-            Err(_) => Some(format!("timeout after {:?} while {}", target.timeout, findings.doing)),
-        };
-        let slow = target.slow.is_some_and(|limit| start.elapsed() > limit);
-        let outcome = match (&error, slow) {
-            (Some(_), _) => Outcome::Fail,
-            (None, true) => Outcome::Slow,
-            (None, false) => Outcome::Ok,
-        };
-        let Findings { phases, status, bytes, cert_expires_s, .. } = findings;
-        Measurement { outcome, phases, status, bytes, error, cert_expires_s }
-    }
-
-    async fn run(&self, target: &Target, findings: &mut Findings) -> Result<(), String> {
-        let port = target.url.port_or_known_default().ok_or("the address has no port")?;
-        let address = self.resolve(target, findings).await?;
-        let stream = connect(SocketAddr::new(address, port), findings).await?;
-        match target.url.scheme() {
-            "https" => {
-                let stream = self.shake_hands(&target.url, stream, findings).await?;
-                exchange(target, stream, findings).await
+    fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
+        Box::pin(async move {
+            let (mut url, mut ask) = (self.url.clone(), self.ask.clone());
+            loop {
+                let answer = hop(target, network, &url, &ask, findings).await?;
+                let Some(next) = answer.leads_to(&url).filter(|_| ask.redirects_max > 0).transpose()? else {
+                    if !findings.hops.is_empty() {
+                        findings.end_hop(&url);
+                        findings.fields.push(("final_url", Field::Str(url.to_string())));
+                    }
+                    return self.judge(&answer, &url);
+                };
+                findings.end_hop(&url);
+                if findings.hops.len() > ask.redirects_max as usize {
+                    return Err(Class::TooManyRedirects
+                        .because(format!("more than {} redirects; the next one leads to {next}", ask.redirects_max)));
+                }
+                ask.follow(answer.status, &url, &next);
+                url = next;
             }
-            _ => exchange(target, stream, findings).await,
-        }
+        })
     }
+}
 
-    async fn resolve(&self, target: &Target, findings: &mut Findings) -> Result<IpAddr, String> {
-        let address = match target.url.host().ok_or("the address has no host")? {
-            Host::Ipv4(address) => IpAddr::V4(address),
-            Host::Ipv6(address) => IpAddr::V6(address),
-            Host::Domain(name) => {
-                findings.doing = "resolving the name";
-                let start = Instant::now();
-                let resolver = self.resolver.as_ref().map_err(|error| format!("dns: no resolver: {error}"))?;
-                let found = resolver.lookup_ip(name).await;
-                findings.phases.dns = Some(start.elapsed());
-                let found = found.map_err(|error| format!("dns: {error}"))?;
-                found.iter().next().ok_or_else(|| format!("dns: {name} has no address"))?
+impl HttpCheck {
+    /// Is the answer what is expected?
+    fn judge(&self, answer: &Answer, url: &Url) -> Result<(), Failure> {
+        let Expect { body, headers, final_url, .. } = &self.expect;
+        if !self.expect.status_is_up(answer.status) {
+            return Err(Class::Status.because(format!("status {} is not expected", answer.status)));
+        }
+        if let Some(pattern) = final_url.as_ref().filter(|pattern| !pattern.is_match(url.as_str())) {
+            return Err(Class::FinalUrl.because(format!("it ends at {url}, which does not match '{pattern}'")));
+        }
+        for (name, pattern) in headers {
+            let values = answer.headers.get_all(name);
+            let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            if !values.iter().any(|value| pattern.is_match(&text(value))) {
+                let found: Vec<String> = values.iter().map(text).collect();
+                return Err(Class::Header
+                    .because(format!("header {name} is '{}', which does not match '{pattern}'", found.join(", "))));
             }
-        };
-        match is_link_local_or_metadata(address) && !target.allow_link_local {
-            true => Err(format!("{address} is a link-local or metadata address (allow_link_local = true probes it)")),
-            false => Ok(address),
+        }
+        match body {
+            Some(pattern) if !pattern.is_match(&String::from_utf8_lossy(&answer.body)) => {
+                Err(Class::Body.because(format!("the body does not contain '{pattern}'")))
+            }
+            _ => Ok(()),
         }
     }
+}
 
-    async fn shake_hands(
-        &self,
-        url: &Url,
-        stream: TcpStream,
-        findings: &mut Findings,
-    ) -> Result<TlsStream<TcpStream>, String> {
-        findings.doing = "shaking hands (TLS)";
-        let name = match url.host().ok_or("the address has no host")? {
-            Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(|error| format!("tls: {error}"))?,
-            Host::Ipv4(address) => ServerName::from(IpAddr::V4(address)),
-            Host::Ipv6(address) => ServerName::from(IpAddr::V6(address)),
-        };
-        let start = Instant::now();
-        let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await;
-        findings.phases.tls = Some(start.elapsed());
-        let stream = stream.map_err(|error| format!("tls: {error}"))?;
-        let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        findings.cert_expires_s = leaf.and_then(|leaf| expires_in_s(leaf));
-        Ok(stream)
+impl HttpAsk {
+    /// What the next request is behind a redirect, as the Fetch standard has it (section 4.4).
+    fn follow(&mut self, status: u16, from: &Url, to: &Url) {
+        if matches!(status, 301..=303) && self.method != Method::HEAD {
+            (self.method, self.body) = (Method::GET, Bytes::new());
+            self.headers.remove(header::CONTENT_TYPE);
+        }
+        if from.origin() != to.origin() {
+            for secret in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
+                self.headers.remove(secret);
+            }
+            self.headers.remove(header::HOST);
+        }
     }
 }
 
-impl Default for HttpProbe {
-    fn default() -> HttpProbe {
-        HttpProbe::new()
+/// What came back.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    /// The start of the body, as much as a pattern is looked for in.
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Where a redirect leads.
+    fn leads_to(&self, url: &Url) -> Option<Result<Url, Failure>> {
+        let location =
+            self.headers.get(header::LOCATION).filter(|_| matches!(self.status, 301 | 302 | 303 | 307 | 308))?;
+        let location = String::from_utf8_lossy(location.as_bytes());
+        let next = url.join(&location).ok().filter(|next| matches!(next.scheme(), "http" | "https"));
+        Some(next.ok_or_else(|| {
+            Class::Protocol.because(format!("http: a redirect leads to '{location}', which is no web address"))
+        }))
     }
 }
 
-async fn connect(address: SocketAddr, findings: &mut Findings) -> Result<TcpStream, String> {
-    findings.doing = "connecting";
-    let start = Instant::now();
-    let stream = TcpStream::connect(address).await;
-    findings.phases.connect = Some(start.elapsed());
-    let stream = stream.map_err(|error| format!("connect to {address}: {error}"))?;
-    stream.set_nodelay(true).map_err(|error| format!("connect to {address}: {error}"))?;
-    Ok(stream)
+/// One request over a connection of its own.
+async fn hop(
+    target: &Target,
+    network: &Network,
+    url: &Url,
+    ask: &HttpAsk,
+    findings: &mut Findings,
+) -> Result<Answer, Failure> {
+    let incomplete = || Class::Protocol.because(format!("'{url}' has no host or no port"));
+    let host = url.host().map(|host| host.to_owned()).ok_or_else(incomplete)?;
+    let port = url.port_or_known_default().ok_or_else(incomplete)?;
+    let stream = network.connect(target, &host, port, findings).await?;
+    if url.scheme() != "https" {
+        return exchange(url, ask, stream, findings).await;
+    }
+    let stream = shake_hands(network.http(), &host, stream, findings).await?;
+    let leaf = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    findings.cert_expires_s = leaf.and_then(|leaf| expires_in_s(leaf));
+    exchange(url, ask, stream, findings).await
+}
+
+/// What broke between two ends that were connected.
+fn broken(error: &hyper::Error) -> Failure {
+    let class = match error.is_incomplete_message() || error.is_canceled() {
+        true => Class::ConnectionClosed,
+        false => of_exchange(error).unwrap_or(Class::Protocol),
+    };
+    class.because(format!("http: {}", chain(error)))
 }
 
 /// Ends hyper's connection task with the probe, however the probe ends.
@@ -175,64 +181,55 @@ impl Drop for AbortOnDrop {
 }
 
 /// Sends the request and reads the answer.
-async fn exchange<S>(target: &Target, stream: S, findings: &mut Findings) -> Result<(), String>
+async fn exchange<S>(url: &Url, ask: &HttpAsk, stream: S, findings: &mut Findings) -> Result<Answer, Failure>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    findings.doing = "waiting for the answer";
-    let start = Instant::now();
-    let answer = request(target, stream).await;
-    findings.phases.wait = Some(start.elapsed());
-    let (answer, _connection) = answer?;
+    let (answer, _connection) = findings.time(Phase::Wait, request(url, ask, stream)).await?;
     let status = answer.status().as_u16();
     findings.status = Some(status);
-
-    findings.doing = "reading the body";
-    let start = Instant::now();
-    let body = read_body(answer.into_body(), findings).await;
-    findings.phases.transfer = Some(start.elapsed());
-    let body = body?;
-    if !target.expect.status_is_up(status) {
-        return Err(format!("status {status} is not expected"));
-    }
-    match &target.expect.body {
-        Some(pattern) if !pattern.is_match(&String::from_utf8_lossy(&body)) => {
-            Err(format!("the body does not contain '{pattern}'"))
-        }
-        _ => Ok(()),
-    }
+    let (head, body) = answer.into_parts();
+    let start = findings.begin(Phase::Transfer);
+    let body = read_body(body, findings).await;
+    findings.end(start);
+    Ok(Answer { status, headers: head.headers, body: body? })
 }
 
-async fn request<S>(target: &Target, stream: S) -> Result<(Response<Incoming>, AbortOnDrop), String>
+async fn request<S>(url: &Url, ask: &HttpAsk, stream: S) -> Result<(Response<Incoming>, AbortOnDrop), Failure>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let failed = |error: hyper::Error| format!("http: {}", chain(&error));
+    let failed = |error: hyper::Error| broken(&error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
     let connection = AbortOnDrop(tokio::spawn(async move {
         let _ = connection.await; // an error shows in the answer too
     }));
-    let url = &target.url;
     let host = match url.port() {
         Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
         None => url.host_str().unwrap_or_default().to_owned(),
     };
-    let request = Request::get(&url[url::Position::BeforePath..url::Position::AfterQuery])
+    let mut request = Request::builder()
+        .method(ask.method.clone())
+        .uri(&url[url::Position::BeforePath..url::Position::AfterQuery])
         .header(header::HOST, host)
         .header(header::USER_AGENT, concat!("fournines/", env!("CARGO_PKG_VERSION")))
         .header(header::ACCEPT, "*/*")
         .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| format!("http: {error}"))?;
+        .body(Full::new(ask.body.clone()))
+        .map_err(|error| Class::Protocol.because(format!("http: {error}")))?;
+    for name in ask.headers.keys() {
+        request.headers_mut().remove(name);
+    }
+    request.headers_mut().extend(ask.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
     Ok((sender.send_request(request).await.map_err(failed)?, connection))
 }
 
 /// Reads the body to its end and returns as much of it as a pattern is looked for in.
-async fn read_body(mut body: Incoming, findings: &mut Findings) -> Result<Vec<u8>, String> {
+async fn read_body(mut body: Incoming, findings: &mut Findings) -> Result<Vec<u8>, Failure> {
     let mut start = Vec::new();
     findings.bytes = Some(0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("http: {}", chain(&error)))?;
+        let frame = frame.map_err(|error| broken(&error))?;
         if let Some(data) = frame.data_ref() {
             *findings.bytes.get_or_insert(0) += data.len() as u64;
             let room = Expect::BODY_BYTES_SEARCHED - start.len();
@@ -240,17 +237,4 @@ async fn read_body(mut body: Incoming, findings: &mut Findings) -> Result<Vec<u8
         }
     }
     Ok(start)
-}
-
-/// An error with its causes, which hyper keeps out of its own message.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// How long a certificate is still good for.
-fn expires_in_s(der: &[u8]) -> Option<i64> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    Some(certificate.validity().not_after.timestamp() - now.as_secs() as i64)
 }

@@ -1,21 +1,30 @@
 //! Targets in, measurements out.
 //!
-//! A [`Target`] says what is probed and what counts as up. [`HttpProbe`] probes it once and times every phase itself;
-//! [`Prober`] does so on an open-loop [`Schedule`] and writes a row a slot into the table `probe`. [`host`] measures
+//! A [`Target`] says what is probed and what counts as up. [`Target::probe`] probes it once and times every phase itself, by the check of
+//! its kind (`http.rs`, `tcp.rs`, `tls.rs`, `dns.rs`, `icmp.rs`), over what all share ([`Network`]); [`Prober`] does so on an open-loop [`Schedule`] and writes a row a slot into the table `probe`. [`host`] measures
 //! the machine it runs on into the table `host`.
 
 mod address;
+mod check;
+mod dns;
+mod failure;
 pub mod host;
 mod http;
+mod icmp;
 mod measurement;
+mod network;
 mod prober;
 mod recorder;
 mod schedule;
 mod target;
+mod tcp;
+mod tls;
 
-pub use http::HttpProbe;
-pub use measurement::{Measurement, Outcome, Phases};
+pub use failure::{Class, Failure};
+pub use http::HttpAsk;
+pub use measurement::{Hop, Measurement, Outcome, Phases};
+pub use network::Network;
 pub use prober::Prober;
-pub use recorder::Recorder;
+pub use recorder::{Field, Recorder};
 pub use schedule::{Schedule, Slot, now_ns};
-pub use target::{Expect, Target};
+pub use target::{Ask, Expect, Target};

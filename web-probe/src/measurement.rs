@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use crate::failure::Failure;
+use crate::recorder::Field;
+
 /// How a slot went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -53,7 +56,31 @@ pub struct Phases {
     pub total: Option<Duration>,
 }
 
+/// One request of a chain of redirects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hop {
+    /// What was asked for.
+    pub url: String,
+    /// The status of its answer.
+    pub status: Option<u16>,
+    /// How long its phases took; it has no total.
+    pub phases: Phases,
+}
+
 impl Phases {
+    /// Each phase of both; the total of neither.
+    pub(crate) fn plus(&self, other: &Phases) -> Phases {
+        let sum = |a: Option<Duration>, b: Option<Duration>| a.map_or(b, |a| Some(a + b.unwrap_or_default()));
+        Phases {
+            dns: sum(self.dns, other.dns),
+            connect: sum(self.connect, other.connect),
+            tls: sum(self.tls, other.tls),
+            wait: sum(self.wait, other.wait),
+            transfer: sum(self.transfer, other.transfer),
+            total: None,
+        }
+    }
+
     /// The phases in their order, with the names of their columns, in ms to the microsecond: what is below that is
     /// noise, and would be stored for years.
     pub fn columns(&self) -> [(&'static str, Option<f64>); 6] {
@@ -81,9 +108,13 @@ pub struct Measurement {
     /// Bytes of the body that arrived.
     pub bytes: Option<u64>,
     /// Why it is not up.
-    pub error: Option<String>,
+    pub failure: Option<Failure>,
     /// Until the server's certificate expires, in seconds; negative if it has.
     pub cert_expires_s: Option<i64>,
+    /// What only this kind of check finds, by the names of its columns.
+    pub fields: Vec<(&'static str, Field)>,
+    /// The requests of a chain of redirects, if there was one.
+    pub hops: Vec<Hop>,
 }
 
 impl Measurement {
@@ -94,8 +125,10 @@ impl Measurement {
             phases: Phases::default(),
             status: None,
             bytes: None,
-            error: None,
+            failure: None,
             cert_expires_s: None,
+            fields: Vec::new(),
+            hops: Vec::new(),
         }
     }
 }

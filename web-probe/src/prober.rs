@@ -8,18 +8,20 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, TagPredicate};
 
-use crate::http::HttpProbe;
-use crate::measurement::Measurement;
+use crate::measurement::{Hop, Measurement};
+use crate::network::Network;
 use crate::recorder::{Field, Record, Recorder};
 use crate::schedule::{Schedule, Slot, now_ns};
 use crate::target::Target;
 
 /// The table of probe rows.
 const TABLE: &str = "probe";
+/// The table of requests of chains of redirects: a row a request, `hop` being its number.
+const HOPS_TABLE: &str = "probe_hop";
 /// Its tags.
 const TAGS: [&str; 4] = ["target", "kind", "group", "location"];
 /// Its fields. `interval_ms` is the length of the slot: the time that the row speaks for.
-const FIELDS: [(&str, FieldType); 14] = [
+const FIELDS: [(&str, FieldType); 15] = [
     ("outcome", FieldType::Str),
     ("up", FieldType::Bool),
     ("dns_ms", FieldType::F64),
@@ -31,6 +33,7 @@ const FIELDS: [(&str, FieldType); 14] = [
     ("status", FieldType::I64),
     ("bytes", FieldType::I64),
     ("error", FieldType::Str),
+    ("message", FieldType::Str),
     ("cert_expires_s", FieldType::I64),
     ("lag_ms", FieldType::F64),
     ("interval_ms", FieldType::F64),
@@ -45,7 +48,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Prober {
     recorder: Recorder,
-    http: HttpProbe,
+    network: Network,
     /// One for each probe that may run at the same time.
     permits: Arc<Semaphore>,
     location: String,
@@ -55,7 +58,7 @@ impl Prober {
     /// A prober that runs at most `concurrency` probes at the same time, and says that it looks from `location`.
     pub fn new(recorder: Recorder, concurrency: usize, location: String) -> Prober {
         recorder.declare(TABLE, &TAGS, &FIELDS);
-        Prober { recorder, http: HttpProbe::new(), permits: Arc::new(Semaphore::new(concurrency)), location }
+        Prober { recorder, network: Network::new(), permits: Arc::new(Semaphore::new(concurrency)), location }
     }
 
     /// Refuses targets that would write into one another's series, by name.
@@ -121,17 +124,38 @@ impl Prober {
         let (measurement, lag) = match permit {
             Some(_permit) => {
                 let lag = now_ns() - slot.start_ns;
-                (self.http.probe(&target).await, Some(lag))
+                (target.probe(&self.network).await, Some(lag))
             }
             None => (Measurement::missed(), None),
         };
         self.recorder.record(self.row(&target, slot, &measurement, lag)).await;
+        for (number, hop) in measurement.hops.iter().enumerate() {
+            self.recorder.record(self.hop_row(&target, slot, number, hop)).await;
+        }
+    }
+
+    fn tags(&self, target: &Target) -> Vec<(&'static str, String)> {
+        let mut tags = vec![
+            ("target", target.name.clone()),
+            ("kind", target.kind().to_owned()),
+            ("location", self.location.clone()),
+        ];
+        tags.extend(target.group.clone().map(|group| ("group", group)));
+        tags
+    }
+
+    fn hop_row(&self, target: &Target, slot: Slot, number: usize, hop: &Hop) -> Record {
+        let mut tags = self.tags(target);
+        tags.push(("hop", (number + 1).to_string()));
+        let mut fields = vec![("url", Field::Str(hop.url.clone()))];
+        fields.extend(hop.status.map(|status| ("status", Field::I64(i64::from(status)))));
+        for (name, ms) in hop.phases.columns() {
+            fields.extend(ms.map(|ms| (name, Field::F64(ms))));
+        }
+        Record { table: HOPS_TABLE, tags, time_ns: slot.start_ns, fields }
     }
 
     fn row(&self, target: &Target, slot: Slot, measurement: &Measurement, lag_ns: Option<i64>) -> Record {
-        let mut tags =
-            vec![("target", target.name.clone()), ("kind", "http".to_owned()), ("location", self.location.clone())];
-        tags.extend(target.group.clone().map(|group| ("group", group)));
         let mut fields = vec![
             ("outcome", Field::Str(measurement.outcome.name().into())),
             ("interval_ms", Field::F64((slot.end_ns - slot.start_ns) as f64 / 1e6)),
@@ -142,10 +166,14 @@ impl Prober {
         }
         fields.extend(measurement.status.map(|status| ("status", Field::I64(i64::from(status)))));
         fields.extend(measurement.bytes.map(|bytes| ("bytes", Field::I64(bytes as i64))));
-        fields.extend(measurement.error.clone().map(|error| ("error", Field::Str(error))));
+        if let Some(failure) = &measurement.failure {
+            fields.push(("error", Field::Str(failure.class.name().into())));
+            fields.push(("message", Field::Str(failure.message.clone())));
+        }
         fields.extend(measurement.cert_expires_s.map(|seconds| ("cert_expires_s", Field::I64(seconds))));
         fields.extend(lag_ns.map(|lag| ("lag_ms", Field::F64((lag / 1000) as f64 / 1e3))));
-        Record { table: TABLE, tags, time_ns: slot.start_ns, fields }
+        fields.extend(measurement.fields.iter().cloned());
+        Record { table: TABLE, tags: self.tags(target), time_ns: slot.start_ns, fields }
     }
 }
 

@@ -21,8 +21,9 @@ pub(crate) struct Record {
 }
 
 /// A field's own value.
-#[derive(Debug, Clone)]
-pub(crate) enum Field {
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "named after what they hold")]
+pub enum Field {
     F64(f64),
     I64(i64),
     Bool(bool),

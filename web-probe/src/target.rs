@@ -1,18 +1,28 @@
 //! What is probed, how often, and what counts as up.
 
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::header::HeaderName;
 use regex::Regex;
 use url::Url;
 
-/// A web address that is probed on a schedule.
+use crate::check::Check;
+use crate::dns::DnsCheck;
+use crate::http::{HttpAsk, HttpCheck};
+use crate::icmp::IcmpCheck;
+use crate::tcp::TcpCheck;
+use crate::tls::TlsCheck;
+
+/// Something that is probed on a schedule.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Its name in the tag `target`.
     pub name: String,
-    /// What is asked for.
-    pub url: Url,
+    /// What is done.
+    pub(crate) check: Arc<dyn Check>,
     /// The tag `group`.
     pub group: Option<String>,
     /// From one slot to the next.
@@ -21,8 +31,6 @@ pub struct Target {
     pub timeout: Duration,
     /// An answer that takes longer than this is up, but slow.
     pub slow: Option<Duration>,
-    /// What counts as up.
-    pub expect: Expect,
     /// Probe link-local and metadata addresses too, which a name should not lead to.
     pub allow_link_local: bool,
 }
@@ -34,6 +42,10 @@ pub struct Expect {
     pub status: Vec<RangeInclusive<u16>>,
     /// A pattern that the body must contain, within its first [`BODY_BYTES_SEARCHED`](Self::BODY_BYTES_SEARCHED).
     pub body: Option<Regex>,
+    /// Headers that must be there, one value of each with a pattern.
+    pub headers: Vec<(HeaderName, Regex)>,
+    /// A pattern that the address of the last answer must contain.
+    pub final_url: Option<Regex>,
 }
 
 impl Expect {
@@ -47,24 +59,112 @@ impl Expect {
 }
 
 impl Default for Expect {
-    /// Any status from 200 to 399: redirects are answers, they are not followed.
+    /// Any status from 200 to 399.
     fn default() -> Expect {
-        Expect { status: vec![200..=399], body: None }
+        Expect { status: vec![200..=399], body: None, headers: Vec::new(), final_url: None }
     }
+}
+
+/// What a check is told beside its address. Each kind takes what it can use, and refuses the rest.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// `http`: what is asked.
+    pub http: HttpAsk,
+    /// `http`: what counts as up.
+    pub expect: Expect,
+    /// `tcp`: what is sent once connected.
+    pub send: Option<String>,
+    /// `dns`: who is asked; the system's resolver if nobody is.
+    pub resolvers: Vec<SocketAddr>,
+    /// `dns`: what has to be among the answers.
+    pub answers: Vec<String>,
+    /// `icmp`: how many pings there are; 1 if it is not said.
+    pub pings: Option<u16>,
 }
 
 impl Target {
     /// A target with the defaults: every 10 s, timeout 5 s, named after its address.
-    pub fn new(url: Url) -> Target {
-        Target {
-            name: url.to_string(),
-            url,
+    ///
+    /// The scheme of the address says what is done: `http://` and `https://`, `tcp://host:port`, `tls://host` (port 443), `dns:name?type=A`
+    /// (RFC 4501 without its authority), `icmp:host`.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the address or what is asked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use web_probe::{Ask, Target};
+    ///
+    /// let target = Target::new("tls://portal.example", Ask::default()).unwrap();
+    /// assert_eq!((target.kind(), target.name.as_str()), ("tls", "tls://portal.example"));
+    /// assert!(Target::new("tcp://portal.example", Ask::default()).unwrap_err().contains("port"));
+    /// ```
+    pub fn new(address: &str, ask: Ask) -> Result<Target, String> {
+        let url = Url::parse(address)
+            .map_err(|error| format!("'{address}' is not an address like https://example.org/: {error}"))?;
+        let check = check(&url, ask).map_err(|reason| format!("'{address}': {reason}"))?;
+        let name = if matches!(url.scheme(), "http" | "https") { url.to_string() } else { address.to_owned() };
+        Ok(Target {
+            name,
+            check,
             group: None,
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
             slow: None,
-            expect: Expect::default(),
             allow_link_local: false,
-        }
+        })
     }
+
+    /// The tag `kind`.
+    pub fn kind(&self) -> &'static str {
+        self.check.kind()
+    }
+}
+
+fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
+    let Ask { http, expect, send, resolvers, answers, pings } = ask;
+    let scheme = url.scheme();
+    let only_for = |given: bool, key: &str, kinds: &[&str]| match given && !kinds.contains(&scheme) {
+        true => Err(format!("{key} is for {}, not for {scheme}", kinds.join(" and "))),
+        false => Ok(()),
+    };
+    let web = ["http", "https"];
+    only_for(http != HttpAsk::default(), "method, headers, body, authorization or redirects", &web)?;
+    only_for(expect.status != Expect::default().status, "expect.status", &web)?;
+    only_for(!expect.headers.is_empty(), "expect.headers", &web)?;
+    only_for(expect.final_url.is_some(), "expect.final_url", &web)?;
+    only_for(expect.body.is_some(), "expect.body", &["http", "https", "tcp"])?;
+    only_for(send.is_some(), "send", &["tcp"])?;
+    only_for(!resolvers.is_empty(), "resolvers", &["dns"])?;
+    only_for(!answers.is_empty(), "expect.answers", &["dns"])?;
+    only_for(pings.is_some(), "pings", &["icmp"])?;
+    // Addresses without a web scheme have a path for a host.
+    let host = || {
+        let text = url.host_str().unwrap_or_else(|| url.path());
+        url::Host::parse(text).map_err(|error| format!("'{text}' is not a host: {error}"))
+    };
+    Ok(match scheme {
+        "http" | "https" => Arc::new(HttpCheck { url: url.clone(), ask: http, expect }),
+        "tcp" => {
+            let port = url.port().ok_or("a port is missing, as in tcp://host:22")?;
+            let expect = expect.body.map(|pattern| regex::bytes::Regex::new(pattern.as_str()));
+            let expect = expect.transpose().map_err(|error| format!("expect.body: {error}"))?;
+            Arc::new(TcpCheck { host: host()?, port, send, expect })
+        }
+        "tls" => Arc::new(TlsCheck { host: host()?, port: url.port().unwrap_or(443) }),
+        "dns" => {
+            let record = url.query_pairs().find(|(key, _)| key == "type").map_or("A".into(), |(_, value)| value);
+            Arc::new(DnsCheck::new(url.path().trim_start_matches('/').to_owned(), &record, &resolvers, answers)?)
+        }
+        "icmp" => {
+            let pings = pings.unwrap_or(1);
+            if !(1..=100).contains(&pings) {
+                return Err(format!("pings is {pings}, expected 1 to 100"));
+            }
+            Arc::new(IcmpCheck { host: host()?, pings })
+        }
+        other => return Err(format!("{other} cannot be probed; http, https, tcp, tls, dns and icmp can")),
+    })
 }

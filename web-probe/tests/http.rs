@@ -5,10 +5,19 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use web_probe::{Expect, HttpProbe, Measurement, Outcome, Target};
+use web_probe::{Ask, Class, Expect, Measurement, Network, Outcome, Target};
 
 /// Probes a server that does `behave` with its connection, with a timeout of half a second.
-async fn probe(change: impl FnOnce(&mut Target), behave: impl FnOnce(TcpStream) + Send + 'static) -> Measurement {
+async fn probe(expect: Expect, behave: impl FnOnce(TcpStream) + Send + 'static) -> Measurement {
+    probe_changed(expect, |_| {}, behave).await
+}
+
+/// The same of a target that is changed before.
+async fn probe_changed(
+    expect: Expect,
+    change: impl FnOnce(&mut Target),
+    behave: impl FnOnce(TcpStream) + Send + 'static,
+) -> Measurement {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -16,10 +25,11 @@ async fn probe(change: impl FnOnce(&mut Target), behave: impl FnOnce(TcpStream) 
         let _ = stream.read(&mut [0; 4096]);
         behave(stream);
     });
-    let mut target = Target::new(format!("http://{address}/").parse().unwrap());
+    let ask = Ask { expect, ..Ask::default() };
+    let mut target = Target::new(&format!("http://{address}/"), ask).unwrap();
     target.timeout = Duration::from_millis(500);
     change(&mut target);
-    let measurement = HttpProbe::new().probe(&target).await;
+    let measurement = target.probe(&Network::new()).await;
     let phases = measurement.phases;
     let parts = [phases.dns, phases.connect, phases.tls, phases.wait, phases.transfer];
     let total = phases.total.unwrap();
@@ -27,10 +37,10 @@ async fn probe(change: impl FnOnce(&mut Target), behave: impl FnOnce(TcpStream) 
     measurement
 }
 
-fn fails_with(measurement: &Measurement, reason: &str) {
+fn fails_with(measurement: &Measurement, class: Class, reason: &str) {
     assert_eq!(measurement.outcome, Outcome::Fail, "{measurement:?}");
-    let error = measurement.error.as_ref().unwrap();
-    assert!(error.contains(reason), "{error}");
+    let failure = measurement.failure.as_ref().unwrap();
+    assert!(failure.class == class && failure.message.contains(reason), "{failure:?}");
 }
 
 /// A server that gives this answer and closes.
@@ -41,8 +51,8 @@ fn answers(answer: &'static str) -> impl FnOnce(TcpStream) + Send + 'static {
 #[tokio::test]
 async fn a_silent_server_times_out_while_waiting() {
     let silent = |_stream| std::thread::sleep(Duration::from_secs(30));
-    let measurement = probe(|_| {}, silent).await;
-    fails_with(&measurement, "timeout after 500ms while waiting for the answer");
+    let measurement = probe(Expect::default(), silent).await;
+    fails_with(&measurement, Class::WaitTimeout, "timeout after 500ms while waiting for the answer");
     assert!(measurement.phases.connect.is_some() && measurement.status.is_none());
 }
 
@@ -52,8 +62,8 @@ async fn a_body_that_never_ends_times_out() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
         while stream.write_all(&[b'x'; 65536]).is_ok() {}
     };
-    let measurement = probe(|_| {}, endless).await;
-    fails_with(&measurement, "timeout after 500ms while reading the body");
+    let measurement = probe(Expect::default(), endless).await;
+    fails_with(&measurement, Class::TransferTimeout, "timeout after 500ms while reading the body");
     assert_eq!(measurement.status, Some(200));
     assert!(measurement.bytes.unwrap() > 65536);
 }
@@ -61,37 +71,39 @@ async fn a_body_that_never_ends_times_out() {
 #[tokio::test]
 async fn a_body_that_is_cut_off_is_a_failure() {
     let cut = answers("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
-    let measurement = probe(|_| {}, cut).await;
-    fails_with(&measurement, "http: ");
+    let measurement = probe(Expect::default(), cut).await;
+    fails_with(&measurement, Class::ConnectionClosed, "http: ");
     assert_eq!((measurement.status, measurement.bytes), (Some(200), Some(9)));
 }
 
 #[tokio::test]
 async fn garbage_and_a_closed_door_are_failures() {
-    fails_with(&probe(|_| {}, answers("SSH-2.0-OpenSSH_9.2\r\n")).await, "http: ");
-    fails_with(&probe(|_| {}, drop).await, "http: ");
-    let nobody = Target::new("http://127.0.0.1:1/".parse().unwrap());
-    fails_with(&HttpProbe::new().probe(&nobody).await, "refused");
+    fails_with(&probe(Expect::default(), answers("SSH-2.0-OpenSSH_9.2\r\n")).await, Class::Protocol, "http: ");
+    fails_with(&probe(Expect::default(), drop).await, Class::ConnectionClosed, "http: ");
+    let nobody = Target::new("http://127.0.0.1:1/", Ask::default()).unwrap();
+    fails_with(&nobody.probe(&Network::new()).await, Class::ConnectRefused, "refused");
 }
 
 #[tokio::test]
 async fn status_and_body_decide_and_slow_is_up() {
     let page = "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nWelcome";
-    let measurement = probe(|_| {}, answers(page)).await;
+    let measurement = probe(Expect::default(), answers(page)).await;
     assert_eq!((measurement.outcome, measurement.bytes), (Outcome::Ok, Some(7)));
 
     let wants = |pattern: &str| Expect { body: Some(pattern.parse().unwrap()), ..Expect::default() };
-    let measurement = probe(|target| target.expect = wants("^Wel.*e$"), answers(page)).await;
+    let measurement = probe(wants("^Wel.*e$"), answers(page)).await;
     assert_eq!(measurement.outcome, Outcome::Ok);
-    let measurement = probe(|target| target.expect = wants("Goodbye"), answers(page)).await;
-    fails_with(&measurement, "the body does not contain 'Goodbye'");
+    let measurement = probe(wants("Goodbye"), answers(page)).await;
+    fails_with(&measurement, Class::Body, "the body does not contain 'Goodbye'");
 
-    let measurement = probe(|target| target.slow = Some(Duration::ZERO), answers(page)).await;
+    let measurement =
+        probe_changed(Expect::default(), |target| target.slow = Some(Duration::ZERO), answers(page)).await;
     assert_eq!((measurement.outcome, measurement.outcome.up()), (Outcome::Slow, Some(true)));
 
     let moved = "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n";
-    let measurement = probe(|_| {}, answers(moved)).await;
-    assert_eq!((measurement.outcome, measurement.status), (Outcome::Ok, Some(302)), "answered, not followed");
+    let measurement = probe(Expect::default(), answers(moved)).await;
+    fails_with(&measurement, Class::AddressNotAllowed, "link-local or metadata");
+    assert_eq!((measurement.status, measurement.hops.len()), (Some(302), 1));
     let down = answers("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
-    fails_with(&probe(|_| {}, down).await, "status 503 is not expected");
+    fails_with(&probe(Expect::default(), down).await, Class::Status, "status 503 is not expected");
 }

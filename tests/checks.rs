@@ -1,0 +1,408 @@
+//! Every kind of check against real servers - nginx, dnsmasq, the kernel's own pings - and what goes wrong with each, by class.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::server::{BIN, Server, is_missing, wait_for};
+
+/// A program that is killed when dropped.
+struct Program(Child);
+
+impl Program {
+    fn start(command: &mut Command) -> Program {
+        Program(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The last row of each target, by its name: outcome, class and sentence.
+fn last_rows(server: &Server, columns: &str) -> BTreeMap<String, Vec<String>> {
+    let sql = format!(
+        "SELECT target, {columns} FROM (SELECT *, row_number() OVER (PARTITION BY target ORDER BY time DESC) AS n \
+         FROM probe WHERE outcome <> 'missed') WHERE n = 1"
+    );
+    server.rows(&sql).into_iter().map(|row| (row[0].clone(), row[1..].to_vec())).collect()
+}
+
+/// Waits until every one of so many targets has a row.
+fn wait_for_rows(server: &Server, targets: &str) {
+    let count = targets.matches("[[target]]").count().to_string();
+    wait_for("a row of every target", || {
+        server.rows("SELECT count(DISTINCT target) FROM probe WHERE outcome <> 'missed' AND target <> 'fournines'")
+            == [[count.clone()]]
+    });
+}
+
+/// An nginx with these servers, one of which listens on the port.
+fn nginx(root: &Path, servers: &str, port: u16) -> Program {
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};\n", root.display()))
+        .concat();
+    let config = format!(
+        "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log; events {{ }}\n\
+         http {{ {temporary} access_log off; root {0}/nothing; {servers} }}",
+        root.display()
+    );
+    std::fs::write(root.join("nginx.conf"), config).unwrap();
+    let nginx = Program::start(Command::new("nginx").args(["-p", root.to_str().unwrap(), "-c", "nginx.conf"]));
+    wait_for("nginx", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    nginx
+}
+
+/// A certificate for `localhost` that is good for so many days, signed by an issuer, and its key.
+fn certificate(path: &Path, name: &str, host: &str, days: i64, issuer: Option<&Issuer<'_, &KeyPair>>) {
+    let day = Duration::from_secs(86_400);
+    let mut parameters = CertificateParams::new(vec![host.into()]).unwrap();
+    let now = SystemTime::now();
+    parameters.not_before = (now - 100 * day).into();
+    let end = match u32::try_from(days) {
+        Ok(days) => now + days * day,
+        Err(_) => now - days.unsigned_abs() as u32 * day,
+    };
+    parameters.not_after = end.into();
+    let key = KeyPair::generate().unwrap();
+    let signed = match issuer {
+        Some(issuer) => parameters.signed_by(&key, issuer).unwrap(),
+        None => parameters.self_signed(&key).unwrap(),
+    };
+    std::fs::write(path.join(format!("{name}.pem")), signed.pem()).unwrap();
+    std::fs::write(path.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+#[test]
+fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
+    if is_missing("nginx", "nginx-light") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let (ca_key, mut ca) = (KeyPair::generate().unwrap(), CertificateParams::new(Vec::new()).unwrap());
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(DnType::CommonName, "the root of this test");
+    std::fs::write(root.join("roots.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
+    let issuer = Issuer::from_params(&ca, &ca_key);
+    let mut servers = String::new();
+    let mut targets = String::new();
+    for (name, host, days, is_signed) in [
+        ("good", "localhost", 30, true),
+        ("expired", "localhost", -3, true),
+        ("unknown", "localhost", 30, false),
+        ("other", "elsewhere.example", 30, true),
+    ] {
+        certificate(root, name, host, days, is_signed.then_some(&issuer));
+        let port = free_port();
+        let file = |end: &str| root.join(format!("{name}.{end}")).display().to_string();
+        servers.push_str(&format!(
+            "server {{ listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {}; }}\n",
+            file("pem"),
+            file("key")
+        ));
+        targets.push_str(&format!("[[target]]\nname = '{name}'\nurl = 'tls://localhost:{port}'\ninterval = '1s'\n"));
+        targets.push_str(&format!("[[target]]\nname = '{name} site'\nurl = 'https://localhost:{port}/'\ninterval = '1s'\nexpect = {{ status = [404] }}\n"));
+    }
+    // Nobody shakes hands here: it says something else, or closes the door.
+    let plain = free_port();
+    servers.push_str(&format!("server {{ listen 127.0.0.1:{plain}; }}\n"));
+    targets.push_str(&format!("[[target]]\nname = 'plain'\nurl = 'tls://localhost:{plain}'\ninterval = '1s'\n"));
+    targets
+        .push_str(&format!("[[target]]\nname = 'nobody'\nurl = 'tls://localhost:{}'\ninterval = '1s'\n", free_port()));
+    let _nginx = nginx(root, &servers, plain);
+    let server = Server::start_under(
+        Command::new(BIN).env("SSL_CERT_FILE", root.join("roots.pem")),
+        &root.join("data"),
+        &targets,
+    );
+    wait_for_rows(&server, &targets);
+
+    let rows = last_rows(&server, "outcome, error, round(cert_expires_s / 86400.0), tls_version, kind");
+    let expected = [
+        ("good", ["ok", "", "30.0", "TLSv1_3", "tls"]),
+        ("good site", ["ok", "", "30.0", "", "http"]),
+        // What is wrong with it does not keep it from being looked at.
+        ("expired", ["fail", "tls_expired", "-3.0", "", "tls"]),
+        ("expired site", ["fail", "tls_expired", "", "", "http"]),
+        ("unknown", ["fail", "tls_unknown_issuer", "30.0", "", "tls"]),
+        ("unknown site", ["fail", "tls_unknown_issuer", "", "", "http"]),
+        ("other", ["fail", "tls_wrong_name", "30.0", "", "tls"]),
+        ("other site", ["fail", "tls_wrong_name", "", "", "http"]),
+        ("plain", ["fail", "tls_other", "", "", "tls"]),
+        ("nobody", ["fail", "connect_refused", "", "", "tls"]),
+    ];
+    for (target, expected) in expected {
+        assert_eq!(rows[target], expected, "{target}");
+    }
+    let shown = &last_rows(&server, "length(cert_sha256), tls_cipher LIKE 'TLS13_%', ocsp_stapled, tls_ms > 0")["good"];
+    assert_eq!(*shown, ["64", "true", "false", "true"]);
+}
+
+#[test]
+fn redirects_are_followed_hop_by_hop_with_what_was_asked() {
+    if is_missing("nginx", "nginx-light") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (one, two) = (free_port(), free_port());
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{one};
+           location = /start {{ return 302 /next; }}
+           location = /next {{ return 301 http://localhost:{two}/end?from=next; }}
+           location = /again {{ return 307 /echo; }}
+           location = /seen {{ return 303 /echo; }}
+           location = /round {{ return 302 /round; }}
+           location = /metadata {{ return 302 http://169.254.169.254/latest/; }}
+           location = /mail {{ return 302 mailto:somebody@example.org; }}
+           location = /echo {{ add_header X-Seen $http_x_key; return 200 '$request_method [$http_authorization] [$http_x_key] $http_host $content_length'; }}
+         }}
+         server {{ listen 127.0.0.1:{two};
+           location = /end {{ return 200 'end $request_method [$http_authorization] [$http_x_key]'; }}
+         }}"
+    );
+    let target = |name: &str, path: &str, more: &str| {
+        format!("[[target]]\nname = '{name}'\nurl = 'http://127.0.0.1:{one}/{path}'\ninterval = '1s'\n{more}\n")
+    };
+    let secret = "bearer_token = 'secret'\nheaders = { 'X-Key' = 'k1' }";
+    let targets = [
+        target("chain", "start", &format!("{secret}\nexpect = {{ body = '^end GET \\[\\] \\[k1\\]$', final_url = ':{two}/end' }}")),
+        target("first", "start", "redirects = 0"),
+        target("too few", "start", "redirects = 1"),
+        target("round", "round", ""),
+        target("metadata", "metadata", ""),
+        target("mail", "mail", ""),
+        target("elsewhere", "start", "expect = { final_url = '/other$' }"),
+        target("asked", "echo", &format!("{secret}\nmethod = 'POST'\nbody = 'abc'\nexpect = {{ body = '^POST .Bearer secret. .k1. 127.0.0.1:{one} 3$', headers = {{ 'x-seen' = '^k1$' }} }}")),
+        target("basic", "echo", "basic_auth = { user = 'Aladdin', password = 'open sesame' }\nexpect = { body = 'Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==' }"),
+        target("kept", "again", "method = 'POST'\nbody = 'abc'\nexpect = { body = '^POST .* 3$' }"),
+        target("seen", "seen", "method = 'POST'\nbody = 'abc'\nexpect = { body = '^GET ' }"),
+        target("header", "echo", "expect = { headers = { 'x-seen' = 'k1' } }"),
+    ]
+    .concat();
+    let _nginx = nginx(dir.path(), &servers, one);
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+
+    let rows = last_rows(&server, "outcome, error, status");
+    let expected = [
+        ("chain", ["ok", "", "200"]),
+        ("first", ["ok", "", "302"]),
+        ("too few", ["fail", "too_many_redirects", "301"]),
+        ("round", ["fail", "too_many_redirects", "302"]),
+        ("metadata", ["fail", "address_not_allowed", "302"]),
+        ("mail", ["fail", "protocol", "302"]),
+        ("elsewhere", ["fail", "final_url", "200"]),
+        ("asked", ["ok", "", "200"]),
+        ("basic", ["ok", "", "200"]),
+        ("kept", ["ok", "", "200"]),
+        ("seen", ["ok", "", "200"]),
+        ("header", ["fail", "header", "200"]),
+    ];
+    for (target, expected) in expected {
+        assert_eq!(rows[target], expected, "{target}: {:?}", last_rows(&server, "message")[target]);
+    }
+    // Three requests, each with phases of its own, whose sum is that of the slot.
+    let hops = server.rows(
+        "SELECT hop, url, h.status, h.connect_ms > 0 AND h.wait_ms > 0, h.dns_ms IS NULL FROM probe_hop AS h
+         JOIN (SELECT max(time) AS time FROM probe WHERE target = 'chain' AND outcome = 'ok') AS last ON h.time = last.time WHERE target = 'chain' ORDER BY hop",
+    );
+    let here = format!("http://127.0.0.1:{one}");
+    assert_eq!(
+        hops,
+        [
+            ["1".to_owned(), format!("{here}/start"), "302".into(), "true".into(), "true".into()],
+            ["2".to_owned(), format!("{here}/next"), "301".into(), "true".into(), "true".into()],
+            [
+                "3".to_owned(),
+                format!("http://localhost:{two}/end?from=next"),
+                "200".into(),
+                "true".into(),
+                "false".into()
+            ],
+        ]
+    );
+    let sums = server.rows(
+        "SELECT count(*) > 0, max(abs(p.wait_ms - h.wait_ms)) < 0.01, bool_and(p.total_ms >= h.wait_ms) FROM probe AS p
+         JOIN (SELECT time, sum(wait_ms) AS wait_ms FROM probe_hop WHERE target = 'chain' GROUP BY time) AS h ON p.time = h.time WHERE p.target = 'chain'",
+    );
+    assert_eq!(sums, [["true", "true", "true"]]);
+}
+
+/// A dnsmasq that knows these names and nobody else to ask.
+fn dnsmasq(dir: &Path, options: &[&str]) -> (Program, u16) {
+    let port = loop {
+        let port = free_port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            break port;
+        }
+    };
+    let pid = format!("--pid-file={}", dir.join(format!("dnsmasq.{port}")).display());
+    let program = Program::start(
+        Command::new("dnsmasq")
+            .args(["--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces"])
+            .args(["--listen-address=127.0.0.1", &format!("--port={port}"), &pid, "--user=", "--group="])
+            .args(options),
+    );
+    wait_for("dnsmasq", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    (program, port)
+}
+
+#[test]
+fn resolvers_are_asked_compared_and_blamed() {
+    if is_missing("dnsmasq", "dnsmasq-base") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let zone = ["--local=/example/", "--txt-record=site.example,v=1", "--mx-host=site.example,mail.example,10"];
+    let own = ["--host-record=site.example,192.0.2.1,2001:db8::1", "--host-record=moved.example,192.0.2.7"];
+    let other = ["--host-record=site.example,192.0.2.1,2001:db8::1", "--host-record=moved.example,192.0.2.8"];
+    let (_one, one) = dnsmasq(dir.path(), &[&zone[..], &own].concat());
+    let (_two, two) = dnsmasq(dir.path(), &[&zone[..], &other].concat());
+    // Takes questions and says nothing.
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = silent.local_addr().unwrap().port();
+    let target = |name: &str, ask: &str, resolvers: &[u16], more: &str| {
+        let resolvers: Vec<String> = resolvers.iter().map(|port| format!("'127.0.0.1:{port}'")).collect();
+        format!(
+            "[[target]]\nname = '{name}'\nurl = 'dns:{ask}'\ninterval = '1s'\nresolvers = [{}]\n{more}\n",
+            resolvers.join(", ")
+        )
+    };
+    let targets = [
+        target("a", "site.example", &[one, two], "expect = { answers = ['192.0.2.1'] }"),
+        target("aaaa", "site.example?type=AAAA", &[one], ""),
+        target("mx", "site.example?type=mx", &[one], ""),
+        target("differ", "moved.example", &[one, two], ""),
+        target("wrong", "moved.example", &[one, two], "expect = { answers = ['192.0.2.7'] }"),
+        target("no name", "none.example", &[one], ""),
+        target("no records", "moved.example?type=TXT", &[one], ""),
+        target("refused", "somewhere.else", &[one], ""),
+        target("silent", "site.example", &[silent], "timeout = '500ms'"),
+    ]
+    .concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+
+    let rows = last_rows(&server, "outcome, error, replace(answers, ', ', ' '), answer_count, resolvers_agree");
+    let expected = [
+        ("a", ["ok", "", "192.0.2.1", "1", "true"]),
+        ("aaaa", ["ok", "", "2001:db8::1", "1", "true"]),
+        ("mx", ["ok", "", "10 mail.example.", "1", "true"]),
+        ("differ", ["ok", "", "192.0.2.7 192.0.2.8", "2", "false"]),
+        ("wrong", ["fail", "dns_answers", "", "", ""]),
+        ("no name", ["fail", "dns_no_name", "", "", ""]),
+        ("no records", ["fail", "dns_no_records", "", "", ""]),
+        ("refused", ["fail", "dns_server", "", "", ""]),
+        ("silent", ["fail", "dns_timeout", "", "", ""]),
+    ];
+    for (target, expected) in expected {
+        assert_eq!(rows[target], expected, "{target}: {:?}", last_rows(&server, "message")[target]);
+    }
+    let messages = last_rows(&server, "message");
+    assert!(messages["wrong"].concat().contains(&format!("127.0.0.1:{two} answers 192.0.2.8")), "{messages:?}");
+    assert!(messages["no name"].concat().contains("there is no name none.example"), "{messages:?}");
+    let timed = server.rows("SELECT count(*) FROM probe WHERE kind = 'dns' AND outcome = 'ok' AND NOT (dns_ms > 0)");
+    assert_eq!(timed, [["0"]]);
+}
+
+#[test]
+fn what_comes_back_over_tcp_decides() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = |answer: fn(String) -> &'static str, greets: bool| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                std::thread::spawn(move || {
+                    let mut question = [0; 64];
+                    let length = if greets { 0 } else { stream.read(&mut question).unwrap_or(0) };
+                    let _ = stream.write_all(answer(String::from_utf8_lossy(&question[..length]).into()).as_bytes());
+                    // Open until the other side goes.
+                    let _ = stream.read(&mut [0; 64]);
+                });
+            }
+        });
+        port
+    };
+    let banner = listen(|_| "SSH-2.0-OpenSSH_9.2\r\n", true);
+    let ping = listen(|asked| if asked == "PING\r\n" { "+PONG\r\n" } else { "-ERR\r\n" }, false);
+    let target = |name: &str, port: u16, more: &str| {
+        format!(
+            "[[target]]\nname = '{name}'\nurl = 'tcp://127.0.0.1:{port}'\ninterval = '1s'\ntimeout = '500ms'\n{more}\n"
+        )
+    };
+    let targets = [
+        target("open", banner, ""),
+        target("banner", banner, "expect = { body = '^SSH-2' }"),
+        target("asked", ping, "send = \"PING\\r\\n\"\nexpect = { body = 'PONG' }"),
+        target("other", ping, "send = \"QUIT\\r\\n\"\nexpect = { body = 'PONG' }"),
+        target("mute", ping, "expect = { body = 'PONG' }"),
+        target("closed", free_port(), ""),
+    ]
+    .concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(
+        &server,
+        "outcome, error, replace(banner, chr(13) || chr(10), ''), bytes, connect_ms > 0, wait_ms > 0",
+    );
+    let expected = [
+        ("open", ["ok", "", "", "", "true", ""]),
+        ("banner", ["ok", "", "SSH-2.0-OpenSSH_9.2", "21", "true", "true"]),
+        ("asked", ["ok", "", "+PONG", "7", "true", "true"]),
+        // It waits for more until time is up.
+        ("other", ["fail", "transfer_timeout", "-ERR", "6", "true", "true"]),
+        ("mute", ["fail", "wait_timeout", "", "", "true", ""]),
+        ("closed", ["fail", "connect_refused", "", "", "true", ""]),
+    ];
+    for (target, expected) in expected {
+        assert_eq!(rows[target], expected, "{target}");
+    }
+}
+
+/// In a network namespace of its own, where pings may be allowed, forbidden and lost.
+#[test]
+fn pings_are_counted_and_timed() {
+    let allowed = Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success());
+    if !allowed {
+        eprintln!("left out: no network namespace can be made here");
+        return;
+    }
+    let probe = |settings: &str, address: &str| {
+        let script =
+            format!("ip link set lo up 2> /dev/null; {settings} exec {BIN} probe --timeout 1s --format json {address}");
+        let output = Command::new("unshare").args(["--net", "sh", "-c", &script]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text)
+            .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)))
+    };
+    let allow = "echo 0 2147483647 > /proc/sys/net/ipv4/ping_group_range;";
+    let row = probe(allow, "icmp:127.0.0.1");
+    if row["error"] == "connect_unreachable" {
+        eprintln!("left out: the namespace's loopback cannot be brought up here");
+        return;
+    }
+    assert_eq!((&row["up"], &row["ping_loss"]), (&true.into(), &0.0.into()), "{row}");
+    assert!(row["ping_mean_ms"].as_f64().unwrap() > 0.0, "{row}");
+    let lost = probe(&format!("{allow} echo 1 > /proc/sys/net/ipv4/icmp_echo_ignore_all;"), "icmp:127.0.0.1");
+    assert_eq!((&lost["error"], &lost["ping_loss"]), (&"ping_lost".into(), &1.0.into()), "{lost}");
+    let forbidden = probe("echo 1 0 > /proc/sys/net/ipv4/ping_group_range;", "icmp:127.0.0.1");
+    assert_eq!(forbidden["error"], "ping_not_allowed", "{forbidden}");
+    assert!(forbidden["message"].as_str().unwrap().contains("net.ipv4.ping_group_range"), "{forbidden}");
+    let nowhere = probe(allow, "icmp:192.0.2.1");
+    assert_eq!(nowhere["error"], "connect_unreachable", "{nowhere}");
+}

@@ -1,0 +1,142 @@
+//! Why a target is not up: a class to count by, and a sentence to read.
+
+use std::io::ErrorKind;
+
+use rustls::CertificateError;
+
+/// What went wrong. Its name is the field `error` of a row, its sentence the field `message`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What it is counted by.
+    pub class: Class,
+    /// What happened, in words.
+    pub message: String,
+}
+
+/// Classes of failures, by what they say about where to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the names and `docs/probes.md` say it")]
+pub enum Class {
+    DnsNoName,
+    DnsNoRecords,
+    DnsServer,
+    DnsTimeout,
+    DnsOther,
+    DnsAnswers,
+    AddressNotAllowed,
+    ConnectRefused,
+    ConnectUnreachable,
+    ConnectTimeout,
+    ConnectOther,
+    TlsExpired,
+    TlsNotYetValid,
+    TlsUnknownIssuer,
+    TlsWrongName,
+    TlsCertificate,
+    TlsTimeout,
+    TlsOther,
+    WaitTimeout,
+    TransferTimeout,
+    ConnectionClosed,
+    Protocol,
+    TooManyRedirects,
+    Status,
+    Header,
+    FinalUrl,
+    Body,
+    PingLost,
+    PingNotAllowed,
+}
+
+impl Class {
+    /// Its name in the field `error`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::DnsNoName => "dns_no_name",
+            Class::DnsNoRecords => "dns_no_records",
+            Class::DnsServer => "dns_server",
+            Class::DnsTimeout => "dns_timeout",
+            Class::DnsOther => "dns_other",
+            Class::DnsAnswers => "dns_answers",
+            Class::AddressNotAllowed => "address_not_allowed",
+            Class::ConnectRefused => "connect_refused",
+            Class::ConnectUnreachable => "connect_unreachable",
+            Class::ConnectTimeout => "connect_timeout",
+            Class::ConnectOther => "connect_other",
+            Class::TlsExpired => "tls_expired",
+            Class::TlsNotYetValid => "tls_not_yet_valid",
+            Class::TlsUnknownIssuer => "tls_unknown_issuer",
+            Class::TlsWrongName => "tls_wrong_name",
+            Class::TlsCertificate => "tls_certificate",
+            Class::TlsTimeout => "tls_timeout",
+            Class::TlsOther => "tls_other",
+            Class::WaitTimeout => "wait_timeout",
+            Class::TransferTimeout => "transfer_timeout",
+            Class::ConnectionClosed => "connection_closed",
+            Class::Protocol => "protocol",
+            Class::TooManyRedirects => "too_many_redirects",
+            Class::Status => "status",
+            Class::Header => "header",
+            Class::FinalUrl => "final_url",
+            Class::Body => "body",
+            Class::PingLost => "ping_lost",
+            Class::PingNotAllowed => "ping_not_allowed",
+        }
+    }
+
+    /// A failure of this class.
+    pub(crate) fn because(self, message: impl Into<String>) -> Failure {
+        Failure { class: self, message: message.into() }
+    }
+}
+
+/// The class of a connection that cannot be made.
+pub(crate) fn of_connect(error: &std::io::Error) -> Class {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => Class::ConnectRefused,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
+            Class::ConnectUnreachable
+        }
+        ErrorKind::TimedOut => Class::ConnectTimeout,
+        _ => Class::ConnectOther,
+    }
+}
+
+/// The class of a handshake that fails.
+pub(crate) fn of_handshake(error: &std::io::Error) -> Class {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(reason)) => match reason {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Class::TlsExpired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Class::TlsNotYetValid,
+            CertificateError::UnknownIssuer => Class::TlsUnknownIssuer,
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Class::TlsWrongName,
+            _ => Class::TlsCertificate,
+        },
+        _ => of_exchange(error).filter(|class| *class == Class::ConnectionClosed).unwrap_or(Class::TlsOther),
+    }
+}
+
+/// The class of a connection that ends too early, if that is what an error or one of its causes says.
+pub(crate) fn of_exchange(error: &(dyn std::error::Error + 'static)) -> Option<Class> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let is_closed = |kind: ErrorKind| {
+        matches!(
+            kind,
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+        )
+    };
+    causes
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| is_closed(cause.kind()))
+        .then_some(Class::ConnectionClosed)
+}
+
+/// An error with its causes, which some keep out of their own message.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,164 @@
+//! What all checks share: how names are resolved, connections made and hands shaken, each timed by itself.
+//!
+//! A name is resolved for every check; the connection goes to the address that was resolved.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::LookupIpStrategy;
+use hickory_resolver::net::{DnsError, NetError};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use url::Host;
+
+use crate::address::is_link_local_or_metadata;
+use crate::check::{Findings, Phase};
+use crate::failure::{Class, Failure, of_connect, of_handshake};
+use crate::target::Target;
+
+/// The resolver and the root certificates. Made once, used by all checks at the same time.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// Or why names cannot be resolved.
+    resolver: Result<Arc<TokioResolver>, String>,
+    roots: Arc<RootCertStore>,
+    http: Arc<ClientConfig>,
+}
+
+impl Network {
+    /// The system's resolver and root certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded).
+    pub fn new() -> Network {
+        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
+            let options = builder.options_mut();
+            options.cache_size = 0; // every slot measures the resolver too
+            options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+            builder.build()
+        });
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!("a root certificate was left out: {error}");
+        }
+        roots.add_parsable_certificates(found.certs);
+        let roots = Arc::new(roots);
+        let mut http = client_config(|builder| builder.with_root_certificates(roots.clone()).with_no_client_auth());
+        http.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let resolver = resolver.map(Arc::new).map_err(|error| error.to_string());
+        Network { resolver, roots, http: Arc::new(http) }
+    }
+
+    /// The certificates that are trusted.
+    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
+        self.roots.clone()
+    }
+
+    /// How hands are shaken for HTTP.
+    pub(crate) fn http(&self) -> Arc<ClientConfig> {
+        self.http.clone()
+    }
+
+    /// The address of a host, by name if it has one.
+    pub(crate) async fn resolve(
+        &self,
+        target: &Target,
+        host: &Host<String>,
+        findings: &mut Findings,
+    ) -> Result<IpAddr, Failure> {
+        let address = match host {
+            Host::Ipv4(address) => IpAddr::V4(*address),
+            Host::Ipv6(address) => IpAddr::V6(*address),
+            Host::Domain(name) => {
+                let resolver = self.resolver.as_ref();
+                let resolver =
+                    resolver.map_err(|error| Class::DnsOther.because(format!("dns: no resolver: {error}")))?;
+                let found = findings.time(Phase::Dns, resolver.lookup_ip(name.as_str())).await;
+                let found = found.map_err(|error| of_lookup(name, &error))?;
+                let first = found.iter().next();
+                first.ok_or_else(|| Class::DnsNoRecords.because(format!("dns: {name} has no address")))?
+            }
+        };
+        match is_link_local_or_metadata(address) && !target.allow_link_local {
+            true => Err(Class::AddressNotAllowed
+                .because(format!("{address} is a link-local or metadata address (allow_link_local = true probes it)"))),
+            false => Ok(address),
+        }
+    }
+
+    /// A connection to a port of a host.
+    pub(crate) async fn connect(
+        &self,
+        target: &Target,
+        host: &Host<String>,
+        port: u16,
+        findings: &mut Findings,
+    ) -> Result<TcpStream, Failure> {
+        let address = SocketAddr::new(self.resolve(target, host, findings).await?, port);
+        let failed = |error: std::io::Error| of_connect(&error).because(format!("connect to {address}: {error}"));
+        let stream = findings.time(Phase::Connect, TcpStream::connect(address)).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        Ok(stream)
+    }
+}
+
+impl Default for Network {
+    fn default() -> Network {
+        Network::new()
+    }
+}
+
+/// TLS 1.2 and 1.3 as a visitor who comes for the first time: a resumed session would show the handshake faster.
+pub(crate) fn client_config(
+    trust: impl FnOnce(rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>) -> ClientConfig,
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the default protocol versions");
+    let mut config = trust(builder);
+    config.resumption = rustls::client::Resumption::disabled();
+    config
+}
+
+/// A TLS connection, shaken hands over a stream.
+pub(crate) async fn shake_hands(
+    config: Arc<ClientConfig>,
+    host: &Host<String>,
+    stream: TcpStream,
+    findings: &mut Findings,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let name = match host {
+        Host::Domain(name) => ServerName::try_from(name.clone())
+            .map_err(|error| Class::TlsOther.because(format!("tls: {name}: {error}")))?,
+        Host::Ipv4(address) => ServerName::from(IpAddr::V4(*address)),
+        Host::Ipv6(address) => ServerName::from(IpAddr::V6(*address)),
+    };
+    let stream = findings.time(Phase::Tls, TlsConnector::from(config).connect(name, stream)).await;
+    stream.map_err(|error| of_handshake(&error).because(format!("tls: {error}")))
+}
+
+/// How long a certificate is still good for.
+pub(crate) fn expires_in_s(der: &[u8]) -> Option<i64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Some(certificate.validity().not_after.timestamp() - now.as_secs() as i64)
+}
+
+/// Why a name has no answer.
+pub(crate) fn of_lookup(name: &str, error: &NetError) -> Failure {
+    let class = match error {
+        NetError::Timeout => Class::DnsTimeout,
+        _ if error.is_nx_domain() => Class::DnsNoName,
+        NetError::Dns(DnsError::NoRecordsFound(_)) => Class::DnsNoRecords,
+        NetError::Dns(DnsError::ResponseCode(_)) => Class::DnsServer,
+        _ => Class::DnsOther,
+    };
+    class.because(match class {
+        Class::DnsNoName => format!("dns: there is no name {name}"),
+        Class::DnsNoRecords => format!("dns: {name} has no such records"),
+        _ => format!("dns: {name}: {error}"),
+    })
+}
