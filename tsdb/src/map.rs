@@ -1,4 +1,4 @@
-//! A file mapped into memory, read-only. The one place in this crate that needs `unsafe`.
+//! A file mapped into memory, read-only.
 #![allow(unsafe_code)]
 
 use std::fs::File;

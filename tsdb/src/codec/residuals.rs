@@ -148,7 +148,7 @@ impl Header {
     }
 
     /// The integers that left these residuals: as many as `integers` has room for.
-    #[inline]
+    #[inline(always)]
     pub(super) fn restore(&self, before: Before, residuals: impl Iterator<Item = u64>, integers: &mut [i64]) {
         let Before { mut last, mut step } = before;
         let mut places = integers.iter_mut();
@@ -157,16 +157,17 @@ impl Header {
                 *place = integer;
             }
         };
+        // Not by `for_each`, which would not be compiled for the processor that the caller is compiled for.
         match self.order {
             Order::Reference if self.signed => {
-                residuals.for_each(|residual| put(unzigzag(residual).wrapping_add(self.reference)));
+                residuals.fold((), |(), residual| put(unzigzag(residual).wrapping_add(self.reference)));
             }
-            Order::Reference => residuals.for_each(|residual| put((residual as i64).wrapping_add(self.reference))),
-            Order::Delta => residuals.for_each(|residual| {
+            Order::Reference => residuals.fold((), |(), residual| put((residual as i64).wrapping_add(self.reference))),
+            Order::Delta => residuals.fold((), |(), residual| {
                 last = last.wrapping_add(unzigzag(residual));
                 put(last);
             }),
-            Order::DeltaOfDelta => residuals.for_each(|residual| {
+            Order::DeltaOfDelta => residuals.fold((), |(), residual| {
                 step = step.wrapping_add(unzigzag(residual));
                 last = last.wrapping_add(step);
                 put(last);

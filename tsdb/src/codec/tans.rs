@@ -154,8 +154,6 @@ impl Encoder {
 #[derive(Debug, Clone, Copy, Default)]
 struct Step {
     base: u16,
-    /// The bits as a mask.
-    mask: u16,
     bits: u8,
     token: u8,
 }
@@ -174,7 +172,7 @@ impl Decoder {
         for (state, token, number) in frequencies.states() {
             let bits = log - number.ilog2();
             let base = (number << bits) - (1 << log);
-            steps[state] = Step { base: base as u16, mask: (1 << bits) - 1, bits: bits as u8, token };
+            steps[state] = Step { base: base as u16, bits: bits as u8, token };
         }
         Decoder { log, steps }
     }
@@ -225,10 +223,11 @@ impl<const LANES: usize> Stream<'_, LANES> {
             let lane = &mut self.lanes[at % LANES];
             let step = decoder.steps[usize::from(*lane) & (STATES_MAX - 1)];
             *token = step.token;
-            // What was read turns up at the bottom.
-            word = word.rotate_left(u32::from(step.bits));
-            *lane = step.base.wrapping_add(word as u16 & step.mask);
-            used += usize::from(step.bits);
+            // In two steps, so that no bits are no bits.
+            let bits = u32::from(step.bits);
+            *lane = step.base.wrapping_add((word >> 1 >> (63 - bits)) as u16);
+            word <<= bits;
+            used += bits as usize;
         }
         self.position = self.position.wrapping_sub(used);
         tokens
