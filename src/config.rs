@@ -16,7 +16,7 @@ use regex::Regex;
 use serde::{Deserialize, Deserializer};
 use tsdb::Rollup;
 use url::Url;
-use web_probe::{Ask, Expect, HttpAsk, Target};
+use web_probe::{Ask, ConnectTo, Expect, HttpAsk, Target};
 
 use crate::scrape::ScrapeTarget;
 
@@ -247,6 +247,10 @@ pub struct TargetConfig {
     /// What counts as up.
     #[serde(default)]
     expect: ExpectConfig,
+    /// `v4` or `v6` connects to addresses of that family only. Default: IPv4, or IPv6 where there is none.
+    ip: Option<IpFamily>,
+    /// The address that is connected to, whatever the name has. Default: what the name has.
+    address: Option<IpAddr>,
     /// `http`: the method. Default `GET`.
     method: Option<String>,
     /// `http`: headers of the request, by name. Default: none but what every request has.
@@ -270,6 +274,14 @@ pub struct TargetConfig {
     /// Probe link-local and metadata addresses too. Default false.
     #[serde(default)]
     allow_link_local: bool,
+}
+
+/// `ip = "v4"`
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum IpFamily {
+    V4,
+    V6,
 }
 
 /// `basic_auth = { user, password }`
@@ -371,6 +383,16 @@ impl TargetConfig {
         (target.interval, target.timeout) = self.times(&target.name, target.interval, target.timeout)?;
         target.slow = self.slow;
         target.allow_link_local = self.allow_link_local;
+        target.connect_to = match (self.ip, self.address) {
+            (_, Some(_)) | (Some(_), _) if target.kind() == "dns" => {
+                bail!("target '{called}': ip and address are not for dns, which connects to resolvers")
+            }
+            (Some(_), Some(_)) => bail!("target '{called}': ip and address exclude each other"),
+            (_, Some(address)) => ConnectTo::Pinned(address),
+            (Some(IpFamily::V4), None) => ConnectTo::V4,
+            (Some(IpFamily::V6), None) => ConnectTo::V6,
+            (None, None) => ConnectTo::Any,
+        };
         Ok(target)
     }
 
@@ -409,6 +431,8 @@ impl TargetConfig {
             || format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default())
             || self.allow_link_local
             || self.http_ask().ok() != Some(HttpAsk::default())
+            || self.ip.is_some()
+            || self.address.is_some()
             || self.send.is_some()
             || !self.resolvers.is_empty()
             || self.pings.is_some();
@@ -511,6 +535,9 @@ mod tests {
             ("[[target]]\nurl = 'dns:x?type=Q'", "'Q' is no type of records"),
             ("[[target]]\nurl = 'dns:x'\nresolvers = ['nine']", "'nine' is not an address like"),
             ("[[target]]\nurl = 'icmp:x'\npings = 0", "expected 1 to 100"),
+            ("[[target]]\nurl = 'dns:x'\nip = 'v4'", "ip and address are not for dns"),
+            ("[[target]]\nurl = 'tls://x'\nip = 'v4'\naddress = '192.0.2.1'", "exclude each other"),
+            ("[[target]]\nurl = 'tls://x'\nip = 'v5'", "v5"),
             ("[[target]]\nurl = 'icmp:x'\nexpect = { status = [200] }", "expect.status is for http"),
             ("[[target]]\nurl = 'http://x/'\ninterval = 'soon'", "is not a duration like"),
             ("[[target]]\nurl = 'http://x/'\ntimeout = '20s'", "longer than its interval"),

@@ -59,6 +59,9 @@ fn print_table(target: &Target, measurement: &Measurement) {
     if let Some(status) = measurement.status {
         line += &format!(": status {status}");
     }
+    if let Some(address) = measurement.address {
+        line += &format!(", at {address}");
+    }
     if let Some(bytes) = measurement.bytes {
         line += &format!(", {bytes} bytes");
     }
@@ -112,6 +115,7 @@ fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value {
         "error": measurement.failure.as_ref().map(|failure| failure.class.name()),
         "message": measurement.failure.as_ref().map(|failure| &failure.message),
         "cert_expires_s": measurement.cert_expires_s,
+        "address": measurement.address,
     });
     for (name, ms) in measurement.phases.columns() {
         row[name] = ms.into();

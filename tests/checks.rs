@@ -190,6 +190,11 @@ fn redirects_are_followed_hop_by_hop_with_what_was_asked() {
         target("kept", "again", "method = 'POST'\nbody = 'abc'\nexpect = { body = '^POST .* 3$' }"),
         target("seen", "seen", "method = 'POST'\nbody = 'abc'\nexpect = { body = '^GET ' }"),
         target("header", "echo", "expect = { headers = { 'x-seen' = 'k1' } }"),
+        // A name that nobody knows, asked for at an address; where it is led to has one of its own.
+        target("pinned", "echo", "address = '127.0.0.1'\nexpect = { body = ' pinned[.]invalid:' }")
+            .replace("//127.0.0.1", "//pinned.invalid"),
+        target("led away", "start", "address = '127.0.0.1'\nexpect = { body = '^end' }").replace("//127.0.0.1", "//pinned.invalid"),
+        target("family", "echo", "ip = 'v4'").replace("//127.0.0.1", "//localhost"),
     ]
     .concat();
     let _nginx = nginx(dir.path(), &servers, one);
@@ -210,10 +215,17 @@ fn redirects_are_followed_hop_by_hop_with_what_was_asked() {
         ("kept", ["ok", "", "200"]),
         ("seen", ["ok", "", "200"]),
         ("header", ["fail", "header", "200"]),
+        ("pinned", ["ok", "", "200"]),
+        ("led away", ["ok", "", "200"]),
+        ("family", ["ok", "", "200"]),
     ];
     for (target, expected) in expected {
         assert_eq!(rows[target], expected, "{target}: {:?}", last_rows(&server, "message")[target]);
     }
+    let addresses = last_rows(&server, "address, dns_ms IS NULL");
+    assert_eq!(addresses["pinned"], ["127.0.0.1", "true"]);
+    assert_eq!(addresses["family"], ["127.0.0.1", "false"]);
+    assert_eq!(addresses["led away"], ["127.0.0.1", "false"], "behind the redirect the name is resolved");
     // Three requests, each with phases of its own, whose sum is that of the slot.
     let hops = server.rows(
         "SELECT hop, url, h.status, h.connect_ms > 0 AND h.wait_ms > 0, h.dns_ms IS NULL FROM probe_hop AS h

@@ -53,6 +53,7 @@ const TABLES: [(&str, &[(&str, Kind)]); 4] = {
                 ("error", Text),
                 ("message", Text),
                 ("cert_expires_s", Whole),
+                ("address", Text),
                 ("lag_ms", Float),
                 ("interval_ms", Float),
             ],

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,8 @@ pub(crate) struct Findings {
     pub status: Option<u16>,
     pub bytes: Option<u64>,
     pub cert_expires_s: Option<i64>,
+    /// What was connected to last.
+    pub address: Option<IpAddr>,
     /// Fields that only this kind of check has.
     pub fields: Vec<(&'static str, Field)>,
     /// Requests that ended in a redirect, and the last one behind them; the phases are those of the one that comes next.
@@ -111,9 +114,9 @@ impl Target {
             None if self.slow.is_some_and(|limit| taken > limit) => Outcome::Slow,
             None => Outcome::Ok,
         };
-        let Findings { phases, status, bytes, cert_expires_s, fields, hops, .. } = findings;
+        let Findings { phases, status, bytes, cert_expires_s, address, fields, hops, .. } = findings;
         let mut phases = hops.iter().fold(phases, |sum, hop| sum.plus(&hop.phases));
         phases.total = Some(taken);
-        Measurement { outcome, phases, status, bytes, failure, cert_expires_s, fields, hops }
+        Measurement { outcome, phases, status, bytes, failure, cert_expires_s, address, fields, hops }
     }
 }

@@ -3,6 +3,8 @@
 //! Built on hyper's connection API: this crate resolves, connects and shakes hands itself, because a client library
 //! that did it would hide when each phase began and ended. The connection is closed after the answer; a redirect is followed over a new one, with phases of its own.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -17,7 +19,7 @@ use crate::check::{Check, Checking, Findings, Phase};
 use crate::failure::{Class, Failure, chain, of_exchange};
 use crate::network::{Network, expires_in_s, shake_hands};
 use crate::recorder::Field;
-use crate::target::{Expect, Target};
+use crate::target::{ConnectTo, Expect, Target};
 
 /// A request, and what its answer has to be.
 #[derive(Debug)]
@@ -54,9 +56,9 @@ impl Check for HttpCheck {
 
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
-            let (mut url, mut ask) = (self.url.clone(), self.ask.clone());
+            let (mut url, mut ask, mut target) = (self.url.clone(), self.ask.clone(), Cow::Borrowed(target));
             loop {
-                let answer = hop(target, network, &url, &ask, findings).await?;
+                let answer = hop(&target, network, &url, &ask, findings).await?;
                 let Some(next) = answer.leads_to(&url).filter(|_| ask.redirects_max > 0).transpose()? else {
                     if !findings.hops.is_empty() {
                         findings.end_hop(&url);
@@ -70,6 +72,9 @@ impl Check for HttpCheck {
                         .because(format!("more than {} redirects; the next one leads to {next}", ask.redirects_max)));
                 }
                 ask.follow(answer.status, &url, &next);
+                if url.host() != next.host() && matches!(target.connect_to, ConnectTo::Pinned(_)) {
+                    target.to_mut().connect_to = ConnectTo::Any;
+                }
                 url = next;
             }
         })

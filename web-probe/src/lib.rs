@@ -27,4 +27,4 @@ pub use network::Network;
 pub use prober::Prober;
 pub use recorder::{Field, Recorder};
 pub use schedule::{Schedule, Slot, now_ns};
-pub use target::{Ask, Expect, Target};
+pub use target::{Ask, ConnectTo, Expect, Target};

@@ -1,5 +1,6 @@
 //! What one probe found.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::failure::Failure;
@@ -111,6 +112,8 @@ pub struct Measurement {
     pub failure: Option<Failure>,
     /// Until the server's certificate expires, in seconds; negative if it has.
     pub cert_expires_s: Option<i64>,
+    /// The address that was connected to, the last one behind redirects.
+    pub address: Option<IpAddr>,
     /// What only this kind of check finds, by the names of its columns.
     pub fields: Vec<(&'static str, Field)>,
     /// The requests of a chain of redirects, if there was one.
@@ -127,6 +130,7 @@ impl Measurement {
             bytes: None,
             failure: None,
             cert_expires_s: None,
+            address: None,
             fields: Vec::new(),
             hops: Vec::new(),
         }

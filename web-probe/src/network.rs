@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::RecordType;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -19,7 +20,7 @@ use url::Host;
 use crate::address::is_link_local_or_metadata;
 use crate::check::{Findings, Phase};
 use crate::failure::{Class, Failure, of_connect, of_handshake};
-use crate::target::Target;
+use crate::target::{ConnectTo, Target};
 
 /// The resolver and the root certificates. Made once, used by all checks at the same time.
 #[derive(Debug, Clone)]
@@ -69,24 +70,37 @@ impl Network {
         host: &Host<String>,
         findings: &mut Findings,
     ) -> Result<IpAddr, Failure> {
-        let address = match host {
-            Host::Ipv4(address) => IpAddr::V4(*address),
-            Host::Ipv6(address) => IpAddr::V6(*address),
-            Host::Domain(name) => {
-                let resolver = self.resolver.as_ref();
-                let resolver =
-                    resolver.map_err(|error| Class::DnsOther.because(format!("dns: no resolver: {error}")))?;
-                let found = findings.time(Phase::Dns, resolver.lookup_ip(name.as_str())).await;
-                let found = found.map_err(|error| of_lookup(name, &error))?;
-                let first = found.iter().next();
-                first.ok_or_else(|| Class::DnsNoRecords.because(format!("dns: {name} has no address")))?
+        let address = match (host, target.connect_to) {
+            (_, ConnectTo::Pinned(address)) => address,
+            (Host::Ipv4(address), _) => IpAddr::V4(*address),
+            (Host::Ipv6(address), _) => IpAddr::V6(*address),
+            (Host::Domain(name), family) => {
+                let found = findings.time(Phase::Dns, self.first_address(name, family)).await;
+                found?.ok_or_else(|| Class::DnsNoRecords.because(format!("dns: {name} has no address")))?
             }
         };
+        findings.address = Some(address);
         match is_link_local_or_metadata(address) && !target.allow_link_local {
             true => Err(Class::AddressNotAllowed
                 .because(format!("{address} is a link-local or metadata address (allow_link_local = true probes it)"))),
             false => Ok(address),
         }
+    }
+
+    /// The first address that a name has in a family.
+    async fn first_address(&self, name: &str, family: ConnectTo) -> Result<Option<IpAddr>, Failure> {
+        let resolver = self.resolver.as_ref();
+        let resolver = resolver.map_err(|error| Class::DnsOther.because(format!("dns: no resolver: {error}")))?;
+        let failed = |error: NetError| of_lookup(name, &error);
+        let record = match family {
+            ConnectTo::V4 => RecordType::A,
+            ConnectTo::V6 => RecordType::AAAA,
+            ConnectTo::Any | ConnectTo::Pinned(_) => {
+                return Ok(resolver.lookup_ip(name).await.map_err(failed)?.iter().next());
+            }
+        };
+        let found = resolver.lookup(name, record).await.map_err(failed)?;
+        Ok(found.answers().iter().find_map(|record| record.data.ip_addr()))
     }
 
     /// A connection to a port of a host.

@@ -21,7 +21,7 @@ const HOPS_TABLE: &str = "probe_hop";
 /// Its tags.
 const TAGS: [&str; 4] = ["target", "kind", "group", "location"];
 /// Its fields. `interval_ms` is the length of the slot: the time that the row speaks for.
-const FIELDS: [(&str, FieldType); 15] = [
+const FIELDS: [(&str, FieldType); 16] = [
     ("outcome", FieldType::Str),
     ("up", FieldType::Bool),
     ("dns_ms", FieldType::F64),
@@ -35,6 +35,7 @@ const FIELDS: [(&str, FieldType); 15] = [
     ("error", FieldType::Str),
     ("message", FieldType::Str),
     ("cert_expires_s", FieldType::I64),
+    ("address", FieldType::Str),
     ("lag_ms", FieldType::F64),
     ("interval_ms", FieldType::F64),
 ];
@@ -171,6 +172,7 @@ impl Prober {
             fields.push(("message", Field::Str(failure.message.clone())));
         }
         fields.extend(measurement.cert_expires_s.map(|seconds| ("cert_expires_s", Field::I64(seconds))));
+        fields.extend(measurement.address.map(|address| ("address", Field::Str(address.to_string()))));
         fields.extend(lag_ns.map(|lag| ("lag_ms", Field::F64((lag / 1000) as f64 / 1e3))));
         fields.extend(measurement.fields.iter().cloned());
         Record { table: TABLE, tags: self.tags(target), time_ns: slot.start_ns, fields }

@@ -1,6 +1,6 @@
 //! What is probed, how often, and what counts as up.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,22 @@ pub struct Target {
     pub slow: Option<Duration>,
     /// Probe link-local and metadata addresses too, which a name should not lead to.
     pub allow_link_local: bool,
+    /// Which address of a name is connected to.
+    pub connect_to: ConnectTo,
+}
+
+/// Which address of a name is connected to. One a slot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ConnectTo {
+    /// The first one of IPv4, or of IPv6 if there is none.
+    #[default]
+    Any,
+    /// The first one of IPv4.
+    V4,
+    /// The first one of IPv6.
+    V6,
+    /// This one, and the name is not resolved; it stands in what is asked all the same.
+    Pinned(IpAddr),
 }
 
 /// What an answer must be for the target to be up.
@@ -114,6 +130,7 @@ impl Target {
             timeout: Duration::from_secs(5),
             slow: None,
             allow_link_local: false,
+            connect_to: ConnectTo::default(),
         })
     }
 
