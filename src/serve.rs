@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
-use web_probe::{Ask, Prober, Recorder, Target};
+use web_probe::{Ask, Changes, Prober, Probing, Recorder, Target};
 
 use crate::config::{Config, Durability, TableRetention};
 use crate::http::Server;
@@ -60,21 +60,21 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut config = Config::load(args.config.as_deref())?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.store.data_dir = args.data_dir.unwrap_or(config.store.data_dir);
-    let mut targets = config.targets()?;
+    config.targets()?;
     config.rollups()?;
-    for address in &args.probe {
-        targets.push(Target::new(address, Ask::default()).map_err(anyhow::Error::msg)?);
-    }
+    let given = args.probe.iter().map(|address| Target::new(address, Ask::default()).map_err(anyhow::Error::msg));
+    let sources = Sources { file: args.config, given: given.collect::<Result<_>>()? };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
-    let outcome = runtime.block_on(serve(config, targets));
+    let outcome = runtime.block_on(serve(config, sources));
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
+async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     // The signals first: from here on nothing ends the process half-way.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     let guard = Guard::open(&config.store.data_dir)?;
     check_reach(&config, guard.has_tokens())?;
     let certificate = certificate(&config)?;
@@ -83,11 +83,11 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     })?;
     let address = listener.local_addr()?;
     if certificate.is_none() {
-        targets.insert(0, own_health(address)?);
+        sources.given.insert(0, own_health(address)?);
     }
+    let targets = sources.targets(&config)?;
     let scrapes = config.scrape_targets()?;
     check_scrape_names(&scrapes)?;
-    Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
 
     let dir = config.store.data_dir.clone();
     let options = store_options(&config);
@@ -102,9 +102,19 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
 
     let (recorder, recording) = Recorder::start(store.clone());
     let prober = Prober::new(recorder.clone(), config.probe.concurrency, config.probe.location.clone());
-    let runs = targets.into_iter().map(|target| prober.clone().run(Arc::new(target)));
-    let mut measuring: JoinSet<()> = runs.collect();
-    drop(prober); // recording ends when nobody can record any more
+    let mut probing = Probing::start(prober, targets);
+    let mut measuring: JoinSet<()> = JoinSet::new();
+    measuring.spawn(async move {
+        while hangup.recv().await.is_some() {
+            match sources.load() {
+                Ok(targets) => {
+                    let Changes { kept, begun, changed, ended } = probing.replace(targets).await;
+                    tracing::info!("targets: {begun} are new, {changed} are changed, {ended} are gone, {kept} go on");
+                }
+                Err(error) => tracing::error!("the targets stay as they were: {error:#}"),
+            }
+        }
+    });
     for target in scrapes {
         let ingest = ingest.clone();
         measuring.spawn(async move {
@@ -128,6 +138,27 @@ async fn serve(config: Config, mut targets: Vec<Target>) -> Result<()> {
     tokio::task::spawn_blocking(move || store.close()).await??;
     say("stopped; everything acknowledged is on disk");
     Ok(())
+}
+
+/// Where targets come from.
+struct Sources {
+    file: Option<PathBuf>,
+    /// By the command line, and the server itself.
+    given: Vec<Target>,
+}
+
+impl Sources {
+    /// The targets of the file as it is now, and the given ones.
+    fn load(&self) -> Result<Vec<Target>> {
+        self.targets(&Config::load(self.file.as_deref())?)
+    }
+
+    fn targets(&self, config: &Config) -> Result<Vec<Target>> {
+        let mut targets = self.given.clone();
+        targets.extend(config.targets()?);
+        Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
+        Ok(targets)
+    }
 }
 
 /// A connection is an open file, and so is a segment: the system's first limit is mostly 1024, and may be raised to its second.

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -384,6 +386,66 @@ fn what_comes_back_over_tcp_decides() {
     for (target, expected) in expected {
         assert_eq!(rows[target], expected, "{target}");
     }
+}
+
+#[test]
+fn targets_are_read_again_without_losing_or_doubling_a_slot() {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicU64::new(0));
+    let counted = connections.clone();
+    std::thread::spawn(move || {
+        listener.incoming().for_each(|_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+    });
+    let target = |number: usize, timeout: &str| {
+        format!(
+            "[[target]]\nname = 't{number}'\nurl = 'tcp://127.0.0.1:{port}'\ninterval = '2s'\ntimeout = '{timeout}'\n"
+        )
+    };
+    let data_dir = dir.path().join("data");
+    let file = data_dir.with_extension("toml");
+    let before: String = (0..500).map(|number| target(number, "1900ms")).collect();
+    let server = Server::start(&data_dir, &before);
+    let hang_up = || nix::sys::signal::kill(server.pid(), nix::sys::signal::Signal::SIGHUP).unwrap();
+    let slots =
+        |wanted: &str| server.rows(&format!("SELECT count(*) FROM probe WHERE {wanted}"))[0][0].parse::<u64>().unwrap();
+    wait_for("slots of all", || slots("target = 't0'") > 1 && slots("target = 't499'") > 1);
+    // The first 100 go, the next 100 are changed, 100 are new; four times, in quick succession.
+    for round in 0..4 {
+        let timeout = format!("{}ms", 800 - round);
+        let changed = |number| target(number, if number < 200 { &timeout } else { "1900ms" });
+        std::fs::write(&file, (100..600).map(changed).collect::<String>()).unwrap();
+        hang_up();
+        std::thread::sleep(Duration::from_millis(700));
+    }
+    // A file that is not right changes nothing.
+    std::fs::write(&file, "[[target]]\nurl = 'tcp://nowhere'\n").unwrap();
+    hang_up();
+    let now = slots("target = 't300'");
+    wait_for("slots behind the bad file", || slots("target = 't300'") > now + 1 && slots("target = 't599'") > 1);
+    let ended = slots("target = 't50'");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(slots("target = 't50'"), ended, "what is gone is not probed");
+    assert_eq!(server.rows("SELECT count(DISTINCT target) FROM probe WHERE target LIKE 't%'"), [["600"]]);
+    // Of each target every slot from its first to its last.
+    let gaps = server.rows(
+        "SELECT target, count(*), (CAST(max(time) AS BIGINT) - CAST(min(time) AS BIGINT)) / 2000000000 + 1 AS expected
+         FROM probe WHERE target LIKE 't%' GROUP BY target HAVING count(*) <> expected",
+    );
+    assert!(gaps.is_empty(), "{gaps:?}");
+    // Without targets nothing more comes; each slot was one connection, unless it began too late.
+    std::fs::write(&file, "").unwrap();
+    hang_up();
+    let all = || (slots("target LIKE 't%' AND outcome <> 'missed'"), connections.load(Ordering::SeqCst));
+    let mut last = (0, 0);
+    wait_for("the end of all", || {
+        std::thread::sleep(Duration::from_millis(2500));
+        std::mem::replace(&mut last, all()) == last
+    });
+    assert_eq!(last.0, last.1, "a row a connection");
 }
 
 /// In a network namespace of its own, where pings may be allowed, forbidden and lost.

@@ -1,6 +1,7 @@
 //! `dns:name?type=A`: what resolvers answer, and whether they agree.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::SocketAddr;
 
 use futures::future::join_all;
@@ -16,7 +17,6 @@ use crate::recorder::Field;
 use crate::target::Target;
 
 /// Records of a name, asked of some resolvers at the same time.
-#[derive(Debug)]
 pub(crate) struct DnsCheck {
     name: String,
     record: RecordType,
@@ -24,6 +24,14 @@ pub(crate) struct DnsCheck {
     resolvers: Vec<(String, TokioResolver)>,
     /// What has to be among the answers of each of them.
     expect: Vec<String>,
+}
+
+impl fmt::Debug for DnsCheck {
+    /// What it was made of, without the state of its resolvers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let resolvers: Vec<&String> = self.resolvers.iter().map(|(called, _)| called).collect();
+        write!(f, "DnsCheck {:?}", (&self.name, self.record, resolvers, &self.expect))
+    }
 }
 
 /// What a resolver answered.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, TagPredicate};
 
@@ -75,19 +75,23 @@ impl Prober {
         }
     }
 
-    /// Probes a target in all its slots, from the present one on, until dropped.
+    /// Probes a target in all its slots, from the present one on that starts behind `after`, until it is told to stop; then what was begun is
+    /// brought to its end, and the start of the last slot comes back.
     ///
     /// A slot always starts at its own time, however long the probe before it takes. If it cannot start before the
     /// next one is due, because the machine slept or too many probes run, its row says `missed`.
-    pub async fn run(self, target: Arc<Target>) {
+    pub(crate) async fn run(self, target: Arc<Target>, after: i64, mut stopped: watch::Receiver<bool>) -> i64 {
         let schedule = Schedule::new(&target.name, target.interval);
         let mut probes = JoinSet::new();
-        let mut slot = schedule.slot_at(now_ns());
-        if self.is_recorded(&target, slot) {
+        let (mut slot, mut last) = (schedule.slot_at(now_ns()), after);
+        if slot.start_ns <= after || self.is_recorded(&target, slot) {
             slot = schedule.next(slot);
         }
         loop {
-            sleep_until(slot.start_ns).await;
+            tokio::select! {
+                () = sleep_until(slot.start_ns) => {}
+                _ = stopped.wait_for(|stopped| *stopped) => break,
+            }
             let behind = (now_ns() - slot.start_ns) / (slot.end_ns - slot.start_ns);
             if behind > MISSED_SLOTS_MAX {
                 tracing::warn!("{}: {behind} slots are left out, the clock was set forward", target.name);
@@ -95,8 +99,11 @@ impl Prober {
             }
             probes.spawn(self.clone().slot(target.clone(), slot));
             while probes.try_join_next().is_some() {}
+            last = slot.start_ns;
             slot = schedule.next(slot);
         }
+        while probes.join_next().await.is_some() {}
+        last
     }
 
     /// Is there a row for this slot from before a restart? History is not written twice.
