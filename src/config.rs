@@ -14,9 +14,10 @@ use hyper::header::{HeaderName, HeaderValue};
 use query::Declaration;
 use regex::Regex;
 use serde::{Deserialize, Deserializer};
+use serde_json_path::JsonPath;
 use tsdb::Rollup;
 use url::Url;
-use web_probe::{Ask, ConnectTo, Expect, HttpAsk, Target};
+use web_probe::{Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, Mark, Target};
 
 use crate::scrape::ScrapeTarget;
 
@@ -229,7 +230,7 @@ impl Default for Probe {
 pub struct TargetConfig {
     /// The tag `target`. Default: the address.
     name: Option<String>,
-    /// `scrape` fetches a page of metrics; otherwise the address says what is done, and this has to say the same. Default: what the address says.
+    /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address; otherwise the address says what is done, and this has to say the same. Default: what the address says.
     kind: Option<String>,
     /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`.
     url: String,
@@ -244,6 +245,9 @@ pub struct TargetConfig {
     /// An answer that takes longer is up, but slow. Default: none.
     #[serde(default, deserialize_with = "some_duration")]
     slow: Option<Duration>,
+    /// An answer that takes longer is not up, although it came before the timeout. Default: none.
+    #[serde(default, deserialize_with = "some_duration")]
+    fail: Option<Duration>,
     /// What counts as up.
     #[serde(default)]
     expect: ExpectConfig,
@@ -264,11 +268,25 @@ pub struct TargetConfig {
     bearer_token: Option<String>,
     /// `http`: so many redirects are followed, more are a failure; with 0 a redirect is the answer. Default 10.
     redirects: Option<u32>,
+    /// `http`: `auto` speaks HTTP/2 where the server takes it; `1.1` and `2` speak nothing else. Default `auto`.
+    #[serde(default)]
+    http: HttpConfig,
+    /// `http`: the proxy that is gone through, `http://[user:password@]host:port`. Default: none.
+    proxy: Option<String>,
+    /// `http`: the certificate that is shown to a server that asks for one, PEM, and those that vouch for it. Default: none.
+    client_cert: Option<PathBuf>,
+    /// `http`: its private key, PEM.
+    client_key: Option<PathBuf>,
+    /// `http`: record the SHA-256 of the body, and whether it changed. Default false.
+    #[serde(default)]
+    watch_content: bool,
     /// `tcp`: what is sent once connected. Default: nothing.
     send: Option<String>,
-    /// `dns`: the resolvers that are asked, `address` or `address:port`. Default: the system's.
+    /// Who is asked for names, `address` or `address:port`: each of them by `dns` and `cdn`, the first that answers by others. Default: the system's.
     #[serde(default)]
     resolvers: Vec<String>,
+    /// `cdn`: the edges of the host, and what they are compared with.
+    cdn: Option<CdnConfig>,
     /// `icmp`: how many pings. Default 1.
     pings: Option<u16>,
     /// Probe link-local and metadata addresses too. Default false.
@@ -284,6 +302,18 @@ enum IpFamily {
     V6,
 }
 
+/// `http = "2"`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+enum HttpConfig {
+    #[default]
+    #[serde(rename = "auto")]
+    Any,
+    #[serde(rename = "1.1")]
+    Http1,
+    #[serde(rename = "2")]
+    Http2,
+}
+
 /// `basic_auth = { user, password }`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,6 +324,33 @@ struct BasicAuth {
 
 /// The kind of target that is no check.
 const SCRAPE: &str = "scrape";
+/// The kind that an address does not say.
+const CDN: &str = "cdn";
+
+/// `cdn = { ... }`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct CdnConfig {
+    /// Edges that are asked whatever resolvers say. Default: none.
+    edges: Vec<IpAddr>,
+    /// The address of what the edges fetch from; they are compared with it. Default: they are compared with one another.
+    origin: Option<IpAddr>,
+    /// Networks of clients that `resolvers` are asked on behalf of, too. Default: none.
+    client_subnets: Vec<String>,
+    /// So long an edge is asked after it was named last. Default 1 h.
+    #[serde(deserialize_with = "some_duration")]
+    keep: Option<Duration>,
+    /// How long edges may keep an answer that does not say it itself. Default: they may.
+    #[serde(deserialize_with = "some_duration")]
+    lifetime: Option<Duration>,
+    /// A regular expression whose first group, or all of it, shows of a write: a number that grows, or a text. Default: none.
+    mark: Option<String>,
+    /// So long after the origin every edge has to have its mark. Default 5 min.
+    #[serde(deserialize_with = "some_duration")]
+    mark_within: Option<Duration>,
+    /// An edge with another certificate than the origin, or than most, is not up. Default false.
+    same_certificate: bool,
+}
 
 /// `expect = { ... }`
 #[derive(Debug, Default, Deserialize)]
@@ -307,6 +364,17 @@ struct ExpectConfig {
     headers: BTreeMap<String, String>,
     /// A regular expression that the address of the last answer must contain. Default: none.
     final_url: Option<String>,
+    /// The protocol of the last answer: `HTTP/1.1`, `HTTP/2`. Default: any.
+    protocol: Option<String>,
+    /// Bytes that the body must have at least and at the most, as they arrive. Default: any.
+    bytes_min: Option<u64>,
+    bytes_max: Option<u64>,
+    /// Regular expressions that a JSON body must have at places (JSONPath, RFC 9535). Default: none.
+    json: BTreeMap<String, String>,
+    /// The SHA-256 of the body. Default: any.
+    sha256: Option<String>,
+    /// Regular expressions of parts of the body that may change: they are taken out before it is hashed. Default: none.
+    masks: Vec<String>,
     /// What has to be among the records that every resolver answers. Default: anything.
     answers: Vec<String>,
 }
@@ -352,26 +420,14 @@ impl TargetConfig {
 
     fn target(&self) -> Result<Target> {
         let called = self.name.as_ref().unwrap_or(&self.url);
-        let mut expect = Expect::default();
-        if let Some(status) = &self.expect.status {
-            expect.status = status.iter().map(|status| *status..=*status).collect();
-        }
-        let pattern = |text: &str, key: &str| Regex::new(text).with_context(|| format!("target '{called}': {key}"));
-        expect.body = self.expect.body.as_deref().map(|text| pattern(text, "expect.body")).transpose()?;
-        expect.final_url =
-            self.expect.final_url.as_deref().map(|text| pattern(text, "expect.final_url")).transpose()?;
-        for (name, text) in &self.expect.headers {
-            let known = HeaderName::from_bytes(name.as_bytes());
-            let known = known.with_context(|| format!("target '{called}': expect.headers: '{name}'"))?;
-            expect.headers.push((known, pattern(text, "expect.headers")?));
-        }
         let resolvers = self.resolvers.iter().map(|text| resolver(text));
         let ask = Ask {
             http: self.http_ask().with_context(|| format!("target '{called}'"))?,
-            expect,
+            expect: self.expect().with_context(|| format!("target '{called}'"))?,
             send: self.send.clone(),
             resolvers: resolvers.collect::<Result<_>>().with_context(|| format!("target '{called}': resolvers"))?,
             answers: self.expect.answers.clone(),
+            cdn: self.cdn_ask().with_context(|| format!("target '{called}'"))?,
             pings: self.pings,
         };
         let mut target = Target::new(&self.url, ask).map_err(|reason| anyhow!("target '{called}': {reason}"))?;
@@ -381,7 +437,7 @@ impl TargetConfig {
         target.name = self.name.clone().unwrap_or(target.name);
         target.group = self.group.clone();
         (target.interval, target.timeout) = self.times(&target.name, target.interval, target.timeout)?;
-        target.slow = self.slow;
+        (target.slow, target.fail) = (self.slow, self.fail);
         target.allow_link_local = self.allow_link_local;
         target.connect_to = match (self.ip, self.address) {
             (_, Some(_)) | (Some(_), _) if target.kind() == "dns" => {
@@ -394,6 +450,93 @@ impl TargetConfig {
             (None, None) => ConnectTo::Any,
         };
         Ok(target)
+    }
+
+    /// What an answer has to be.
+    fn expect(&self) -> Result<Expect> {
+        let own = &self.expect;
+        let pattern = |text: &str, key: &str| Regex::new(text).with_context(|| format!("expect.{key}"));
+        let some_pattern = |text: &Option<String>, key| text.as_deref().map(|text| pattern(text, key)).transpose();
+        let mut expect = Expect {
+            body: some_pattern(&own.body, "body")?,
+            final_url: some_pattern(&own.final_url, "final_url")?,
+            protocol: own.protocol.clone(),
+            bytes: own.bytes_min.unwrap_or(0)..=own.bytes_max.unwrap_or(u64::MAX),
+            sha256: own.sha256.clone(),
+            masks: own.masks.iter().map(|text| pattern(text, "masks")).collect::<Result<_>>()?,
+            watch_content: self.watch_content,
+            ..Expect::default()
+        };
+        if let Some(status) = &own.status {
+            expect.status = status.iter().map(|status| *status..=*status).collect();
+        }
+        for (name, text) in &own.headers {
+            let known = HeaderName::from_bytes(name.as_bytes());
+            let known = known.with_context(|| format!("expect.headers: '{name}'"))?;
+            expect.headers.push((known, pattern(text, "headers")?));
+        }
+        for (path, text) in &own.json {
+            let known = JsonPath::parse(path).with_context(|| format!("expect.json: '{path}' is no JSONPath"))?;
+            expect.json.push((known, pattern(text, "json")?));
+        }
+        match own.protocol.as_deref() {
+            None | Some("HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3") => {}
+            Some(other) => bail!("expect.protocol: '{other}' is not one of HTTP/1.0, HTTP/1.1, HTTP/2 and HTTP/3"),
+        }
+        let is_sha256 = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if let Some(other) = own.sha256.as_ref().filter(|text| !is_sha256(text)) {
+            bail!("expect.sha256: '{other}' does not have 64 hexadecimal digits");
+        }
+        if !own.masks.is_empty() && own.sha256.is_none() && !self.watch_content {
+            bail!("expect.masks: nothing is hashed without expect.sha256 or watch_content");
+        }
+        Ok(expect)
+    }
+
+    /// What is asked of the edges of a CDN.
+    fn cdn_ask(&self) -> Result<Option<CdnAsk>> {
+        let is_cdn = self.kind.as_deref() == Some(CDN);
+        let own = match &self.cdn {
+            Some(_) if !is_cdn => bail!("cdn is for kind = \"cdn\""),
+            None if is_cdn => &CdnConfig::default(),
+            Some(own) => own,
+            None => return Ok(None),
+        };
+        if self.address.is_some() || self.proxy.is_some() || self.redirects.is_some() {
+            bail!("address, proxy and redirects are not for cdn, which asks each edge at its own address");
+        }
+        let subnets = own
+            .client_subnets
+            .iter()
+            .map(|text| text.parse().map_err(|error: String| anyhow!("cdn.client_subnets: {error}")));
+        let mark = own.mark.as_deref().map(Regex::new).transpose().context("cdn.mark")?;
+        if mark.is_none() && own.mark_within.is_some() {
+            bail!("cdn.mark_within: there is no cdn.mark");
+        }
+        let within = own.mark_within.unwrap_or(Duration::from_mins(5));
+        let default = CdnAsk::default();
+        Ok(Some(CdnAsk {
+            edges: own.edges.clone(),
+            origin: own.origin,
+            client_subnets: subnets.collect::<Result<_>>()?,
+            keep: own.keep.unwrap_or(default.keep),
+            lifetime: own.lifetime,
+            mark: mark.map(|pattern| Mark { pattern, within }),
+            same_certificate: own.same_certificate,
+            ..default
+        }))
+    }
+
+    /// Who the client is to a server that asks.
+    fn identity(&self) -> Result<Option<Identity>> {
+        let (cert, key) = match (&self.client_cert, &self.client_key) {
+            (None, None) => return Ok(None),
+            (Some(cert), Some(key)) => (cert, key),
+            _ => bail!("client_cert and client_key go together"),
+        };
+        let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("read {}", path.display()));
+        let identity = Identity::from_pem(&read(cert)?, &read(key)?);
+        identity.map(Some).map_err(|reason| anyhow!("client_cert and client_key: {reason}"))
     }
 
     /// What is asked over HTTP.
@@ -418,6 +561,16 @@ impl TargetConfig {
         }
         ask.body = self.body.clone().unwrap_or_default().into();
         ask.redirects_max = self.redirects.unwrap_or(ask.redirects_max);
+        ask.version = match self.http {
+            HttpConfig::Any => HttpVersion::Any,
+            HttpConfig::Http1 => HttpVersion::Http1,
+            HttpConfig::Http2 => HttpVersion::Http2,
+        };
+        ask.identity = self.identity()?;
+        if self.proxy.is_some() && self.address.is_some() {
+            bail!("proxy and address exclude each other: a proxy resolves the name itself");
+        }
+        ask.proxy = self.proxy.as_deref().map(proxy).transpose()?;
         Ok(ask)
     }
 
@@ -428,11 +581,14 @@ impl TargetConfig {
             format!("target '{name}': '{}' is not a web address like http://127.0.0.1:9100/metrics", self.url)
         })?;
         let is_check = self.slow.is_some()
+            || self.fail.is_some()
+            || self.watch_content
             || format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default())
             || self.allow_link_local
             || self.http_ask().ok() != Some(HttpAsk::default())
             || self.ip.is_some()
             || self.address.is_some()
+            || self.cdn.is_some()
             || self.send.is_some()
             || !self.resolvers.is_empty()
             || self.pings.is_some();
@@ -457,8 +613,14 @@ impl TargetConfig {
     }
 }
 
+/// A proxy's address.
+fn proxy(text: &str) -> Result<Url> {
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host());
+    url.with_context(|| format!("proxy: '{text}' is not an address like http://proxy.example:3128"))
+}
+
 /// A resolver's address, on port 53 if it does not say another.
-fn resolver(text: &str) -> Result<SocketAddr> {
+pub fn resolver(text: &str) -> Result<SocketAddr> {
     let address = text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
     address.with_context(|| format!("'{text}' is not an address like 9.9.9.9 or 127.0.0.1:5353"))
 }

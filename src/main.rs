@@ -4,6 +4,7 @@
 //! work. It has no logic of its own.
 
 mod bench;
+mod cdn;
 mod client;
 mod config;
 mod exclusion;
@@ -44,6 +45,8 @@ enum Command {
     Sql(sql::Args),
     /// Probe a web address once and show how long each phase took
     Probe(probe::Args),
+    /// Ask every edge of a CDN once, and compare what they give
+    Cdn(cdn::Args),
     /// Verify every checksum of a data directory or snapshot
     Verify(verify::Args),
     /// Make a snapshot: a second data directory of hard links, while the server goes on
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Sql(args) => sql::run(args),
         Command::Probe(args) => probe::run(args),
+        Command::Cdn(args) => cdn::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Snapshot(args) => snapshot::run(args),
         Command::Restore(args) => snapshot::restore(args),

@@ -35,8 +35,9 @@ pub struct Args {
     allow_link_local: bool,
 }
 
+/// How what was found is shown.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Format {
+pub enum Format {
     Table,
     Json,
 }
@@ -105,7 +106,8 @@ fn bar(start_ms: f64, length_ms: f64, total_ms: f64) -> String {
     " ".repeat(start) + &"█".repeat(chars(start_ms + length_ms).saturating_sub(start).max(1))
 }
 
-fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value {
+/// What was found, as an object with the names of the columns.
+pub fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value {
     let mut row = serde_json::json!({
         "target": target.name,
         "outcome": measurement.outcome.name(),
@@ -130,6 +132,14 @@ fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value {
         };
         row["hops"] = measurement.hops.iter().map(hop).collect();
     }
+    if !measurement.edges.is_empty() {
+        let edge = |(edge, own): &(String, Measurement)| {
+            let mut row = as_json(target, own);
+            row["edge"] = edge.as_str().into();
+            row
+        };
+        row["edges"] = measurement.edges.iter().map(edge).collect();
+    }
     for (name, field) in &measurement.fields {
         row[*name] = match field {
             Field::F64(value) => (*value).into(),
@@ -141,7 +151,8 @@ fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value {
     row
 }
 
-fn text(field: &Field) -> String {
+/// A field as people read it.
+pub fn text(field: &Field) -> String {
     match field {
         Field::F64(value) => value.to_string(),
         Field::I64(value) => value.to_string(),

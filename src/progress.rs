@@ -14,6 +14,11 @@ pub fn rows(what: &'static str) -> ProgressBar {
     bar("{prefix} {bar:30} {human_pos}/{human_len} rows {per_sec} {eta}", what)
 }
 
+/// A bar that counts edges of a CDN.
+pub fn edges(what: &'static str) -> ProgressBar {
+    bar("{prefix} {bar:30} {pos}/{len} {elapsed}", what)
+}
+
 /// A bar that counts the time that something is known to take, in ms, with a message behind it.
 pub fn seconds(what: &'static str, duration: Duration) -> ProgressBar {
     let bar = bar("{prefix} {bar:30} {elapsed} {msg}", what);

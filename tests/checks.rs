@@ -1,91 +1,14 @@
 //! Every kind of check against real servers - nginx, dnsmasq, the kernel's own pings - and what goes wrong with each, by class.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-
+use crate::parts::{Authority, dnsmasq, free_port, last_rows, nginx, wait_for_rows};
 use crate::server::{BIN, Server, is_missing, wait_for};
-
-/// A program that is killed when dropped.
-struct Program(Child);
-
-impl Program {
-    fn start(command: &mut Command) -> Program {
-        Program(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The last row of each target, by its name: outcome, class and sentence.
-fn last_rows(server: &Server, columns: &str) -> BTreeMap<String, Vec<String>> {
-    let sql = format!(
-        "SELECT target, {columns} FROM (SELECT *, row_number() OVER (PARTITION BY target ORDER BY time DESC) AS n \
-         FROM probe WHERE outcome <> 'missed') WHERE n = 1"
-    );
-    server.rows(&sql).into_iter().map(|row| (row[0].clone(), row[1..].to_vec())).collect()
-}
-
-/// Waits until every one of so many targets has a row.
-fn wait_for_rows(server: &Server, targets: &str) {
-    let count = targets.matches("[[target]]").count().to_string();
-    wait_for("a row of every target", || {
-        server.rows("SELECT count(DISTINCT target) FROM probe WHERE outcome <> 'missed' AND target <> 'fournines'")
-            == [[count.clone()]]
-    });
-}
-
-/// An nginx with these servers, one of which listens on the port.
-fn nginx(root: &Path, servers: &str, port: u16) -> Program {
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {}/{kind};\n", root.display()))
-        .concat();
-    let config = format!(
-        "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log; events {{ }}\n\
-         http {{ {temporary} access_log off; root {0}/nothing; {servers} }}",
-        root.display()
-    );
-    std::fs::write(root.join("nginx.conf"), config).unwrap();
-    let nginx = Program::start(Command::new("nginx").args(["-p", root.to_str().unwrap(), "-c", "nginx.conf"]));
-    wait_for("nginx", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    nginx
-}
-
-/// A certificate for `localhost` that is good for so many days, signed by an issuer, and its key.
-fn certificate(path: &Path, name: &str, host: &str, days: i64, issuer: Option<&Issuer<'_, &KeyPair>>) {
-    let day = Duration::from_secs(86_400);
-    let mut parameters = CertificateParams::new(vec![host.into()]).unwrap();
-    let now = SystemTime::now();
-    parameters.not_before = (now - 100 * day).into();
-    let end = match u32::try_from(days) {
-        Ok(days) => now + days * day,
-        Err(_) => now - days.unsigned_abs() as u32 * day,
-    };
-    parameters.not_after = end.into();
-    let key = KeyPair::generate().unwrap();
-    let signed = match issuer {
-        Some(issuer) => parameters.signed_by(&key, issuer).unwrap(),
-        None => parameters.self_signed(&key).unwrap(),
-    };
-    std::fs::write(path.join(format!("{name}.pem")), signed.pem()).unwrap();
-    std::fs::write(path.join(format!("{name}.key")), key.serialize_pem()).unwrap();
-}
 
 #[test]
 fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
@@ -94,11 +17,7 @@ fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
     }
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
-    let (ca_key, mut ca) = (KeyPair::generate().unwrap(), CertificateParams::new(Vec::new()).unwrap());
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    ca.distinguished_name.push(DnType::CommonName, "the root of this test");
-    std::fs::write(root.join("roots.pem"), ca.self_signed(&ca_key).unwrap().pem()).unwrap();
-    let issuer = Issuer::from_params(&ca, &ca_key);
+    let authority = Authority::new(root);
     let mut servers = String::new();
     let mut targets = String::new();
     for (name, host, days, is_signed) in [
@@ -107,7 +26,7 @@ fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
         ("unknown", "localhost", 30, false),
         ("other", "elsewhere.example", 30, true),
     ] {
-        certificate(root, name, host, days, is_signed.then_some(&issuer));
+        authority.certificate(name, host, days, is_signed);
         let port = free_port();
         let file = |end: &str| root.join(format!("{name}.{end}")).display().to_string();
         servers.push_str(&format!(
@@ -253,25 +172,6 @@ fn redirects_are_followed_hop_by_hop_with_what_was_asked() {
          JOIN (SELECT time, sum(wait_ms) AS wait_ms FROM probe_hop WHERE target = 'chain' GROUP BY time) AS h ON p.time = h.time WHERE p.target = 'chain'",
     );
     assert_eq!(sums, [["true", "true", "true"]]);
-}
-
-/// A dnsmasq that knows these names and nobody else to ask.
-fn dnsmasq(dir: &Path, options: &[&str]) -> (Program, u16) {
-    let port = loop {
-        let port = free_port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            break port;
-        }
-    };
-    let pid = format!("--pid-file={}", dir.join(format!("dnsmasq.{port}")).display());
-    let program = Program::start(
-        Command::new("dnsmasq")
-            .args(["--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces"])
-            .args(["--listen-address=127.0.0.1", &format!("--port={port}"), &pid, "--user=", "--group="])
-            .args(options),
-    );
-    wait_for("dnsmasq", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-    (program, port)
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::failure::{Class, Failure};
@@ -19,6 +20,11 @@ pub(crate) type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> 
 pub(crate) trait Check: fmt::Debug + Send + Sync {
     /// The tag `kind`.
     fn kind(&self) -> &'static str;
+
+    /// Does it find parts, each with a row of its own?
+    fn has_edges(&self) -> bool {
+        false
+    }
 
     /// Checks once. What it found so far is in `findings` whatever ends it: it is dropped when time is up.
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a>;
@@ -37,7 +43,7 @@ pub(crate) enum Phase {
 
 impl Phase {
     /// What it fails with when time is up.
-    fn timeout(self, after: Duration) -> Failure {
+    pub(crate) fn timeout(self, after: Duration) -> Failure {
         let (class, doing) = match self {
             Phase::Dns => (Class::DnsTimeout, "resolving the name"),
             Phase::Connect => (Class::ConnectTimeout, "connecting"),
@@ -63,9 +69,45 @@ pub(crate) struct Findings {
     pub fields: Vec<(&'static str, Field)>,
     /// Requests that ended in a redirect, and the last one behind them; the phases are those of the one that comes next.
     pub hops: Vec<Hop>,
+    /// Parts of the target that are measured by themselves, by the tag `edge`.
+    pub edges: Vec<(String, Measurement)>,
+}
+
+/// What a check remembers from one slot to the next. It is no part of what was asked for: two checks are the same without it.
+#[derive(Default)]
+pub(crate) struct Memory<T>(Mutex<T>);
+
+impl<T> Memory<T> {
+    /// Does something with it.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> R {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<T> fmt::Debug for Memory<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory")
+    }
 }
 
 impl Findings {
+    /// What it all comes to.
+    pub(crate) fn measured(self, target: &Target, taken: Duration, failure: Option<Failure>) -> Measurement {
+        let failure = failure.or_else(|| {
+            let limit = target.fail.filter(|limit| taken > *limit)?;
+            Some(Class::TooSlow.because(format!("it took {taken:.1?}, the limit is {limit:?}")))
+        });
+        let outcome = match &failure {
+            Some(_) => Outcome::Fail,
+            None if target.slow.is_some_and(|limit| taken > limit) => Outcome::Slow,
+            None => Outcome::Ok,
+        };
+        let Findings { phases, status, bytes, cert_expires_s, address, fields, hops, edges, .. } = self;
+        let mut phases = hops.iter().fold(phases, |sum, hop| sum.plus(&hop.phases));
+        phases.total = Some(taken);
+        Measurement { outcome, phases, status, bytes, failure, cert_expires_s, address, fields, hops, edges }
+    }
+
     /// Does something that is a phase, and notes how long it took, however it ends.
     pub(crate) async fn time<T>(&mut self, phase: Phase, work: impl Future<Output = T>) -> T {
         let start = self.begin(phase);
@@ -101,22 +143,13 @@ impl Findings {
 impl Target {
     /// Checks it once. Takes at most its timeout.
     pub async fn probe(&self, network: &Network) -> Measurement {
-        let start = Instant::now();
-        let mut findings = Findings::default();
+        let (start, mut findings) = (Instant::now(), Findings::default());
         let checked = tokio::time::timeout(self.timeout, self.check.run(self, network, &mut findings)).await;
         let taken = start.elapsed();
         let failure = match checked {
             Ok(checked) => checked.err(),
             Err(_) => Some(findings.phase.timeout(self.timeout)),
         };
-        let outcome = match &failure {
-            Some(_) => Outcome::Fail,
-            None if self.slow.is_some_and(|limit| taken > limit) => Outcome::Slow,
-            None => Outcome::Ok,
-        };
-        let Findings { phases, status, bytes, cert_expires_s, address, fields, hops, .. } = findings;
-        let mut phases = hops.iter().fold(phases, |sum, hop| sum.plus(&hop.phases));
-        phases.total = Some(taken);
-        Measurement { outcome, phases, status, bytes, failure, cert_expires_s, address, fields, hops }
+        findings.measured(self, taken, failure)
     }
 }

@@ -1,37 +1,26 @@
 //! `dns:name?type=A`: what resolvers answer, and whether they agree.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
 
 use futures::future::join_all;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RecordType;
 
 use crate::check::{Check, Checking, Findings, Phase};
 use crate::failure::{Class, Failure};
 use crate::network::{Network, of_lookup};
 use crate::recorder::Field;
+use crate::resolver::Resolver;
 use crate::target::Target;
 
 /// Records of a name, asked of some resolvers at the same time.
+#[derive(Debug)]
 pub(crate) struct DnsCheck {
     name: String,
     record: RecordType,
-    /// Each with the name that messages call it by.
-    resolvers: Vec<(String, TokioResolver)>,
+    resolvers: Vec<Resolver>,
     /// What has to be among the answers of each of them.
     expect: Vec<String>,
-}
-
-impl fmt::Debug for DnsCheck {
-    /// What it was made of, without the state of its resolvers.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let resolvers: Vec<&String> = self.resolvers.iter().map(|(called, _)| called).collect();
-        write!(f, "DnsCheck {:?}", (&self.name, self.record, resolvers, &self.expect))
-    }
 }
 
 /// What a resolver answered.
@@ -56,33 +45,19 @@ impl DnsCheck {
         let known = record.to_uppercase().parse::<RecordType>();
         let record =
             known.map_err(|_| format!("'{record}' is no type of records like A, AAAA, CNAME, MX, NS, SOA or TXT"))?;
-        let own = |address: &SocketAddr| {
-            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
-                connection.port = address.port();
-                connection
-            });
-            let server = NameServerConfig::new(address.ip(), true, connections.into());
-            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
-            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-            builder.options_mut().cache_size = 0;
-            builder.options_mut().use_hosts_file = ResolveHosts::Never;
-            Ok((address.to_string(), builder.build().map_err(|error| format!("resolver {address}: {error}"))?))
-        };
-        let mut all = resolvers.iter().map(own).collect::<Result<Vec<_>, String>>()?;
+        let mut all: Vec<Resolver> =
+            resolvers.iter().map(|address| Resolver::at(&[*address])).collect::<Result<_, String>>()?;
         if all.is_empty() {
-            let system = TokioResolver::builder_tokio().and_then(|mut builder| {
-                builder.options_mut().cache_size = 0;
-                builder.build()
-            });
-            all.push(("the system's resolver".into(), system.map_err(|error| error.to_string())?));
+            all.push(Resolver::system()?);
         }
         Ok(DnsCheck { name, record, resolvers: all, expect })
     }
 
-    async fn ask(&self, (called, resolver): &(String, TokioResolver)) -> Result<Answer, Failure> {
+    async fn ask(&self, resolver: &Resolver) -> Result<Answer, Failure> {
+        let called = resolver.name();
         // A dot at its end: the name as it is, without the search domains of this machine.
         let name = format!("{}.", self.name.trim_end_matches('.'));
-        let found = resolver.lookup(name, self.record).await.map_err(|error| {
+        let found = resolver.get().lookup(name, self.record).await.map_err(|error| {
             let Failure { class, message } = of_lookup(&self.name, &error);
             class.because(format!("{message} (asked {called})"))
         })?;

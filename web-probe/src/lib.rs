@@ -5,6 +5,7 @@
 //! the machine it runs on into the table `host`.
 
 mod address;
+mod cdn;
 mod check;
 mod dns;
 mod failure;
@@ -16,17 +17,19 @@ mod network;
 mod prober;
 mod probing;
 mod recorder;
+mod resolver;
 mod schedule;
 mod target;
 mod tcp;
 mod tls;
 
+pub use cdn::{CdnAsk, Mark, Progress, Subnet, Verdict};
 pub use failure::{Class, Failure};
-pub use http::HttpAsk;
+pub use http::{Expect, HttpAsk, HttpVersion, Identity};
 pub use measurement::{Hop, Measurement, Outcome, Phases};
 pub use network::Network;
 pub use prober::Prober;
 pub use probing::{Changes, Probing};
 pub use recorder::{Field, Recorder};
 pub use schedule::{Schedule, Slot, now_ns};
-pub use target::{Ask, ConnectTo, Expect, Target};
+pub use target::{Ask, ConnectTo, Target};

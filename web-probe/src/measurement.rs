@@ -118,6 +118,8 @@ pub struct Measurement {
     pub fields: Vec<(&'static str, Field)>,
     /// The requests of a chain of redirects, if there was one.
     pub hops: Vec<Hop>,
+    /// What was found of its parts, by the tag `edge`, if it has parts.
+    pub edges: Vec<(String, Measurement)>,
 }
 
 impl Measurement {
@@ -133,6 +135,7 @@ impl Measurement {
             address: None,
             fields: Vec::new(),
             hops: Vec::new(),
+            edges: Vec::new(),
         }
     }
 }

@@ -6,12 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::RecordType;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -20,26 +19,23 @@ use url::Host;
 use crate::address::is_link_local_or_metadata;
 use crate::check::{Findings, Phase};
 use crate::failure::{Class, Failure, of_connect, of_handshake};
+use crate::http::{HttpAsk, HttpVersion, Identity};
+use crate::resolver::Resolver;
 use crate::target::{ConnectTo, Target};
 
 /// The resolver and the root certificates. Made once, used by all checks at the same time.
 #[derive(Debug, Clone)]
 pub struct Network {
     /// Or why names cannot be resolved.
-    resolver: Result<Arc<TokioResolver>, String>,
+    resolver: Result<Resolver, String>,
     roots: Arc<RootCertStore>,
-    http: Arc<ClientConfig>,
+    /// For HTTP/1.1 and 2 in this order of preference, without an identity of the client.
+    http: [Arc<ClientConfig>; 3],
 }
 
 impl Network {
     /// The system's resolver and root certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded).
     pub fn new() -> Network {
-        let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
-            let options = builder.options_mut();
-            options.cache_size = 0; // every slot measures the resolver too
-            options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-            builder.build()
-        });
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
@@ -47,10 +43,10 @@ impl Network {
         }
         roots.add_parsable_certificates(found.certs);
         let roots = Arc::new(roots);
-        let mut http = client_config(|builder| builder.with_root_certificates(roots.clone()).with_no_client_auth());
-        http.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let resolver = resolver.map(Arc::new).map_err(|error| error.to_string());
-        Network { resolver, roots, http: Arc::new(http) }
+        let http = [HttpVersion::Any, HttpVersion::Http1, HttpVersion::Http2].map(|version| {
+            Arc::new(http_config(&roots, version, None).expect("there is no identity that could be wrong"))
+        });
+        Network { resolver: Resolver::system(), roots, http }
     }
 
     /// The certificates that are trusted.
@@ -58,9 +54,13 @@ impl Network {
         self.roots.clone()
     }
 
-    /// How hands are shaken for HTTP.
-    pub(crate) fn http(&self) -> Arc<ClientConfig> {
-        self.http.clone()
+    /// How hands are shaken for what is asked over HTTP.
+    pub(crate) fn http(&self, ask: &HttpAsk) -> Result<Arc<ClientConfig>, Failure> {
+        if let Some(identity) = &ask.identity {
+            let config = http_config(&self.roots, ask.version, Some(identity));
+            return config.map(Arc::new).map_err(|error| Class::TlsOther.because(format!("tls: {error}")));
+        }
+        Ok(self.http[ask.version as usize].clone())
     }
 
     /// The address of a host, by name if it has one.
@@ -75,7 +75,7 @@ impl Network {
             (Host::Ipv4(address), _) => IpAddr::V4(*address),
             (Host::Ipv6(address), _) => IpAddr::V6(*address),
             (Host::Domain(name), family) => {
-                let found = findings.time(Phase::Dns, self.first_address(name, family)).await;
+                let found = findings.time(Phase::Dns, self.first_address(target, name, family)).await;
                 found?.ok_or_else(|| Class::DnsNoRecords.because(format!("dns: {name} has no address")))?
             }
         };
@@ -88,9 +88,9 @@ impl Network {
     }
 
     /// The first address that a name has in a family.
-    async fn first_address(&self, name: &str, family: ConnectTo) -> Result<Option<IpAddr>, Failure> {
-        let resolver = self.resolver.as_ref();
-        let resolver = resolver.map_err(|error| Class::DnsOther.because(format!("dns: no resolver: {error}")))?;
+    async fn first_address(&self, target: &Target, name: &str, family: ConnectTo) -> Result<Option<IpAddr>, Failure> {
+        let resolver = target.resolver.as_ref().map_or(self.resolver.as_ref(), Ok);
+        let resolver = resolver.map_err(|error| Class::DnsOther.because(format!("dns: no resolver: {error}")))?.get();
         let failed = |error: NetError| of_lookup(name, &error);
         let record = match family {
             ConnectTo::V4 => RecordType::A,
@@ -125,25 +125,60 @@ impl Default for Network {
     }
 }
 
+/// How hands are shaken for HTTP.
+fn http_config(
+    roots: &Arc<RootCertStore>,
+    version: HttpVersion,
+    identity: Option<&Identity>,
+) -> Result<ClientConfig, rustls::Error> {
+    let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    let mut config = client_config(|builder| {
+        let builder = builder.with_root_certificates(roots.clone());
+        match identity.map(Identity::chain_and_key) {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key),
+            None => Ok(builder.with_no_client_auth()),
+        }
+    })?;
+    config.alpn_protocols = match version {
+        HttpVersion::Any => vec![http2, http1],
+        HttpVersion::Http1 => vec![http1],
+        HttpVersion::Http2 => vec![http2],
+    };
+    Ok(config)
+}
+
+/// The one library of ciphers.
+pub(crate) fn provider() -> rustls::crypto::CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The SHA-256 of bytes, in hexadecimal digits.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+}
+
 /// TLS 1.2 and 1.3 as a visitor who comes for the first time: a resumed session would show the handshake faster.
 pub(crate) fn client_config(
-    trust: impl FnOnce(rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>) -> ClientConfig,
-) -> ClientConfig {
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default protocol versions");
-    let mut config = trust(builder);
+    trust: impl FnOnce(rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>) -> Result<ClientConfig, rustls::Error>,
+) -> Result<ClientConfig, rustls::Error> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_safe_default_protocol_versions()?;
+    let mut config = trust(builder)?;
     config.resumption = rustls::client::Resumption::disabled();
-    config
+    Ok(config)
 }
 
 /// A TLS connection, shaken hands over a stream.
-pub(crate) async fn shake_hands(
+pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     config: Arc<ClientConfig>,
     host: &Host<String>,
-    stream: TcpStream,
+    stream: S,
     findings: &mut Findings,
-) -> Result<TlsStream<TcpStream>, Failure> {
+) -> Result<TlsStream<S>, Failure> {
     let name = match host {
         Host::Domain(name) => ServerName::try_from(name.clone())
             .map_err(|error| Class::TlsOther.because(format!("tls: {name}: {error}")))?,

@@ -18,8 +18,46 @@ use crate::target::Target;
 const TABLE: &str = "probe";
 /// The table of requests of chains of redirects: a row a request, `hop` being its number.
 const HOPS_TABLE: &str = "probe_hop";
-/// Its tags.
-const TAGS: [&str; 4] = ["target", "kind", "group", "location"];
+/// What rows of edges have beside these.
+const EDGE_FIELDS: [(&str, FieldType); 15] = [
+    ("cache", FieldType::Str),
+    ("vendor", FieldType::Str),
+    ("pop", FieldType::Str),
+    ("age_s", FieldType::I64),
+    ("ttl_s", FieldType::I64),
+    ("protocol", FieldType::Str),
+    ("cert_sha256", FieldType::Str),
+    ("content_sha256", FieldType::Str),
+    ("validator", FieldType::Str),
+    ("cache_headers", FieldType::Str),
+    ("freshness", FieldType::Str),
+    ("mark", FieldType::Str),
+    ("content_agrees", FieldType::Bool),
+    ("cert_agrees", FieldType::Bool),
+    ("validator_agrees", FieldType::Bool),
+];
+/// The table of what the edges of a target come to together: a row a slot.
+const SUMMARY_TABLE: &str = "cdn";
+/// Its fields.
+const SUMMARY_FIELDS: [(&str, FieldType); 15] = [
+    ("edge_count", FieldType::I64),
+    ("up_count", FieldType::I64),
+    ("hit_count", FieldType::I64),
+    ("content_count", FieldType::I64),
+    ("certificate_count", FieldType::I64),
+    ("edges_added", FieldType::Str),
+    ("edges_gone", FieldType::Str),
+    ("dns_failures", FieldType::I64),
+    ("dns_message", FieldType::Str),
+    ("origin_status", FieldType::I64),
+    ("origin_wait_ms", FieldType::F64),
+    ("origin_total_ms", FieldType::F64),
+    ("origin_sha256", FieldType::Str),
+    ("origin_error", FieldType::Str),
+    ("origin_message", FieldType::Str),
+];
+/// The tags of probe rows.
+const TAGS: [&str; 5] = ["target", "kind", "group", "location", "edge"];
 /// Its fields. `interval_ms` is the length of the slot: the time that the row speaks for.
 const FIELDS: [(&str, FieldType); 16] = [
     ("outcome", FieldType::Str),
@@ -82,6 +120,10 @@ impl Prober {
     /// next one is due, because the machine slept or too many probes run, its row says `missed`.
     pub(crate) async fn run(self, target: Arc<Target>, after: i64, mut stopped: watch::Receiver<bool>) -> i64 {
         let schedule = Schedule::new(&target.name, target.interval);
+        if target.has_edges() {
+            self.recorder.declare(TABLE, &TAGS, &EDGE_FIELDS);
+            self.recorder.declare(SUMMARY_TABLE, &TAGS[..4], &SUMMARY_FIELDS);
+        }
         let mut probes = JoinSet::new();
         let (mut slot, mut last) = (schedule.slot_at(now_ns()), after);
         if slot.start_ns <= after || self.is_recorded(&target, slot) {
@@ -136,7 +178,18 @@ impl Prober {
             }
             None => (Measurement::missed(), None),
         };
-        self.recorder.record(self.row(&target, slot, &measurement, lag)).await;
+        if measurement.edges.is_empty() {
+            self.recorder.record(self.row(&target, slot, &measurement, lag)).await;
+        } else {
+            for (edge, own) in &measurement.edges {
+                let mut row = self.row(&target, slot, own, lag);
+                row.tags.push(("edge", edge.clone()));
+                self.recorder.record(row).await;
+            }
+            let fields = measurement.fields.clone();
+            let tags = self.tags(&target);
+            self.recorder.record(Record { table: SUMMARY_TABLE, tags, time_ns: slot.start_ns, fields }).await;
+        }
         for (number, hop) in measurement.hops.iter().enumerate() {
             self.recorder.record(self.hop_row(&target, slot, number, hop)).await;
         }

@@ -1,18 +1,17 @@
 //! What is probed, how often, and what counts as up.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::header::HeaderName;
-use regex::Regex;
 use url::Url;
 
-use crate::check::Check;
+use crate::cdn::{CdnAsk, CdnCheck};
+use crate::check::{Check, Memory};
 use crate::dns::DnsCheck;
-use crate::http::{HttpAsk, HttpCheck};
+use crate::http::{Expect, HttpAsk, HttpCheck};
 use crate::icmp::IcmpCheck;
+use crate::resolver::Resolver;
 use crate::tcp::TcpCheck;
 use crate::tls::TlsCheck;
 
@@ -31,10 +30,14 @@ pub struct Target {
     pub timeout: Duration,
     /// An answer that takes longer than this is up, but slow.
     pub slow: Option<Duration>,
+    /// An answer that takes longer than this is not up, although it came before the timeout.
+    pub fail: Option<Duration>,
     /// Probe link-local and metadata addresses too, which a name should not lead to.
     pub allow_link_local: bool,
     /// Which address of a name is connected to.
     pub connect_to: ConnectTo,
+    /// Who is asked for names, if not the system's resolver.
+    pub(crate) resolver: Option<Resolver>,
 }
 
 /// Which address of a name is connected to. One a slot.
@@ -51,36 +54,6 @@ pub enum ConnectTo {
     Pinned(IpAddr),
 }
 
-/// What an answer must be for the target to be up.
-#[derive(Debug, Clone)]
-pub struct Expect {
-    /// Statuses that are up.
-    pub status: Vec<RangeInclusive<u16>>,
-    /// A pattern that the body must contain, within its first [`BODY_BYTES_SEARCHED`](Self::BODY_BYTES_SEARCHED).
-    pub body: Option<Regex>,
-    /// Headers that must be there, one value of each with a pattern.
-    pub headers: Vec<(HeaderName, Regex)>,
-    /// A pattern that the address of the last answer must contain.
-    pub final_url: Option<Regex>,
-}
-
-impl Expect {
-    /// How much of a body a pattern is looked for in.
-    pub const BODY_BYTES_SEARCHED: usize = 1 << 20;
-
-    /// Is this status up?
-    pub fn status_is_up(&self, status: u16) -> bool {
-        self.status.iter().any(|range| range.contains(&status))
-    }
-}
-
-impl Default for Expect {
-    /// Any status from 200 to 399.
-    fn default() -> Expect {
-        Expect { status: vec![200..=399], body: None, headers: Vec::new(), final_url: None }
-    }
-}
-
 /// What a check is told beside its address. Each kind takes what it can use, and refuses the rest.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
@@ -90,10 +63,12 @@ pub struct Ask {
     pub expect: Expect,
     /// `tcp`: what is sent once connected.
     pub send: Option<String>,
-    /// `dns`: who is asked; the system's resolver if nobody is.
+    /// Who is asked for names; the system's resolver if nobody is. `dns` and `cdn` ask each of them, others the first that answers.
     pub resolvers: Vec<SocketAddr>,
     /// `dns`: what has to be among the answers.
     pub answers: Vec<String>,
+    /// `http://` and `https://`: each edge of the host is asked by itself.
+    pub cdn: Option<CdnAsk>,
     /// `icmp`: how many pings there are; 1 if it is not said.
     pub pings: Option<u16>,
 }
@@ -120,6 +95,7 @@ impl Target {
     pub fn new(address: &str, ask: Ask) -> Result<Target, String> {
         let url = Url::parse(address)
             .map_err(|error| format!("'{address}' is not an address like https://example.org/: {error}"))?;
+        let resolver = (!ask.resolvers.is_empty() && url.scheme() != "dns").then(|| Resolver::at(&ask.resolvers));
         let check = check(&url, ask).map_err(|reason| format!("'{address}': {reason}"))?;
         let name = if matches!(url.scheme(), "http" | "https") { url.to_string() } else { address.to_owned() };
         Ok(Target {
@@ -129,9 +105,16 @@ impl Target {
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
             slow: None,
+            fail: None,
             allow_link_local: false,
             connect_to: ConnectTo::default(),
+            resolver: resolver.transpose()?,
         })
+    }
+
+    /// Is it measured edge by edge?
+    pub(crate) fn has_edges(&self) -> bool {
+        self.check.has_edges()
     }
 
     /// The tag `kind`.
@@ -141,29 +124,41 @@ impl Target {
 }
 
 fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
-    let Ask { http, expect, send, resolvers, answers, pings } = ask;
+    let Ask { http, expect, send, resolvers, answers, cdn, pings } = ask;
     let scheme = url.scheme();
     let only_for = |given: bool, key: &str, kinds: &[&str]| match given && !kinds.contains(&scheme) {
         true => Err(format!("{key} is for {}, not for {scheme}", kinds.join(" and "))),
         false => Ok(()),
     };
     let web = ["http", "https"];
-    only_for(http != HttpAsk::default(), "method, headers, body, authorization or redirects", &web)?;
+    only_for(
+        http != HttpAsk::default(),
+        "method, headers, body, authorization, redirects, http, proxy or a client certificate",
+        &web,
+    )?;
     only_for(expect.status != Expect::default().status, "expect.status", &web)?;
     only_for(!expect.headers.is_empty(), "expect.headers", &web)?;
     only_for(expect.final_url.is_some(), "expect.final_url", &web)?;
+    only_for(expect.protocol.is_some(), "expect.protocol", &web)?;
+    only_for(expect.bytes != (0..=u64::MAX), "expect.bytes_min or bytes_max", &web)?;
+    only_for(!expect.json.is_empty(), "expect.json", &web)?;
+    only_for(expect.hashes_body() || !expect.masks.is_empty(), "expect.sha256, masks or watch_content", &web)?;
     only_for(expect.body.is_some(), "expect.body", &["http", "https", "tcp"])?;
     only_for(send.is_some(), "send", &["tcp"])?;
-    only_for(!resolvers.is_empty(), "resolvers", &["dns"])?;
     only_for(!answers.is_empty(), "expect.answers", &["dns"])?;
     only_for(pings.is_some(), "pings", &["icmp"])?;
+    only_for(cdn.is_some(), "kind = \"cdn\"", &web)?;
     // Addresses without a web scheme have a path for a host.
     let host = || {
         let text = url.host_str().unwrap_or_else(|| url.path());
         url::Host::parse(text).map_err(|error| format!("'{text}' is not a host: {error}"))
     };
     Ok(match scheme {
-        "http" | "https" => Arc::new(HttpCheck { url: url.clone(), ask: http, expect }),
+        "http" | "https" if let Some(cdn) = cdn => Arc::new(CdnCheck::new(url.clone(), http, expect, cdn, &resolvers)?),
+        "http" | "https" => {
+            let ask = HttpAsk { hash_body: expect.hashes_body(), ..http };
+            Arc::new(HttpCheck { url: url.clone(), ask, expect, content: Memory::default() })
+        }
         "tcp" => {
             let port = url.port().ok_or("a port is missing, as in tcp://host:22")?;
             let expect = expect.body.map(|pattern| regex::bytes::Regex::new(pattern.as_str()));

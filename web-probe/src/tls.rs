@@ -10,7 +10,7 @@ use url::Host;
 
 use crate::check::{Check, Checking, Findings};
 use crate::failure::Class;
-use crate::network::{Network, client_config, expires_in_s, shake_hands};
+use crate::network::{Network, client_config, expires_in_s, provider, sha256_hex, shake_hands};
 use crate::recorder::Field;
 use crate::target::Target;
 
@@ -28,14 +28,14 @@ impl Check for TlsCheck {
 
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let verifier = WebPkiServerVerifier::builder_with_provider(network.roots(), provider).build();
+            let verifier = WebPkiServerVerifier::builder_with_provider(network.roots(), Arc::new(provider())).build();
             let verifier = verifier.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))?;
             let witness = Arc::new(Witness { verifier, shown: Mutex::default() });
             let trust = witness.clone();
             let config = client_config(|builder| {
-                builder.dangerous().with_custom_certificate_verifier(trust).with_no_client_auth()
+                Ok(builder.dangerous().with_custom_certificate_verifier(trust).with_no_client_auth())
             });
+            let config = config.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))?;
             let stream = network.connect(target, &self.host, self.port, findings).await?;
             let stream = shake_hands(Arc::new(config), &self.host, stream, findings).await;
             // What was shown counts even where the handshake failed because of it.
@@ -65,9 +65,7 @@ impl Shown {
         findings.cert_expires_s = expires_in_s(leaf);
         let chain_expires_s = self.chain.iter().filter_map(|der| expires_in_s(der)).min();
         findings.fields.extend(chain_expires_s.map(|seconds| ("chain_expires_s", Field::I64(seconds))));
-        let digest = ring::digest::digest(&ring::digest::SHA256, leaf);
-        let hex = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        findings.fields.push(("cert_sha256", Field::Str(hex)));
+        findings.fields.push(("cert_sha256", Field::Str(sha256_hex(leaf))));
         if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) {
             findings.fields.push(("cert_issuer", Field::Str(certificate.issuer().to_string())));
         }

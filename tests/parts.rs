@@ -1,0 +1,127 @@
+//! Real programs that tests start, and what they need: certificates, ports, configuration.
+
+use std::collections::BTreeMap;
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use crate::server::{Server, wait_for};
+
+/// A program that is killed when dropped.
+pub struct Program(Child);
+
+impl Program {
+    pub fn start(command: &mut Command) -> Program {
+        Program(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The last row of each target, by its name: outcome, class and sentence.
+pub fn last_rows(server: &Server, columns: &str) -> BTreeMap<String, Vec<String>> {
+    let sql = format!(
+        "SELECT target, {columns} FROM (SELECT *, row_number() OVER (PARTITION BY target ORDER BY time DESC) AS n \
+         FROM probe WHERE outcome <> 'missed') WHERE n = 1"
+    );
+    server.rows(&sql).into_iter().map(|row| (row[0].clone(), row[1..].to_vec())).collect()
+}
+
+/// Waits until every one of so many targets has a row.
+pub fn wait_for_rows(server: &Server, targets: &str) {
+    let count = targets.matches("[[target]]").count().to_string();
+    wait_for("a row of every target", || {
+        server.rows("SELECT count(DISTINCT target) FROM probe WHERE outcome <> 'missed' AND target <> 'fournines'")
+            == [[count.clone()]]
+    });
+}
+
+/// An nginx with these servers, one of which listens on the port of 127.0.0.1.
+pub fn nginx(root: &Path, servers: &str, port: u16) -> Program {
+    let nginx = nginx_in(root, servers);
+    wait_for("nginx", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    nginx
+}
+
+/// An nginx with these servers, with all its files in this folder. It takes a moment to listen.
+pub fn nginx_in(root: &Path, servers: &str) -> Program {
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};\n", root.display()))
+        .concat();
+    let config = format!(
+        "daemon off; master_process off; pid {0}/pid; error_log {0}/error.log; events {{ }}\n\
+         http {{ {temporary} access_log off; root {0}/nothing; {servers} }}",
+        root.display()
+    );
+    std::fs::write(root.join("nginx.conf"), config).unwrap();
+    Program::start(Command::new("nginx").args(["-p", root.to_str().unwrap(), "-c", "nginx.conf"]))
+}
+
+/// Who signs the certificates of a test.
+pub struct Authority {
+    root: PathBuf,
+    key: KeyPair,
+    parameters: CertificateParams,
+}
+
+impl Authority {
+    /// Its own certificate is `roots.pem` in this folder, as those that it signs are.
+    pub fn new(root: &Path) -> Authority {
+        let (key, mut parameters) = (KeyPair::generate().unwrap(), CertificateParams::new(Vec::new()).unwrap());
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        parameters.distinguished_name.push(DnType::CommonName, "the root of this test");
+        std::fs::write(root.join("roots.pem"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+        Authority { root: root.to_owned(), key, parameters }
+    }
+
+    /// A certificate for a host that is good for so many days, and its key: `NAME.pem` and `NAME.key`.
+    pub fn certificate(&self, name: &str, host: &str, days: i64, is_signed: bool) {
+        let day = Duration::from_secs(86_400);
+        let mut parameters = CertificateParams::new(vec![host.into()]).unwrap();
+        let now = SystemTime::now();
+        parameters.not_before = (now - 100 * day).into();
+        let end = match u32::try_from(days) {
+            Ok(days) => now + days * day,
+            Err(_) => now - days.unsigned_abs() as u32 * day,
+        };
+        parameters.not_after = end.into();
+        let key = KeyPair::generate().unwrap();
+        let signed = match is_signed {
+            true => parameters.signed_by(&key, &Issuer::from_params(&self.parameters, &self.key)).unwrap(),
+            false => parameters.self_signed(&key).unwrap(),
+        };
+        std::fs::write(self.root.join(format!("{name}.pem")), signed.pem()).unwrap();
+        std::fs::write(self.root.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+    }
+}
+
+/// A dnsmasq that knows these names and nobody else to ask.
+pub fn dnsmasq(dir: &Path, options: &[&str]) -> (Program, u16) {
+    let port = loop {
+        let port = free_port();
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            break port;
+        }
+    };
+    let pid = format!("--pid-file={}", dir.join(format!("dnsmasq.{port}")).display());
+    let program = Program::start(
+        Command::new("dnsmasq")
+            .args(["--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces"])
+            .args(["--listen-address=127.0.0.1", &format!("--port={port}"), &pid, "--user=", "--group="])
+            .args(options),
+    );
+    wait_for("dnsmasq", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    (program, port)
+}

@@ -1,0 +1,319 @@
+//! One request over a connection of its own, and its answer.
+
+use std::io::Read;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method, Request, Response, Uri, Version, header};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use ring::digest::{Context, SHA256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use url::{Position, Url};
+
+use super::{Expect, HttpAsk, HttpVersion};
+use crate::check::{Findings, Phase};
+use crate::failure::{Class, Failure, chain, of_exchange};
+use crate::network::{Network, expires_in_s, hex, sha256_hex, shake_hands};
+use crate::target::Target;
+
+/// What a body that is looked at may unpack to.
+const UNPACKED_BYTES_MAX: u64 = 16 << 20;
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub status: u16,
+    /// `HTTP/1.1`, `HTTP/2`.
+    pub protocol: &'static str,
+    pub headers: HeaderMap,
+    /// Bytes of the body, as they arrived.
+    pub bytes: u64,
+    /// The start of the body, as much as is looked at.
+    pub body: Vec<u8>,
+    /// Of the whole body, if it was asked for.
+    pub sha256: Option<String>,
+    /// Of the certificate that was shown.
+    pub cert_sha256: Option<String>,
+}
+
+impl Answer {
+    /// Where a redirect leads.
+    pub(super) fn leads_to(&self, url: &Url) -> Option<Result<Url, Failure>> {
+        let location =
+            self.headers.get(header::LOCATION).filter(|_| matches!(self.status, 301 | 302 | 303 | 307 | 308))?;
+        let location = String::from_utf8_lossy(location.as_bytes());
+        let next = url.join(&location).ok().filter(|next| matches!(next.scheme(), "http" | "https"));
+        Some(next.ok_or_else(|| {
+            Class::Protocol.because(format!("http: a redirect leads to '{location}', which is no web address"))
+        }))
+    }
+
+    /// The start of the body as text, unpacked.
+    ///
+    /// # Errors
+    ///
+    /// It is no gzip although it says so, or far larger than it looks.
+    pub(crate) fn text(&self) -> Result<String, Failure> {
+        let is_gzip = self.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+        if !is_gzip {
+            return Ok(String::from_utf8_lossy(&self.body).into_owned());
+        }
+        let mut unpacked = Vec::new();
+        let read = MultiGzDecoder::new(&self.body[..]).take(UNPACKED_BYTES_MAX + 1).read_to_end(&mut unpacked);
+        if unpacked.len() as u64 > UNPACKED_BYTES_MAX {
+            let most = UNPACKED_BYTES_MAX >> 20;
+            return Err(Class::BodyTooLarge
+                .because(format!("the body of {} bytes unpacks to more than {most} MiB", self.bytes)));
+        }
+        let is_cut = self.bytes > self.body.len() as u64; // then its end has to be missing
+        match read {
+            Err(error) if !is_cut => Err(Class::Protocol.because(format!("http: the body is no gzip: {error}"))),
+            _ => Ok(String::from_utf8_lossy(&unpacked[..unpacked.len().min(Expect::BODY_BYTES_SEARCHED)]).into_owned()),
+        }
+    }
+}
+
+/// One request over a connection of its own.
+pub(crate) async fn hop(
+    target: &Target,
+    network: &Network,
+    url: &Url,
+    ask: &HttpAsk,
+    findings: &mut Findings,
+) -> Result<Answer, Failure> {
+    let host = url.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(url))?;
+    let stream = connect(target, network, url, ask, findings).await?;
+    if url.scheme() != "https" {
+        return exchange(url, ask, stream, ask.version == HttpVersion::Http2, findings).await;
+    }
+    let stream = shake_hands(network.http(ask)?, &host, stream, findings).await?;
+    let session = stream.get_ref().1;
+    let leaf = session.peer_certificates().and_then(|chain| chain.first());
+    findings.cert_expires_s = leaf.and_then(|leaf| expires_in_s(leaf));
+    let cert_sha256 = leaf.map(|leaf| sha256_hex(leaf));
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    if ask.version == HttpVersion::Http2 && !is_http2 {
+        return Err(Class::HttpVersion.because("the server does not take HTTP/2"));
+    }
+    let answer = exchange(url, ask, stream, is_http2, findings).await?;
+    Ok(Answer { cert_sha256, ..answer })
+}
+
+fn incomplete(url: &Url) -> Failure {
+    Class::Protocol.because(format!("'{url}' has no host or no port"))
+}
+
+/// Any stream of bytes in both directions.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// A connection to where an address leads, or to the proxy on the way.
+async fn connect(
+    target: &Target,
+    network: &Network,
+    url: &Url,
+    ask: &HttpAsk,
+    findings: &mut Findings,
+) -> Result<Box<dyn Stream>, Failure> {
+    let to = ask.proxy.as_ref().unwrap_or(url);
+    let host = to.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(to))?;
+    let port = to.port_or_known_default().ok_or_else(|| incomplete(to))?;
+    let stream = network.connect(target, &host, port, findings).await?;
+    let Some(proxy) = ask.proxy.as_ref().filter(|_| url.scheme() == "https") else { return Ok(Box::new(stream)) };
+    let connected = findings.phases.connect;
+    let tunnel = findings.time(Phase::Connect, tunnel(proxy, url, stream)).await;
+    findings.phases.connect = connected.zip(findings.phases.connect).map(|(before, behind)| before + behind);
+    Ok(Box::new(tunnel?))
+}
+
+/// Lets a proxy connect to where an address leads (RFC 9110, section 9.3.6).
+async fn tunnel<S: Stream + 'static>(proxy: &Url, url: &Url, stream: S) -> Result<impl Stream + use<S>, Failure> {
+    let failed = |error: hyper::Error| Class::Proxy.because(format!("proxy {}: {}", name(proxy), chain(&error)));
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+    // Not to be aborted when this ends: it hands the stream over.
+    tokio::spawn(connection.with_upgrades());
+    let authority =
+        format!("{}:{}", &url[Position::BeforeHost..Position::AfterHost], url.port_or_known_default().unwrap_or(443));
+    let mut request = Request::builder().method(Method::CONNECT).uri(&authority).header(header::HOST, &authority);
+    if let Some(login) = login(proxy) {
+        request = request.header(header::PROXY_AUTHORIZATION, login);
+    }
+    let request = request.body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| Class::Proxy.because(format!("proxy {}: {error}", name(proxy))))?;
+    let answer = sender.send_request(request).await.map_err(failed)?;
+    if !answer.status().is_success() {
+        return Err(Class::Proxy.because(format!(
+            "proxy {}: it answers {} to CONNECT {authority}",
+            name(proxy),
+            answer.status()
+        )));
+    }
+    Ok(TokioIo::new(hyper::upgrade::on(answer).await.map_err(failed)?))
+}
+
+/// A proxy without its password.
+fn name(proxy: &Url) -> &str {
+    &proxy[Position::BeforeHost..Position::AfterPort]
+}
+
+/// What a proxy is told of who asks.
+fn login(proxy: &Url) -> Option<String> {
+    let text = |part: &str| percent_encoding::percent_decode_str(part).decode_utf8_lossy().into_owned();
+    let password = text(proxy.password().unwrap_or_default());
+    let login = STANDARD.encode(format!("{}:{password}", text(proxy.username())));
+    (!proxy.username().is_empty()).then(|| format!("Basic {login}"))
+}
+
+/// What broke between two ends that were connected.
+fn broken(error: &hyper::Error) -> Failure {
+    let class = match error.is_incomplete_message() || error.is_canceled() {
+        true => Class::ConnectionClosed,
+        false => of_exchange(error).unwrap_or(Class::Protocol),
+    };
+    class.because(format!("http: {}", chain(error)))
+}
+
+/// Ends hyper's connection task with the probe, however the probe ends.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Sends the request and reads the answer.
+async fn exchange<S: Stream + 'static>(
+    url: &Url,
+    ask: &HttpAsk,
+    stream: S,
+    is_http2: bool,
+    findings: &mut Findings,
+) -> Result<Answer, Failure> {
+    let request = match is_http2 {
+        true => request(url, ask, Version::HTTP_2),
+        false => request(url, ask, Version::HTTP_11),
+    }?;
+    let (answer, _connection) = findings.time(Phase::Wait, send(request, stream, is_http2)).await?;
+    let (head, body) = answer.into_parts();
+    findings.status = Some(head.status.as_u16());
+    let mut answer = Answer {
+        status: head.status.as_u16(),
+        protocol: protocol(head.version),
+        headers: head.headers,
+        bytes: 0,
+        body: Vec::new(),
+        sha256: None,
+        cert_sha256: None,
+    };
+    let start = findings.begin(Phase::Transfer);
+    let read = read_body(body, &mut answer, ask.hash_body, findings).await;
+    findings.end(start);
+    read.map(|()| answer)
+}
+
+/// The name of a protocol, as ALPN and RFC 9110 have it.
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_2 => "HTTP/2",
+        Version::HTTP_3 => "HTTP/3",
+        _ => "HTTP/0.9",
+    }
+}
+
+/// The request as its protocol has it: HTTP/1.1 names the host in a header, and an origin gets the path alone.
+fn request(url: &Url, ask: &HttpAsk, version: Version) -> Result<Request<Full<Bytes>>, Failure> {
+    let invalid = |error: hyper::http::Error| Class::Protocol.because(format!("http: {error}"));
+    let by_proxy = ask.proxy.as_ref().filter(|_| url.scheme() == "http");
+    let uri = match version == Version::HTTP_2 || by_proxy.is_some() {
+        true => &url[..Position::AfterQuery],
+        false => &url[Position::BeforePath..Position::AfterQuery],
+    };
+    let uri: Uri = uri.parse().map_err(|error| invalid(hyper::http::Error::from(error)))?;
+    let mut request = Request::builder()
+        .method(ask.method.clone())
+        .version(version)
+        .uri(uri)
+        .header(header::USER_AGENT, concat!("fournines/", env!("CARGO_PKG_VERSION")))
+        .header(header::ACCEPT, "*/*");
+    if version == Version::HTTP_11 {
+        let host = &url[Position::BeforeHost..Position::AfterPort];
+        request = request.header(header::HOST, host).header(header::CONNECTION, "close");
+    }
+    if let Some(login) = by_proxy.and_then(login) {
+        request = request.header(header::PROXY_AUTHORIZATION, login);
+    }
+    let mut request = request.body(Full::new(ask.body.clone())).map_err(invalid)?;
+    for name in ask.headers.keys() {
+        request.headers_mut().remove(name);
+    }
+    let own = ask.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
+    request.headers_mut().extend(own);
+    if version == Version::HTTP_2
+        && let Some(host) = request.headers_mut().remove(header::HOST)
+    {
+        set_authority(&mut request, &host)?;
+    }
+    Ok(request)
+}
+
+/// HTTP/2 names the host in its address.
+fn set_authority(request: &mut Request<Full<Bytes>>, host: &HeaderValue) -> Result<(), Failure> {
+    let invalid = |error: hyper::http::Error| Class::Protocol.because(format!("http: {error}"));
+    let mut parts = request.uri().clone().into_parts();
+    let authority = host.as_bytes().try_into().map_err(|error: hyper::http::uri::InvalidUri| invalid(error.into()))?;
+    parts.authority = Some(authority);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|error| invalid(error.into()))?;
+    Ok(())
+}
+
+async fn send<S: Stream + 'static>(
+    request: Request<Full<Bytes>>,
+    stream: S,
+    is_http2: bool,
+) -> Result<(Response<Incoming>, AbortOnDrop), Failure> {
+    let failed = |error: hyper::Error| broken(&error);
+    let stream = TokioIo::new(stream);
+    // An error of a connection shows in the answer, too.
+    if is_http2 {
+        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(failed)?;
+        let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
+        return Ok((sender.send_request(request).await.map_err(failed)?, connection));
+    }
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
+    let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
+    Ok((sender.send_request(request).await.map_err(failed)?, connection))
+}
+
+/// Reads the body to its end, and keeps as much of it as is looked at.
+async fn read_body(
+    mut body: Incoming,
+    answer: &mut Answer,
+    hash: bool,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
+    let mut digest = hash.then(|| Context::new(&SHA256));
+    findings.bytes = Some(0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken(&error))?;
+        if let Some(data) = frame.data_ref() {
+            answer.bytes += data.len() as u64;
+            findings.bytes = Some(answer.bytes);
+            let room = Expect::BODY_BYTES_SEARCHED - answer.body.len();
+            answer.body.extend_from_slice(&data[..data.len().min(room)]);
+            digest.iter_mut().for_each(|digest| digest.update(data));
+        }
+    }
+    answer.sha256 = digest.map(|digest| hex(digest.finish().as_ref()));
+    Ok(())
+}
