@@ -242,6 +242,9 @@ pub struct TargetConfig {
     /// A probe that takes longer fails. Default 5 s, or the interval if that is shorter.
     #[serde(default, deserialize_with = "some_duration")]
     timeout: Option<Duration>,
+    /// So many times more it is tried within a slot if it is not up. Default 0.
+    #[serde(default)]
+    retries: u32,
     /// An answer that takes longer is up, but slow. Default: none.
     #[serde(default, deserialize_with = "some_duration")]
     slow: Option<Duration>,
@@ -251,7 +254,7 @@ pub struct TargetConfig {
     /// What counts as up.
     #[serde(default)]
     expect: ExpectConfig,
-    /// `v4` or `v6` connects to addresses of that family only. Default: IPv4, or IPv6 where there is none.
+    /// `v4` or `v6` connects to addresses of that family only; `both` does each in every slot, as two edges. Default: IPv4, or IPv6 where there is none.
     ip: Option<IpFamily>,
     /// The address that is connected to, whatever the name has. Default: what the name has.
     address: Option<IpAddr>,
@@ -300,6 +303,7 @@ pub struct TargetConfig {
 enum IpFamily {
     V4,
     V6,
+    Both,
 }
 
 /// `http = "2"`
@@ -437,9 +441,9 @@ impl TargetConfig {
         target.name = self.name.clone().unwrap_or(target.name);
         target.group = self.group.clone();
         (target.interval, target.timeout) = self.times(&target.name, target.interval, target.timeout)?;
-        (target.slow, target.fail) = (self.slow, self.fail);
+        (target.slow, target.fail, target.retries) = (self.slow, self.fail, self.retries);
         target.allow_link_local = self.allow_link_local;
-        target.connect_to = match (self.ip, self.address) {
+        let connect_to = match (self.ip, self.address) {
             (_, Some(_)) | (Some(_), _) if target.kind() == "dns" => {
                 bail!("target '{called}': ip and address are not for dns, which connects to resolvers")
             }
@@ -447,9 +451,13 @@ impl TargetConfig {
             (_, Some(address)) => ConnectTo::Pinned(address),
             (Some(IpFamily::V4), None) => ConnectTo::V4,
             (Some(IpFamily::V6), None) => ConnectTo::V6,
+            (Some(IpFamily::Both), None) if target.kind() == CDN => {
+                bail!("target '{called}': cdn asks both families anyway")
+            }
+            (Some(IpFamily::Both), None) => ConnectTo::Both,
             (None, None) => ConnectTo::Any,
         };
-        Ok(target)
+        Ok(target.connecting_to(connect_to))
     }
 
     /// What an answer has to be.
@@ -582,6 +590,7 @@ impl TargetConfig {
         })?;
         let is_check = self.slow.is_some()
             || self.fail.is_some()
+            || self.retries > 0
             || self.watch_content
             || format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default())
             || self.allow_link_local

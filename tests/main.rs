@@ -21,6 +21,7 @@ mod line_protocol;
 mod nginx;
 mod oracle;
 mod parts;
+mod prober;
 mod promql;
 mod protocols;
 mod read_only;

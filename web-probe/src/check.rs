@@ -21,11 +21,6 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
     /// The tag `kind`.
     fn kind(&self) -> &'static str;
 
-    /// Does it find parts, each with a row of its own?
-    fn has_edges(&self) -> bool {
-        false
-    }
-
     /// Checks once. What it found so far is in `findings` whatever ends it: it is dropped when time is up.
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a>;
 }

@@ -5,10 +5,12 @@
 //! the machine it runs on into the table `host`.
 
 mod address;
+mod canary;
 mod cdn;
 mod check;
 mod dns;
 mod failure;
+mod families;
 pub mod host;
 mod http;
 mod icmp;

@@ -123,8 +123,8 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// A slot that could not start.
-    pub fn missed() -> Measurement {
+    /// A slot that could not start, or in which the prober cannot be trusted.
+    pub(crate) fn missed(reason: Option<String>) -> Measurement {
         Measurement {
             outcome: Outcome::Missed,
             phases: Phases::default(),
@@ -133,7 +133,7 @@ impl Measurement {
             failure: None,
             cert_expires_s: None,
             address: None,
-            fields: Vec::new(),
+            fields: reason.map(|reason| ("message", Field::Str(reason))).into_iter().collect(),
             hops: Vec::new(),
             edges: Vec::new(),
         }

@@ -95,7 +95,7 @@ impl Network {
         let record = match family {
             ConnectTo::V4 => RecordType::A,
             ConnectTo::V6 => RecordType::AAAA,
-            ConnectTo::Any | ConnectTo::Pinned(_) => {
+            ConnectTo::Any | ConnectTo::Both | ConnectTo::Pinned(_) => {
                 return Ok(resolver.lookup_ip(name).await.map_err(failed)?.iter().next());
             }
         };

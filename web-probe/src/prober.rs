@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, TagPredicate};
 
-use crate::measurement::{Hop, Measurement};
+use crate::canary::Canary;
+use crate::measurement::{Hop, Measurement, Outcome};
 use crate::network::Network;
 use crate::recorder::{Field, Record, Recorder};
 use crate::schedule::{Schedule, Slot, now_ns};
@@ -16,6 +17,8 @@ use crate::target::Target;
 
 /// The table of probe rows.
 const TABLE: &str = "probe";
+/// The table of attempts, of slots with more than one: a row an attempt, `attempt` being its number.
+const ATTEMPTS_TABLE: &str = "probe_attempt";
 /// The table of requests of chains of redirects: a row a request, `hop` being its number.
 const HOPS_TABLE: &str = "probe_hop";
 /// What rows of edges have beside these.
@@ -88,6 +91,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 pub struct Prober {
     recorder: Recorder,
     network: Network,
+    canary: Canary,
     /// One for each probe that may run at the same time.
     permits: Arc<Semaphore>,
     location: String,
@@ -95,9 +99,14 @@ pub struct Prober {
 
 impl Prober {
     /// A prober that runs at most `concurrency` probes at the same time, and says that it looks from `location`.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a runtime of tokio.
     pub fn new(recorder: Recorder, concurrency: usize, location: String) -> Prober {
         recorder.declare(TABLE, &TAGS, &FIELDS);
-        Prober { recorder, network: Network::new(), permits: Arc::new(Semaphore::new(concurrency)), location }
+        let permits = Arc::new(Semaphore::new(concurrency));
+        Prober { recorder, network: Network::new(), canary: Canary::start(), permits, location }
     }
 
     /// Refuses targets that would write into one another's series, by name.
@@ -120,7 +129,7 @@ impl Prober {
     /// next one is due, because the machine slept or too many probes run, its row says `missed`.
     pub(crate) async fn run(self, target: Arc<Target>, after: i64, mut stopped: watch::Receiver<bool>) -> i64 {
         let schedule = Schedule::new(&target.name, target.interval);
-        if target.has_edges() {
+        if target.kind() == "cdn" {
             self.recorder.declare(TABLE, &TAGS, &EDGE_FIELDS);
             self.recorder.declare(SUMMARY_TABLE, &TAGS[..4], &SUMMARY_FIELDS);
         }
@@ -171,27 +180,63 @@ impl Prober {
             Duration::ZERO => None,
             left => tokio::time::timeout(left, self.permits.acquire()).await.ok(),
         };
-        let (measurement, lag) = match permit {
-            Some(_permit) => {
-                let lag = now_ns() - slot.start_ns;
-                (target.probe(&self.network).await, Some(lag))
-            }
-            None => (Measurement::missed(), None),
-        };
-        if measurement.edges.is_empty() {
-            self.recorder.record(self.row(&target, slot, &measurement, lag)).await;
-        } else {
-            for (edge, own) in &measurement.edges {
-                let mut row = self.row(&target, slot, own, lag);
-                row.tags.push(("edge", edge.clone()));
+        let miss = |reason| self.row(&target, slot, &Measurement::missed(reason), None);
+        let Some(permit) = permit else { return self.recorder.record(miss(None)).await };
+        let (start, lag) = (Instant::now(), Some(now_ns() - slot.start_ns));
+        let attempts = self.attempts(&target, slot).await;
+        drop(permit);
+        // What was found while the prober itself was in trouble says nothing about a target, nor does how long it took.
+        if let Some(reason) = self.canary.trouble_since(start).await {
+            return self.recorder.record(miss(Some(format!("the prober was in trouble: {reason}")))).await;
+        }
+        if attempts.len() > 1 {
+            for (number, attempt) in attempts.iter().enumerate() {
+                let mut row = self.row(&target, slot, attempt, None);
+                row.table = ATTEMPTS_TABLE;
+                row.tags.push(("attempt", (number + 1).to_string()));
                 self.recorder.record(row).await;
             }
-            let fields = measurement.fields.clone();
-            let tags = self.tags(&target);
+        }
+        let count = attempts.len() as i64;
+        let Some(mut measurement) = attempts.into_iter().next_back() else { return };
+        if target.retries > 0 {
+            measurement.fields.push(("attempts", Field::I64(count)));
+        }
+        self.record(&target, slot, &measurement, lag).await;
+    }
+
+    /// Probes until it is up, as often as it may within the slot.
+    async fn attempts(&self, target: &Target, slot: Slot) -> Vec<Measurement> {
+        let mut attempts = Vec::new();
+        loop {
+            let measurement = target.probe(&self.network).await;
+            let is_down = measurement.outcome == Outcome::Fail;
+            attempts.push(measurement);
+            let has_time = slot.end_ns - now_ns() > i64::try_from(target.timeout.as_nanos()).unwrap_or(i64::MAX);
+            if !is_down || attempts.len() > target.retries as usize || !has_time {
+                break;
+            }
+        }
+        attempts
+    }
+
+    /// Writes the rows of a slot.
+    async fn record(&self, target: &Target, slot: Slot, measurement: &Measurement, lag: Option<i64>) {
+        if measurement.edges.is_empty() {
+            self.recorder.record(self.row(target, slot, measurement, lag)).await;
+        }
+        for (edge, own) in &measurement.edges {
+            let mut row = self.row(target, slot, own, lag);
+            row.tags.push(("edge", edge.clone()));
+            self.recorder.record(row).await;
+        }
+        let fields = measurement.fields.clone();
+        if !measurement.edges.is_empty() && !fields.is_empty() {
+            let tags = self.tags(target);
             self.recorder.record(Record { table: SUMMARY_TABLE, tags, time_ns: slot.start_ns, fields }).await;
         }
         for (number, hop) in measurement.hops.iter().enumerate() {
-            self.recorder.record(self.hop_row(&target, slot, number, hop)).await;
+            self.recorder.record(self.hop_row(target, slot, number, hop)).await;
         }
     }
 

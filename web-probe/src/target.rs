@@ -9,6 +9,7 @@ use url::Url;
 use crate::cdn::{CdnAsk, CdnCheck};
 use crate::check::{Check, Memory};
 use crate::dns::DnsCheck;
+use crate::families::Families;
 use crate::http::{Expect, HttpAsk, HttpCheck};
 use crate::icmp::IcmpCheck;
 use crate::resolver::Resolver;
@@ -28,14 +29,16 @@ pub struct Target {
     pub interval: Duration,
     /// A slot's probe fails after this long.
     pub timeout: Duration,
+    /// So many times more it is tried within the slot if it is not up.
+    pub retries: u32,
     /// An answer that takes longer than this is up, but slow.
     pub slow: Option<Duration>,
     /// An answer that takes longer than this is not up, although it came before the timeout.
     pub fail: Option<Duration>,
     /// Probe link-local and metadata addresses too, which a name should not lead to.
     pub allow_link_local: bool,
-    /// Which address of a name is connected to.
-    pub connect_to: ConnectTo,
+    /// Which address of a name is connected to; set by [`connecting_to`](Target::connecting_to).
+    pub(crate) connect_to: ConnectTo,
     /// Who is asked for names, if not the system's resolver.
     pub(crate) resolver: Option<Resolver>,
 }
@@ -50,6 +53,8 @@ pub enum ConnectTo {
     V4,
     /// The first one of IPv6.
     V6,
+    /// The first one of IPv4 and the first one of IPv6, each an edge.
+    Both,
     /// This one, and the name is not resolved; it stands in what is asked all the same.
     Pinned(IpAddr),
 }
@@ -104,6 +109,7 @@ impl Target {
             group: None,
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(5),
+            retries: 0,
             slow: None,
             fail: None,
             allow_link_local: false,
@@ -112,9 +118,22 @@ impl Target {
         })
     }
 
-    /// Is it measured edge by edge?
-    pub(crate) fn has_edges(&self) -> bool {
-        self.check.has_edges()
+    /// Connects to this address of a name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use web_probe::{Ask, ConnectTo, Target};
+    ///
+    /// let target = Target::new("https://portal.example/", Ask::default()).unwrap();
+    /// assert_eq!(target.connecting_to(ConnectTo::V6).kind(), "http");
+    /// ```
+    pub fn connecting_to(mut self, connect_to: ConnectTo) -> Target {
+        if connect_to == ConnectTo::Both {
+            self.check = Arc::new(Families(self.check));
+        }
+        self.connect_to = connect_to;
+        self
     }
 
     /// The tag `kind`.

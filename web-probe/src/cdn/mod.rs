@@ -368,10 +368,6 @@ impl Check for CdnCheck {
         "cdn"
     }
 
-    fn has_edges(&self) -> bool {
-        true
-    }
-
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
             let mut edges = self.ask_all(target, network, findings).await?;

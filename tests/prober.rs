@@ -1,0 +1,151 @@
+//! What a prober says when it is in trouble itself, tries again, or looks from two sides.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+
+use crate::parts::{dnsmasq, free_port, nginx};
+use crate::server::{Server, is_missing, wait_for};
+
+/// A web site that takes this long for an answer, and fails so many times before it gives one.
+fn site(takes: Duration, fails: u64) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let count = AtomicU64::new(0);
+        for stream in listener.incoming() {
+            let fails = count.fetch_add(1, Ordering::SeqCst) % (fails + 1) < fails;
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                std::thread::sleep(takes);
+                let status = if fails { "503 Busy" } else { "200 OK" };
+                let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok");
+            });
+        }
+    });
+    port
+}
+
+fn target(name: &str, port: u16, more: &str) -> String {
+    format!("[[target]]\nname = '{name}'\nurl = 'http://127.0.0.1:{port}/'\ninterval = '1s'\n{more}\n")
+}
+
+/// A stopped prober has probes under way: what becomes of these when it goes on is no failure of the sites.
+#[test]
+fn a_prober_that_is_stopped_misses_slots_and_blames_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let slow = site(Duration::from_millis(600), 0);
+    let names = ["a", "b", "c", "d"];
+    let targets: String = names.map(|name| target(name, slow, "timeout = '900ms'")).concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    let count =
+        |wanted: &str| server.rows(&format!("SELECT count(*) FROM probe WHERE {wanted}"))[0][0].parse::<u64>().unwrap();
+    wait_for("slots of all", || names.iter().all(|name| count(&format!("target = '{name}' AND up")) >= 3));
+    kill(server.pid(), Signal::SIGSTOP).unwrap();
+    std::thread::sleep(Duration::from_secs(30));
+    kill(server.pid(), Signal::SIGCONT).unwrap();
+    let last = server.rows("SELECT max(time) FROM probe")[0][0].clone();
+    wait_for("slots behind it", || {
+        names.iter().all(|name| {
+            count(&format!("target = '{name}' AND up AND time > TIMESTAMP '{last}' + INTERVAL '3 seconds'")) >= 2
+        })
+    });
+    let failed = server.rows(
+        "SELECT target, time, outcome, error, message FROM probe WHERE target IN ('a', 'b', 'c', 'd') AND NOT up",
+    );
+    assert!(failed.is_empty(), "{failed:?}");
+    for name in names {
+        let missed = count(&format!("target = '{name}' AND outcome = 'missed' AND up IS NULL"));
+        assert!((28..=34).contains(&missed), "{name}: {missed} slots are missed");
+        let first = &server.rows(&format!("SELECT min(time) FROM probe WHERE target = '{name}'"))[0][0];
+        let span = server.rows(&format!(
+            "SELECT availability, outages, coverage < 0.8, unknown_s >= 28 AND unknown_s <= 34
+             FROM availability('probe', '{first}') WHERE target = '{name}'"
+        ));
+        assert_eq!(span, [["1.0", "0", "true", "true"]], "{name}");
+    }
+    // Every slot has its row: none is skipped.
+    let gaps = server.rows(
+        "SELECT target FROM probe WHERE target IN ('a', 'b', 'c', 'd') GROUP BY target
+         HAVING count(*) <> (CAST(max(time) AS BIGINT) - CAST(min(time) AS BIGINT)) / 1000000000 + 1",
+    );
+    assert!(gaps.is_empty(), "{gaps:?}");
+    let reasons = server.rows("SELECT count(*) > 0 FROM probe WHERE outcome = 'missed' AND message LIKE 'the prober was in trouble: it stood still for %'");
+    assert_eq!(reasons, [["true"]], "at least one of four was under way");
+}
+
+#[test]
+fn attempts_are_stored_and_the_last_one_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (third, never) = (site(Duration::ZERO, 2), site(Duration::ZERO, u64::MAX - 1));
+    let targets = [
+        target("third", third, "timeout = '200ms'\nretries = 2"),
+        target("never", never, "timeout = '200ms'\nretries = 3"),
+        target("once", never, ""),
+        // There is no time for a second one.
+        target("no time", never, "timeout = '1s'\nretries = 5"),
+    ]
+    .concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for("slots of all", || {
+        server.rows("SELECT count(DISTINCT target) FROM probe WHERE error = 'status' OR target = 'third' AND up")
+            == [["4"]]
+    });
+    let rows = server.rows(
+        "SELECT DISTINCT target, outcome, status, attempts FROM probe WHERE target <> 'fournines' AND outcome <> 'missed' ORDER BY target",
+    );
+    let expected = [
+        ["never", "fail", "503", "4"],
+        ["no time", "fail", "503", "1"],
+        ["once", "fail", "503", ""],
+        ["third", "ok", "200", "3"],
+    ];
+    assert_eq!(rows, expected);
+    let attempts = server.rows(
+        "SELECT attempt, outcome, error, status, total_ms > 0 FROM probe_attempt
+         WHERE target = 'third' AND time = (SELECT min(time) FROM probe_attempt WHERE target = 'third') ORDER BY attempt",
+    );
+    let expected = [
+        ["1", "fail", "status", "503", "true"],
+        ["2", "fail", "status", "503", "true"],
+        ["3", "ok", "", "200", "true"],
+    ];
+    assert_eq!(attempts, expected);
+    assert_eq!(server.rows("SELECT count(*) FROM probe_attempt WHERE target IN ('once', 'no time')"), [["0"]]);
+}
+
+#[test]
+fn both_families_are_looked_at_in_every_slot() {
+    if is_missing("nginx", "nginx-light") || is_missing("dnsmasq", "dnsmasq-base") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (both, four) = (free_port(), free_port());
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{both}; listen [::1]:{both}; listen 127.0.0.1:{four}; location / {{ return 200 $server_addr; }} }}"
+    );
+    let _nginx = nginx(dir.path(), &servers, both);
+    let (_dnsmasq, resolver) = dnsmasq(dir.path(), &["--local=/example/", "--host-record=site.example,127.0.0.1,::1"]);
+    let target = |name: &str, port: u16| {
+        target(name, port, &format!("ip = 'both'\nresolvers = ['127.0.0.1:{resolver}']"))
+            .replace("//127.0.0.1", "//site.example")
+    };
+    let server = Server::start(&dir.path().join("data"), &[target("both", both), target("four", four)].concat());
+    wait_for("rows of all", || {
+        server.rows("SELECT count(DISTINCT target) FROM probe WHERE edge = 'v6' AND outcome <> 'missed'") == [["2"]]
+    });
+    let rows = server.rows(
+        "SELECT DISTINCT target, edge, outcome, error, address, kind FROM probe WHERE target <> 'fournines' AND outcome <> 'missed' ORDER BY target, edge",
+    );
+    let expected = [
+        ["both", "v4", "ok", "", "127.0.0.1", "http"],
+        ["both", "v6", "ok", "", "::1", "http"],
+        ["four", "v4", "ok", "", "127.0.0.1", "http"],
+        ["four", "v6", "fail", "connect_refused", "::1", "http"],
+    ];
+    assert_eq!(rows, expected);
+}

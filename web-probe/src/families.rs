@@ -1,0 +1,44 @@
+//! A check over IPv4 and over IPv6 in each slot, as two edges: many sites are reachable by one and not by the other, and nobody knows.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::check::{Check, Checking, Findings};
+use crate::network::Network;
+use crate::target::{ConnectTo, Target};
+
+/// Another check, once by each family.
+#[derive(Debug)]
+pub(crate) struct Families(pub Arc<dyn Check>);
+
+impl Families {
+    async fn by(&self, family: ConnectTo, target: &Target, network: &Network) -> crate::Measurement {
+        let target = Target { connect_to: family, ..target.clone() };
+        let (start, mut findings) = (Instant::now(), Findings::default());
+        let run = self.0.run(&target, network, &mut findings);
+        // A little before the time of both is up.
+        let timeout = target.timeout.mul_f64(0.99);
+        let checked = tokio::time::timeout(timeout, run).await;
+        let failure = match checked {
+            Ok(checked) => checked.err(),
+            Err(_) => Some(findings.phase.timeout(timeout)),
+        };
+        findings.measured(&target, start.elapsed(), failure)
+    }
+}
+
+impl Check for Families {
+    fn kind(&self) -> &'static str {
+        self.0.kind()
+    }
+
+    fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
+        Box::pin(async move {
+            let four = self.by(ConnectTo::V4, target, network);
+            let (four, six) = tokio::join!(four, self.by(ConnectTo::V6, target, network));
+            let failure = four.failure.clone().or_else(|| six.failure.clone());
+            findings.edges = vec![("v4".into(), four), ("v6".into(), six)];
+            failure.map_or(Ok(()), Err)
+        })
+    }
+}
