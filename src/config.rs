@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json_path::JsonPath;
 use tsdb::Rollup;
 use url::Url;
-use web_probe::{Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, Mark, Target};
+use web_probe::{Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, Mark, Step, Target};
 
 use crate::scrape::ScrapeTarget;
 
@@ -216,11 +216,15 @@ pub struct Probe {
     pub location: String,
     /// How many probes may run at the same time. Default 1000.
     pub concurrency: usize,
+    /// The server that everything measured here goes to, too. Default: none.
+    pub forward: Option<String>,
+    /// What waits for it on disk may have this size; what is more stays here alone. Default 1 GiB.
+    pub forward_max: ByteSize,
 }
 
 impl Default for Probe {
     fn default() -> Probe {
-        Probe { location: "local".into(), concurrency: 1000 }
+        Probe { location: "local".into(), concurrency: 1000, forward: None, forward_max: ByteSize::gib(1) }
     }
 }
 
@@ -230,7 +234,7 @@ impl Default for Probe {
 pub struct TargetConfig {
     /// The tag `target`. Default: the address.
     name: Option<String>,
-    /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address; otherwise the address says what is done, and this has to say the same. Default: what the address says.
+    /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address, `steps` makes several requests one behind the other; otherwise the address says what is done, and this has to say the same. Default: what the address says.
     kind: Option<String>,
     /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`.
     url: String,
@@ -288,6 +292,9 @@ pub struct TargetConfig {
     /// Who is asked for names, `address` or `address:port`: each of them by `dns` and `cdn`, the first that answers by others. Default: the system's.
     #[serde(default)]
     resolvers: Vec<String>,
+    /// `steps`: the requests, one behind the other.
+    #[serde(default, rename = "step")]
+    steps: Vec<StepConfig>,
     /// `cdn`: the edges of the host, and what they are compared with.
     cdn: Option<CdnConfig>,
     /// `icmp`: how many pings. Default 1.
@@ -328,8 +335,49 @@ struct BasicAuth {
 
 /// The kind of target that is no check.
 const SCRAPE: &str = "scrape";
-/// The kind that an address does not say.
+/// The kinds that an address does not say.
 const CDN: &str = "cdn";
+const STEPS: &str = "steps";
+
+/// `[[target.step]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StepConfig {
+    /// The tag `step`.
+    name: String,
+    /// Where it goes, from the address of the target on. `{name}` is what an earlier step extracted, here, in headers and in the body.
+    url: String,
+    /// The method. Default `GET`.
+    method: Option<String>,
+    /// Headers beside those of the target.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// The body. Default: none.
+    body: Option<String>,
+    /// What counts as up.
+    #[serde(default)]
+    expect: ExpectConfig,
+    /// Regular expressions whose first group, or all of it, is kept by a name. Default: none.
+    #[serde(default)]
+    extract: BTreeMap<String, String>,
+}
+
+impl StepConfig {
+    fn step(&self, mut ask: HttpAsk) -> Result<Step> {
+        set_request(&mut ask, self.method.as_ref(), &self.headers, self.body.as_ref())?;
+        let pattern = |(name, text): (&String, &String)| {
+            let pattern = Regex::new(text).with_context(|| format!("extract: {name}"))?;
+            Ok((name.clone(), pattern))
+        };
+        Ok(Step {
+            name: self.name.clone(),
+            url: self.url.clone(),
+            ask,
+            expect: self.expect.expect(false)?,
+            extract: self.extract.iter().map(pattern).collect::<Result<_>>()?,
+        })
+    }
+}
 
 /// `cdn = { ... }`
 #[derive(Debug, Default, Deserialize)]
@@ -417,6 +465,48 @@ impl Config {
     }
 }
 
+impl ExpectConfig {
+    /// What an answer has to be.
+    fn expect(&self, watch_content: bool) -> Result<Expect> {
+        let pattern = |text: &str, key: &str| Regex::new(text).with_context(|| format!("expect.{key}"));
+        let some_pattern = |text: &Option<String>, key| text.as_deref().map(|text| pattern(text, key)).transpose();
+        let mut expect = Expect {
+            body: some_pattern(&self.body, "body")?,
+            final_url: some_pattern(&self.final_url, "final_url")?,
+            protocol: self.protocol.clone(),
+            bytes: self.bytes_min.unwrap_or(0)..=self.bytes_max.unwrap_or(u64::MAX),
+            sha256: self.sha256.clone(),
+            masks: self.masks.iter().map(|text| pattern(text, "masks")).collect::<Result<_>>()?,
+            watch_content,
+            ..Expect::default()
+        };
+        if let Some(status) = &self.status {
+            expect.status = status.iter().map(|status| *status..=*status).collect();
+        }
+        for (name, text) in &self.headers {
+            let known = HeaderName::from_bytes(name.as_bytes());
+            let known = known.with_context(|| format!("expect.headers: '{name}'"))?;
+            expect.headers.push((known, pattern(text, "headers")?));
+        }
+        for (path, text) in &self.json {
+            let known = JsonPath::parse(path).with_context(|| format!("expect.json: '{path}' is no JSONPath"))?;
+            expect.json.push((known, pattern(text, "json")?));
+        }
+        match self.protocol.as_deref() {
+            None | Some("HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3") => {}
+            Some(other) => bail!("expect.protocol: '{other}' is not one of HTTP/1.0, HTTP/1.1, HTTP/2 and HTTP/3"),
+        }
+        let is_sha256 = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if let Some(other) = self.sha256.as_ref().filter(|text| !is_sha256(text)) {
+            bail!("expect.sha256: '{other}' does not have 64 hexadecimal digits");
+        }
+        if !self.masks.is_empty() && self.sha256.is_none() && !watch_content {
+            bail!("expect.masks: nothing is hashed without expect.sha256 or watch_content");
+        }
+        Ok(expect)
+    }
+}
+
 impl TargetConfig {
     fn is_scrape(&self) -> bool {
         self.kind.as_deref() == Some(SCRAPE)
@@ -427,7 +517,8 @@ impl TargetConfig {
         let resolvers = self.resolvers.iter().map(|text| resolver(text));
         let ask = Ask {
             http: self.http_ask().with_context(|| format!("target '{called}'"))?,
-            expect: self.expect().with_context(|| format!("target '{called}'"))?,
+            expect: self.expect.expect(self.watch_content).with_context(|| format!("target '{called}'"))?,
+            steps: self.steps().with_context(|| format!("target '{called}'"))?,
             send: self.send.clone(),
             resolvers: resolvers.collect::<Result<_>>().with_context(|| format!("target '{called}': resolvers"))?,
             answers: self.expect.answers.clone(),
@@ -458,47 +549,6 @@ impl TargetConfig {
             (None, None) => ConnectTo::Any,
         };
         Ok(target.connecting_to(connect_to))
-    }
-
-    /// What an answer has to be.
-    fn expect(&self) -> Result<Expect> {
-        let own = &self.expect;
-        let pattern = |text: &str, key: &str| Regex::new(text).with_context(|| format!("expect.{key}"));
-        let some_pattern = |text: &Option<String>, key| text.as_deref().map(|text| pattern(text, key)).transpose();
-        let mut expect = Expect {
-            body: some_pattern(&own.body, "body")?,
-            final_url: some_pattern(&own.final_url, "final_url")?,
-            protocol: own.protocol.clone(),
-            bytes: own.bytes_min.unwrap_or(0)..=own.bytes_max.unwrap_or(u64::MAX),
-            sha256: own.sha256.clone(),
-            masks: own.masks.iter().map(|text| pattern(text, "masks")).collect::<Result<_>>()?,
-            watch_content: self.watch_content,
-            ..Expect::default()
-        };
-        if let Some(status) = &own.status {
-            expect.status = status.iter().map(|status| *status..=*status).collect();
-        }
-        for (name, text) in &own.headers {
-            let known = HeaderName::from_bytes(name.as_bytes());
-            let known = known.with_context(|| format!("expect.headers: '{name}'"))?;
-            expect.headers.push((known, pattern(text, "headers")?));
-        }
-        for (path, text) in &own.json {
-            let known = JsonPath::parse(path).with_context(|| format!("expect.json: '{path}' is no JSONPath"))?;
-            expect.json.push((known, pattern(text, "json")?));
-        }
-        match own.protocol.as_deref() {
-            None | Some("HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3") => {}
-            Some(other) => bail!("expect.protocol: '{other}' is not one of HTTP/1.0, HTTP/1.1, HTTP/2 and HTTP/3"),
-        }
-        let is_sha256 = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if let Some(other) = own.sha256.as_ref().filter(|text| !is_sha256(text)) {
-            bail!("expect.sha256: '{other}' does not have 64 hexadecimal digits");
-        }
-        if !own.masks.is_empty() && own.sha256.is_none() && !self.watch_content {
-            bail!("expect.masks: nothing is hashed without expect.sha256 or watch_content");
-        }
-        Ok(expect)
     }
 
     /// What is asked of the edges of a CDN.
@@ -535,6 +585,27 @@ impl TargetConfig {
         }))
     }
 
+    /// The requests of a scenario.
+    fn steps(&self) -> Result<Option<Vec<Step>>> {
+        let is_steps = self.kind.as_deref() == Some(STEPS);
+        match (is_steps, self.steps.is_empty()) {
+            (false, true) => return Ok(None),
+            (false, false) => bail!("step is for kind = \"steps\""),
+            (true, true) => bail!("kind = \"steps\" needs [[target.step]]"),
+            (true, false) => {}
+        }
+        let own = &self.expect;
+        if format!("{own:?}") != format!("{:?}", ExpectConfig::default())
+            || self.method.is_some()
+            || self.body.is_some()
+            || self.watch_content
+        {
+            bail!("expect, method, body and watch_content belong to the steps");
+        }
+        let step = |step: &StepConfig| step.step(self.http_ask()?).with_context(|| format!("step '{}'", step.name));
+        self.steps.iter().map(step).collect::<Result<_>>().map(Some)
+    }
+
     /// Who the client is to a server that asks.
     fn identity(&self) -> Result<Option<Identity>> {
         let (cert, key) = match (&self.client_cert, &self.client_key) {
@@ -550,9 +621,7 @@ impl TargetConfig {
     /// What is asked over HTTP.
     fn http_ask(&self) -> Result<HttpAsk> {
         let mut ask = HttpAsk::default();
-        if let Some(method) = &self.method {
-            ask.method = Method::from_bytes(method.as_bytes()).with_context(|| format!("method: '{method}'"))?;
-        }
+        let mut headers = self.headers.clone();
         let authorization = match (&self.basic_auth, &self.bearer_token) {
             (Some(_), Some(_)) => bail!("basic_auth and bearer_token exclude each other"),
             (Some(BasicAuth { user, password }), None) => {
@@ -561,13 +630,8 @@ impl TargetConfig {
             (None, Some(token)) => Some(format!("Bearer {token}")),
             (None, None) => None,
         };
-        let headers = self.headers.iter().map(|(name, value)| (name.as_str(), value));
-        for (name, value) in headers.chain(authorization.iter().map(|value| ("authorization", value))) {
-            let known = HeaderName::from_bytes(name.as_bytes()).with_context(|| format!("headers: '{name}'"))?;
-            let value = HeaderValue::from_str(value).with_context(|| format!("headers: the value of {name}"))?;
-            ask.headers.insert(known, value);
-        }
-        ask.body = self.body.clone().unwrap_or_default().into();
+        headers.extend(authorization.map(|value| ("authorization".to_owned(), value)));
+        set_request(&mut ask, self.method.as_ref(), &headers, self.body.as_ref())?;
         ask.redirects_max = self.redirects.unwrap_or(ask.redirects_max);
         ask.version = match self.http {
             HttpConfig::Any => HttpVersion::Any,
@@ -598,6 +662,7 @@ impl TargetConfig {
             || self.ip.is_some()
             || self.address.is_some()
             || self.cdn.is_some()
+            || !self.steps.is_empty()
             || self.send.is_some()
             || !self.resolvers.is_empty()
             || self.pings.is_some();
@@ -620,6 +685,25 @@ impl TargetConfig {
         }
         Ok((interval, timeout))
     }
+}
+
+/// Sets the method, headers and body of a request.
+fn set_request(
+    ask: &mut HttpAsk,
+    method: Option<&String>,
+    headers: &BTreeMap<String, String>,
+    body: Option<&String>,
+) -> Result<()> {
+    if let Some(method) = method {
+        ask.method = Method::from_bytes(method.as_bytes()).with_context(|| format!("method: '{method}'"))?;
+    }
+    for (name, value) in headers {
+        let known = HeaderName::from_bytes(name.as_bytes()).with_context(|| format!("headers: '{name}'"))?;
+        let value = HeaderValue::from_str(value).with_context(|| format!("headers: the value of {name}"))?;
+        ask.headers.insert(known, value);
+    }
+    ask.body = body.cloned().unwrap_or_default().into();
+    Ok(())
 }
 
 /// A proxy's address.

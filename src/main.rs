@@ -9,6 +9,7 @@ mod client;
 mod config;
 mod exclusion;
 mod export;
+mod forward;
 mod http;
 mod import;
 mod metrics;

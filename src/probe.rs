@@ -140,6 +140,14 @@ pub fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value 
         };
         row["edges"] = measurement.edges.iter().map(edge).collect();
     }
+    if !measurement.steps.is_empty() {
+        let step = |(step, own): &(String, Measurement)| {
+            let mut row = as_json(target, own);
+            row["step"] = step.as_str().into();
+            row
+        };
+        row["steps"] = measurement.steps.iter().map(step).collect();
+    }
     for (name, field) in &measurement.fields {
         row[*name] = match field {
             Field::F64(value) => (*value).into(),

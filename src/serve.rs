@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use hyper::Method;
 use ingest::body::Limits;
 use ingest::write::Ingest;
 use query::Engine;
@@ -18,9 +19,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tracing_subscriber::EnvFilter;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
-use web_probe::{Ask, Changes, Prober, Probing, Recorder, Target};
+use web_probe::{Ask, Changes, Prober, Probing, Recorder, Spool, Target};
 
+use crate::client;
 use crate::config::{Config, Durability, TableRetention};
+use crate::forward;
 use crate::http::Server;
 use crate::metrics::system_ingest;
 use crate::scrape::{self, ScrapeTarget};
@@ -37,7 +40,8 @@ const GRACE: Duration = Duration::from_millis(700);
 #[command(after_help = "Examples:
   fournines serve
   fournines serve --probe https://example.org/ --probe https://example.com/
-  fournines serve --config /etc/fournines.toml --data-dir /var/lib/fournines")]
+  fournines serve --config /etc/fournines.toml --data-dir /var/lib/fournines
+  fournines serve --config probes.toml --forward https://metrics.example --location hamburg")]
 pub struct Args {
     /// Configuration file [default: fournines.toml if there is one]
     #[arg(long, value_name = "FILE", env = "FOURNINES_CONFIG")]
@@ -51,6 +55,12 @@ pub struct Args {
     /// Probe this web address every 10 s, too; can be given several times
     #[arg(long, value_name = "URL")]
     probe: Vec<String>,
+    /// Send what is measured here to this server, too; what it cannot take yet waits on disk. FOURNINES_TOKEN is its token
+    #[arg(long, value_name = "URL", env = "FOURNINES_FORWARD")]
+    forward: Option<String>,
+    /// From where this prober looks: the tag location [default: local]
+    #[arg(long, value_name = "NAME", env = "FOURNINES_LOCATION")]
+    location: Option<String>,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
@@ -60,6 +70,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let mut config = Config::load(args.config.as_deref())?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
     config.store.data_dir = args.data_dir.unwrap_or(config.store.data_dir);
+    config.probe.location = args.location.unwrap_or(config.probe.location);
+    config.probe.forward = args.forward.or(config.probe.forward);
+    if let Some(url) = &config.probe.forward {
+        client::request(Method::POST, url, "/write").with_context(|| format!("probe.forward is '{url}'"))?;
+    }
     config.targets()?;
     config.rollups()?;
     let given = args.probe.iter().map(|address| Target::new(address, Ask::default()).map_err(anyhow::Error::msg));
@@ -100,7 +115,16 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let server = Server::new(store.clone(), engine, ingest.clone(), guard, &config);
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
 
-    let (recorder, recording) = Recorder::start(store.clone());
+    let spool = match &config.probe.forward {
+        None => None,
+        Some(_) => {
+            let dir = config.store.data_dir.join("forward");
+            let spool = Spool::open(dir.clone(), config.probe.forward_max.as_u64());
+            Some(spool.with_context(|| format!("open {}", dir.display()))?)
+        }
+    };
+    let forwarding = config.probe.forward.clone().zip(spool.as_ref().map(|spool| spool.dir().to_owned()));
+    let (recorder, recording) = Recorder::start(store.clone(), spool);
     let prober = Prober::new(recorder.clone(), config.probe.concurrency, config.probe.location.clone());
     let mut probing = Probing::start(prober, targets);
     let mut measuring: JoinSet<()> = JoinSet::new();
@@ -124,6 +148,13 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         });
     }
     measuring.spawn(web_probe::host::run(recorder, OWN_INTERVAL));
+    if let Some((url, dir)) = forwarding {
+        measuring.spawn(async move {
+            if let Err(error) = forward::run(url, dir).await {
+                tracing::error!("nothing is forwarded: {error:#}");
+            }
+        });
+    }
 
     let stop = async {
         tokio::select! {

@@ -15,6 +15,7 @@ mod crash;
 mod disk_full;
 mod documentation;
 mod durability;
+mod forward;
 mod grammar;
 mod import;
 mod line_protocol;

@@ -53,6 +53,12 @@ impl Server {
         server
     }
 
+    /// Starts it again, without a configuration, where it was before.
+    pub fn restart(url: &str, data_dir: &Path) -> Server {
+        let port = url.rsplit(':').next().unwrap().parse().unwrap();
+        Server::launch(&mut Command::new(BIN), port, data_dir, "")
+    }
+
     fn launch(command: &mut Command, port: u16, data_dir: &Path, config: &str) -> Server {
         let file = data_dir.with_extension("toml");
         std::fs::write(&file, config).unwrap();

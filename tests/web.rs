@@ -350,3 +350,98 @@ fn trouble_of_names_is_told_from_trouble_of_sites() {
         assert_eq!(rows[target], expected, "{target}: {:?}", last_rows(&server, "message")[target]);
     }
 }
+
+/// A site that lets in who has its cookie, and shows a token on its form.
+fn members_only() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut request = vec![0; 4096];
+                let mut length = stream.read(&mut request).unwrap_or(0);
+                // The body may come by itself.
+                while request[..length].starts_with(b"POST") && !request[..length].ends_with(b"!") {
+                    length += stream.read(&mut request[length..]).unwrap_or(0);
+                }
+                let text = String::from_utf8_lossy(&request[..length]).to_lowercase();
+                let has = |part: &str| text.contains(part);
+                let (status, headers, body) = if has("get /form ") {
+                    ("200 OK", "Set-Cookie: visit=7; Path=/\r\n", "<input name=csrf value=t0k3n>")
+                } else if has("post /login ") {
+                    match has("cookie: visit=7\r\n") && has("csrf=t0k3n&user=a!") && has("x-token: t0k3n\r\n") {
+                        true => (
+                            "302 Found",
+                            "Location: /home\r\nSet-Cookie: member=yes; Path=/\r\nSet-Cookie: visit=; Max-Age=0; Path=/\r\n",
+                            "",
+                        ),
+                        false => ("403 Forbidden", "", "no"),
+                    }
+                } else if has("get /home ") && has("cookie: member=yes\r\n") {
+                    ("200 OK", "", "Welcome, member 42")
+                } else if has("get /orders/42 ") && has("cookie: member=yes\r\n") {
+                    ("200 OK", "", "three orders")
+                } else {
+                    ("401 Unauthorized", "", "who?")
+                };
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                );
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn scenarios_carry_cookies_and_what_answers_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = members_only();
+    let scenario = |name: &str, steps: &[&str]| {
+        let head = format!(
+            "[[target]]\nname = '{name}'\nkind = 'steps'\nurl = 'http://127.0.0.1:{port}/start/'\ninterval = '1s'\n"
+        );
+        steps.iter().fold(head, |all, step| format!("{all}[[target.step]]\n{step}\n"))
+    };
+    let form = "name = 'form'\nurl = '/form'\nextract = { csrf = 'value=(\\w+)' }";
+    let log_in = "name = 'log in'\nmethod = 'POST'\nurl = '/login'\nbody = 'csrf={csrf}&user=a!'\nheaders = { 'X-Token' = '{csrf}' }\nexpect = { body = 'Welcome' }\nextract = { member = '\\d+' }";
+    let orders = "name = 'orders'\nurl = '/orders/{member}'\nexpect = { body = 'orders' }";
+    let targets = [
+        scenario("all", &[form, log_in, orders]),
+        scenario("stranger", &[form, "name = 'home'\nurl = '/home'", orders.replace("{member}", "42").as_str()]),
+        scenario("nothing found", &["name = 'form'\nurl = '/form'\nextract = { csrf = 'token=(\\w+)' }"]),
+    ]
+    .concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "outcome, error, status, kind");
+    assert_eq!(rows["all"], ["ok", "", "200", "steps"], "{:?}", last_rows(&server, "message")["all"]);
+    assert_eq!(rows["stranger"], ["fail", "status", "401", "steps"]);
+    assert_eq!(rows["nothing found"], ["fail", "extract", "200", "steps"]);
+    assert!(last_rows(&server, "message")["stranger"].concat().starts_with("step 'home': status 401"));
+    let steps = |target: &str| {
+        server.rows(&format!(
+            "SELECT step, outcome, error, status, wait_ms > 0, total_ms >= wait_ms FROM probe_step
+             WHERE target = '{target}' AND time = (SELECT max(time) FROM probe_step WHERE target = '{target}') ORDER BY step"
+        ))
+    };
+    let expected = [
+        ["form", "ok", "", "200", "true", "true"],
+        ["log in", "ok", "", "200", "true", "true"],
+        ["orders", "ok", "", "200", "true", "true"],
+    ];
+    assert_eq!(steps("all"), expected);
+    assert_eq!(
+        steps("stranger"),
+        [["form", "ok", "", "200", "true", "true"], ["home", "fail", "status", "401", "true", "true"]]
+    );
+    let sums = server.rows(
+        "SELECT count(*) > 0, max(abs(p.wait_ms - s.wait_ms)) < 0.01, bool_and(p.total_ms >= s.total_ms) FROM probe AS p
+         JOIN (SELECT time, sum(wait_ms) AS wait_ms, sum(total_ms) AS total_ms FROM probe_step WHERE target = 'all' GROUP BY time) AS s
+         ON p.time = s.time WHERE p.target = 'all'",
+    );
+    assert_eq!(sums, [["true", "true", "true"]]);
+}

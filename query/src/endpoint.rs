@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
@@ -18,6 +19,8 @@ use crate::packing::Packer;
 
 /// A statement may be this long, in bytes.
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
+/// So much of an answer is gathered before its head goes out, if it is ready.
+const READY_BYTES_MAX: usize = 64 * 1024;
 
 /// Says what is missing from an answer: a header, and behind the rows a trailer for what showed only then.
 pub const WARNING_HEADER: &str = "x-fournines-warning";
@@ -87,11 +90,24 @@ where
     let first = answer.next().await.transpose().map_err(refusal)?;
     let known = answer.warnings();
     let coding = packer.as_ref().map(Packer::name);
-    let rest = Rest { answer: Some(answer), packer, known: known.clone(), first };
-    let all = futures::stream::unfold(rest, |mut rest| async move { Some((rest.next().await?, rest)) });
-    let mut response = response(StatusCode::OK, format.media_type(), BodyExt::boxed_unsync(StreamBody::new(all)));
+    let mut rest = Rest { answer: Some(answer), packer, known: known.clone(), first, ready: BytesMut::new() };
+    let is_all = rest.gather().map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let mut response = match is_all {
+        Some(late) => {
+            let body = Full::new(rest.ready.freeze()).map_err(|never| match never {}).boxed_unsync();
+            let mut response = response(StatusCode::OK, format.media_type(), body);
+            response.headers_mut().extend(late);
+            response
+        }
+        None => {
+            let all = futures::stream::unfold(rest, |mut rest| async move { Some((rest.next().await?, rest)) });
+            let body = BodyExt::boxed_unsync(StreamBody::new(all));
+            let mut response = response(StatusCode::OK, format.media_type(), body);
+            response.headers_mut().insert(header::TRAILER, HeaderValue::from_static(WARNING_HEADER));
+            response
+        }
+    };
     response.headers_mut().extend(headers(known.iter()));
-    response.headers_mut().insert(header::TRAILER, HeaderValue::from_static(WARNING_HEADER));
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     if let Some(coding) = coding {
         response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
@@ -105,10 +121,35 @@ struct Rest {
     packer: Option<Packer>,
     known: BTreeSet<String>,
     first: Option<Bytes>,
+    /// What was ready before the head went out.
+    ready: BytesMut,
 }
 
 impl Rest {
+    /// Takes what is ready, without waiting. If that is all, warnings that showed only now come back: a short answer
+    /// needs no chunks and no trailer.
+    fn gather(&mut self) -> Result<Option<HeaderMap>, std::io::Error> {
+        let (mut ready, mut late) = (BytesMut::new(), HeaderMap::new());
+        let is_all = loop {
+            match self.next().now_or_never() {
+                Some(Some(frame)) => match frame?.into_data() {
+                    Ok(bytes) => ready.extend_from_slice(&bytes),
+                    Err(frame) => late.extend(frame.into_trailers().unwrap_or_default()),
+                },
+                ended => break ended.is_some(),
+            }
+            if ready.len() > READY_BYTES_MAX {
+                break false;
+            }
+        };
+        self.ready = ready;
+        Ok(is_all.then_some(late))
+    }
+
     async fn next(&mut self) -> Option<Result<Frame<Bytes>, std::io::Error>> {
+        if !self.ready.is_empty() {
+            return Some(Ok(Frame::data(std::mem::take(&mut self.ready).freeze())));
+        }
         loop {
             let bytes = match self.first.take() {
                 Some(first) => Some(Ok(first)),

@@ -14,7 +14,7 @@ use tsdb::{Store, TIME_COLUMN};
 use crate::statement;
 
 /// Their names and what they stand for.
-const VIEWS: [(&str, &str); 5] = [
+const VIEWS: [(&str, &str); 6] = [
     ("availability_daily", "SELECT * FROM availability('probe', bucket => '1d')"),
     ("availability_monthly", "SELECT * FROM availability('probe', bucket => '1mo')"),
     (
@@ -26,6 +26,16 @@ const VIEWS: [(&str, &str); 5] = [
         FROM probe WHERE up GROUP BY target, day",
     ),
     ("outages", "SELECT * FROM outages_of('probe')"),
+    // Places that see a target down which most places see up.
+    (
+        "advisories",
+        "WITH newest AS (
+            SELECT DISTINCT ON (target, location) target, location, time, up, error, message
+            FROM probe WHERE up IS NOT NULL AND (kind IS DISTINCT FROM 'cdn') AND time > now() - INTERVAL '15 minutes' ORDER BY target, location, time DESC),
+        counted AS (SELECT target AS of_target, count(*) AS locations, sum(CASE WHEN up THEN 1 ELSE 0 END) AS locations_up FROM newest GROUP BY target)
+        SELECT target, location, time, error, message, locations, locations_up
+        FROM newest JOIN counted ON target = of_target WHERE NOT up AND locations_up * 2 > locations",
+    ),
     (
         "alert_counts",
         "SELECT date_trunc('day', time) AS day, target, \"group\", severity, channel, count(*) AS alerts,

@@ -120,6 +120,8 @@ pub struct Measurement {
     pub hops: Vec<Hop>,
     /// What was found of its parts, by the tag `edge`, if it has parts.
     pub edges: Vec<(String, Measurement)>,
+    /// What was found of each step of a scenario, by the tag `step`.
+    pub steps: Vec<(String, Measurement)>,
 }
 
 impl Measurement {
@@ -136,6 +138,7 @@ impl Measurement {
             fields: reason.map(|reason| ("message", Field::Str(reason))).into_iter().collect(),
             hops: Vec::new(),
             edges: Vec::new(),
+            steps: Vec::new(),
         }
     }
 }

@@ -19,6 +19,8 @@ use crate::target::Target;
 const TABLE: &str = "probe";
 /// The table of attempts, of slots with more than one: a row an attempt, `attempt` being its number.
 const ATTEMPTS_TABLE: &str = "probe_attempt";
+/// The table of requests of scenarios: a row a request, `step` being its name.
+const STEPS_TABLE: &str = "probe_step";
 /// The table of requests of chains of redirects: a row a request, `hop` being its number.
 const HOPS_TABLE: &str = "probe_hop";
 /// What rows of edges have beside these.
@@ -234,6 +236,12 @@ impl Prober {
         if !measurement.edges.is_empty() && !fields.is_empty() {
             let tags = self.tags(target);
             self.recorder.record(Record { table: SUMMARY_TABLE, tags, time_ns: slot.start_ns, fields }).await;
+        }
+        for (step, own) in &measurement.steps {
+            let mut row = self.row(target, slot, own, None);
+            row.table = STEPS_TABLE;
+            row.tags.push(("step", step.clone()));
+            self.recorder.record(row).await;
         }
         for (number, hop) in measurement.hops.iter().enumerate() {
             self.recorder.record(self.hop_row(target, slot, number, hop)).await;

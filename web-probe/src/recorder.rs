@@ -6,10 +6,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tsdb::{Batch, DEFAULT_SCHEMA, Error, FieldType, Row, Store, Value};
 
+use crate::spool::Spool;
+
 /// Rows that may wait for the store; past that their makers wait.
 const WAITING_ROWS_MAX: usize = 10_000;
 /// How long a refused batch waits before it is handed over again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+/// How long rows that go to another server, too, wait for others.
+const GATHERING: Duration = Duration::from_millis(100);
 
 /// A row on its way to the store.
 #[derive(Debug, Clone)]
@@ -49,13 +53,21 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the task that writes; it ends after the last clone of the recorder is dropped.
-    pub fn start(store: Arc<Store>) -> (Recorder, tokio::task::JoinHandle<()>) {
+    /// Starts the task that writes, into a spool, too, if there is one; it ends after the last clone of the recorder is dropped.
+    pub fn start(store: Arc<Store>, mut spool: Option<Spool>) -> (Recorder, tokio::task::JoinHandle<()>) {
         let (rows, mut waiting) = mpsc::channel(WAITING_ROWS_MAX);
         let recorder = Recorder { store: store.clone(), rows };
         let task = tokio::spawn(async move {
             let mut records = Vec::new();
             while waiting.recv_many(&mut records, WAITING_ROWS_MAX).await > 0 {
+                if let Some(spool) = &mut spool {
+                    // A file for what comes in a moment, and not for each row.
+                    tokio::time::sleep(GATHERING).await;
+                    while let (true, Ok(record)) = (records.len() < WAITING_ROWS_MAX, waiting.try_recv()) {
+                        records.push(record);
+                    }
+                    keep(spool, &records).await;
+                }
                 write(&store, &records).await;
                 records.clear();
             }
@@ -78,6 +90,23 @@ impl Recorder {
     /// Hands a row over; waits while too many wait.
     pub(crate) async fn record(&self, record: Record) {
         let _ = self.rows.send(record).await; // fails only if the task panicked, which was printed
+    }
+}
+
+/// Keeps rows for another server; on a full disk tries until there is room.
+async fn keep(spool: &mut Spool, records: &[Record]) {
+    loop {
+        match spool.keep(records) {
+            Ok(true) => return,
+            Ok(false) => {
+                let (count, dir) = (records.len(), spool.dir().display());
+                return tracing::error!("{count} measured rows are not forwarded: {dir} has reached probe.forward_max");
+            }
+            Err(error) => {
+                tracing::warn!("{} measured rows wait: {}: {error}", records.len(), spool.dir().display());
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::families::Families;
 use crate::http::{Expect, HttpAsk, HttpCheck};
 use crate::icmp::IcmpCheck;
 use crate::resolver::Resolver;
+use crate::steps::{Step, StepsCheck};
 use crate::tcp::TcpCheck;
 use crate::tls::TlsCheck;
 
@@ -74,6 +75,8 @@ pub struct Ask {
     pub answers: Vec<String>,
     /// `http://` and `https://`: each edge of the host is asked by itself.
     pub cdn: Option<CdnAsk>,
+    /// `http://` and `https://`: these requests instead of one.
+    pub steps: Option<Vec<Step>>,
     /// `icmp`: how many pings there are; 1 if it is not said.
     pub pings: Option<u16>,
 }
@@ -143,7 +146,7 @@ impl Target {
 }
 
 fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
-    let Ask { http, expect, send, resolvers, answers, cdn, pings } = ask;
+    let Ask { http, expect, send, resolvers, answers, cdn, steps, pings } = ask;
     let scheme = url.scheme();
     let only_for = |given: bool, key: &str, kinds: &[&str]| match given && !kinds.contains(&scheme) {
         true => Err(format!("{key} is for {}, not for {scheme}", kinds.join(" and "))),
@@ -167,6 +170,7 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     only_for(!answers.is_empty(), "expect.answers", &["dns"])?;
     only_for(pings.is_some(), "pings", &["icmp"])?;
     only_for(cdn.is_some(), "kind = \"cdn\"", &web)?;
+    only_for(steps.is_some(), "kind = \"steps\"", &web)?;
     // Addresses without a web scheme have a path for a host.
     let host = || {
         let text = url.host_str().unwrap_or_else(|| url.path());
@@ -174,6 +178,7 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     };
     Ok(match scheme {
         "http" | "https" if let Some(cdn) = cdn => Arc::new(CdnCheck::new(url.clone(), http, expect, cdn, &resolvers)?),
+        "http" | "https" if let Some(steps) = steps => Arc::new(StepsCheck::new(url.clone(), steps)?),
         "http" | "https" => {
             let ask = HttpAsk { hash_body: expect.hashes_body(), ..http };
             Arc::new(HttpCheck { url: url.clone(), ask, expect, content: Memory::default() })

@@ -19,7 +19,7 @@
 use std::ops::Range;
 
 use super::bit_string::{BitReader, BitWriter};
-use super::leb128;
+use super::leb128::{self, unzigzag};
 use super::residuals::{self, Before, Header, Order, Residuals};
 use super::tans::{Decoder, Encoder, Frequencies, GROUP, Stream, TOKENS};
 
@@ -196,7 +196,11 @@ impl<'a> Chunk<'a> {
     #[inline(always)]
     fn restore(&self, part: &Part, tokens: &[u8], out: &mut [i64]) {
         let extra = BitReader { bytes: self.extra, at: part.extra_at };
-        self.header.restore(part.before, Values { tokens, extra }, out);
+        let values = Values { tokens, extra };
+        if self.header.is_delta() {
+            return values.sum_up(part.before.last, out);
+        }
+        self.header.restore(part.before, values, out);
     }
 }
 
@@ -257,6 +261,56 @@ impl Values<'_> {
     }
 }
 
+/// Bytes that are all the same.
+const fn bytes(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+/// Of which no token is small that has one of these bits.
+const LARGE: u64 = bytes(!(SMALL as u8 - 1));
+
+/// The sums of the first one, two, ... of eight differences, which are the zigzag numbers of small tokens.
+///
+/// All in one word: a product with eight ones adds up what is before each byte. Eight are added to each, so that none is negative and no sum
+/// (120 at the most) reaches into the next byte, and taken away again at the end.
+#[inline(always)]
+fn prefix_sums(tokens: u64) -> [i8; 8] {
+    const BIAS: u8 = SMALL as u8 / 2;
+    const BIASES: [u8; 8] = [BIAS, BIAS * 2, BIAS * 3, BIAS * 4, BIAS * 5, BIAS * 6, BIAS * 7, BIAS * 8];
+    let (halves, is_odd) = (tokens >> 1 & bytes(BIAS - 1), tokens & bytes(1));
+    // An odd token is negative: -1 - its half, which is all bits of its half turned.
+    let signed = halves ^ (is_odd * u64::from(2 * BIAS - 1));
+    let differences = (signed + bytes(BIAS)) & bytes(2 * BIAS - 1);
+    let sums = differences.wrapping_mul(bytes(1)).to_le_bytes();
+    std::array::from_fn(|at| sums[at].wrapping_sub(BIASES[at]).cast_signed())
+}
+
+impl Values<'_> {
+    /// The integers that differ by these values from one to the next, behind `last`.
+    #[inline(always)]
+    fn sum_up(mut self, mut last: i64, out: &mut [i64]) {
+        let (groups, rest) = self.tokens.as_chunks::<8>();
+        let (places, behind) = out.as_chunks_mut::<8>();
+        for (group, places) in groups.iter().zip(places) {
+            let tokens = u64::from_le_bytes(*group);
+            if tokens & LARGE == 0 {
+                let sums = prefix_sums(tokens);
+                *places = std::array::from_fn(|at| last.wrapping_add(i64::from(sums[at])));
+                last = places[7];
+            } else {
+                for (token, place) in group.iter().zip(places) {
+                    last = last.wrapping_add(unzigzag(self.value(*token)));
+                    *place = last;
+                }
+            }
+        }
+        for (token, place) in rest.iter().zip(behind) {
+            last = last.wrapping_add(unzigzag(self.value(*token)));
+            *place = last;
+        }
+    }
+}
+
 impl Iterator for Values<'_> {
     type Item = u64;
 
@@ -269,7 +323,6 @@ impl Iterator for Values<'_> {
     /// Eight at a time where none has extra bits, as is the rule.
     #[inline(always)]
     fn fold<B, F: FnMut(B, u64) -> B>(mut self, init: B, mut take: F) -> B {
-        const LARGE: u64 = u64::from_le_bytes([!(SMALL as u8 - 1); 8]);
         let (groups, rest) = self.tokens.as_chunks::<8>();
         let mut all = init;
         for group in groups {
@@ -315,6 +368,20 @@ mod tests {
             assert!(usize::from(token) < TOKENS);
             let (base, bits) = meaning(token);
             assert_eq!((base | extra, bits), (value, count), "{value}");
+        }
+    }
+
+    #[test]
+    fn sums_of_eight_are_those_one_by_one() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let edges = [[0u8; 8], [1; 8], [15; 8], [14; 8], [15, 14, 15, 14, 15, 14, 15, 14]];
+        for tokens in edges.into_iter().chain((0..10_000).map(|_| std::array::from_fn(|_| random.u8(..16)))) {
+            let mut sum = 0;
+            let expected = tokens.map(|token| {
+                sum += unzigzag(u64::from(token));
+                sum as i8
+            });
+            assert_eq!(prefix_sums(u64::from_le_bytes(tokens)), expected, "{tokens:?}");
         }
     }
 

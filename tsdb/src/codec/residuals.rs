@@ -81,7 +81,7 @@ impl Residuals {
 /// What came before a residual: the integer before, and the difference that led to it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Before {
-    last: i64,
+    pub(super) last: i64,
     step: i64,
 }
 
@@ -105,6 +105,11 @@ impl Header {
         if self.order == Order::DeltaOfDelta {
             leb128::write(zigzag(self.first_delta), out);
         }
+    }
+
+    /// Is each integer the one before it and a residual, so that integers are sums of residuals?
+    pub(super) fn is_delta(&self) -> bool {
+        self.order == Order::Delta
     }
 
     /// Can a residual be restored without those before it?

@@ -85,8 +85,9 @@ impl Frequencies {
     }
 
     /// Gives each state a token, each token as many states as its frequency, spread out; with each comes the number
-    /// that the state stands for among those of its token, from the frequency to twice that.
-    fn states(&self) -> impl Iterator<Item = (usize, u8, u32)> + use<> {
+    /// that the state stands for among those of its token, from the frequency to twice that. What is made of these comes back, state by state.
+    #[inline(always)]
+    fn states<T>(&self, mut made_of: impl FnMut(u8, u32) -> T) -> Vec<T> {
         let states = 1usize << self.log;
         let step = states / 2 + states / 8 + 3;
         let mut owners = [0u8; STATES_MAX];
@@ -99,12 +100,12 @@ impl Frequencies {
         }
         let mut next = [0u32; TOKENS];
         next[..self.scaled.len()].copy_from_slice(&self.scaled);
-        (0..states).map(move |state| {
-            let token = owners[state];
-            let number = &mut next[usize::from(token)];
+        let of_state = |token: &u8| {
+            let number = &mut next[usize::from(*token)];
             *number += 1;
-            (state, token, *number - 1)
-        })
+            made_of(*token, *number - 1)
+        };
+        owners[..states].iter().map(of_state).collect()
     }
 }
 
@@ -127,9 +128,12 @@ impl Encoder {
             sum + frequency
         });
         let mut next = vec![0u32; states as usize];
-        for (state, token, number) in frequencies.states() {
+        let places = frequencies.states(|token, number| {
             let token = usize::from(token);
-            next[(starts[token] + number - frequencies.scaled[token]) as usize] = states + state as u32;
+            (starts[token] + number - frequencies.scaled[token]) as usize
+        });
+        for (state, place) in places.into_iter().enumerate() {
+            next[place] = states + state as u32;
         }
         Encoder { frequencies, starts, next }
     }
@@ -162,19 +166,21 @@ struct Step {
 #[derive(Debug)]
 pub(super) struct Decoder {
     log: u32,
-    steps: [Step; STATES_MAX],
+    /// Apart, as what holds it is handed on.
+    steps: Box<[Step; STATES_MAX]>,
 }
 
 impl Decoder {
     pub(super) fn new(frequencies: &Frequencies) -> Decoder {
         let log = frequencies.log;
-        let mut steps = [Step::default(); STATES_MAX];
-        for (state, token, number) in frequencies.states() {
-            let bits = log - number.ilog2();
+        let mut steps = frequencies.states(|token, number| {
+            // No token that has a state has a frequency of 0.
+            let bits = log - number.max(1).ilog2();
             let base = (number << bits) - (1 << log);
-            steps[state] = Step { base: base as u16, bits: bits as u8, token };
-        }
-        Decoder { log, steps }
+            Step { base: base as u16, bits: bits as u8, token }
+        });
+        steps.resize(STATES_MAX, Step::default());
+        Decoder { log, steps: steps.try_into().expect("it was just given this length") }
     }
 
     /// The stream that ends before a bit of `bytes`. Where a stream is cut off or ends, what its states run on into are

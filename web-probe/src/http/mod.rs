@@ -4,14 +4,17 @@
 //! that did it would hide when each phase began and ended. The connection is closed after the answer; a redirect is followed over a new one, with phases of its own.
 
 mod ask;
+mod cookies;
 mod exchange;
 mod expect;
 
 use std::borrow::Cow;
 
+use hyper::header;
 use url::Url;
 
 pub use ask::{HttpAsk, HttpVersion, Identity};
+pub(crate) use cookies::Cookies;
 pub(crate) use exchange::{Answer, hop};
 pub use expect::Expect;
 
@@ -38,7 +41,7 @@ impl Check for HttpCheck {
 
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
-            let (answer, url) = follow(target, network, &self.url, &self.ask, findings).await?;
+            let (answer, url) = follow(target, network, &self.url, &self.ask, None, findings).await?;
             findings.fields.push(("protocol", Field::Str(answer.protocol.into())));
             if self.expect.watch_content && self.expect.status_is_up(answer.status) {
                 let sha256 = self.expect.content_sha256(&answer)?;
@@ -51,17 +54,24 @@ impl Check for HttpCheck {
     }
 }
 
-/// Asks, and follows redirects; the last answer and where it came from.
+/// Asks, and follows redirects with the cookies of a visitor, if there are any; the last answer and where it came from.
 pub(crate) async fn follow(
     target: &Target,
     network: &Network,
     url: &Url,
     ask: &HttpAsk,
+    mut cookies: Option<&mut Cookies>,
     findings: &mut Findings,
 ) -> Result<(Answer, Url), Failure> {
     let (mut url, mut ask, mut target) = (url.clone(), Cow::Borrowed(ask), Cow::Borrowed(target));
     loop {
+        if let Some(cookies) = &cookies {
+            cookies.give(&mut ask.to_mut().headers, &url);
+        }
         let answer = hop(&target, network, &url, &ask, findings).await?;
+        if let Some(cookies) = &mut cookies {
+            cookies.take(&answer.headers, &url);
+        }
         let Some(next) = answer.leads_to(&url).filter(|_| ask.redirects_max > 0).transpose()? else {
             if !findings.hops.is_empty() {
                 findings.end_hop(&url);
@@ -75,6 +85,9 @@ pub(crate) async fn follow(
                 .because(format!("more than {} redirects; the next one leads to {next}", ask.redirects_max)));
         }
         ask.to_mut().follow(answer.status, &url, &next);
+        if cookies.is_some() {
+            ask.to_mut().headers.remove(header::COOKIE);
+        }
         if url.host() != next.host() && matches!(target.connect_to, ConnectTo::Pinned(_)) {
             target.to_mut().connect_to = ConnectTo::Any;
         }
