@@ -194,12 +194,16 @@ impl Segment {
         let key = |place| self.chunk(page, place)?.ok_or_else(|| damaged("the keys are missing".into()));
         let series = codec::decode_series(key(0)?, page.rows).map_err(damaged)?;
         let is_timeless = !times && filter.wants_all_times(*page.times.start(), *page.times.end());
-        let (times, ranges) = if is_timeless {
-            (ScalarBuffer::default(), filter.ranges_of_series(&series))
+        let mut ranges = filter.ranges_of_series(&series);
+        let times = if is_timeless || ranges.is_empty() {
+            ScalarBuffer::default()
         } else {
-            let times = codec::decode_times(key(1)?, page.rows).map_err(damaged)?;
-            let ranges = filter.ranges(&series, &times);
-            (times, ranges)
+            // Of a page of many series the times of those that are wanted.
+            let reach = ranges.first().map_or(0, |range| range.start)..ranges.last().map_or(0, |range| range.end);
+            let times = codec::decode_times_of(key(1)?, page.rows, reach.clone()).map_err(damaged)?;
+            let of_reach = filter.ranges(&series[reach.clone()], &times);
+            ranges = of_reach.iter().map(|range| range.start + reach.start..range.end + reach.start).collect();
+            pick(&times, &of_reach)
         };
         let wanted = ranges.first().map_or(0, |range| range.start)..ranges.last().map_or(0, |range| range.end);
         let of_wanted: Vec<_> = ranges.iter().map(|r| r.start - wanted.start..r.end - wanted.start).collect();
@@ -217,10 +221,7 @@ impl Segment {
             });
             columns.push(array.transpose()?);
         }
-        Ok(match is_timeless {
-            true => Rows { series: pick(&series, &ranges), times, columns },
-            false => Rows { series: pick(&series, &ranges), times: pick(&times, &ranges), columns },
-        })
+        Ok(Rows { series: pick(&series, &ranges), times, columns })
     }
 
     /// Says what is wrong with a page, chunk by chunk; every chunk is decoded.

@@ -210,8 +210,16 @@ pub(crate) fn decode_series(stored: Stored<'_>, rows: usize) -> Result<ScalarBuf
 
 /// The times of a page of so many rows.
 pub(crate) fn decode_times(stored: Stored<'_>, rows: usize) -> Result<ScalarBuffer<i64>, String> {
-    let chunk = open(stored, rows)?;
-    Ok(chunk.numbers()?.into())
+    decode_times_of(stored, rows, 0..rows)
+}
+
+/// The times of the rows `wanted` of a page of so many rows.
+pub(crate) fn decode_times_of(
+    stored: Stored<'_>,
+    rows: usize,
+    wanted: Range<usize>,
+) -> Result<ScalarBuffer<i64>, String> {
+    Ok(open(stored, rows)?.of_rows(wanted).numbers()?.into())
 }
 
 /// The rows `wanted` of a field's column of a page of so many rows.
