@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json_path::JsonPath;
 use tsdb::Rollup;
 use url::Url;
-use web_probe::{Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, Mark, Step, Target};
+use web_probe::{Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Step, Target};
 
 use crate::scrape::ScrapeTarget;
 
@@ -234,7 +234,7 @@ impl Default for Probe {
 pub struct TargetConfig {
     /// The tag `target`. Default: the address.
     name: Option<String>,
-    /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address, `steps` makes several requests one behind the other; otherwise the address says what is done, and this has to say the same. Default: what the address says.
+    /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address, `steps` makes several requests one behind the other, `links` reads a site and tries its links; otherwise the address says what is done, and this has to say the same. Default: what the address says.
     kind: Option<String>,
     /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`.
     url: String,
@@ -295,6 +295,8 @@ pub struct TargetConfig {
     /// `steps`: the requests, one behind the other.
     #[serde(default, rename = "step")]
     steps: Vec<StepConfig>,
+    /// `links`: how far the site is read.
+    links: Option<LinksConfig>,
     /// `cdn`: the edges of the host, and what they are compared with.
     cdn: Option<CdnConfig>,
     /// `icmp`: how many pings. Default 1.
@@ -338,6 +340,25 @@ const SCRAPE: &str = "scrape";
 /// The kinds that an address does not say.
 const CDN: &str = "cdn";
 const STEPS: &str = "steps";
+const LINKS: &str = "links";
+
+/// `links = { ... }`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LinksConfig {
+    /// How many links lead from the address to a page that is still read. Default 2.
+    depth: Option<u32>,
+    /// So many pages are read at the most. Default 100.
+    pages_max: Option<usize>,
+    /// From the end of one request to the start of the next. Default 100 ms.
+    #[serde(deserialize_with = "some_duration")]
+    pause: Option<Duration>,
+    /// A link fails after this long. Default 10 s.
+    #[serde(deserialize_with = "some_duration")]
+    timeout: Option<Duration>,
+    /// Try links to other hosts, too. Default true.
+    elsewhere: Option<bool>,
+}
 
 /// `[[target.step]]`
 #[derive(Debug, Deserialize)]
@@ -519,6 +540,7 @@ impl TargetConfig {
             http: self.http_ask().with_context(|| format!("target '{called}'"))?,
             expect: self.expect.expect(self.watch_content).with_context(|| format!("target '{called}'"))?,
             steps: self.steps().with_context(|| format!("target '{called}'"))?,
+            links: self.links_ask().with_context(|| format!("target '{called}'"))?,
             send: self.send.clone(),
             resolvers: resolvers.collect::<Result<_>>().with_context(|| format!("target '{called}': resolvers"))?,
             answers: self.expect.answers.clone(),
@@ -582,6 +604,29 @@ impl TargetConfig {
             mark: mark.map(|pattern| Mark { pattern, within }),
             same_certificate: own.same_certificate,
             ..default
+        }))
+    }
+
+    /// How far a site is read.
+    fn links_ask(&self) -> Result<Option<LinksAsk>> {
+        let is_links = self.kind.as_deref() == Some(LINKS);
+        let own = match &self.links {
+            Some(_) if !is_links => bail!("links is for kind = \"links\""),
+            None if is_links => &LinksConfig::default(),
+            Some(own) => own,
+            None => return Ok(None),
+        };
+        let is_held = format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default());
+        if is_held || self.method.is_some() || self.body.is_some() || self.watch_content {
+            bail!("expect, method, body and watch_content are not for links");
+        }
+        let default = LinksAsk::default();
+        Ok(Some(LinksAsk {
+            depth: own.depth.unwrap_or(default.depth),
+            pages_max: own.pages_max.unwrap_or(default.pages_max),
+            pause: own.pause.unwrap_or(default.pause),
+            timeout: own.timeout.unwrap_or(default.timeout),
+            elsewhere: own.elsewhere.unwrap_or(default.elsewhere),
         }))
     }
 
@@ -663,6 +708,7 @@ impl TargetConfig {
             || self.address.is_some()
             || self.cdn.is_some()
             || !self.steps.is_empty()
+            || self.links.is_some()
             || self.send.is_some()
             || !self.resolvers.is_empty()
             || self.pings.is_some();

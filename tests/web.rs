@@ -445,3 +445,78 @@ fn scenarios_carry_cookies_and_what_answers_say() {
     );
     assert_eq!(sums, [["true", "true", "true"]]);
 }
+
+#[test]
+fn broken_links_are_found_and_robots_heed_their_rules() {
+    if is_missing("nginx", "nginx-light") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let site = dir.path().join("site");
+    std::fs::create_dir_all(site.join("deep")).unwrap();
+    let (port, other) = (free_port(), free_port());
+    let write = |name: &str, text: &str| std::fs::write(site.join(name), text).unwrap();
+    write(
+        "index.html",
+        "<a href=one.html>1</a> <a href='/gone.html'>gone</a> <a href='/private/x'>hidden</a> <img src=pixel.png> <a href='/moved'>moved</a>",
+    );
+    write(
+        "one.html",
+        &format!(
+            "<a href=index.html>home</a> <a href=deep/two.html>2</a> <a href='http://127.0.0.1:{other}/there'>there</a> <a href='http://127.0.0.1:{other}/not'>not</a> <a href=/slow>slow</a>"
+        ),
+    );
+    write("deep/two.html", "<a href=three.html>3</a>");
+    write("deep/three.html", "<a href=/never-seen.html>too deep</a>");
+    write("pixel.png", "png");
+    write("robots.txt", "User-agent: *\nDisallow: /private/\n");
+    let slow = serve_slowly(Duration::from_millis(400));
+    let servers = format!(
+        "types {{ text/html html; image/png png; }} server {{ listen 127.0.0.1:{port}; root {};
+           location = /moved {{ return 302 /one.html; }} location = /slow {{ proxy_pass http://127.0.0.1:{slow}; }} }}
+         server {{ listen 127.0.0.1:{other}; location = /there {{ if ($request_method = HEAD) {{ return 405; }} return 200 ok; }} location / {{ return 404; }} }}",
+        site.display()
+    );
+    let _nginx = nginx(dir.path(), &servers, port);
+    let target = |name: &str, more: &str| {
+        format!(
+            "[[target]]\nname = '{name}'\nkind = 'links'\nurl = 'http://127.0.0.1:{port}/'\ninterval = '3s'\nslow = '200ms'\n{more}\n"
+        )
+    };
+    let targets = [
+        target("all", "links = { depth = 2, pause = '1ms' }"),
+        target("own", "links = { depth = 0, pause = '1ms', elsewhere = false }"),
+    ]
+    .concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "outcome, error, pages, links, broken_links, slow_links, complete, status");
+    // The page, one, gone, pixel, moved, index, two, there, not, slow, three.
+    assert_eq!(rows["all"], ["fail", "links", "4", "11", "2", "1", "true", "200"]);
+    assert_eq!(rows["own"], ["fail", "links", "1", "5", "1", "0", "true", "200"]);
+    let links = server.rows(&format!(
+        "SELECT DISTINCT replace(replace(link, ':{port}', ''), ':{other}', ' other'), outcome, error, status, replace(page, ':{port}', '') FROM probe_link WHERE target = 'all' ORDER BY 1"
+    ));
+    let expected = [
+        ["http://127.0.0.1 other/not", "fail", "status", "404", "http://127.0.0.1/one.html"],
+        ["http://127.0.0.1/gone.html", "fail", "status", "404", "http://127.0.0.1/"],
+        ["http://127.0.0.1/slow", "slow", "", "200", "http://127.0.0.1/one.html"],
+    ];
+    assert_eq!(links, expected);
+}
+
+fn serve_slowly(takes: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                std::thread::sleep(takes);
+                let _ = stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
+            });
+        }
+    });
+    port
+}

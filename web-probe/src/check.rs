@@ -68,6 +68,8 @@ pub(crate) struct Findings {
     pub edges: Vec<(String, Measurement)>,
     /// Requests of a scenario, by the tag `step`.
     pub steps: Vec<(String, Measurement)>,
+    /// Links that are broken or slow, by the tag `link`.
+    pub links: Vec<(String, Measurement)>,
 }
 
 /// What a check remembers from one slot to the next. It is no part of what was asked for: two checks are the same without it.
@@ -99,10 +101,23 @@ impl Findings {
             None if target.slow.is_some_and(|limit| taken > limit) => Outcome::Slow,
             None => Outcome::Ok,
         };
-        let Findings { phases, status, bytes, cert_expires_s, address, fields, hops, edges, steps, .. } = self;
+        let Findings { phases, status, bytes, cert_expires_s, address, fields, hops, edges, steps, links, .. } = self;
         let mut phases = hops.iter().fold(phases, |sum, hop| sum.plus(&hop.phases));
         phases.total = Some(taken);
-        Measurement { outcome, phases, status, bytes, failure, cert_expires_s, address, fields, hops, edges, steps }
+        Measurement {
+            outcome,
+            phases,
+            status,
+            bytes,
+            failure,
+            cert_expires_s,
+            address,
+            fields,
+            hops,
+            edges,
+            steps,
+            links,
+        }
     }
 
     /// Does something that is a phase, and notes how long it took, however it ends.

@@ -122,6 +122,8 @@ pub struct Measurement {
     pub edges: Vec<(String, Measurement)>,
     /// What was found of each step of a scenario, by the tag `step`.
     pub steps: Vec<(String, Measurement)>,
+    /// Links that are broken or slow, by the tag `link`.
+    pub links: Vec<(String, Measurement)>,
 }
 
 impl Measurement {
@@ -139,6 +141,7 @@ impl Measurement {
             hops: Vec::new(),
             edges: Vec::new(),
             steps: Vec::new(),
+            links: Vec::new(),
         }
     }
 }

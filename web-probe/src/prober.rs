@@ -21,6 +21,8 @@ const TABLE: &str = "probe";
 const ATTEMPTS_TABLE: &str = "probe_attempt";
 /// The table of requests of scenarios: a row a request, `step` being its name.
 const STEPS_TABLE: &str = "probe_step";
+/// The table of links that are broken or slow: a row a link, `link` being its address.
+const LINKS_TABLE: &str = "probe_link";
 /// The table of requests of chains of redirects: a row a request, `hop` being its number.
 const HOPS_TABLE: &str = "probe_hop";
 /// What rows of edges have beside these.
@@ -237,10 +239,12 @@ impl Prober {
             let tags = self.tags(target);
             self.recorder.record(Record { table: SUMMARY_TABLE, tags, time_ns: slot.start_ns, fields }).await;
         }
-        for (step, own) in &measurement.steps {
+        let steps = measurement.steps.iter().map(|step| (STEPS_TABLE, "step", step));
+        let links = measurement.links.iter().map(|link| (LINKS_TABLE, "link", link));
+        for (table, tag, (name, own)) in steps.chain(links) {
             let mut row = self.row(target, slot, own, None);
-            row.table = STEPS_TABLE;
-            row.tags.push(("step", step.clone()));
+            row.table = table;
+            row.tags.push((tag, name.clone()));
             self.recorder.record(row).await;
         }
         for (number, hop) in measurement.hops.iter().enumerate() {

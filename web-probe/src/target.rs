@@ -12,6 +12,7 @@ use crate::dns::DnsCheck;
 use crate::families::Families;
 use crate::http::{Expect, HttpAsk, HttpCheck};
 use crate::icmp::IcmpCheck;
+use crate::links::{LinksAsk, LinksCheck};
 use crate::resolver::Resolver;
 use crate::steps::{Step, StepsCheck};
 use crate::tcp::TcpCheck;
@@ -77,6 +78,8 @@ pub struct Ask {
     pub cdn: Option<CdnAsk>,
     /// `http://` and `https://`: these requests instead of one.
     pub steps: Option<Vec<Step>>,
+    /// `http://` and `https://`: the site is read page by page, and its links tried.
+    pub links: Option<LinksAsk>,
     /// `icmp`: how many pings there are; 1 if it is not said.
     pub pings: Option<u16>,
 }
@@ -146,7 +149,7 @@ impl Target {
 }
 
 fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
-    let Ask { http, expect, send, resolvers, answers, cdn, steps, pings } = ask;
+    let Ask { http, expect, send, resolvers, answers, cdn, steps, links, pings } = ask;
     let scheme = url.scheme();
     let only_for = |given: bool, key: &str, kinds: &[&str]| match given && !kinds.contains(&scheme) {
         true => Err(format!("{key} is for {}, not for {scheme}", kinds.join(" and "))),
@@ -171,6 +174,7 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     only_for(pings.is_some(), "pings", &["icmp"])?;
     only_for(cdn.is_some(), "kind = \"cdn\"", &web)?;
     only_for(steps.is_some(), "kind = \"steps\"", &web)?;
+    only_for(links.is_some(), "kind = \"links\"", &web)?;
     // Addresses without a web scheme have a path for a host.
     let host = || {
         let text = url.host_str().unwrap_or_else(|| url.path());
@@ -178,6 +182,7 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     };
     Ok(match scheme {
         "http" | "https" if let Some(cdn) = cdn => Arc::new(CdnCheck::new(url.clone(), http, expect, cdn, &resolvers)?),
+        "http" | "https" if let Some(links) = links => Arc::new(LinksCheck { url: url.clone(), ask: http, links }),
         "http" | "https" if let Some(steps) = steps => Arc::new(StepsCheck::new(url.clone(), steps)?),
         "http" | "https" => {
             let ask = HttpAsk { hash_body: expect.hashes_body(), ..http };
