@@ -809,10 +809,18 @@ mod tests {
     #[test]
     fn the_targets_of_the_manual_of_checks_are_right() {
         let manual = include_str!("../docs/probes.md");
-        let (_, rest) = manual.split_once("```toml").unwrap();
-        let shown: Config = toml::from_str(rest.split_once("```").unwrap().0).unwrap();
-        let kinds: Vec<_> = shown.targets().unwrap().iter().map(Target::kind).collect();
-        assert_eq!(kinds, ["http", "tcp", "tcp", "dns", "icmp"]);
+        let dir = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        std::fs::write(dir.path().join("client.pem"), certificate.pem()).unwrap();
+        std::fs::write(dir.path().join("client.key"), key.serialize_pem()).unwrap();
+        let manual = manual.replace("/etc/fournines", dir.path().to_str().unwrap());
+        let kinds = |block: &str| {
+            let shown: Config = toml::from_str(block.split_once("```").unwrap().0).unwrap();
+            shown.targets().unwrap().iter().map(Target::kind).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = manual.split("```toml").skip(1).flat_map(kinds).collect();
+        assert_eq!(all, ["http", "http", "http", "http", "tcp", "tcp", "dns", "icmp", "steps", "links", "cdn"]);
     }
 
     #[test]
@@ -829,7 +837,35 @@ mod tests {
                 "exclude each other",
             ),
             ("[[target]]\nurl = 'http://x/'\nexpect = { headers = { a = '(' } }", "expect.headers"),
-            ("[[target]]\nurl = 'tcp://x:1'\nredirects = 1", "redirects is for http and https, not for tcp"),
+            ("[[target]]\nurl = 'tcp://x:1'\nredirects = 1", "a client certificate is for http and https, not for tcp"),
+            ("[[target]]\nurl = 'http://x/'\nhttp = '4'", "unknown variant `4`"),
+            (
+                "[[target]]\nurl = 'http://x/'\nproxy = 'socks://p:1'",
+                "is not an address like http://proxy.example:3128",
+            ),
+            ("[[target]]\nurl = 'http://x/'\nproxy = 'http://p:1'\naddress = '192.0.2.1'", "exclude each other"),
+            ("[[target]]\nurl = 'http://x/'\nclient_cert = 'a'", "client_cert and client_key go together"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { sha256 = 'ab' }", "64 hexadecimal digits"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { masks = ['a'] }", "nothing is hashed"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { json = { '$[' = 'a' } }", "'$[' is no JSONPath"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { protocol = 'SPDY' }", "is not one of HTTP/1.0"),
+            ("[[target]]\nurl = 'http://192.0.2.1/'\nkind = 'cdn'", "asked for by a name"),
+            ("[[target]]\nurl = 'http://x/'\ncdn = {}", "cdn is for kind = \"cdn\""),
+            (
+                "[[target]]\nurl = 'http://x/'\nkind = 'cdn'\ncdn = { client_subnets = ['192.0.2.0/24'] }",
+                "needs resolvers",
+            ),
+            (
+                "[[target]]\nurl = 'http://x/'\nkind = 'cdn'\ncdn = { client_subnets = ['192.0.2.0'] }",
+                "is not a network like",
+            ),
+            ("[[target]]\nurl = 'http://x/'\nkind = 'steps'", "needs [[target.step]]"),
+            (
+                "[[target]]\nurl = 'http://x/'\nkind = 'steps'\n[[target.step]]\nname = 'a'\nurl = '/{id}'",
+                "step 'a': no step before it extracts 'id'",
+            ),
+            ("[[target]]\nurl = 'tcp://x:1'\nkind = 'links'", "kind = \"links\" is for http and https, not for tcp"),
+            ("[[target]]\nurl = 'http://x/'\nkind = 'cdn'\nip = 'both'", "cdn asks both families anyway"),
             ("[[target]]\nurl = 'tcp://x'", "a port is missing"),
             ("[[target]]\nurl = 'tcp://x:1'\nkind = 'tls'", "kind is 'tls', and 'tcp://x:1' is for tcp"),
             ("[[target]]\nurl = 'tls://x'\nsend = 'hello'", "send is for tcp, not for tls"),
