@@ -362,8 +362,6 @@ fn edges_are_shown_as_a_table_and_certificates_compared() {
     assert_eq!(json["edges"][1]["outcome"], "ok", "{json}");
     assert!(json["edges"][1]["total_ms"].as_f64().unwrap() < 900.0, "{json}");
 
-    let (code, nobody) = cdn(&[], "");
-    assert_eq!(code, 1, "{nobody}");
     let targets = format!(
         "[[target]]\nname = 'strict'\nkind = 'cdn'\nurl = 'https://site.example:{port}/'\ninterval = '1s'\nresolvers = ['127.0.0.1:{resolver}']\ncdn = {{ same_certificate = true }}\n"
     );

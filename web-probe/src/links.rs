@@ -170,10 +170,7 @@ impl LinksCheck {
         let mut ask = self.ask.clone();
         let mut target = std::borrow::Cow::Borrowed(target);
         if !is_own {
-            for secret in [header::AUTHORIZATION, header::COOKIE] {
-                ask.headers.remove(secret);
-            }
-            ask.identity = None;
+            ask.leave();
             target.to_mut().connect_to = ConnectTo::Any;
         }
         if !is_read {

@@ -96,7 +96,8 @@ impl Recorder {
 /// Keeps rows for another server; on a full disk tries until there is room.
 async fn keep(spool: &mut Spool, records: &[Record]) {
     loop {
-        match spool.keep(records) {
+        // It waits for the disk: the thread hands its other tasks over meanwhile.
+        match tokio::task::block_in_place(|| spool.keep(records)) {
             Ok(true) => return,
             Ok(false) => {
                 let (count, dir) = (records.len(), spool.dir().display());

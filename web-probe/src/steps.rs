@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hyper::header::{self, HeaderValue};
+use hyper::header::HeaderValue;
 use regex::{Captures, Regex};
 use tokio::time::timeout_at;
 use url::Url;
@@ -91,8 +91,7 @@ impl StepsCheck {
             ask.body = self.fill(body, values).into();
         }
         if self.base.origin() != url.origin() {
-            ask.headers.remove(header::AUTHORIZATION);
-            ask.identity = None;
+            ask.leave();
         }
         Ok((url, ask))
     }

@@ -85,7 +85,7 @@ pub struct Mark {
     pub within: Duration,
 }
 
-/// How many edges there are, and how many have answered or failed.
+/// How many edges are asked in this slot, the origin among them, and how many have answered or failed.
 #[derive(Debug, Default)]
 pub struct Progress {
     asked: AtomicUsize,
@@ -175,7 +175,8 @@ impl CdnCheck {
         if all.is_empty() {
             return Err(failures.into_iter().next().unwrap_or_else(none));
         }
-        self.cdn.progress.asked.store(all.len(), Ordering::Relaxed);
+        self.cdn.progress.done.store(0, Ordering::Relaxed);
+        self.cdn.progress.asked.store(all.len() + usize::from(self.cdn.origin.is_some()), Ordering::Relaxed);
         let asking =
             all.into_iter().chain(self.cdn.origin).map(|address| self.ask_one(target, network, address, deadline));
         Ok(futures::stream::iter(asking).buffered(CONCURRENCY).collect().await)

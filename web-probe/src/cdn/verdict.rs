@@ -60,7 +60,7 @@ struct Vendor {
 }
 
 /// From the most telling sign to the least: some vendors' caches are built of another one's parts, and send its headers, too.
-const VENDORS: [Vendor; 16] = [
+const VENDORS: [Vendor; 15] = [
     Vendor {
         name: "cloudflare",
         signs: &[("cf-cache-status", ""), ("cf-ray", "")],
@@ -152,7 +152,6 @@ const VENDORS: [Vendor; 16] = [
         verdict: |headers| headers.word("x-cache-status").or_else(|| headers.word("x-proxy-cache")),
         pop: |_| None,
     },
-    Vendor { name: "haproxy", signs: &[("server", "haproxy")], verdict: |_| None, pop: |_| None },
 ];
 
 /// The headers that are kept as they came.

@@ -66,12 +66,16 @@ impl HttpAsk {
             self.headers.remove(header::CONTENT_TYPE);
         }
         if from.origin() != to.origin() {
-            for secret in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION] {
-                self.headers.remove(secret);
-            }
-            self.headers.remove(header::HOST);
-            self.identity = None;
+            self.leave();
         }
+    }
+
+    /// Takes out what is meant for one host alone.
+    pub(crate) fn leave(&mut self) {
+        for own in [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, header::HOST] {
+            self.headers.remove(own);
+        }
+        self.identity = None;
     }
 }
 
