@@ -62,25 +62,33 @@ pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result
     let (bits, bytes) = bytes.split_at_checked(exceptions.len() * 8).ok_or("the exceptions are cut off")?;
     let (codec, bytes) = bytes.split_first().ok_or("the codec of the integers is cut off")?;
     let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, count, wanted.clone())?;
-    let mut values = floats(&integers, power(exponent));
+    let mut values = floats(integers, power(exponent));
     for (index, at) in exceptions.into_iter().enumerate().filter(|(_, at)| wanted.contains(at)) {
         values[at - wanted.start] = f64::from_bits(u64_at(bits, index * 8));
     }
     Ok(values)
 }
 
-/// The integers over a power of ten.
-fn floats(integers: &[i64], power: f64) -> Vec<f64> {
+/// The integers over a power of ten, in their place.
+fn floats(mut integers: Vec<i64>, power: f64) -> Vec<f64> {
     // Up to 2^51 an integer is the lowest bits of a float's mantissa; processors do that to several at a time, which they do not
     // convert.
     const LIMIT: i64 = 1 << 51;
     const MIDDLE: f64 = (3i64 << 51) as f64;
     let is_small = integers.iter().fold(0, |all, integer| all | integer.wrapping_add(LIMIT)) as u64 >> 52 == 0;
-    if is_small {
-        let float = |integer: &i64| f64::from_bits(MIDDLE.to_bits().wrapping_add_signed(*integer)) - MIDDLE;
-        return integers.iter().map(|integer| float(integer) / power).collect();
+    let float = |integer: i64| f64::from_bits(MIDDLE.to_bits().wrapping_add_signed(integer)) - MIDDLE;
+    match (is_small, power == 1.0) {
+        // What a division by one would take is more than all the rest.
+        (true, true) => replace(&mut integers, float),
+        (true, false) => replace(&mut integers, |integer| float(integer) / power),
+        (false, _) => replace(&mut integers, |integer| integer as f64 / power),
     }
-    integers.iter().map(|integer| *integer as f64 / power).collect()
+    bytemuck::cast_vec(integers)
+}
+
+/// Puts the bits of a float in the place of each integer.
+fn replace(integers: &mut [i64], float: impl Fn(i64) -> f64) {
+    integers.iter_mut().for_each(|integer| *integer = float(*integer).to_bits().cast_signed());
 }
 
 fn power(exponent: u8) -> f64 {
@@ -169,7 +177,7 @@ mod tests {
             for integers in [small.into_iter().map(i64::from).collect(), large, shifted, edges, vec![1 << 51]] {
                 for power in [1.0, 1000.0] {
                     let plain: Vec<f64> = integers.iter().map(|integer| *integer as f64 / power).collect();
-                    proptest::prop_assert_eq!(floats(&integers, power), plain);
+                    proptest::prop_assert_eq!(floats(integers.clone(), power), plain);
                 }
             }
         }

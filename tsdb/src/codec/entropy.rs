@@ -28,6 +28,8 @@ const SMALL: u64 = 16;
 /// Parts of a long chunk; a short one is a single part.
 const PARTS: usize = 4;
 const PARTED_MIN: usize = 1024;
+/// Tokens of a part that are read before they are restored.
+const BLOCK: usize = 64;
 /// States of a part, which take turns.
 const LANES: usize = 2;
 
@@ -117,6 +119,7 @@ struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
+    #[inline(always)]
     fn open(input: &'a [u8], count: usize) -> Result<Chunk<'a>, String> {
         let (header, mut bytes) = residuals::read_header(input)?;
         let decoder = Decoder::new(&Frequencies::read(&mut bytes)?);
@@ -143,64 +146,50 @@ impl<'a> Chunk<'a> {
         Ok(Chunk { header, decoder, extra, parts, input })
     }
 
+    #[inline(always)]
     fn stream(&self, part: &Part) -> Stream<'a, LANES> {
         self.decoder.stream(self.input, part.end)
-    }
-
-    /// Puts the integers `wanted` of some parts where they belong, with what the processor has for that.
-    #[allow(unsafe_code)]
-    fn decode<const N: usize>(&self, parts: [&Part; N], wanted: &Range<usize>, integers: &mut [i64]) {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor was just asked whether it has these instructions; there is no other condition.
-            return unsafe { self.decode_by_bmi2(parts, wanted, integers) };
-        }
-        self.decode_parts(parts, wanted, integers);
-    }
-
-    /// The same code, with shifts by a variable that take one step and not three.
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "bmi2,avx2")]
-    fn decode_by_bmi2<const N: usize>(&self, parts: [&Part; N], wanted: &Range<usize>, integers: &mut [i64]) {
-        self.decode_parts(parts, wanted, integers);
     }
 
     /// All parts at a time: what one waits for, the others fill in.
     #[inline(always)]
     fn decode_parts<const N: usize>(&self, parts: [&Part; N], wanted: &Range<usize>, integers: &mut [i64]) {
-        let ends = parts.map(|part| part.place.end.min(wanted.end));
-        let lengths: [usize; N] = std::array::from_fn(|at| ends[at] - parts[at].place.start);
-        let groups = lengths.iter().max().map_or(0, |longest| longest.div_ceil(GROUP));
-        let mut tokens: [Vec<[u8; GROUP]>; N] = std::array::from_fn(|_| Vec::with_capacity(groups));
+        let lengths = parts.map(|part| part.place.end.min(wanted.end) - part.place.start);
+        let longest = lengths.into_iter().max().unwrap_or_default();
         let mut streams = parts.map(|part| self.stream(part));
-        for _ in 0..groups {
-            for (stream, tokens) in streams.iter_mut().zip(&mut tokens) {
-                tokens.push(stream.group(&self.decoder));
+        let mut befores = parts.map(|part| part.before);
+        let mut extras = parts.map(|part| BitReader { bytes: self.extra, at: part.extra_at });
+        let mut tokens = [[[0; GROUP]; BLOCK / GROUP]; N];
+        for block in (0..longest).step_by(BLOCK) {
+            for at in 0..BLOCK / GROUP {
+                for (stream, tokens) in streams.iter_mut().zip(&mut tokens) {
+                    tokens[at] = stream.group(&self.decoder);
+                }
             }
-        }
-        for (at, part) in parts.into_iter().enumerate() {
-            let tokens = &tokens[at].as_flattened()[..lengths[at]];
-            let first = part.place.start.max(wanted.start);
-            let out = &mut integers[first - wanted.start..ends[at] - wanted.start];
-            if out.len() == tokens.len() {
-                self.restore(part, tokens, out);
-            } else {
-                let mut all = vec![0; tokens.len()];
-                self.restore(part, tokens, &mut all);
-                out.copy_from_slice(&all[first - part.place.start..]);
+            for at in (0..N).filter(|at| block < lengths[*at]) {
+                let first = parts[at].place.start + block;
+                let end = first + BLOCK.min(lengths[at] - block);
+                let values = Values { tokens: &tokens[at].as_flattened()[..end - first], extra: &mut extras[at] };
+                if wanted.start <= first {
+                    let out = &mut integers[first - wanted.start..end - wanted.start];
+                    self.restore(&mut befores[at], values, out);
+                } else {
+                    let mut all = [0; BLOCK];
+                    self.restore(&mut befores[at], values, &mut all[..end - first]);
+                    let skipped = wanted.start.min(end) - first;
+                    integers[..end - first - skipped].copy_from_slice(&all[skipped..end - first]);
+                }
             }
         }
     }
 
-    /// The integers of a part.
+    /// The integers of some tokens of a part.
     #[inline(always)]
-    fn restore(&self, part: &Part, tokens: &[u8], out: &mut [i64]) {
-        let extra = BitReader { bytes: self.extra, at: part.extra_at };
-        let values = Values { tokens, extra };
+    fn restore(&self, before: &mut Before, values: Values<'_, '_>, out: &mut [i64]) {
         if self.header.is_delta() {
-            return values.sum_up(part.before.last, out);
+            return values.sum_up(&mut before.last, out);
         }
-        self.header.restore(part.before, values, out);
+        self.header.restore(before, values, out);
     }
 }
 
@@ -213,16 +202,34 @@ fn split_extra(mut bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
 }
 
 /// The integers `wanted` of so many.
+#[allow(unsafe_code)]
 pub(super) fn decode(input: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") && is_x86_feature_detected!("avx2") {
+        // SAFETY: the processor was just asked whether it has these instructions; there is no other condition.
+        return unsafe { decode_by_bmi2(input, count, wanted) };
+    }
+    decode_anywhere(input, count, wanted)
+}
+
+/// The same code, with shifts by a variable and logarithms that take one step and not several.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "bmi2,lzcnt,avx2")]
+fn decode_by_bmi2(input: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
+    decode_anywhere(input, count, wanted)
+}
+
+#[inline(always)]
+fn decode_anywhere(input: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
     let chunk = Chunk::open(input, count)?;
     let mut integers = vec![0; wanted.len()];
     let meets = |part: &&Part| part.place.start < wanted.end && wanted.start < part.place.end;
     let parts: Vec<&Part> = chunk.parts.iter().filter(meets).collect();
     match parts[..] {
-        [a, b, c, d] => chunk.decode([a, b, c, d], &wanted, &mut integers),
-        [a, b, c] => chunk.decode([a, b, c], &wanted, &mut integers),
-        [a, b] => chunk.decode([a, b], &wanted, &mut integers),
-        _ => parts.into_iter().for_each(|part| chunk.decode([part], &wanted, &mut integers)),
+        [a, b, c, d] => chunk.decode_parts([a, b, c, d], &wanted, &mut integers),
+        [a, b, c] => chunk.decode_parts([a, b, c], &wanted, &mut integers),
+        [a, b] => chunk.decode_parts([a, b], &wanted, &mut integers),
+        _ => parts.into_iter().for_each(|part| chunk.decode_parts([part], &wanted, &mut integers)),
     }
     Ok(integers)
 }
@@ -242,18 +249,18 @@ pub(super) fn decode_version_2(input: &[u8], wanted: usize) -> Result<Vec<i64>, 
     let groups = wanted.div_ceil(GROUP);
     let tokens: Vec<_> = (0..groups).map(|group| streams[group % 2].group(&decoder)).collect();
     let mut integers = vec![0; wanted];
-    let values = Values { tokens: &tokens.as_flattened()[..wanted], extra: BitReader { bytes: extra, at: 0 } };
-    header.restore(header.before_all(), values, &mut integers);
+    let values = Values { tokens: &tokens.as_flattened()[..wanted], extra: &mut BitReader { bytes: extra, at: 0 } };
+    header.restore(&mut header.before_all(), values, &mut integers);
     Ok(integers)
 }
 
 /// The residuals that tokens and extra bits stand for.
-struct Values<'a> {
+struct Values<'a, 'b> {
     tokens: &'a [u8],
-    extra: BitReader<'a>,
+    extra: &'a mut BitReader<'b>,
 }
 
-impl Values<'_> {
+impl Values<'_, '_> {
     #[inline(always)]
     fn value(&mut self, token: u8) -> u64 {
         let (base, count) = meaning(token);
@@ -269,34 +276,38 @@ const fn bytes(byte: u8) -> u64 {
 /// Of which no token is small that has one of these bits.
 const LARGE: u64 = bytes(!(SMALL as u8 - 1));
 
-/// The sums of the first one, two, ... of eight differences, which are the zigzag numbers of small tokens.
+/// The sums of the first one, two, ... of eight differences, which are the zigzag numbers of small tokens; and that of all eight once
+/// more, apart, as the next eight wait for it and need not wait for where the others go.
 ///
 /// All in one word: a product with eight ones adds up what is before each byte. Eight are added to each, so that none is negative and no sum
 /// (120 at the most) reaches into the next byte, and taken away again at the end.
 #[inline(always)]
-fn prefix_sums(tokens: u64) -> [i8; 8] {
+fn prefix_sums(tokens: u64) -> ([i8; 8], i64) {
     const BIAS: u8 = SMALL as u8 / 2;
     const BIASES: [u8; 8] = [BIAS, BIAS * 2, BIAS * 3, BIAS * 4, BIAS * 5, BIAS * 6, BIAS * 7, BIAS * 8];
     let (halves, is_odd) = (tokens >> 1 & bytes(BIAS - 1), tokens & bytes(1));
     // An odd token is negative: -1 - its half, which is all bits of its half turned.
-    let signed = halves ^ (is_odd * u64::from(2 * BIAS - 1));
+    let signed = halves ^ ((is_odd << 4) - is_odd);
     let differences = (signed + bytes(BIAS)) & bytes(2 * BIAS - 1);
-    let sums = differences.wrapping_mul(bytes(1)).to_le_bytes();
-    std::array::from_fn(|at| sums[at].wrapping_sub(BIASES[at]).cast_signed())
+    let biased = differences.wrapping_mul(bytes(1));
+    let all = (biased >> 56) as i64 - i64::from(BIASES[7]);
+    let biased = biased.to_le_bytes();
+    (std::array::from_fn(|at| biased[at].wrapping_sub(BIASES[at]).cast_signed()), all)
 }
 
-impl Values<'_> {
+impl Values<'_, '_> {
     /// The integers that differ by these values from one to the next, behind `last`.
     #[inline(always)]
-    fn sum_up(mut self, mut last: i64, out: &mut [i64]) {
+    fn sum_up(mut self, before: &mut i64, out: &mut [i64]) {
+        let mut last = *before;
         let (groups, rest) = self.tokens.as_chunks::<8>();
         let (places, behind) = out.as_chunks_mut::<8>();
         for (group, places) in groups.iter().zip(places) {
             let tokens = u64::from_le_bytes(*group);
             if tokens & LARGE == 0 {
-                let sums = prefix_sums(tokens);
+                let (sums, all) = prefix_sums(tokens);
                 *places = std::array::from_fn(|at| last.wrapping_add(i64::from(sums[at])));
-                last = places[7];
+                last = last.wrapping_add(all);
             } else {
                 for (token, place) in group.iter().zip(places) {
                     last = last.wrapping_add(unzigzag(self.value(*token)));
@@ -308,10 +319,11 @@ impl Values<'_> {
             last = last.wrapping_add(unzigzag(self.value(*token)));
             *place = last;
         }
+        *before = last;
     }
 }
 
-impl Iterator for Values<'_> {
+impl Iterator for Values<'_, '_> {
     type Item = u64;
 
     fn next(&mut self) -> Option<u64> {
@@ -381,7 +393,8 @@ mod tests {
                 sum += unzigzag(u64::from(token));
                 sum as i8
             });
-            assert_eq!(prefix_sums(u64::from_le_bytes(tokens)), expected, "{tokens:?}");
+            let all = i64::from(expected[7]);
+            assert_eq!(prefix_sums(u64::from_le_bytes(tokens)), (expected, all), "{tokens:?}");
         }
     }
 

@@ -59,7 +59,7 @@ pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result
         at += width * 8;
     }
     let mut integers = vec![0; wanted.end - first];
-    header.restore(header.before_all(), values[..integers.len()].iter().copied(), &mut integers);
+    header.restore(&mut header.before_all(), values[..integers.len()].iter().copied(), &mut integers);
     integers.drain(..wanted.start - first);
     Ok(integers)
 }

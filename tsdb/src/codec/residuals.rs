@@ -152,10 +152,10 @@ impl Header {
         Ok(before)
     }
 
-    /// The integers that left these residuals: as many as `integers` has room for.
+    /// The integers that left these residuals: as many as `integers` has room for. `before` is then what comes before the next.
     #[inline(always)]
-    pub(super) fn restore(&self, before: Before, residuals: impl Iterator<Item = u64>, integers: &mut [i64]) {
-        let Before { mut last, mut step } = before;
+    pub(super) fn restore(&self, before: &mut Before, residuals: impl Iterator<Item = u64>, integers: &mut [i64]) {
+        let Before { mut last, mut step } = *before;
         let mut places = integers.iter_mut();
         let mut put = |integer| {
             if let Some(place) = places.next() {
@@ -178,5 +178,6 @@ impl Header {
                 put(last);
             }),
         }
+        *before = Before { last, step };
     }
 }

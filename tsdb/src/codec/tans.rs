@@ -9,8 +9,11 @@ use super::leb128;
 
 /// Tokens are numbers below this.
 pub(super) const TOKENS: usize = 256;
-/// The largest table: 2^10 states, which fit the first cache and are soon filled in.
+/// The largest table that is read: 2^10 states.
 const LOG_MAX: u32 = 10;
+/// The largest that is written: more states bring tokens no nearer to their entropy than what they take to write down, and to
+/// fill in.
+const LOG_WRITTEN_MAX: u32 = 9;
 const LOG_MIN: u32 = 5;
 const STATES_MAX: usize = 1 << LOG_MAX;
 /// Tokens that are read at a time: they need at most 40 bits, which one read of 57 gives.
@@ -31,7 +34,8 @@ impl Frequencies {
         counts.truncate(last + 1);
         let distinct = counts.iter().filter(|count| **count > 0).count();
         // Every token needs a state; fewer values than states gain nothing from more.
-        let log = (tokens.len().max(2).ilog2()).clamp(LOG_MIN, LOG_MAX).max(distinct.next_power_of_two().ilog2());
+        let log =
+            (tokens.len().max(2).ilog2()).clamp(LOG_MIN, LOG_WRITTEN_MAX).max(distinct.next_power_of_two().ilog2());
         let states = 1u64 << log;
         let scale = |count: &u32| (u64::from(*count) * states / tokens.len() as u64).max(u64::from(*count > 0)) as u32;
         let mut scaled: Vec<u32> = counts.iter().map(scale).collect();
@@ -154,12 +158,30 @@ impl Encoder {
     }
 }
 
-/// What a state gives: its token, and how to come to the next state: so many bits more than a base.
+/// What a state gives, in one word: how many bits lead to the next state, the token, and the base which those bits are more than.
 #[derive(Debug, Clone, Copy, Default)]
-struct Step {
-    base: u16,
-    bits: u8,
-    token: u8,
+struct Step(u32);
+
+impl Step {
+    fn new(bits: u32, token: u8, base: u32) -> Step {
+        Step(bits | u32::from(token) << 8 | base << 16)
+    }
+
+    /// How many bits, in the lowest six; what is above them does not matter to a shift.
+    #[inline(always)]
+    fn bits(self) -> u32 {
+        self.0
+    }
+
+    #[inline(always)]
+    fn token(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    #[inline(always)]
+    fn base(self) -> u32 {
+        self.0 >> 16
+    }
 }
 
 /// The steps of all states.
@@ -171,13 +193,14 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
+    #[inline(always)]
     pub(super) fn new(frequencies: &Frequencies) -> Decoder {
         let log = frequencies.log;
         let mut steps = frequencies.states(|token, number| {
-            // No token that has a state has a frequency of 0.
-            let bits = log - number.max(1).ilog2();
+            // As many as bring the number up to the states. No token that has a state has the number 0.
+            let bits = (number.leading_zeros() + log).saturating_sub(u32::BITS - 1);
             let base = (number << bits) - (1 << log);
-            Step { base: base as u16, bits: bits as u8, token }
+            Step::new(bits, token, base)
         });
         steps.resize(STATES_MAX, Step::default());
         Decoder { log, steps: steps.try_into().expect("it was just given this length") }
@@ -185,11 +208,12 @@ impl Decoder {
 
     /// The stream that ends before a bit of `bytes`. Where a stream is cut off or ends, what its states run on into are
     /// tokens without a meaning.
+    #[inline(always)]
     pub(super) fn stream<'a, const LANES: usize>(&self, bytes: &'a [u8], end: usize) -> Stream<'a, LANES> {
         let mut stream = Stream { bytes, position: end.wrapping_sub(WORD_BITS), lanes: [0; LANES] };
         let mut word = stream.word();
         for lane in &mut stream.lanes {
-            *lane = (word >> (64 - self.log)) as u16;
+            *lane = (word >> (64 - self.log)) as u32;
             word <<= self.log;
         }
         stream.position = stream.position.wrapping_sub(LANES * self.log as usize);
@@ -201,12 +225,12 @@ impl Decoder {
 const WORD_BITS: usize = 57;
 
 /// A stream of tokens that is read from its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stream<'a, const LANES: usize> {
     bytes: &'a [u8],
     /// The end of what is still to be read, less the bits of a word; below zero near the start of `bytes`.
     position: usize,
-    lanes: [u16; LANES],
+    lanes: [u32; LANES],
 }
 
 impl<const LANES: usize> Stream<'_, LANES> {
@@ -224,18 +248,17 @@ impl<const LANES: usize> Stream<'_, LANES> {
     /// The next tokens.
     #[inline(always)]
     pub(super) fn group(&mut self, decoder: &Decoder) -> [u8; GROUP] {
-        let (mut word, mut used, mut tokens) = (self.word(), 0, [0; GROUP]);
+        let (mut word, mut used, mut tokens) = (self.word(), 0u32, [0; GROUP]);
         for (at, token) in tokens.iter_mut().enumerate() {
             let lane = &mut self.lanes[at % LANES];
-            let step = decoder.steps[usize::from(*lane) & (STATES_MAX - 1)];
-            *token = step.token;
+            let step = decoder.steps[*lane as usize & (STATES_MAX - 1)];
+            *token = step.token();
             // In two steps, so that no bits are no bits.
-            let bits = u32::from(step.bits);
-            *lane = step.base.wrapping_add((word >> 1 >> (63 - bits)) as u16);
-            word <<= bits;
-            used += bits as usize;
+            *lane = step.base() + (word >> 1).wrapping_shr(!step.bits()) as u32;
+            word = word.wrapping_shl(step.bits());
+            used = used.wrapping_add(step.bits());
         }
-        self.position = self.position.wrapping_sub(used);
+        self.position = self.position.wrapping_sub((used & 0xff) as usize);
         tokens
     }
 }
