@@ -75,10 +75,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if let Some(url) = &config.probe.forward {
         client::request(Method::POST, url, "/write").with_context(|| format!("probe.forward is '{url}'"))?;
     }
-    config.targets()?;
-    config.rollups()?;
     let given = args.probe.iter().map(|address| Target::new(address, Ask::default()).map_err(anyhow::Error::msg));
     let sources = Sources { file: args.config, given: given.collect::<Result<_>>()? };
+    config.targets(&sources.given)?;
+    config.rollups()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
     let outcome = runtime.block_on(serve(config, sources));
     runtime.shutdown_timeout(Duration::from_millis(100));
@@ -185,8 +185,7 @@ impl Sources {
     }
 
     fn targets(&self, config: &Config) -> Result<Vec<Target>> {
-        let mut targets = self.given.clone();
-        targets.extend(config.targets()?);
+        let targets = config.targets(&self.given)?;
         Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
         Ok(targets)
     }

@@ -151,3 +151,55 @@ fn both_families_are_looked_at_in_every_slot() {
     ];
     assert_eq!(rows, expected);
 }
+
+/// In planned work a target is probed as ever, and its slots do not count.
+#[test]
+fn slots_in_a_window_of_planned_work_are_marked_and_measured_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (good, bad) = (site(Duration::ZERO, 0), site(Duration::ZERO, u64::MAX - 1));
+    let now = jiff::Timestamp::now();
+    let window = |to: jiff::Timestamp| {
+        let all_day =
+            "[[maintenance]]\nreason = 'move'\nauthor = 'ops'\ntarget = ['always']\ntimes = ['00:00-24:00']\n";
+        let from = now - Duration::from_secs(600);
+        let once = format!("reason = 'patch'\nauthor = 'ops'\ngroup = ['inner']\nfrom = '{from}'\nto = '{to}'\n");
+        let targets = [
+            target("good", good, "group = 'inner'"),
+            target("bad", bad, "group = 'inner'"),
+            target("other", bad, ""),
+            target("always", bad, ""),
+        ];
+        format!("{}{all_day}[[maintenance]]\n{once}", targets.concat())
+    };
+    let server = Server::start(&dir.path().join("data"), &window(now + Duration::from_secs(3600)));
+    let outcomes = |since: &str| {
+        server.rows(&format!(
+            "SELECT target, outcome, up, maintenance, status, count(*) > 1 FROM probe
+             WHERE \"group\" = 'inner' AND time > '{since}' OR target IN ('other', 'always') AND time > '{since}'
+             GROUP BY target, outcome, up, maintenance, status ORDER BY target"
+        ))
+    };
+    let rest = [
+        ["always", "maintenance", "false", "move (ops)", "503", "true"],
+        ["other", "fail", "false", "", "503", "true"],
+    ];
+    let marked = |target, up, status| [target, "maintenance", up, "patch (ops)", status, "true"];
+    let during = [rest[0], marked("bad", "false", "503"), marked("good", "true", "200"), rest[1]];
+    wait_for("slots in planned work", || outcomes("2026-01-01T00:00:00Z") == during);
+    let counted = server.rows(
+        "SELECT target, availability, raw, maintenance_s > 1, outages FROM availability('probe', '2026-01-01')
+         WHERE target IN ('bad', 'good', 'other') ORDER BY target",
+    );
+    let expected =
+        [["bad", "", "0.0", "true", "0"], ["good", "", "1.0", "true", "0"], ["other", "0.0", "0.0", "false", "1"]];
+    assert_eq!(counted, expected);
+
+    // It is over sooner than was thought: slots count again, and what was written stays.
+    std::fs::write(dir.path().join("data.toml"), window(jiff::Timestamp::now())).unwrap();
+    kill(server.pid(), Signal::SIGHUP).unwrap();
+    let after = jiff::Timestamp::now() + Duration::from_secs(1);
+    let over =
+        [rest[0], ["bad", "fail", "false", "", "503", "true"], ["good", "ok", "true", "", "200", "true"], rest[1]];
+    wait_for("slots behind it", || outcomes(&after.to_string()) == over);
+    assert_eq!(outcomes("2026-01-01T00:00:00Z").len(), 6);
+}

@@ -41,6 +41,7 @@ const TABLES: [(&str, &[(&str, Kind)]); 4] = {
                 ("group", Tag),
                 ("location", Tag),
                 ("outcome", Text),
+                ("maintenance", Text),
                 ("up", Bool),
                 ("dns_ms", Float),
                 ("connect_ms", Float),

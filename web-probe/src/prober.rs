@@ -66,8 +66,9 @@ const SUMMARY_FIELDS: [(&str, FieldType); 15] = [
 /// The tags of probe rows.
 const TAGS: [&str; 5] = ["target", "kind", "group", "location", "edge"];
 /// Its fields. `interval_ms` is the length of the slot: the time that the row speaks for.
-const FIELDS: [(&str, FieldType); 16] = [
+const FIELDS: [(&str, FieldType); 17] = [
     ("outcome", FieldType::Str),
+    ("maintenance", FieldType::Str),
     ("up", FieldType::Bool),
     ("dns_ms", FieldType::F64),
     ("connect_ms", FieldType::F64),
@@ -274,10 +275,15 @@ impl Prober {
     }
 
     fn row(&self, target: &Target, slot: Slot, measurement: &Measurement, lag_ns: Option<i64>) -> Record {
-        let mut fields = vec![
-            ("outcome", Field::Str(measurement.outcome.name().into())),
-            ("interval_ms", Field::F64((slot.end_ns - slot.start_ns) as f64 / 1e6)),
-        ];
+        let mut fields = vec![("interval_ms", Field::F64((slot.end_ns - slot.start_ns) as f64 / 1e6))];
+        let window = target.maintenance.iter().find(|window| window.when.covers(slot.start_ns));
+        match window.filter(|_| measurement.outcome != Outcome::Missed) {
+            None => fields.push(("outcome", Field::Str(measurement.outcome.name().into()))),
+            Some(window) => {
+                fields.push(("outcome", Field::Str("maintenance".into())));
+                fields.push(("maintenance", Field::Str(format!("{} ({})", window.reason, window.author))));
+            }
+        }
         fields.extend(measurement.outcome.up().map(|up| ("up", Field::Bool(up))));
         for (name, ms) in measurement.phases.columns() {
             fields.extend(ms.map(|ms| (name, Field::F64(ms))));

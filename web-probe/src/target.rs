@@ -13,6 +13,7 @@ use crate::families::Families;
 use crate::http::{Expect, HttpAsk, HttpCheck};
 use crate::icmp::IcmpCheck;
 use crate::links::{LinksAsk, LinksCheck};
+use crate::maintenance::Window;
 use crate::resolver::Resolver;
 use crate::steps::{Step, StepsCheck};
 use crate::tcp::TcpCheck;
@@ -37,6 +38,8 @@ pub struct Target {
     pub slow: Option<Duration>,
     /// An answer that takes longer than this is not up, although it came before the timeout.
     pub fail: Option<Duration>,
+    /// When its slots are marked `maintenance`.
+    pub maintenance: Vec<Arc<Window>>,
     /// Probe link-local and metadata addresses too, which a name should not lead to.
     pub allow_link_local: bool,
     /// Which address of a name is connected to; set by [`connecting_to`](Target::connecting_to).
@@ -118,6 +121,7 @@ impl Target {
             retries: 0,
             slow: None,
             fail: None,
+            maintenance: Vec::new(),
             allow_link_local: false,
             connect_to: ConnectTo::default(),
             resolver: resolver.transpose()?,

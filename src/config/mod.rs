@@ -1,0 +1,422 @@
+//! The configuration file: every key with its unit and default. `docs/configuration.md` shows it whole.
+
+mod maintenance;
+mod targets;
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytesize::ByteSize;
+use query::Declaration;
+use serde::{Deserialize, Deserializer};
+use tsdb::Rollup;
+use web_probe::Target;
+
+use crate::scrape::ScrapeTarget;
+use maintenance::MaintenanceConfig;
+use targets::TargetConfig;
+pub use targets::resolver;
+
+/// The file that is read if none is named.
+const DEFAULT_FILE: &str = "fournines.toml";
+
+/// What can be configured.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub server: Server,
+    pub store: Store,
+    pub query: Query,
+    pub probe: Probe,
+    #[serde(rename = "target")]
+    targets: Vec<TargetConfig>,
+    /// Planned work. Default: none.
+    maintenance: Vec<MaintenanceConfig>,
+    /// Buckets that are worked out ahead. Default: none.
+    #[serde(rename = "rollup")]
+    pub rollups: Vec<Declaration>,
+}
+
+/// `[server]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Where to listen. Default 127.0.0.1:9999.
+    pub listen: SocketAddr,
+    /// Listen on an address that others can reach although anybody may then read and write. Default false.
+    pub allow_without_token: bool,
+    /// The largest request body as it arrives. Default 32 MiB.
+    pub body_max: ByteSize,
+    /// The largest request body after decompression. Default 128 MiB.
+    pub unpacked_max: ByteSize,
+    /// The bodies of all requests may take this much memory together. Default 512 MiB.
+    pub bodies_max: ByteSize,
+    /// The head of a request may be this large. Default 64 KiB.
+    pub header_max: ByteSize,
+    /// How many connections may be open; further ones are told to come back. Default 1024.
+    pub connections_max: usize,
+    /// The certificate for TLS, PEM, and those that vouch for it. Taken anew when it changes. Default: no TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// How long a client may take to send a request's body. Default 30 s.
+    #[serde(deserialize_with = "duration")]
+    pub body_timeout: Duration,
+    /// How long a client may take to send its request's head, and a connection may wait for the next one. Default 10 s.
+    #[serde(deserialize_with = "duration")]
+    pub header_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9999)),
+            allow_without_token: false,
+            body_max: ByteSize::mib(32),
+            unpacked_max: ByteSize::mib(128),
+            bodies_max: ByteSize::mib(512),
+            header_max: ByteSize::kib(64),
+            connections_max: 1024,
+            tls_cert: None,
+            tls_key: None,
+            body_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Store {
+    /// Where the data is. Default `fournines-data`.
+    pub data_dir: PathBuf,
+    /// `sync` (default): acknowledged rows survive a power cut. `process`: they survive a killed process, and a power
+    /// cut takes the last second.
+    pub durability: Durability,
+    /// The head is sealed into a segment when it reaches this size. Default 64 MiB.
+    pub head_max: ByteSize,
+    /// The newest rows of series are kept in memory up to this size. Default 64 MiB.
+    pub last_rows_max: ByteSize,
+    /// The series that are known take about this much memory at the most; rows of new ones are refused then. Default 1 GiB.
+    pub catalog_max: ByteSize,
+    /// How many requests may wait to be written; further ones are told to come back. Default 1024.
+    pub ring_slots: usize,
+    /// What these may have together. Default 256 MiB.
+    pub ring_max: ByteSize,
+    /// A table may have this many tags and fields together. Default 1024.
+    pub columns_max: usize,
+    /// A series may have this many tags. Default 128.
+    pub tags_max: usize,
+    /// A table may have this many series. Default 5 million.
+    pub table_series_max: u32,
+    /// A name of a measurement, tag or field may be this long. Default 65535 bytes, which is also the most.
+    pub name_max: ByteSize,
+    /// A tag's value may be this long. Default 65535 bytes, which is also the most.
+    pub tag_value_max: ByteSize,
+    /// A string field may be this long. Default 64 KiB.
+    pub string_max: ByteSize,
+    /// A request may have this many values, absent ones between others included. Default 67108864.
+    pub batch_values_max: usize,
+    /// The footers of rolled days are kept in memory up to this size. Default 64 MiB.
+    pub footers_max: ByteSize,
+    /// A day that ended longer ago than this rolls to Parquet. Default: never.
+    #[serde(deserialize_with = "some_duration")]
+    pub roll_after: Option<Duration>,
+    /// Days that ended longer ago than this leave. Default: none does.
+    #[serde(deserialize_with = "some_duration")]
+    pub retention: Option<Duration>,
+    /// The oldest days of a table leave while it has more than this. Default: none does.
+    pub retention_bytes: Option<ByteSize>,
+    /// What is kept of tables by themselves, by `table` or `schema.table`.
+    pub table: BTreeMap<String, TableRetention>,
+}
+
+/// `[store.table.NAME]`
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TableRetention {
+    /// As `store.retention`, which counts if this is not there.
+    #[serde(deserialize_with = "some_duration")]
+    pub retention: Option<Duration>,
+    /// As `store.retention_bytes`, which counts if this is not there.
+    pub retention_bytes: Option<ByteSize>,
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store {
+            data_dir: "fournines-data".into(),
+            durability: Durability::Sync,
+            head_max: ByteSize::mib(64),
+            last_rows_max: ByteSize::mib(64),
+            catalog_max: ByteSize::gib(1),
+            ring_slots: 1024,
+            ring_max: ByteSize::mib(256),
+            columns_max: 1024,
+            tags_max: 128,
+            table_series_max: 5_000_000,
+            name_max: ByteSize::b(65535),
+            tag_value_max: ByteSize::b(65535),
+            string_max: ByteSize::kib(64),
+            batch_values_max: 64 << 20,
+            footers_max: ByteSize::mib(64),
+            roll_after: None,
+            retention: None,
+            retention_bytes: None,
+            table: BTreeMap::new(),
+        }
+    }
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    Sync,
+    Process,
+}
+
+/// `[query]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Query {
+    /// Threads that run queries. Default: as many as the machine has.
+    pub threads: usize,
+    /// Memory that all running queries may use together before they spill to disk. Default 1 GiB.
+    pub memory: ByteSize,
+    /// How long a query may take, its last row included. Default 1 min.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// How many queries run at a time; others wait, for half of `timeout` at the most. Default 32.
+    pub concurrency: usize,
+    /// Rows of an answer at the most. Default 10 million.
+    pub rows_max: u64,
+}
+
+impl Default for Query {
+    fn default() -> Query {
+        Query {
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: ByteSize::gib(1),
+            timeout: Duration::from_mins(1),
+            concurrency: 32,
+            rows_max: 10_000_000,
+        }
+    }
+}
+
+/// `[probe]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Probe {
+    /// The tag `location` of probe rows: from where this prober looks. Default `local`.
+    pub location: String,
+    /// How many probes may run at the same time. Default 1000.
+    pub concurrency: usize,
+    /// The server that everything measured here goes to, too. Default: none.
+    pub forward: Option<String>,
+    /// What waits for it on disk may have this size; what is more stays here alone. Default 1 GiB.
+    pub forward_max: ByteSize,
+}
+
+impl Default for Probe {
+    fn default() -> Probe {
+        Probe { location: "local".into(), concurrency: 1000, forward: None, forward_max: ByteSize::gib(1) }
+    }
+}
+
+impl Config {
+    /// Reads the file, or `fournines.toml` if there is one, or the defaults.
+    pub fn load(file: Option<&Path>) -> Result<Config> {
+        let path = match file {
+            Some(path) => path,
+            None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+            None => return Ok(Config::default()),
+        };
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))
+    }
+
+    /// The targets that are given and those of the file that are probed, each checked by itself, with the windows of planned work that
+    /// they are in.
+    pub fn targets(&self, given: &[Target]) -> Result<Vec<Target>> {
+        let checks = self.targets.iter().filter(|target| !target.is_scrape());
+        let given = given.iter().cloned().map(Ok);
+        let mut targets = given.chain(checks.map(TargetConfig::target)).collect::<Result<Vec<_>>>()?;
+        for (at, config) in self.maintenance.iter().enumerate() {
+            let window = config.window().with_context(|| format!("maintenance number {}", at + 1))?;
+            let window = Arc::new(window);
+            let mut is_of_one = false;
+            for target in targets.iter_mut().filter(|target| config.is_of(target)) {
+                target.maintenance.push(window.clone());
+                is_of_one = true;
+            }
+            if !is_of_one && !config.is_of_all() {
+                bail!("maintenance number {} ('{}'): no target has these names and groups", at + 1, window.reason);
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The rollups of the file, each checked by itself.
+    pub fn rollups(&self) -> Result<Vec<Rollup>> {
+        let mut names = HashSet::new();
+        let rollups = self.rollups.iter().map(|declaration| Ok(declaration.clone().rollup()?));
+        let rollups: Vec<Rollup> = rollups.collect::<Result<_>>()?;
+        match rollups.iter().find(|rollup| !names.insert(&rollup.name)) {
+            Some(rollup) => bail!("there are two rollups with the name '{}': give one of them another", rollup.name),
+            None => Ok(rollups),
+        }
+    }
+
+    /// The targets of the file that are scraped, each checked by itself.
+    pub fn scrape_targets(&self) -> Result<Vec<ScrapeTarget>> {
+        self.targets.iter().filter(|target| target.is_scrape()).map(TargetConfig::scrape_target).collect()
+    }
+}
+
+/// `10s`, `1min 30s`, `400d`.
+fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(input)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        serde::de::Error::custom(format!("'{text}' is not a duration like 500ms, 10s or 5min: {error}"))
+    })
+}
+
+fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+    duration(input).map(Some)
+}
+
+/// A time as people write it (`2026-11-01T00:00:00Z`), in ns since the epoch.
+pub fn instant(text: &str) -> Result<i64> {
+    let time = humantime::parse_rfc3339_weak(text)
+        .with_context(|| format!("'{text}' is not a time like 2026-11-01T00:00:00Z"))?;
+    let since = time.duration_since(std::time::UNIX_EPOCH).context("times before 1970 are written as nanoseconds")?;
+    i64::try_from(since.as_nanos()).context("the time is too late for nanoseconds in 64 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use web_probe::Ask;
+
+    #[test]
+    fn the_manual_shows_every_key_with_its_default() {
+        let manual = include_str!("../../docs/configuration.md");
+        let (_, rest) = manual.split_once("```toml").unwrap();
+        let shown: Config = toml::from_str(rest.split_once("```").unwrap().0).unwrap();
+        let default = Config::default();
+        assert_eq!(format!("{:?}", shown.server), format!("{:?}", default.server));
+        assert_eq!(format!("{:?}", shown.store), format!("{:?}", default.store));
+        assert_eq!(format!("{:?}", shown.probe), format!("{:?}", default.probe));
+        assert_eq!(
+            format!("{:?}", Query { threads: 0, ..shown.query }),
+            format!("{:?}", Query { threads: 0, ..default.query })
+        );
+        let target = shown.targets(&[]).unwrap().remove(0);
+        let fresh = Target::new("https://portal.example/", Ask::default()).unwrap();
+        assert_eq!((target.interval, target.timeout), (fresh.interval, fresh.timeout));
+    }
+
+    #[test]
+    fn the_targets_of_the_manual_of_checks_are_right() {
+        let manual = include_str!("../../docs/probes.md");
+        let dir = tempfile::tempdir().unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
+        std::fs::write(dir.path().join("client.pem"), certificate.pem()).unwrap();
+        std::fs::write(dir.path().join("client.key"), key.serialize_pem()).unwrap();
+        let manual = manual.replace("/etc/fournines", dir.path().to_str().unwrap());
+        let kinds = |block: &str| {
+            let shown: Config = toml::from_str(block.split_once("```").unwrap().0).unwrap();
+            shown.targets(&[]).unwrap().iter().map(Target::kind).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = manual.split("```toml").skip(1).flat_map(kinds).collect();
+        assert_eq!(all, ["http", "http", "http", "http", "http", "tcp", "tcp", "dns", "icmp", "steps", "links", "cdn"]);
+    }
+
+    #[test]
+    fn mistakes_are_named_with_their_place() {
+        for (text, said) in [
+            ("[server]\nlissen = '127.0.0.1:1'", "line 2"),
+            ("[server]\nlissen = '127.0.0.1:1'", "lissen"),
+            ("[[target]]\nurl = 'ftp://x/'", "ftp cannot be probed"),
+            ("[[target]]\nurl = 'x'", "not an address like"),
+            ("[[target]]\nurl = 'http://x/'\nmethod = 'G E T'", "method: 'G E T'"),
+            ("[[target]]\nurl = 'http://x/'\nheaders = { 'a b' = 'c' }", "headers: 'a b'"),
+            (
+                "[[target]]\nurl = 'http://x/'\nbearer_token = 'a'\nbasic_auth = { user = 'a', password = 'b' }",
+                "exclude each other",
+            ),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { headers = { a = '(' } }", "expect.headers"),
+            ("[[target]]\nurl = 'tcp://x:1'\nredirects = 1", "a client certificate is for http and https, not for tcp"),
+            ("[[target]]\nurl = 'http://x/'\nhttp = '4'", "unknown variant `4`"),
+            (
+                "[[target]]\nurl = 'http://x/'\nproxy = 'socks://p:1'",
+                "is not an address like http://proxy.example:3128",
+            ),
+            ("[[target]]\nurl = 'http://x/'\nproxy = 'http://p:1'\naddress = '192.0.2.1'", "exclude each other"),
+            ("[[target]]\nurl = 'http://x/'\nclient_cert = 'a'", "client_cert and client_key go together"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { sha256 = 'ab' }", "64 hexadecimal digits"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { masks = ['a'] }", "nothing is hashed"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { json = { '$[' = 'a' } }", "'$[' is no JSONPath"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { protocol = 'SPDY' }", "is not one of HTTP/1.0"),
+            ("[[target]]\nurl = 'http://192.0.2.1/'\nkind = 'cdn'", "asked for by a name"),
+            ("[[target]]\nurl = 'http://x/'\ncdn = {}", "cdn is for kind = \"cdn\""),
+            (
+                "[[target]]\nurl = 'http://x/'\nkind = 'cdn'\ncdn = { client_subnets = ['192.0.2.0/24'] }",
+                "needs resolvers",
+            ),
+            (
+                "[[target]]\nurl = 'http://x/'\nkind = 'cdn'\ncdn = { client_subnets = ['192.0.2.0'] }",
+                "is not a network like",
+            ),
+            ("[[target]]\nurl = 'http://x/'\nkind = 'steps'", "needs [[target.step]]"),
+            (
+                "[[target]]\nurl = 'http://x/'\nkind = 'steps'\n[[target.step]]\nname = 'a'\nurl = '/{id}'",
+                "step 'a': no step before it extracts 'id'",
+            ),
+            ("[[target]]\nurl = 'tcp://x:1'\nkind = 'links'", "kind = \"links\" is for http and https, not for tcp"),
+            ("[[target]]\nurl = 'http://x/'\nkind = 'cdn'\nip = 'both'", "cdn asks both families anyway"),
+            ("[[target]]\nurl = 'tcp://x'", "a port is missing"),
+            ("[[target]]\nurl = 'tcp://x:1'\nkind = 'tls'", "kind is 'tls', and 'tcp://x:1' is for tcp"),
+            ("[[target]]\nurl = 'tls://x'\nsend = 'hello'", "send is for tcp, not for tls"),
+            ("[[target]]\nurl = 'dns:x?type=Q'", "'Q' is no type of records"),
+            ("[[target]]\nurl = 'dns:x'\nresolvers = ['nine']", "'nine' is not an address like"),
+            ("[[target]]\nurl = 'icmp:x'\npings = 0", "expected 1 to 100"),
+            ("[[target]]\nurl = 'dns:x'\nip = 'v4'", "ip and address are not for dns"),
+            ("[[target]]\nurl = 'tls://x'\nip = 'v4'\naddress = '192.0.2.1'", "exclude each other"),
+            ("[[target]]\nurl = 'tls://x'\nip = 'v5'", "v5"),
+            ("[[target]]\nurl = 'icmp:x'\nexpect = { status = [200] }", "expect.status is for http"),
+            ("[[target]]\nurl = 'http://x/'\ninterval = 'soon'", "is not a duration like"),
+            ("[[target]]\nurl = 'http://x/'\ntimeout = '20s'", "longer than its interval"),
+            ("[[target]]\nurl = 'http://x/'\nexpect = { body = '(' }", "expect.body"),
+            ("[[rollup]]\nmeasurement = 'probe'\ninterval = 'x'", "rollup 'probe_x': interval"),
+            ("[[rollup]]\nmeasurement = 'probe'\nintervall = '1d'", "line 3"),
+            ("[[maintenance]]\nreason = 'a'\nauthor = 'b'", "number 1: expected from and to, or one of times"),
+            ("[[maintenance]]\nreason = ' '\nauthor = 'b'\ntimes = ['02:00-03:00']", "reason: expected a text"),
+            ("[[maintenance]]\nreason = 'a'\nauthor = 'b'\ntimes = ['2-3']", "times: '2-3' is not two times like"),
+            (
+                "[[maintenance]]\nreason = 'a'\nauthor = 'b'\nfrom = '2026-12-01'\nto = '2026-12-02'\nmonths = ['may']",
+                "for once",
+            ),
+            ("[[maintenance]]\nreason = 'a'\nauthor = 'b'\ntime_zone = 'Mars'\nmonths = ['may']", "time_zone: 'Mars'"),
+            (
+                "[[maintenance]]\nreason = 'a'\nauthor = 'b'\nmonths = ['may']\ntarget = ['x']",
+                "('a'): no target has these",
+            ),
+        ] {
+            let outcome = toml::from_str::<Config>(text).map_err(anyhow::Error::from).and_then(|config| {
+                config.rollups()?;
+                config.targets(&[])
+            });
+            let error = format!("{:#}", outcome.unwrap_err());
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}
