@@ -20,9 +20,10 @@ Examples:
   fournines probe --format json --timeout 2s https://example.org/ | jq .total_ms
   fournines probe tls://example.org
   fournines probe 'dns:example.org?type=MX'
-  fournines probe icmp:192.0.2.1")]
+  fournines probe icmp:192.0.2.1
+  fournines probe 'postgres://probe:secret@db.example/orders'")]
 pub struct Args {
-    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A or icmp:host
+    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A, icmp:host, postgres://, mysql:// or redis://
     url: String,
     /// A probe that takes longer fails
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]

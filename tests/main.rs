@@ -12,6 +12,7 @@ mod checks;
 mod cli;
 mod clients;
 mod crash;
+mod databases;
 mod disk_full;
 mod documentation;
 mod durability;

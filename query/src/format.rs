@@ -1,15 +1,20 @@
 //! How rows leave: JSON, JSON lines, CSV, Parquet, an Arrow stream, or a table for people.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arrow::array::{Array, AsArray, TimestampNanosecondArray};
 use arrow::csv::WriterBuilder as CsvBuilder;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
-use arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
+use arrow::json::writer::{JsonArray, JsonFormat, LineDelimited, NullableEncoder, WriterBuilder as JsonBuilder};
+use arrow::json::{Encoder as JsonEncoder, EncoderFactory, EncoderOptions};
 use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches_with_schema;
 use bytes::Bytes;
+use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -34,6 +39,8 @@ pub enum Format {
 
 /// All of them.
 const ALL: [Format; 6] = [Format::Json, Format::JsonLines, Format::Csv, Format::Parquet, Format::Arrow, Format::Pretty];
+/// About what a row of JSON takes.
+const ROW_BYTES: usize = 64;
 /// A row group of Parquet is written when it has so many rows or takes so many bytes.
 const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
 const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
@@ -125,20 +132,13 @@ impl Encoder {
         let first = !std::mem::replace(&mut self.started, true);
         Ok(match &mut self.writer {
             Writer::Json => {
-                let lines = lines(&batch)?;
-                // A newline only ever ends an object: inside of strings it is escaped.
-                let objects = lines.strip_suffix(b"\n").unwrap_or(&lines);
-                let mut out = Vec::with_capacity(lines.len() + batch.num_rows() + 1);
-                out.push(if first { b'[' } else { b',' });
-                for (index, object) in objects.split(|byte| *byte == b'\n').enumerate() {
-                    if index > 0 {
-                        out.push(b',');
-                    }
-                    out.extend_from_slice(object);
-                }
-                out.into()
+                // One array goes on over all batches: its start is a comma in all but the first, its end is behind the last.
+                let mut array = json::<JsonArray>(&batch)?;
+                array[0] = if first { b'[' } else { b',' };
+                array.pop();
+                array.into()
             }
-            Writer::JsonLines => lines(&batch)?.into(),
+            Writer::JsonLines => json::<LineDelimited>(&batch)?.into(),
             Writer::Csv => csv(&batch, first)?,
             Writer::Parquet(writer) => {
                 writer.write(&batch)?;
@@ -176,15 +176,86 @@ impl Encoder {
     }
 }
 
-fn lines(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
-    let mut writer = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
+fn json<F: JsonFormat>(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
+    let builder = JsonBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(Instants));
+    let mut writer = builder.build::<_, F>(Vec::with_capacity(batch.num_rows() * ROW_BYTES));
     writer.write(batch)?;
     writer.finish()?;
     Ok(writer.into_inner())
+}
+
+/// Writes instants in UTC, which every answer has, several times as fast as `arrow` does, and in the same way.
+#[derive(Debug)]
+struct Instants;
+
+/// Of a column.
+struct InstantEncoder<'a>(&'a TimestampNanosecondArray);
+
+impl EncoderFactory for Instants {
+    fn make_default_encoder<'a>(
+        &self,
+        _: &'a FieldRef,
+        array: &'a dyn Array,
+        _: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        Ok(match array.data_type() {
+            DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)) if matches!(&**zone, "UTC" | "+00:00") => {
+                let encoder = InstantEncoder(array.as_primitive());
+                Some(NullableEncoder::new(Box::new(encoder), array.nulls().cloned()))
+            }
+            _ => None,
+        })
+    }
+}
+
+impl JsonEncoder for InstantEncoder<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        const fn digits(count: u8) -> DateTimePrinter {
+            DateTimePrinter::new().precision(Some(count))
+        }
+        /// Without a fraction, to the millisecond, microsecond or nanosecond.
+        const PRINTERS: [DateTimePrinter; 4] = [digits(0), digits(3), digits(6), digits(9)];
+        let ns = self.0.value(row);
+        let printer = match ns {
+            _ if ns % 1_000_000_000 == 0 => &PRINTERS[0],
+            _ if ns % 1_000_000 == 0 => &PRINTERS[1],
+            _ if ns % 1_000 == 0 => &PRINTERS[2],
+            _ => &PRINTERS[3],
+        };
+        let instant =
+            Timestamp::from_nanosecond(ns.into()).expect("what 64 bits hold is within the years that there are");
+        out.push(b'"');
+        printer.print_timestamp(&instant, &mut *out).expect("memory takes everything");
+        out.push(b'"');
+    }
 }
 
 fn csv(batch: &RecordBatch, header: bool) -> Result<Bytes, ArrowError> {
     let mut writer = CsvBuilder::new().with_header(header).build(Vec::new());
     writer.write(batch)?;
     Ok(writer.into_inner().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::{Field, Schema};
+
+    proptest::proptest! {
+        #[test]
+        fn instants_are_written_as_arrow_writes_them(
+            instants: Vec<Option<i64>>, zeros in 0u32..12, zone in proptest::sample::select(vec!["UTC", "+00:00", "+01:00"]),
+        ) {
+            let round = |ns: i64| ns - ns % 10i64.pow(zeros);
+            let mut instants: Vec<_> = instants.into_iter().map(|instant| instant.map(round)).collect();
+            instants.extend([Some(0), Some(-1), Some(i64::MAX), Some(i64::MIN), None]);
+            let column = TimestampNanosecondArray::from(instants).with_timezone(zone);
+            let schema = Schema::new(vec![Field::new("t", column.data_type().clone(), true)]);
+            let batch = RecordBatch::try_new(Arc::new(schema), vec![Arc::new(column)]).unwrap();
+            let mut plain = JsonBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
+            plain.write(&batch).unwrap();
+            plain.finish().unwrap();
+            proptest::prop_assert_eq!(json::<LineDelimited>(&batch).unwrap(), plain.into_inner());
+        }
+    }
 }

@@ -337,7 +337,13 @@ mod tests {
             shown.targets(&[]).unwrap().iter().map(Target::kind).collect::<Vec<_>>()
         };
         let all: Vec<_> = manual.split("```toml").skip(1).flat_map(kinds).collect();
-        assert_eq!(all, ["http", "http", "http", "http", "http", "tcp", "tcp", "dns", "icmp", "steps", "links", "cdn"]);
+        assert_eq!(
+            all,
+            [
+                "http", "http", "http", "http", "http", "tcp", "tcp", "postgres", "redis", "dns", "icmp", "steps",
+                "links", "cdn"
+            ]
+        );
     }
 
     #[test]
@@ -385,7 +391,7 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\nkind = 'cdn'\nip = 'both'", "cdn asks both families anyway"),
             ("[[target]]\nurl = 'tcp://x'", "a port is missing"),
             ("[[target]]\nurl = 'tcp://x:1'\nkind = 'tls'", "kind is 'tls', and 'tcp://x:1' is for tcp"),
-            ("[[target]]\nurl = 'tls://x'\nsend = 'hello'", "send is for tcp, not for tls"),
+            ("[[target]]\nurl = 'tls://x'\nsend = 'hello'", "send is for tcp, postgres, mysql and redis, not for tls"),
             ("[[target]]\nurl = 'dns:x?type=Q'", "'Q' is no type of records"),
             ("[[target]]\nurl = 'dns:x'\nresolvers = ['nine']", "'nine' is not an address like"),
             ("[[target]]\nurl = 'icmp:x'\npings = 0", "expected 1 to 100"),

@@ -27,7 +27,7 @@ pub(super) struct TargetConfig {
     name: Option<String>,
     /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address, `steps` makes several requests one behind the other, `links` reads a site and tries its links; otherwise the address says what is done, and this has to say the same. Default: what the address says.
     kind: Option<String>,
-    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`.
+    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`, `postgres://`, `mysql://`, `redis://`.
     url: String,
     /// The tag `group`. Default: none.
     group: Option<String>,
@@ -78,7 +78,7 @@ pub(super) struct TargetConfig {
     /// `http`: record the SHA-256 of the body, and whether it changed. Default false.
     #[serde(default)]
     watch_content: bool,
-    /// `tcp`: what is sent once connected. Default: nothing.
+    /// `tcp`: what is sent once connected. Default: nothing. Databases: the statement. Default `SELECT 1`, or `PING`.
     send: Option<String>,
     /// Who is asked for names, `address` or `address:port`: each of them by `dns` and `cdn`, the first that answers by others. Default: the system's.
     #[serde(default)]

@@ -51,6 +51,8 @@ pub enum Class {
     Content,
     Extract,
     Links,
+    Login,
+    ServerError,
     Proxy,
     TooSlow,
     EdgeStale,
@@ -99,6 +101,8 @@ impl Class {
             Class::Content => "content",
             Class::Extract => "extract",
             Class::Links => "links",
+            Class::Login => "login",
+            Class::ServerError => "server_error",
             Class::Proxy => "proxy",
             Class::TooSlow => "too_slow",
             Class::EdgeStale => "edge_stale",
@@ -126,6 +130,11 @@ pub(crate) fn of_connect(error: &std::io::Error) -> Class {
         ErrorKind::TimedOut => Class::ConnectTimeout,
         _ => Class::ConnectOther,
     }
+}
+
+/// Is it a handshake that failed?
+pub(crate) fn is_tls(error: &std::io::Error) -> bool {
+    error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
 }
 
 /// The class of a handshake that fails.

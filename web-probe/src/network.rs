@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::RecordType;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -29,6 +29,8 @@ pub struct Network {
     /// Or why names cannot be resolved.
     resolver: Result<Resolver, String>,
     roots: Arc<RootCertStore>,
+    /// The same in DER, for clients that take no store.
+    certificates: Arc<[CertificateDer<'static>]>,
     /// For HTTP/1.1 and 2 in this order of preference, without an identity of the client.
     http: [Arc<ClientConfig>; 3],
 }
@@ -41,17 +43,22 @@ impl Network {
         for error in &found.errors {
             tracing::warn!("a root certificate was left out: {error}");
         }
-        roots.add_parsable_certificates(found.certs);
+        let certificates: Arc<[_]> = found.certs.into_iter().filter(|der| roots.add(der.clone()).is_ok()).collect();
         let roots = Arc::new(roots);
         let http = [HttpVersion::Any, HttpVersion::Http1, HttpVersion::Http2].map(|version| {
             Arc::new(http_config(&roots, version, None).expect("there is no identity that could be wrong"))
         });
-        Network { resolver: Resolver::system(), roots, http }
+        Network { resolver: Resolver::system(), roots, certificates, http }
     }
 
     /// The certificates that are trusted.
     pub(crate) fn roots(&self) -> Arc<RootCertStore> {
         self.roots.clone()
+    }
+
+    /// The same in DER.
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
     }
 
     /// How hands are shaken for what is asked over HTTP.
@@ -179,14 +186,19 @@ pub(crate) async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     findings: &mut Findings,
 ) -> Result<TlsStream<S>, Failure> {
-    let name = match host {
+    let name = server_name(host)?;
+    let stream = findings.time(Phase::Tls, TlsConnector::from(config).connect(name, stream)).await;
+    stream.map_err(|error| of_handshake(&error).because(format!("tls: {error}")))
+}
+
+/// A host as a certificate has to name it.
+pub(crate) fn server_name(host: &Host<String>) -> Result<ServerName<'static>, Failure> {
+    Ok(match host {
         Host::Domain(name) => ServerName::try_from(name.clone())
             .map_err(|error| Class::TlsOther.because(format!("tls: {name}: {error}")))?,
         Host::Ipv4(address) => ServerName::from(IpAddr::V4(*address)),
         Host::Ipv6(address) => ServerName::from(IpAddr::V6(*address)),
-    };
-    let stream = findings.time(Phase::Tls, TlsConnector::from(config).connect(name, stream)).await;
-    stream.map_err(|error| of_handshake(&error).because(format!("tls: {error}")))
+    })
 }
 
 /// How long a certificate is still good for.

@@ -35,6 +35,11 @@ pub enum Field {
 }
 
 impl Field {
+    /// How long something took, in ms.
+    pub(crate) fn ms(taken: Duration) -> Field {
+        Field::F64(taken.as_secs_f64() * 1e3)
+    }
+
     fn value(&self) -> Value<'_> {
         match self {
             Field::F64(value) => Value::F64(*value),

@@ -8,12 +8,16 @@ use url::Url;
 
 use crate::cdn::{CdnAsk, CdnCheck};
 use crate::check::{Check, Memory};
+use crate::database::{Database, without_password};
 use crate::dns::DnsCheck;
 use crate::families::Families;
 use crate::http::{Expect, HttpAsk, HttpCheck};
 use crate::icmp::IcmpCheck;
 use crate::links::{LinksAsk, LinksCheck};
 use crate::maintenance::Window;
+use crate::mysql::MysqlCheck;
+use crate::postgres::PostgresCheck;
+use crate::redis::RedisCheck;
 use crate::resolver::Resolver;
 use crate::steps::{Step, StepsCheck};
 use crate::tcp::TcpCheck;
@@ -71,7 +75,7 @@ pub struct Ask {
     pub http: HttpAsk,
     /// `http`: what counts as up.
     pub expect: Expect,
-    /// `tcp`: what is sent once connected.
+    /// `tcp`: what is sent once connected. Databases: the statement.
     pub send: Option<String>,
     /// Who is asked for names; the system's resolver if nobody is. `dns` and `cdn` ask each of them, others the first that answers.
     pub resolvers: Vec<SocketAddr>,
@@ -91,7 +95,7 @@ impl Target {
     /// A target with the defaults: every 10 s, timeout 5 s, named after its address.
     ///
     /// The scheme of the address says what is done: `http://` and `https://`, `tcp://host:port`, `tls://host` (port 443), `dns:name?type=A`
-    /// (RFC 4501 without its authority), `icmp:host`.
+    /// (RFC 4501 without its authority), `icmp:host`, `postgres://user:password@host/database`, `mysql://`, `redis://`.
     ///
     /// # Errors
     ///
@@ -111,7 +115,10 @@ impl Target {
             .map_err(|error| format!("'{address}' is not an address like https://example.org/: {error}"))?;
         let resolver = (!ask.resolvers.is_empty() && url.scheme() != "dns").then(|| Resolver::at(&ask.resolvers));
         let check = check(&url, ask).map_err(|reason| format!("'{address}': {reason}"))?;
-        let name = if matches!(url.scheme(), "http" | "https") { url.to_string() } else { address.to_owned() };
+        let name = match url.scheme() {
+            "http" | "https" => url.to_string(),
+            _ => without_password(&url),
+        };
         Ok(Target {
             name,
             check,
@@ -156,10 +163,19 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     let Ask { http, expect, send, resolvers, answers, cdn, steps, links, pings } = ask;
     let scheme = url.scheme();
     let only_for = |given: bool, key: &str, kinds: &[&str]| match given && !kinds.contains(&scheme) {
-        true => Err(format!("{key} is for {}, not for {scheme}", kinds.join(" and "))),
+        true => {
+            // Some are known by two names.
+            let named: Vec<_> =
+                kinds.iter().copied().filter(|kind| !matches!(*kind, "postgresql" | "rediss")).collect();
+            let (last, others) = named.split_last().expect("everything is for something");
+            let named = if others.is_empty() { (*last).into() } else { format!("{} and {last}", others.join(", ")) };
+            Err(format!("{key} is for {named}, not for {scheme}"))
+        }
         false => Ok(()),
     };
     let web = ["http", "https"];
+    let databases = ["postgres", "postgresql", "mysql", "redis", "rediss"];
+    let talking = [&["tcp"], &databases[..]].concat();
     only_for(
         http != HttpAsk::default(),
         "method, headers, body, authorization, redirects, http, proxy or a client certificate",
@@ -172,8 +188,8 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     only_for(expect.bytes != (0..=u64::MAX), "expect.bytes_min or bytes_max", &web)?;
     only_for(!expect.json.is_empty(), "expect.json", &web)?;
     only_for(expect.hashes_body() || !expect.masks.is_empty(), "expect.sha256, masks or watch_content", &web)?;
-    only_for(expect.body.is_some(), "expect.body", &["http", "https", "tcp"])?;
-    only_for(send.is_some(), "send", &["tcp"])?;
+    only_for(expect.body.is_some(), "expect.body", &[&web[..], &talking].concat())?;
+    only_for(send.is_some(), "send", &talking)?;
     only_for(!answers.is_empty(), "expect.answers", &["dns"])?;
     only_for(pings.is_some(), "pings", &["icmp"])?;
     only_for(cdn.is_some(), "kind = \"cdn\"", &web)?;
@@ -210,6 +226,16 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
             }
             Arc::new(IcmpCheck { host: host()?, pings })
         }
-        other => return Err(format!("{other} cannot be probed; http, https, tcp, tls, dns and icmp can")),
+        "postgres" | "postgresql" => Arc::new(PostgresCheck(Database::new(url, 5432, send, "SELECT 1", expect.body)?)),
+        "mysql" => Arc::new(MysqlCheck(Database::new(url, 3306, send, "SELECT 1", expect.body)?)),
+        "redis" | "rediss" => {
+            let mut database = Database::new(url, 6379, send, "PING", expect.body)?;
+            database.tls |= scheme == "rediss";
+            Arc::new(RedisCheck::new(database)?)
+        }
+        other => {
+            let known = "http, https, tcp, tls, dns, icmp, postgres, mysql and redis";
+            return Err(format!("{other} cannot be probed; {known} can"));
+        }
     })
 }
