@@ -20,6 +20,7 @@ mod numbers;
 mod packed;
 mod residuals;
 mod runs;
+mod steps;
 mod tans;
 mod text;
 
@@ -60,6 +61,8 @@ pub(crate) enum Codec {
     Parts = 9,
     /// Numbers with the lengths of their runs.
     Repeats = 10,
+    /// Integers in equal steps, stretch by stretch.
+    Steps = 11,
 }
 
 /// What a chunk is written for.
@@ -73,8 +76,8 @@ pub(crate) enum Effort {
 
 impl Codec {
     fn from_u8(number: u8) -> Result<Codec, String> {
-        use Codec::{Bits, Constant, Decimal, Dictionary, Entropy, Packed, Parts, Pco, Repeats, Runs};
-        let all = [Constant, Runs, Pco, Bits, Dictionary, Decimal, Packed, Entropy, Parts, Repeats];
+        use Codec::{Bits, Constant, Decimal, Dictionary, Entropy, Packed, Parts, Pco, Repeats, Runs, Steps};
+        let all = [Constant, Runs, Pco, Bits, Dictionary, Decimal, Packed, Entropy, Parts, Repeats, Steps];
         let known = all.into_iter().find(|codec| *codec as u8 == number);
         known.ok_or_else(|| format!("unknown codec {number}"))
     }

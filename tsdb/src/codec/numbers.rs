@@ -1,7 +1,7 @@
 //! Integers and floats: with which codec, and the way there and back.
 //!
 //! A sealed page is packed, because that is fast; a compacted one is entropy-coded, or left to the `pco` crate where
-//! that makes it smaller. One value for all needs neither, and of values that repeat only the first of each run is coded
+//! that makes it smaller. One value for all needs neither, nor do integers in equal steps; and of values that repeat only the first of each run is coded
 //! so if that is smaller.
 
 use std::ops::Range;
@@ -10,7 +10,7 @@ use pco::standalone::{simple_compress, simple_decompress_into};
 use pco::{ChunkConfig, FULL_BATCH_N};
 
 use super::residuals::Residuals;
-use super::{Codec, Effort, entropy, packed, runs};
+use super::{Codec, Effort, entropy, packed, runs, steps};
 
 /// Values that are looked at to choose an order: a few stretches of neighbours.
 const SAMPLE_STRETCH: usize = 256;
@@ -100,6 +100,9 @@ pub(super) fn encode_each<N: Number>(values: &[N], effort: Effort, out: &mut Vec
         out.extend(pco(values));
         return Codec::Pco;
     };
+    if steps::encode(&integers, out) {
+        return Codec::Steps;
+    }
     let sample = sample(&integers);
     match effort {
         Effort::Fast => {
@@ -160,6 +163,7 @@ pub(super) fn decode_each<N: Number>(
             let value = bytes.get(..size_of::<N>()).ok_or("the constant is cut off")?;
             Ok(vec![bytemuck::pod_read_unaligned(value); wanted.len()])
         }
+        Codec::Steps => N::from_integers(steps::decode(bytes, count, wanted)?),
         Codec::Packed => N::from_integers(packed::decode(bytes, count, wanted)?),
         Codec::Parts => N::from_integers(entropy::decode(bytes, count, wanted)?),
         Codec::Entropy => {
