@@ -3,6 +3,7 @@
 //! Every series gets the tags `job` and `instance`. Beside the page's own metrics there are `up`, `scrape_duration_seconds` and
 //! `scrape_samples_scraped`, at the same time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use http_body_util::Full;
 use hyper::{Method, Request, header};
 use ingest::exposition::Options;
 use ingest::write::{Ingest, Page};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use url::Url;
 use web_probe::{Schedule, now_ns};
 
@@ -21,7 +24,7 @@ use crate::client::{self, HttpClient};
 const ACCEPT: &str = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5";
 
 /// A page that is fetched on a schedule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScrapeTarget {
     /// The tag `job`.
     pub name: String,
@@ -43,15 +46,56 @@ impl ScrapeTarget {
     }
 }
 
-/// Scrapes a target in each of its slots, for ever. A slot that is over before its turn is left out.
-pub async fn run(target: ScrapeTarget, ingest: Arc<Ingest>) -> Result<()> {
-    let client = client::new()?;
+/// The targets that are scraped now. Dropped, they are given up.
+pub struct Scraping {
+    ingest: Arc<Ingest>,
+    client: HttpClient,
+    running: HashMap<String, Running>,
+    tasks: JoinSet<()>,
+}
+
+/// A target under way, until this is dropped.
+struct Running {
+    target: ScrapeTarget,
+    _stop: watch::Sender<()>,
+}
+
+impl Scraping {
+    /// Nothing yet.
+    pub fn new(ingest: Arc<Ingest>) -> Result<Scraping> {
+        Ok(Scraping { ingest, client: client::new()?, running: HashMap::new(), tasks: JoinSet::new() })
+    }
+
+    /// Scrapes these targets from now on, whose names differ, and no others. One that goes on as it was is not touched; what is changed
+    /// goes on with its next slot; a scrape that has begun comes to its end.
+    pub fn replace(&mut self, targets: Vec<ScrapeTarget>) {
+        while self.tasks.try_join_next().is_some() {}
+        let mut old = std::mem::take(&mut self.running);
+        for target in targets {
+            let kept = old.remove(&target.name).filter(|running| running.target == target);
+            let running = kept.unwrap_or_else(|| self.begin(target.clone()));
+            self.running.insert(target.name, running);
+        }
+    }
+
+    fn begin(&mut self, target: ScrapeTarget) -> Running {
+        let (stop, stopped) = watch::channel(());
+        self.tasks.spawn(run(target.clone(), self.client.clone(), self.ingest.clone(), stopped));
+        Running { target, _stop: stop }
+    }
+}
+
+/// Scrapes a target in each of its slots, from the next one on, until it is told to stop. A slot that is over before its turn is left out.
+async fn run(target: ScrapeTarget, client: HttpClient, ingest: Arc<Ingest>, mut stopped: watch::Receiver<()>) {
     let schedule = Schedule::new(&target.name, target.interval);
     let mut trouble = None;
     let mut slot = schedule.next(schedule.slot_at(now_ns()));
     loop {
         let wait = u64::try_from(slot.start_ns - now_ns()).unwrap_or(0);
-        tokio::time::sleep(Duration::from_nanos(wait)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_nanos(wait)) => {}
+            _ = stopped.changed() => return,
+        }
         scrape(&client, &target, slot.start_ns, &ingest, &mut trouble).await;
         slot = schedule.next(slot).max(schedule.next(schedule.slot_at(now_ns())));
     }

@@ -26,7 +26,7 @@ use crate::config::{Config, Durability, TableRetention};
 use crate::forward;
 use crate::http::Server;
 use crate::metrics::system_ingest;
-use crate::scrape::{self, ScrapeTarget};
+use crate::scrape::{ScrapeTarget, Scraping};
 use crate::tls::Certificate;
 use crate::tokens::Guard;
 
@@ -101,8 +101,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         sources.given.insert(0, own_health(address)?);
     }
     let targets = sources.targets(&config)?;
-    let scrapes = config.scrape_targets()?;
-    check_scrape_names(&scrapes)?;
+    let scrapes = scrape_targets(&config)?;
 
     let dir = config.store.data_dir.clone();
     let options = store_options(&config);
@@ -127,11 +126,14 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let (recorder, recording) = Recorder::start(store.clone(), spool);
     let prober = Prober::new(recorder.clone(), config.probe.concurrency, config.probe.location.clone());
     let mut probing = Probing::start(prober, targets);
+    let mut scraping = Scraping::new(ingest.clone())?;
+    scraping.replace(scrapes);
     let mut measuring: JoinSet<()> = JoinSet::new();
     measuring.spawn(async move {
         while hangup.recv().await.is_some() {
             match sources.load() {
-                Ok(targets) => {
+                Ok((targets, scrapes)) => {
+                    scraping.replace(scrapes);
                     let Changes { kept, begun, changed, ended } = probing.replace(targets).await;
                     tracing::info!("targets: {begun} are new, {changed} are changed, {ended} are gone, {kept} go on");
                 }
@@ -139,14 +141,6 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
             }
         }
     });
-    for target in scrapes {
-        let ingest = ingest.clone();
-        measuring.spawn(async move {
-            if let Err(error) = scrape::run(target, ingest).await {
-                tracing::error!("nothing is scraped: {error:#}");
-            }
-        });
-    }
     measuring.spawn(web_probe::host::run(recorder, OWN_INTERVAL));
     if let Some((url, dir)) = forwarding {
         measuring.spawn(async move {
@@ -179,9 +173,10 @@ struct Sources {
 }
 
 impl Sources {
-    /// The targets of the file as it is now, and the given ones.
-    fn load(&self) -> Result<Vec<Target>> {
-        self.targets(&Config::load(self.file.as_deref())?)
+    /// The targets of the file as it is now, and the given ones; and those that are scraped.
+    fn load(&self) -> Result<(Vec<Target>, Vec<ScrapeTarget>)> {
+        let config = Config::load(self.file.as_deref())?;
+        Ok((self.targets(&config)?, scrape_targets(&config)?))
     }
 
     fn targets(&self, config: &Config) -> Result<Vec<Target>> {
@@ -217,12 +212,13 @@ fn check_reach(config: &Config, has_tokens: bool) -> Result<()> {
     Ok(())
 }
 
-/// Two of one name would mix their rows.
-fn check_scrape_names(targets: &[ScrapeTarget]) -> Result<()> {
+/// The targets that are scraped. Two of one name would mix their rows.
+fn scrape_targets(config: &Config) -> Result<Vec<ScrapeTarget>> {
+    let targets = config.scrape_targets()?;
     let mut names = HashSet::new();
     match targets.iter().find(|target| !names.insert(&target.name)) {
         Some(target) => bail!("there are two scrape targets with the name '{}'", target.name),
-        None => Ok(()),
+        None => Ok(targets),
     }
 }
 

@@ -136,6 +136,36 @@ fn a_scrape_target_is_fetched_in_its_slots() {
     assert!(seconds[0][0].parse::<f64>().unwrap() < 5.0, "{seconds:?}");
     let said = server.rows("SELECT type FROM metric_metadata WHERE metric = 'fournines_store_rows_written'");
     assert_eq!(said[0], ["counter"]);
+
+    // At a hang-up one goes, one is changed, one is new, and one goes on; no slot is lost or scraped twice.
+    let target = |name: &str, interval: &str, group: &str| {
+        format!(
+            "[[target]]\nname = '{name}'\nkind = 'scrape'\nurl = '{}/metrics'\ninterval = '{interval}'\ngroup = '{group}'\n",
+            page.url
+        )
+    };
+    let hang_up = |config: String| {
+        std::fs::write(dir.path().join("data.toml"), config).unwrap();
+        nix::sys::signal::kill(server.pid(), nix::sys::signal::Signal::SIGHUP).unwrap();
+    };
+    let up = |job: &str, group: &str| {
+        count(&format!("SELECT count(*) FROM up WHERE job = '{job}' AND \"group\" = '{group}'"))
+    };
+    hang_up(target("other", "200ms", "own") + &target("new", "1s", "a"));
+    wait_for("the new one", || up("new", "a") >= 2);
+    let down = count("SELECT count(*) FROM up WHERE job = 'down'");
+    let before = up("other", "own");
+    hang_up(target("other", "200ms", "own") + &target("new", "1s", "b"));
+    wait_for("the changed one", || up("new", "b") >= 2 && up("other", "own") >= before + 5);
+    hang_up("[[target]]\nkind = 'scrape'\nurl = 'nowhere'\n".into());
+    let before = up("new", "b");
+    wait_for("slots behind a bad file", || up("new", "b") >= before + 2);
+    assert_eq!(count("SELECT count(*) FROM up WHERE job = 'down'"), down, "what is gone is not scraped");
+    let gaps = server.rows(
+        "SELECT job, count(*), (CAST(max(time) AS BIGINT) - CAST(min(time) AS BIGINT)) / 1000000000 + 1 AS expected FROM up
+         WHERE job = 'new' GROUP BY job HAVING count(*) <> expected",
+    );
+    assert!(gaps.is_empty(), "{gaps:?}");
 }
 
 #[test]
