@@ -78,13 +78,13 @@ impl PostgresCheck {
         findings.fields.push(("login_ms", Field::ms(logged_in - start)));
         findings.phase = Phase::Wait;
         let mut connection = Box::pin(connection);
-        let answer = {
+        let (answer, goes_on) = {
             let mut asking = pin!(client.simple_query(&self.0.statement));
             tokio::select! {
-                answer = &mut asking => answer,
+                answer = &mut asking => (answer, true),
                 ended = &mut connection => match ended {
-                    Err(error) => Err(error),
-                    Ok(()) => asking.await,
+                    Err(error) => (Err(error), false),
+                    Ok(()) => (asking.await, false),
                 },
             }
         };
@@ -92,7 +92,9 @@ impl PostgresCheck {
         findings.fields.push(("statement_ms", Field::ms(logged_in.elapsed())));
         // It says goodbye, for which nobody waits.
         drop(client);
-        tokio::spawn(connection);
+        if goes_on {
+            tokio::spawn(connection);
+        }
         let answer = answer.map_err(|error| of_error(error, Class::ServerError))?;
         let first = answer.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row.try_get(0).ok().flatten()),
