@@ -1,5 +1,9 @@
 //! Writes a segment file: pages in order, then the index.
+//!
+//! A page ends where a series does, as far as that leaves no page half empty, and a series of more rows than a page may have is divided evenly:
+//! who asks for a part of the rows of many series does not decode what lies between these parts.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -26,8 +30,8 @@ pub(crate) struct SegmentWriter {
     file: NewFile,
     offset: u64,
     index: IndexDraft,
-    /// Rows of the section at hand that do not fill a page yet.
-    waiting: Vec<Rows>,
+    /// Rows of the section at hand that are in no page yet: up to two pages, so that it can be seen where the next one should end.
+    waiting: VecDeque<Rows>,
     waiting_rows: usize,
 }
 
@@ -43,8 +47,17 @@ impl SegmentWriter {
         let file = NewFile::create(dir, &segment::path(dir, id))?;
         let index = IndexDraft { first_log, ..IndexDraft::default() };
         let dir = dir.clone();
-        let mut writer =
-            SegmentWriter { dir, id, effort, page_rows, file, offset: 0, index, waiting: Vec::new(), waiting_rows: 0 };
+        let mut writer = SegmentWriter {
+            dir,
+            id,
+            effort,
+            page_rows,
+            file,
+            offset: 0,
+            index,
+            waiting: VecDeque::new(),
+            waiting_rows: 0,
+        };
         writer.put(&FileHeader::SEGMENT.bytes())?;
         Ok(writer)
     }
@@ -59,20 +72,48 @@ impl SegmentWriter {
 
     /// Adds rows whose keys are later than those before.
     pub(crate) fn push(&mut self, rows: Rows) -> Result<()> {
-        let mut rows = rows;
-        while self.waiting_rows + rows.len() >= self.page_rows {
-            let count = self.page_rows - self.waiting_rows;
-            let rest = rows.slice(count..rows.len());
-            self.waiting.push(rows.slice(0..count));
-            self.waiting_rows = self.page_rows;
-            self.page()?;
-            rows = rest;
-        }
         if rows.len() > 0 {
             self.waiting_rows += rows.len();
-            self.waiting.push(rows);
+            self.waiting.push_back(rows);
+        }
+        while self.waiting_rows >= 2 * self.page_rows {
+            self.page(self.next_page_rows(false))?;
         }
         Ok(())
+    }
+
+    /// How many of the rows that wait make the next page; `all` if no more come.
+    fn next_page_rows(&self, all: bool) -> usize {
+        if self.waiting_rows <= self.page_rows {
+            return self.waiting_rows;
+        }
+        let series = || self.waiting.iter().flat_map(|rows| rows.series.iter().copied());
+        let first = self.waiting[0].series[0];
+        let of_first = series().take_while(|series| *series == first).count();
+        if of_first > self.page_rows {
+            // Its end may still come.
+            let is_known = all || of_first < self.waiting_rows;
+            return if is_known { of_first.div_ceil(of_first.div_ceil(self.page_rows)) } else { self.page_rows };
+        }
+        let behind = series().nth(self.page_rows);
+        let start = series().take_while(|series| Some(*series) != behind).count();
+        if start >= self.page_rows.div_ceil(2) { start } else { self.page_rows }
+    }
+
+    /// The first of the rows that wait.
+    fn take(&mut self, count: usize) -> Vec<Rows> {
+        self.waiting_rows -= count;
+        let (mut taken, mut left) = (Vec::new(), count);
+        while left > 0 {
+            let Some(rows) = self.waiting.pop_front() else { break };
+            let here = left.min(rows.len());
+            if here < rows.len() {
+                self.waiting.push_front(rows.slice(here..rows.len()));
+            }
+            taken.push(rows.slice(0..here));
+            left -= here;
+        }
+        taken
     }
 
     /// Adds what the segment hides of older ones, with the number of the log file that it was in.
@@ -81,20 +122,20 @@ impl SegmentWriter {
     }
 
     fn end_section(&mut self) -> Result<()> {
-        if self.waiting_rows > 0 {
-            self.page()?;
+        while self.waiting_rows > 0 {
+            self.page(self.next_page_rows(true))?;
         }
         // A section of which everything was deleted.
         self.index.sections.pop_if(|section| section.pages.is_empty());
         Ok(())
     }
 
-    /// Writes the rows that wait as a page.
-    fn page(&mut self) -> Result<()> {
-        self.waiting_rows = 0;
+    /// Writes so many of the rows that wait as a page.
+    fn page(&mut self, rows: usize) -> Result<()> {
+        let rows = self.take(rows);
         let number = self.index.sections.len() as u32 - 1;
         let section = self.index.sections.last_mut().expect("a section is started first");
-        let rows = Rows::concat(&std::mem::take(&mut self.waiting), section.fields.len());
+        let rows = Rows::concat(&rows, section.fields.len());
         assert!((1..=PAGE_ROWS_MAX).contains(&rows.len()), "a page has 1 to {PAGE_ROWS_MAX} rows, not {}", rows.len());
         let effort = self.effort;
         let mut chunks = vec![codec::encode_series(&rows.series, effort), codec::encode_times(&rows.times, effort)];
