@@ -391,6 +391,8 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\nkind = 'cdn'\nip = 'both'", "cdn asks both families anyway"),
             ("[[target]]\nurl = 'tcp://x'", "a port is missing"),
             ("[[target]]\nurl = 'tcp://x:1'\nkind = 'tls'", "kind is 'tls', and 'tcp://x:1' is for tcp"),
+            ("[[target]]\nurl = 'http://a:b@x/'", "'http://a@x/': a user in the address is not sent; basic_auth is"),
+            ("[[target]]\nurl = 'mysql://a:b@x/'\nkind = 'redis'", "kind is 'redis', and 'mysql://a@x/' is for mysql"),
             ("[[target]]\nurl = 'tls://x'\nsend = 'hello'", "send is for tcp, postgres, mysql and redis, not for tls"),
             ("[[target]]\nurl = 'dns:x?type=Q'", "'Q' is no type of records"),
             ("[[target]]\nurl = 'dns:x'\nresolvers = ['nine']", "'nine' is not an address like"),

@@ -14,7 +14,9 @@ use regex::Regex;
 use serde::Deserialize;
 use serde_json_path::JsonPath;
 use url::Url;
-use web_probe::{Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Step, Target};
+use web_probe::{
+    Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Step, Target, without_password,
+};
 
 use super::some_duration;
 use crate::scrape::ScrapeTarget;
@@ -291,7 +293,8 @@ impl TargetConfig {
     }
 
     pub(super) fn target(&self) -> Result<Target> {
-        let called = self.name.as_ref().unwrap_or(&self.url);
+        let address = Url::parse(&self.url).map_or_else(|_| self.url.clone(), |url| without_password(&url));
+        let called = self.name.as_ref().unwrap_or(&address);
         let resolvers = self.resolvers.iter().map(|text| resolver(text));
         let ask = Ask {
             http: self.http_ask().with_context(|| format!("target '{called}'"))?,
@@ -306,7 +309,7 @@ impl TargetConfig {
         };
         let mut target = Target::new(&self.url, ask).map_err(|reason| anyhow!("target '{called}': {reason}"))?;
         if let Some(kind) = self.kind.as_ref().filter(|kind| *kind != target.kind()) {
-            bail!("target '{called}': kind is '{kind}', and '{}' is for {}", self.url, target.kind());
+            bail!("target '{called}': kind is '{kind}', and '{address}' is for {}", target.kind());
         }
         target.name = self.name.clone().unwrap_or(target.name);
         target.group = self.group.clone();

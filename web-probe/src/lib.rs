@@ -1,7 +1,7 @@
 //! Targets in, measurements out.
 //!
 //! A [`Target`] says what is probed and what counts as up. [`Target::probe`] probes it once and times every phase itself, by the check of
-//! its kind (`http.rs`, `tcp.rs`, `tls.rs`, `dns.rs`, `icmp.rs`), over what all share ([`Network`]); [`Prober`] does so on an open-loop [`Schedule`] and writes a row a slot into the table `probe`. [`host`] measures
+//! its kind, which has a file of its own, over what all share ([`Network`]); [`Prober`] does so on an open-loop [`Schedule`] and writes a row a slot into the table `probe`. [`host`] measures
 //! the machine it runs on into the table `host`.
 
 mod address;
@@ -34,6 +34,7 @@ mod tcp;
 mod tls;
 
 pub use cdn::{CdnAsk, Mark, Progress, Subnet, Verdict};
+pub use database::without_password;
 pub use failure::{Class, Failure};
 pub use http::{Expect, HttpAsk, HttpVersion, Identity};
 pub use links::LinksAsk;

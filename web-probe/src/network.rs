@@ -61,6 +61,12 @@ impl Network {
         &self.certificates
     }
 
+    /// How hands are shaken where nothing more is asked for than a certificate that is trusted.
+    pub(crate) fn trust(&self) -> Result<Arc<ClientConfig>, Failure> {
+        let config = client_config(|builder| Ok(builder.with_root_certificates(self.roots()).with_no_client_auth()));
+        config.map(Arc::new).map_err(|error| Class::TlsOther.because(format!("tls: {error}")))
+    }
+
     /// How hands are shaken for what is asked over HTTP.
     pub(crate) fn http(&self, ask: &HttpAsk) -> Result<Arc<ClientConfig>, Failure> {
         if let Some(identity) = &ask.identity {

@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 use crate::check::{Check, Checking, Findings, Phase};
 use crate::database::Database;
 use crate::failure::{Class, Failure, chain, is_tls, of_exchange, of_handshake};
-use crate::network::{Network, client_config, server_name};
+use crate::network::{Network, server_name};
 use crate::recorder::Field;
 use crate::target::Target;
 
@@ -46,12 +46,9 @@ impl Check for PostgresCheck {
                 return self.ask(start, login, findings).await;
             }
             config.ssl_mode(SslMode::Require);
-            let trust =
-                client_config(|builder| Ok(builder.with_root_certificates(network.roots()).with_no_client_auth()));
-            let trust = trust.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))?;
             let taken = Arc::new(OnceLock::new());
             let tls =
-                Tls { connector: Arc::new(trust).into(), name: server_name(&database.host)?, taken: taken.clone() };
+                Tls { connector: network.trust()?.into(), name: server_name(&database.host)?, taken: taken.clone() };
             findings.phase = Phase::Tls;
             let login = config.connect_raw(stream, tls).await;
             findings.phases.tls = taken.get().copied();

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::check::{Check, Checking, Findings, Phase};
 use crate::database::Database;
 use crate::failure::{Class, Failure, chain, of_exchange};
-use crate::network::{Network, client_config, shake_hands};
+use crate::network::{Network, shake_hands};
 use crate::recorder::Field;
 use crate::target::Target;
 
@@ -47,10 +47,7 @@ impl Check for RedisCheck {
             if !tls {
                 return self.ask(stream, findings).await;
             }
-            let trust =
-                client_config(|builder| Ok(builder.with_root_certificates(network.roots()).with_no_client_auth()));
-            let trust = trust.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))?;
-            let stream = shake_hands(trust.into(), host, stream, findings).await?;
+            let stream = shake_hands(network.trust()?, host, stream, findings).await?;
             self.ask(stream, findings).await
         })
     }
@@ -76,11 +73,10 @@ impl RedisCheck {
         let (mut client, connection) = login.map_err(|error| of_error(&error))?;
         let logged_in = Instant::now();
         findings.fields.push(("login_ms", Field::ms(logged_in - start)));
-        let mut words = self.database.statement.split_whitespace();
         let mut command = Cmd::new();
-        words.by_ref().for_each(|word| {
+        for word in self.database.statement.split_whitespace() {
             command.arg(word);
-        });
+        }
         let answer = {
             let (mut asking, mut connection) = (pin!(client.send_packed_command(&command)), pin!(connection));
             tokio::select! {

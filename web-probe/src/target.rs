@@ -114,11 +114,9 @@ impl Target {
         let url = Url::parse(address)
             .map_err(|error| format!("'{address}' is not an address like https://example.org/: {error}"))?;
         let resolver = (!ask.resolvers.is_empty() && url.scheme() != "dns").then(|| Resolver::at(&ask.resolvers));
-        let check = check(&url, ask).map_err(|reason| format!("'{address}': {reason}"))?;
-        let name = match url.scheme() {
-            "http" | "https" => url.to_string(),
-            _ => without_password(&url),
-        };
+        let shown = if url.password().is_some() { without_password(&url) } else { address.to_owned() };
+        let check = check(&url, ask).map_err(|reason| format!("'{shown}': {reason}"))?;
+        let name = if matches!(url.scheme(), "http" | "https") { url.to_string() } else { shown };
         Ok(Target {
             name,
             check,
@@ -195,6 +193,9 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     only_for(cdn.is_some(), "kind = \"cdn\"", &web)?;
     only_for(steps.is_some(), "kind = \"steps\"", &web)?;
     only_for(links.is_some(), "kind = \"links\"", &web)?;
+    if web.contains(&scheme) && (!url.username().is_empty() || url.password().is_some()) {
+        return Err("a user in the address is not sent; basic_auth is".into());
+    }
     // Addresses without a web scheme have a path for a host.
     let host = || {
         let text = url.host_str().unwrap_or_else(|| url.path());
