@@ -1,6 +1,5 @@
 //! `fournines serve`: everything at once, until it is told to stop.
 
-use std::collections::HashSet;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -26,7 +25,7 @@ use crate::config::{Config, Durability, TableRetention};
 use crate::forward;
 use crate::http::Server;
 use crate::metrics::system_ingest;
-use crate::scrape::{ScrapeTarget, Scraping};
+use crate::scrape;
 use crate::tls::Certificate;
 use crate::tokens::Guard;
 
@@ -101,7 +100,6 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         sources.given.insert(0, own_health(address)?);
     }
     let targets = sources.targets(&config)?;
-    let scrapes = scrape_targets(&config)?;
 
     let dir = config.store.data_dir.clone();
     let options = store_options(&config);
@@ -124,16 +122,14 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     };
     let forwarding = config.probe.forward.clone().zip(spool.as_ref().map(|spool| spool.dir().to_owned()));
     let (recorder, recording) = Recorder::start(store.clone(), spool);
-    let prober = Prober::new(recorder.clone(), config.probe.concurrency, config.probe.location.clone());
+    let prober =
+        Prober::new(recorder, config.probe.concurrency, config.probe.location.clone(), scrape::pages(ingest.clone()));
     let mut probing = Probing::start(prober, targets);
-    let mut scraping = Scraping::new(ingest.clone())?;
-    scraping.replace(scrapes);
     let mut measuring: JoinSet<()> = JoinSet::new();
     measuring.spawn(async move {
         while hangup.recv().await.is_some() {
             match sources.load() {
-                Ok((targets, scrapes)) => {
-                    scraping.replace(scrapes);
+                Ok(targets) => {
                     let Changes { kept, begun, changed, ended } = probing.replace(targets).await;
                     tracing::info!("targets: {begun} are new, {changed} are changed, {ended} are gone, {kept} go on");
                 }
@@ -141,7 +137,6 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
             }
         }
     });
-    measuring.spawn(web_probe::host::run(recorder, OWN_INTERVAL));
     if let Some((url, dir)) = forwarding {
         measuring.spawn(async move {
             if let Err(error) = forward::run(url, dir).await {
@@ -173,14 +168,20 @@ struct Sources {
 }
 
 impl Sources {
-    /// The targets of the file as it is now, and the given ones; and those that are scraped.
-    fn load(&self) -> Result<(Vec<Target>, Vec<ScrapeTarget>)> {
+    /// The targets of the file as it is now, and the given ones.
+    fn load(&self) -> Result<Vec<Target>> {
         let config = Config::load(self.file.as_deref())?;
-        Ok((self.targets(&config)?, scrape_targets(&config)?))
+        self.targets(&config)
     }
 
     fn targets(&self, config: &Config) -> Result<Vec<Target>> {
-        let targets = config.targets(&self.given)?;
+        let mut given = self.given.clone();
+        if !config.measures_host() {
+            let mut host = Target::new("host:", Ask::default()).map_err(anyhow::Error::msg)?;
+            host.interval = OWN_INTERVAL;
+            given.push(host);
+        }
+        let targets = config.targets(&given)?;
         Prober::check_names(&targets).map_err(anyhow::Error::msg)?;
         Ok(targets)
     }
@@ -210,16 +211,6 @@ fn check_reach(config: &Config, has_tokens: bool) -> Result<()> {
         tracing::warn!("{listen} can be reached by others, and nothing is encrypted: see server.tls_cert");
     }
     Ok(())
-}
-
-/// The targets that are scraped. Two of one name would mix their rows.
-fn scrape_targets(config: &Config) -> Result<Vec<ScrapeTarget>> {
-    let targets = config.scrape_targets()?;
-    let mut names = HashSet::new();
-    match targets.iter().find(|target| !names.insert(&target.name)) {
-        Some(target) => bail!("there are two scrape targets with the name '{}'", target.name),
-        None => Ok(targets),
-    }
 }
 
 fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {

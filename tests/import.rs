@@ -1,6 +1,7 @@
 //! `fournines import`, and scrape targets: rows that are fetched, not posted.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -166,6 +167,77 @@ fn a_scrape_target_is_fetched_in_its_slots() {
          WHERE job = 'new' GROUP BY job HAVING count(*) <> expected",
     );
     assert!(gaps.is_empty(), "{gaps:?}");
+}
+
+/// A page that only who has a token sees, with one line that is wrong.
+fn guarded_page() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
+            let length = stream.read(&mut request).unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
+            let is_let_in = request.contains("authorization: bearer secret")
+                && request.contains("x-prometheus-scrape-timeout-seconds: 0.5");
+            let status = if is_let_in { "200 OK" } else { "401 Unauthorized" };
+            let body = "good{a=\"b\"} 1\nbad{ 2\ngood{a=\"c\"} 2\n";
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        }
+    });
+    port
+}
+
+/// A scrape is a check like all others, and says in `probe` how it went.
+#[test]
+fn scrapes_are_checks() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = Server::start(&dir.path().join("page"), "");
+    let guarded = format!("http://127.0.0.1:{}/metrics", guarded_page());
+    let target = |name: &str, url: &str, more: &str| {
+        format!("[[target]]\nname = '{name}'\nkind = 'scrape'\nurl = '{url}'\ninterval = '500ms'\n{more}\n")
+    };
+    let targets = [
+        target("good", &format!("{}/metrics", page.url), "slow = '400ms'"),
+        target("down", "http://127.0.0.1:1/metrics", ""),
+        target("none", &format!("{}/health", page.url), ""),
+        target("let in", &guarded, "bearer_token = 'secret'"),
+        target("kept out", &guarded, ""),
+        target("metadata", "http://169.254.169.254/metrics", ""),
+    ];
+    let server = Server::start(&dir.path().join("data"), &targets.concat());
+    let rows = || {
+        server.rows(
+            "SELECT DISTINCT target, kind, error, samples > 0, lines_refused, up FROM probe
+             WHERE kind = 'scrape' AND outcome NOT IN ('missed', 'slow') ORDER BY target",
+        )
+    };
+    let expected = [
+        ["down", "scrape", "connect_refused", "", "", "false"],
+        ["good", "scrape", "", "true", "0", "true"],
+        ["kept out", "scrape", "status", "", "", "false"],
+        ["let in", "scrape", "", "true", "1", "true"],
+        ["metadata", "scrape", "address_not_allowed", "", "", "false"],
+        ["none", "scrape", "page", "", "", "false"],
+    ];
+    wait_for("columns", || server.sql("SELECT samples, lines_refused FROM probe", "csv").status == 200);
+    wait_for("scrapes of all", || rows() == expected);
+    let said = server.rows(
+        "SELECT DISTINCT message FROM probe WHERE target IN ('let in', 'none') AND message IS NOT NULL ORDER BY 1",
+    );
+    assert!(said[0][0].starts_with("1 lines of the page are refused; line 2: "), "{said:?}");
+    assert!(said[1][0].starts_with("no line of the page is a sample; line 1: "), "{said:?}");
+    // What Prometheus says of them, in the same slots.
+    let ups = server.rows("SELECT job, min(value), max(value) FROM up GROUP BY job ORDER BY job");
+    let expected = [("down", 0), ("good", 1), ("kept out", 0), ("let in", 1), ("metadata", 0), ("none", 0)];
+    assert_eq!(ups, expected.map(|(job, up)| [job.to_owned(), format!("{up}.0"), format!("{up}.0")]));
+    let differ = server.rows(
+        "SELECT p.target, p.time FROM probe AS p JOIN up AS u ON p.target = u.job AND p.time = u.time
+         WHERE p.up <> (u.value = 1)",
+    );
+    assert!(differ.is_empty(), "{differ:?}");
+    assert_eq!(server.rows("SELECT DISTINCT a, job FROM good ORDER BY a"), [["b", "let in"], ["c", "let in"]]);
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn both_families_are_looked_at_in_every_slot() {
         server.rows("SELECT count(DISTINCT target) FROM probe WHERE edge = 'v6' AND outcome <> 'missed'") == [["2"]]
     });
     let rows = server.rows(
-        "SELECT DISTINCT target, edge, outcome, error, address, kind FROM probe WHERE target <> 'fournines' AND outcome <> 'missed' ORDER BY target, edge",
+        "SELECT DISTINCT target, edge, outcome, error, address, kind FROM probe WHERE edge IS NOT NULL AND outcome <> 'missed' ORDER BY target, edge",
     );
     let expected = [
         ["both", "v4", "ok", "", "127.0.0.1", "http"],

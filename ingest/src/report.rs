@@ -58,6 +58,11 @@ impl From<RowError> for Reason {
 }
 
 impl Report {
+    /// Was there something, and none of it was taken?
+    pub fn took_nothing(&self) -> bool {
+        self.taken == 0 && self.refused > 0
+    }
+
     /// Notes a row that was taken.
     #[inline]
     pub(crate) fn take(&mut self, values: usize) {

@@ -215,7 +215,8 @@ impl Ingest {
             };
             let Ok(()) = self.described(DEFAULT_SCHEMA, &mut taken, parse);
         }
-        let (up, samples) = (u8::from(page.is_some()), taken.report.taken);
+        let up = u8::from(page.is_some() && !taken.report.took_nothing());
+        let samples = taken.report.taken;
         let own = format!("up {up}\nscrape_duration_seconds {seconds}\nscrape_samples_scraped {samples}\n");
         exposition::parse(own.as_bytes(), options, &mut taken.batch, |_| {});
         self.store.submit(taken.batch)?.await?;

@@ -16,7 +16,6 @@ use serde::{Deserialize, Deserializer};
 use tsdb::Rollup;
 use web_probe::Target;
 
-use crate::scrape::ScrapeTarget;
 use maintenance::MaintenanceConfig;
 use targets::TargetConfig;
 pub use targets::resolver;
@@ -245,9 +244,8 @@ impl Config {
     /// The targets that are given and those of the file that are probed, each checked by itself, with the windows of planned work that
     /// they are in.
     pub fn targets(&self, given: &[Target]) -> Result<Vec<Target>> {
-        let checks = self.targets.iter().filter(|target| !target.is_scrape());
         let given = given.iter().cloned().map(Ok);
-        let mut targets = given.chain(checks.map(TargetConfig::target)).collect::<Result<Vec<_>>>()?;
+        let mut targets = given.chain(self.targets.iter().map(TargetConfig::target)).collect::<Result<Vec<_>>>()?;
         for (at, config) in self.maintenance.iter().enumerate() {
             let window = config.window().with_context(|| format!("maintenance number {}", at + 1))?;
             let window = Arc::new(window);
@@ -263,6 +261,11 @@ impl Config {
         Ok(targets)
     }
 
+    /// Does the file say how this machine is measured?
+    pub fn measures_host(&self) -> bool {
+        self.targets.iter().any(TargetConfig::is_host)
+    }
+
     /// The rollups of the file, each checked by itself.
     pub fn rollups(&self) -> Result<Vec<Rollup>> {
         let mut names = HashSet::new();
@@ -272,11 +275,6 @@ impl Config {
             Some(rollup) => bail!("there are two rollups with the name '{}': give one of them another", rollup.name),
             None => Ok(rollups),
         }
-    }
-
-    /// The targets of the file that are scraped, each checked by itself.
-    pub fn scrape_targets(&self) -> Result<Vec<ScrapeTarget>> {
-        self.targets.iter().filter(|target| target.is_scrape()).map(TargetConfig::scrape_target).collect()
     }
 }
 
@@ -341,7 +339,7 @@ mod tests {
             all,
             [
                 "http", "http", "http", "http", "http", "tcp", "tcp", "postgres", "redis", "dns", "icmp", "steps",
-                "links", "cdn"
+                "links", "scrape", "host", "cdn"
             ]
         );
     }
@@ -389,6 +387,10 @@ mod tests {
             ),
             ("[[target]]\nurl = 'tcp://x:1'\nkind = 'links'", "kind = \"links\" is for http and https, not for tcp"),
             ("[[target]]\nurl = 'http://x/'\nkind = 'cdn'\nip = 'both'", "cdn asks both families anyway"),
+            ("[[target]]\nurl = 'http://x/'\nkind = 'scrape'\nip = 'both'", "would store it twice"),
+            ("[[target]]\nurl = 'http://x/'\nkind = 'scrape'\nexpect = { body = 'a' }", "are not for scrape"),
+            ("[[target]]\nurl = 'tcp://x:1'\nkind = 'scrape'", "kind = \"scrape\" is for http and https, not for tcp"),
+            ("[[target]]\nurl = 'host:other'", "only this machine"),
             ("[[target]]\nurl = 'tcp://x'", "a port is missing"),
             ("[[target]]\nurl = 'tcp://x:1'\nkind = 'tls'", "kind is 'tls', and 'tcp://x:1' is for tcp"),
             ("[[target]]\nurl = 'http://a:b@x/'", "'http://a@x/': a user in the address is not sent; basic_auth is"),

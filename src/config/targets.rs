@@ -1,4 +1,4 @@
-//! `[[target]]`: what is probed or scraped, from its keys to what does it.
+//! `[[target]]`: what is probed, from its keys to what does it.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +19,6 @@ use web_probe::{
 };
 
 use super::some_duration;
-use crate::scrape::ScrapeTarget;
 
 /// `[[target]]`
 #[derive(Debug, Deserialize)]
@@ -128,9 +127,8 @@ struct BasicAuth {
     password: String,
 }
 
-/// The kind of target that is no check.
-const SCRAPE: &str = "scrape";
 /// The kinds that an address does not say.
+const SCRAPE: &str = "scrape";
 const CDN: &str = "cdn";
 const STEPS: &str = "steps";
 const LINKS: &str = "links";
@@ -288,8 +286,8 @@ impl ExpectConfig {
 }
 
 impl TargetConfig {
-    pub(super) fn is_scrape(&self) -> bool {
-        self.kind.as_deref() == Some(SCRAPE)
+    pub(super) fn is_host(&self) -> bool {
+        self.url.starts_with("host:")
     }
 
     pub(super) fn target(&self) -> Result<Target> {
@@ -305,6 +303,7 @@ impl TargetConfig {
             resolvers: resolvers.collect::<Result<_>>().with_context(|| format!("target '{called}': resolvers"))?,
             answers: self.expect.answers.clone(),
             cdn: self.cdn_ask().with_context(|| format!("target '{called}'"))?,
+            scrape: self.scrape().with_context(|| format!("target '{called}'"))?,
             pings: self.pings,
         };
         let mut target = Target::new(&self.url, ask).map_err(|reason| anyhow!("target '{called}': {reason}"))?;
@@ -324,6 +323,9 @@ impl TargetConfig {
             (_, Some(address)) => ConnectTo::Pinned(address),
             (Some(IpFamily::V4), None) => ConnectTo::V4,
             (Some(IpFamily::V6), None) => ConnectTo::V6,
+            (Some(IpFamily::Both), None) if target.kind() == SCRAPE => {
+                bail!("target '{called}': a page is scraped once a slot, ip = \"both\" would store it twice")
+            }
             (Some(IpFamily::Both), None) if target.kind() == CDN => {
                 bail!("target '{called}': cdn asks both families anyway")
             }
@@ -376,8 +378,7 @@ impl TargetConfig {
             Some(own) => own,
             None => return Ok(None),
         };
-        let is_held = format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default());
-        if is_held || self.method.is_some() || self.body.is_some() || self.watch_content {
+        if self.is_held() || self.method.is_some() || self.body.is_some() || self.watch_content {
             bail!("expect, method, body and watch_content are not for links");
         }
         let default = LinksAsk::default();
@@ -390,6 +391,20 @@ impl TargetConfig {
         }))
     }
 
+    /// Is it a page of metrics?
+    fn scrape(&self) -> Result<bool> {
+        let is_scrape = self.kind.as_deref() == Some(SCRAPE);
+        if is_scrape && (self.is_held() || self.watch_content) {
+            bail!("expect and watch_content are not for scrape: a page of metrics is what counts as up");
+        }
+        Ok(is_scrape)
+    }
+
+    /// Does the target itself say what an answer has to be?
+    fn is_held(&self) -> bool {
+        format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default())
+    }
+
     /// The requests of a scenario.
     fn steps(&self) -> Result<Option<Vec<Step>>> {
         let is_steps = self.kind.as_deref() == Some(STEPS);
@@ -399,12 +414,7 @@ impl TargetConfig {
             (true, true) => bail!("kind = \"steps\" needs [[target.step]]"),
             (true, false) => {}
         }
-        let own = &self.expect;
-        if format!("{own:?}") != format!("{:?}", ExpectConfig::default())
-            || self.method.is_some()
-            || self.body.is_some()
-            || self.watch_content
-        {
+        if self.is_held() || self.method.is_some() || self.body.is_some() || self.watch_content {
             bail!("expect, method, body and watch_content belong to the steps");
         }
         let step = |step: &StepConfig| step.step(self.http_ask()?).with_context(|| format!("step '{}'", step.name));
@@ -449,34 +459,6 @@ impl TargetConfig {
         }
         ask.proxy = self.proxy.as_deref().map(proxy).transpose()?;
         Ok(ask)
-    }
-
-    pub(super) fn scrape_target(&self) -> Result<ScrapeTarget> {
-        let name = self.name.clone().unwrap_or_else(|| self.url.clone());
-        let url = Url::parse(&self.url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let url = url.with_context(|| {
-            format!("target '{name}': '{}' is not a web address like http://127.0.0.1:9100/metrics", self.url)
-        })?;
-        let is_check = self.slow.is_some()
-            || self.fail.is_some()
-            || self.retries > 0
-            || self.watch_content
-            || format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default())
-            || self.allow_link_local
-            || self.http_ask().ok() != Some(HttpAsk::default())
-            || self.ip.is_some()
-            || self.address.is_some()
-            || self.cdn.is_some()
-            || !self.steps.is_empty()
-            || self.links.is_some()
-            || self.send.is_some()
-            || !self.resolvers.is_empty()
-            || self.pings.is_some();
-        if is_check {
-            bail!("target '{name}': a scrape takes name, url, group, interval and timeout, and nothing of a check");
-        }
-        let (interval, timeout) = self.times(&name, Duration::from_secs(10), Duration::from_secs(5))?;
-        Ok(ScrapeTarget { name, url, group: self.group.clone(), interval, timeout })
     }
 
     /// The interval and the timeout, or these.

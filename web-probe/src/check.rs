@@ -7,10 +7,13 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tsdb::FieldType;
+
 use crate::failure::{Class, Failure};
-use crate::measurement::{Hop, Measurement, Outcome, Phases};
+use crate::measurement::{Hop, Measurement, Outcome, OwnRow, Phases};
 use crate::network::Network;
 use crate::recorder::Field;
+use crate::scrape::Scraped;
 use crate::target::Target;
 
 /// What a check comes to, once it is through.
@@ -21,8 +24,20 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
     /// The tag `kind`.
     fn kind(&self) -> &'static str;
 
+    /// Columns that its rows may have beside those of every check. They are made before the first row, so that queries can name them.
+    fn columns(&self) -> &'static [Columns] {
+        &[]
+    }
+
     /// Checks once. What it found so far is in `findings` whatever ends it: it is dropped when time is up.
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a>;
+}
+
+/// Columns of a table.
+pub(crate) struct Columns {
+    pub table: &'static str,
+    pub tags: &'static [&'static str],
+    pub fields: &'static [(&'static str, FieldType)],
 }
 
 /// What a check is at: what it times, and what it was doing when time was up.
@@ -70,6 +85,10 @@ pub(crate) struct Findings {
     pub steps: Vec<(String, Measurement)>,
     /// Links that are broken or slow, by the tag `link`.
     pub links: Vec<(String, Measurement)>,
+    /// Rows of tables that are no checks' own.
+    pub rows: Vec<OwnRow>,
+    /// The page of a scrape, which is stored by itself.
+    pub scraped: Option<Scraped>,
 }
 
 /// What a check remembers from one slot to the next. It is no part of what was asked for: two checks are the same without it.
@@ -101,7 +120,21 @@ impl Findings {
             None if target.slow.is_some_and(|limit| taken > limit) => Outcome::Slow,
             None => Outcome::Ok,
         };
-        let Findings { phases, status, bytes, cert_expires_s, address, fields, hops, edges, steps, links, .. } = self;
+        let Findings {
+            phases,
+            status,
+            bytes,
+            cert_expires_s,
+            address,
+            fields,
+            hops,
+            edges,
+            steps,
+            links,
+            rows,
+            scraped,
+            ..
+        } = self;
         let mut phases = hops.iter().fold(phases, |sum, hop| sum.plus(&hop.phases));
         phases.total = Some(taken);
         Measurement {
@@ -117,6 +150,8 @@ impl Findings {
             edges,
             steps,
             links,
+            rows,
+            scraped,
         }
     }
 

@@ -1,13 +1,16 @@
-//! This machine: cpu, load, memory, disk, network and processes, into the table `host`.
+//! `host:`: this machine's cpu, load, memory, disk, network and processes, into the table `host`.
 
 use std::time::{Duration, Instant};
 
 use sysinfo::{Disks, Networks, ProcessRefreshKind, ProcessesToUpdate, System};
 use tsdb::FieldType;
 
-use crate::prober::sleep_until;
-use crate::recorder::{Field, Record, Recorder};
-use crate::schedule::{Schedule, now_ns};
+use crate::check::{Check, Checking, Columns, Findings, Memory};
+use crate::failure::{Class, Failure};
+use crate::measurement::OwnRow;
+use crate::network::Network;
+use crate::recorder::Field;
+use crate::target::Target;
 
 /// The table of host rows.
 const TABLE: &str = "host";
@@ -30,32 +33,54 @@ const FIELDS: [(&str, FieldType); 13] = [
 /// The first row comes this soon: use of the cpu is a difference between two looks.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 
-/// Measures this machine every `interval` until dropped. Rates are means since the row before.
-pub async fn run(recorder: Recorder, interval: Duration) {
-    recorder.declare(TABLE, &["host"], &FIELDS);
-    let mut sampler = match tokio::task::spawn_blocking(Sampler::new).await {
-        Ok(Ok(sampler)) => sampler,
-        Ok(Err(error)) => return tracing::error!("this machine cannot be measured: {error}"),
-        Err(error) => return tracing::error!("this machine cannot be measured: {error}"),
-    };
-    let schedule = Schedule::new(TABLE, interval);
-    tokio::time::sleep(FIRST_LOOK).await;
-    let mut time_ns = now_ns();
-    loop {
-        let look = tokio::task::spawn_blocking(move || {
-            let fields = sampler.sample();
-            (sampler, fields)
-        });
-        let Ok((back, fields)) = look.await else { return }; // it panicked, which was printed
-        sampler = back;
-        let tags = vec![("host", sampler.name.clone())];
-        recorder.record(Record { table: TABLE, tags, time_ns, fields }).await;
-        // Slots that a stalled machine slept through are left out: nothing was measured in them.
-        time_ns = schedule.slot_at(now_ns()).end_ns;
-        sleep_until(time_ns).await;
+/// This machine. The sampler goes from slot to slot: rates are means since the slot before.
+#[derive(Debug, Default)]
+pub(crate) struct HostCheck(Memory<Option<Sampler>>);
+
+impl Check for HostCheck {
+    fn kind(&self) -> &'static str {
+        "host"
+    }
+
+    fn columns(&self) -> &'static [Columns] {
+        &[Columns { table: TABLE, tags: &["host"], fields: &FIELDS }]
+    }
+
+    fn run<'a>(&'a self, _: &'a Target, _: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
+        Box::pin(async move {
+            let mut sampler = match self.0.with(Option::take) {
+                Some(sampler) => sampler,
+                None => {
+                    let sampler = off_the_runtime(Sampler::new).await?;
+                    let sampler = sampler.map_err(|error| Class::Host.because(format!("host: {error}")))?;
+                    tokio::time::sleep(FIRST_LOOK).await;
+                    sampler
+                }
+            };
+            let looked = off_the_runtime(move || {
+                let fields = sampler.sample();
+                (sampler, fields)
+            });
+            let (sampler, fields) = looked.await?;
+            findings.rows.push(OwnRow { table: TABLE, tags: vec![("host", sampler.name.clone())], fields });
+            self.0.with(|kept| *kept = Some(sampler));
+            Ok(())
+        })
     }
 }
 
+/// The name of this machine.
+pub(crate) fn name() -> String {
+    System::host_name().unwrap_or_else(|_| "localhost".into())
+}
+
+/// Does what reads files without holding up others.
+async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Class::Host.because(format!("host: {error}")))
+}
+
+/// What looks, and what it saw last.
 struct Sampler {
     name: String,
     system: System,
@@ -69,7 +94,7 @@ impl Sampler {
         let mut system = System::new()?;
         system.refresh_cpu_usage();
         Ok(Sampler {
-            name: System::host_name().unwrap_or_else(|_| "localhost".into()),
+            name: name(),
             system,
             disks: Disks::new_with_refreshed_list()?,
             networks: Networks::new_with_refreshed_list()?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::recorder::Field;
+use crate::scrape::Scraped;
 
 /// How a slot went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,17 @@ pub struct Hop {
     pub phases: Phases,
 }
 
+/// A row of a table that is not one of checks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnRow {
+    /// Its table.
+    pub table: &'static str,
+    /// All its tags.
+    pub tags: Vec<(&'static str, String)>,
+    /// Its fields.
+    pub fields: Vec<(&'static str, Field)>,
+}
+
 impl Phases {
     /// Each phase of both; the total of neither.
     pub(crate) fn plus(&self, other: &Phases) -> Phases {
@@ -124,6 +136,10 @@ pub struct Measurement {
     pub steps: Vec<(String, Measurement)>,
     /// Links that are broken or slow, by the tag `link`.
     pub links: Vec<(String, Measurement)>,
+    /// Rows of other tables, at the time of the slot.
+    pub rows: Vec<OwnRow>,
+    /// What a scrape found.
+    pub scraped: Option<Scraped>,
 }
 
 impl Measurement {
@@ -142,6 +158,8 @@ impl Measurement {
             edges: Vec::new(),
             steps: Vec::new(),
             links: Vec::new(),
+            rows: Vec::new(),
+            scraped: None,
         }
     }
 }

@@ -9,14 +9,17 @@ use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, TagPredicate};
 
 use crate::canary::Canary;
-use crate::measurement::{Hop, Measurement, Outcome};
+use crate::cdn::SUMMARY_TABLE;
+use crate::failure::Class;
+use crate::measurement::{Hop, Measurement, Outcome, OwnRow};
 use crate::network::Network;
 use crate::recorder::{Field, Record, Recorder};
 use crate::schedule::{Schedule, Slot, now_ns};
+use crate::scrape::{Pages, Scrape};
 use crate::target::Target;
 
 /// The table of probe rows.
-const TABLE: &str = "probe";
+pub(crate) const TABLE: &str = "probe";
 /// The table of attempts, of slots with more than one: a row an attempt, `attempt` being its number.
 const ATTEMPTS_TABLE: &str = "probe_attempt";
 /// The table of requests of scenarios: a row a request, `step` being its name.
@@ -25,46 +28,8 @@ const STEPS_TABLE: &str = "probe_step";
 const LINKS_TABLE: &str = "probe_link";
 /// The table of requests of chains of redirects: a row a request, `hop` being its number.
 const HOPS_TABLE: &str = "probe_hop";
-/// What rows of edges have beside these.
-const EDGE_FIELDS: [(&str, FieldType); 15] = [
-    ("cache", FieldType::Str),
-    ("vendor", FieldType::Str),
-    ("pop", FieldType::Str),
-    ("age_s", FieldType::I64),
-    ("ttl_s", FieldType::I64),
-    ("protocol", FieldType::Str),
-    ("cert_sha256", FieldType::Str),
-    ("content_sha256", FieldType::Str),
-    ("validator", FieldType::Str),
-    ("cache_headers", FieldType::Str),
-    ("freshness", FieldType::Str),
-    ("mark", FieldType::Str),
-    ("content_agrees", FieldType::Bool),
-    ("cert_agrees", FieldType::Bool),
-    ("validator_agrees", FieldType::Bool),
-];
-/// The table of what the edges of a target come to together: a row a slot.
-const SUMMARY_TABLE: &str = "cdn";
-/// Its fields.
-const SUMMARY_FIELDS: [(&str, FieldType); 15] = [
-    ("edge_count", FieldType::I64),
-    ("up_count", FieldType::I64),
-    ("hit_count", FieldType::I64),
-    ("content_count", FieldType::I64),
-    ("certificate_count", FieldType::I64),
-    ("edges_added", FieldType::Str),
-    ("edges_gone", FieldType::Str),
-    ("dns_failures", FieldType::I64),
-    ("dns_message", FieldType::Str),
-    ("origin_status", FieldType::I64),
-    ("origin_wait_ms", FieldType::F64),
-    ("origin_total_ms", FieldType::F64),
-    ("origin_sha256", FieldType::Str),
-    ("origin_error", FieldType::Str),
-    ("origin_message", FieldType::Str),
-];
 /// The tags of probe rows.
-const TAGS: [&str; 5] = ["target", "kind", "group", "location", "edge"];
+pub(crate) const TAGS: [&str; 5] = ["target", "kind", "group", "location", "edge"];
 /// Its fields. `interval_ms` is the length of the slot: the time that the row speaks for.
 const FIELDS: [(&str, FieldType); 17] = [
     ("outcome", FieldType::Str),
@@ -100,18 +65,20 @@ pub struct Prober {
     /// One for each probe that may run at the same time.
     permits: Arc<Semaphore>,
     location: String,
+    pages: Pages,
 }
 
 impl Prober {
     /// A prober that runs at most `concurrency` probes at the same time, and says that it looks from `location`.
+    /// What is scraped goes to `pages`.
     ///
     /// # Panics
     ///
     /// Outside of a runtime of tokio.
-    pub fn new(recorder: Recorder, concurrency: usize, location: String) -> Prober {
+    pub fn new(recorder: Recorder, concurrency: usize, location: String, pages: Pages) -> Prober {
         recorder.declare(TABLE, &TAGS, &FIELDS);
         let permits = Arc::new(Semaphore::new(concurrency));
-        Prober { recorder, network: Network::new(), canary: Canary::start(), permits, location }
+        Prober { recorder, network: Network::new(), canary: Canary::start(), permits, location, pages }
     }
 
     /// Refuses targets that would write into one another's series, by name.
@@ -134,10 +101,7 @@ impl Prober {
     /// next one is due, because the machine slept or too many probes run, its row says `missed`.
     pub(crate) async fn run(self, target: Arc<Target>, after: i64, mut stopped: watch::Receiver<bool>) -> i64 {
         let schedule = Schedule::new(&target.name, target.interval);
-        if target.kind() == "cdn" {
-            self.recorder.declare(TABLE, &TAGS, &EDGE_FIELDS);
-            self.recorder.declare(SUMMARY_TABLE, &TAGS[..4], &SUMMARY_FIELDS);
-        }
+        target.check.columns().iter().for_each(|own| self.recorder.declare(own.table, own.tags, own.fields));
         let mut probes = JoinSet::new();
         let (mut slot, mut last) = (schedule.slot_at(now_ns()), after);
         if slot.start_ns <= after || self.is_recorded(&target, slot) {
@@ -207,6 +171,7 @@ impl Prober {
         if target.retries > 0 {
             measurement.fields.push(("attempts", Field::I64(count)));
         }
+        self.store_page(&target, slot, &mut measurement).await;
         self.record(&target, slot, &measurement, lag).await;
     }
 
@@ -225,6 +190,29 @@ impl Prober {
         attempts
     }
 
+    /// Has the page of a scrape stored. One that turns out to be none is a failure.
+    async fn store_page(&self, target: &Target, slot: Slot, measurement: &mut Measurement) {
+        let Some(scraped) = measurement.scraped.take() else { return };
+        let mut tags = vec![("job", target.name.clone()), ("instance", scraped.instance)];
+        tags.extend(target.group.clone().map(|group| ("group", group)));
+        let taken = measurement.phases.total.unwrap_or_default();
+        let had_page = scraped.page.is_some();
+        let stored = self.pages.store(Scrape { tags, time_ns: slot.start_ns, taken, page: scraped.page }).await;
+        match stored {
+            Ok(_) if !had_page => {}
+            Ok(stored) => {
+                let count = |count: usize| Field::I64(i64::try_from(count).unwrap_or(i64::MAX));
+                measurement.fields.push(("samples", count(stored.samples)));
+                measurement.fields.push(("lines_refused", count(stored.refused)));
+                measurement.fields.extend(stored.trouble.map(|trouble| ("message", Field::Str(trouble))));
+            }
+            Err(reason) => {
+                measurement.outcome = Outcome::Fail;
+                measurement.failure = Some(Class::Page.because(reason));
+            }
+        }
+    }
+
     /// Writes the rows of a slot.
     async fn record(&self, target: &Target, slot: Slot, measurement: &Measurement, lag: Option<i64>) {
         if measurement.edges.is_empty() {
@@ -239,6 +227,9 @@ impl Prober {
         if !measurement.edges.is_empty() && !fields.is_empty() {
             let tags = self.tags(target);
             self.recorder.record(Record { table: SUMMARY_TABLE, tags, time_ns: slot.start_ns, fields }).await;
+        }
+        for OwnRow { table, tags, fields } in measurement.rows.iter().cloned() {
+            self.recorder.record(Record { table, tags, time_ns: slot.start_ns, fields }).await;
         }
         let steps = measurement.steps.iter().map(|step| (STEPS_TABLE, "step", step));
         let links = measurement.links.iter().map(|link| (LINKS_TABLE, "link", link));
@@ -303,7 +294,7 @@ impl Prober {
 }
 
 /// Waits for a time on the wall clock.
-pub(crate) async fn sleep_until(at_ns: i64) {
+async fn sleep_until(at_ns: i64) {
     loop {
         match u64::try_from(at_ns - now_ns()) {
             Ok(left) if left > 0 => tokio::time::sleep(Duration::from_nanos(left).min(SLEEP_MAX)).await,

@@ -11,6 +11,7 @@ use crate::check::{Check, Memory};
 use crate::database::{Database, without_password};
 use crate::dns::DnsCheck;
 use crate::families::Families;
+use crate::host::{self, HostCheck};
 use crate::http::{Expect, HttpAsk, HttpCheck};
 use crate::icmp::IcmpCheck;
 use crate::links::{LinksAsk, LinksCheck};
@@ -19,6 +20,7 @@ use crate::mysql::MysqlCheck;
 use crate::postgres::PostgresCheck;
 use crate::redis::RedisCheck;
 use crate::resolver::Resolver;
+use crate::scrape::ScrapeCheck;
 use crate::steps::{Step, StepsCheck};
 use crate::tcp::TcpCheck;
 use crate::tls::TlsCheck;
@@ -87,6 +89,8 @@ pub struct Ask {
     pub steps: Option<Vec<Step>>,
     /// `http://` and `https://`: the site is read page by page, and its links tried.
     pub links: Option<LinksAsk>,
+    /// `http://` and `https://`: it is a page of metrics, which is stored.
+    pub scrape: bool,
     /// `icmp`: how many pings there are; 1 if it is not said.
     pub pings: Option<u16>,
 }
@@ -95,7 +99,7 @@ impl Target {
     /// A target with the defaults: every 10 s, timeout 5 s, named after its address.
     ///
     /// The scheme of the address says what is done: `http://` and `https://`, `tcp://host:port`, `tls://host` (port 443), `dns:name?type=A`
-    /// (RFC 4501 without its authority), `icmp:host`, `postgres://user:password@host/database`, `mysql://`, `redis://`.
+    /// (RFC 4501 without its authority), `icmp:host`, `postgres://user:password@host/database`, `mysql://`, `redis://`, `host:` (this machine).
     ///
     /// # Errors
     ///
@@ -116,7 +120,11 @@ impl Target {
         let resolver = (!ask.resolvers.is_empty() && url.scheme() != "dns").then(|| Resolver::at(&ask.resolvers));
         let shown = if url.password().is_some() { without_password(&url) } else { address.to_owned() };
         let check = check(&url, ask).map_err(|reason| format!("'{shown}': {reason}"))?;
-        let name = if matches!(url.scheme(), "http" | "https") { url.to_string() } else { shown };
+        let name = match url.scheme() {
+            "http" | "https" => url.to_string(),
+            "host" => format!("host:{}", host::name()),
+            _ => shown,
+        };
         Ok(Target {
             name,
             check,
@@ -158,7 +166,7 @@ impl Target {
 }
 
 fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
-    let Ask { http, expect, send, resolvers, answers, cdn, steps, links, pings } = ask;
+    let Ask { http, expect, send, resolvers, answers, cdn, steps, links, scrape, pings } = ask;
     let scheme = url.scheme();
     let only_for = |given: bool, key: &str, kinds: &[&str]| match given && !kinds.contains(&scheme) {
         true => {
@@ -193,6 +201,7 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     only_for(cdn.is_some(), "kind = \"cdn\"", &web)?;
     only_for(steps.is_some(), "kind = \"steps\"", &web)?;
     only_for(links.is_some(), "kind = \"links\"", &web)?;
+    only_for(scrape, "kind = \"scrape\"", &web)?;
     if web.contains(&scheme) && (!url.username().is_empty() || url.password().is_some()) {
         return Err("a user in the address is not sent; basic_auth is".into());
     }
@@ -205,6 +214,7 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
         "http" | "https" if let Some(cdn) = cdn => Arc::new(CdnCheck::new(url.clone(), http, expect, cdn, &resolvers)?),
         "http" | "https" if let Some(links) = links => Arc::new(LinksCheck { url: url.clone(), ask: http, links }),
         "http" | "https" if let Some(steps) = steps => Arc::new(StepsCheck::new(url.clone(), steps)?),
+        "http" | "https" if scrape => Arc::new(ScrapeCheck { url: url.clone(), ask: http }),
         "http" | "https" => {
             let ask = HttpAsk { hash_body: expect.hashes_body(), ..http };
             Arc::new(HttpCheck { url: url.clone(), ask, expect, content: Memory::default() })
@@ -227,6 +237,10 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
             }
             Arc::new(IcmpCheck { host: host()?, pings })
         }
+        "host" => match url.path().is_empty() {
+            true => Arc::new(HostCheck::default()),
+            false => return Err("only this machine can be measured, which is host: without a name".into()),
+        },
         "postgres" | "postgresql" => Arc::new(PostgresCheck(Database::new(url, 5432, send, "SELECT 1", expect.body)?)),
         "mysql" => Arc::new(MysqlCheck(Database::new(url, 3306, send, "SELECT 1", expect.body)?)),
         "redis" | "rediss" => {
@@ -235,7 +249,7 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
             Arc::new(RedisCheck::new(database)?)
         }
         other => {
-            let known = "http, https, tcp, tls, dns, icmp, postgres, mysql and redis";
+            let known = "http, https, tcp, tls, dns, icmp, postgres, mysql, redis and host";
             return Err(format!("{other} cannot be probed; {known} can"));
         }
     })

@@ -14,6 +14,7 @@ use futures::StreamExt;
 use hyper::header::{self, HeaderValue};
 use regex::Regex;
 use tokio::time::timeout_at;
+use tsdb::FieldType;
 use url::Url;
 
 pub use edges::Subnet;
@@ -22,10 +23,11 @@ pub use verdict::Verdict;
 use edges::{Asked, Known};
 use freshness::{Freshness, History, has_mark};
 
-use crate::check::{Check, Checking, Findings, Memory, Phase};
+use crate::check::{Check, Checking, Columns, Findings, Memory, Phase};
 use crate::failure::{Class, Failure};
 use crate::http::{Answer, Expect, HttpAsk, hop};
 use crate::network::Network;
+use crate::prober::{TABLE, TAGS};
 use crate::recorder::Field;
 use crate::schedule::now_ns;
 use crate::target::{ConnectTo, Target};
@@ -39,6 +41,45 @@ const MARGIN: Duration = Duration::from_millis(20);
 /// Makes Akamai's edges say what others say unasked.
 const PRAGMA: HeaderValue =
     HeaderValue::from_static("akamai-x-cache-on, akamai-x-cache-remote-on, akamai-x-check-cacheable");
+
+/// What rows of edges have beside those of other checks.
+const EDGE_FIELDS: [(&str, FieldType); 15] = [
+    ("cache", FieldType::Str),
+    ("vendor", FieldType::Str),
+    ("pop", FieldType::Str),
+    ("age_s", FieldType::I64),
+    ("ttl_s", FieldType::I64),
+    ("protocol", FieldType::Str),
+    ("cert_sha256", FieldType::Str),
+    ("content_sha256", FieldType::Str),
+    ("validator", FieldType::Str),
+    ("cache_headers", FieldType::Str),
+    ("freshness", FieldType::Str),
+    ("mark", FieldType::Str),
+    ("content_agrees", FieldType::Bool),
+    ("cert_agrees", FieldType::Bool),
+    ("validator_agrees", FieldType::Bool),
+];
+/// The table of what the edges of a target come to together: a row a slot.
+pub(crate) const SUMMARY_TABLE: &str = "cdn";
+/// Its fields.
+const SUMMARY_FIELDS: [(&str, FieldType); 15] = [
+    ("edge_count", FieldType::I64),
+    ("up_count", FieldType::I64),
+    ("hit_count", FieldType::I64),
+    ("content_count", FieldType::I64),
+    ("certificate_count", FieldType::I64),
+    ("edges_added", FieldType::Str),
+    ("edges_gone", FieldType::Str),
+    ("dns_failures", FieldType::I64),
+    ("dns_message", FieldType::Str),
+    ("origin_status", FieldType::I64),
+    ("origin_wait_ms", FieldType::F64),
+    ("origin_total_ms", FieldType::F64),
+    ("origin_sha256", FieldType::Str),
+    ("origin_error", FieldType::Str),
+    ("origin_message", FieldType::Str),
+];
 
 /// What is asked of the edges of a host name, beside the address.
 #[derive(Debug, Clone)]
@@ -367,6 +408,13 @@ impl Edge {
 impl Check for CdnCheck {
     fn kind(&self) -> &'static str {
         "cdn"
+    }
+
+    fn columns(&self) -> &'static [Columns] {
+        &[
+            Columns { table: TABLE, tags: &TAGS, fields: &EDGE_FIELDS },
+            Columns { table: SUMMARY_TABLE, tags: &["target", "kind", "group", "location"], fields: &SUMMARY_FIELDS },
+        ]
     }
 
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {

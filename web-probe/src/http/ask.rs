@@ -9,6 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
+use super::Expect;
+
 /// What is asked, beside the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpAsk {
@@ -28,6 +30,8 @@ pub struct HttpAsk {
     pub proxy: Option<Url>,
     /// Hash the body.
     pub hash_body: bool,
+    /// So much of the start of the body is looked at.
+    pub body_bytes_kept: usize,
 }
 
 /// Which HTTP is spoken.
@@ -54,6 +58,7 @@ impl Default for HttpAsk {
             identity: None,
             proxy: None,
             hash_body: false,
+            body_bytes_kept: Expect::BODY_BYTES_SEARCHED,
         }
     }
 }

@@ -5,6 +5,8 @@ use hyper::HeaderMap;
 use hyper::header::{self, HeaderValue};
 use url::Url;
 
+use super::HttpAsk;
+
 /// Cookies that servers set, and which requests take them along (RFC 6265).
 #[derive(Debug, Default)]
 pub(crate) struct Cookies(CookieStore);
@@ -18,12 +20,15 @@ impl Cookies {
         }
     }
 
-    /// Adds those that belong to an address.
-    pub(super) fn give(&self, headers: &mut HeaderMap, to: &Url) {
+    /// A request with those that belong to an address, behind the ones that are configured.
+    pub(super) fn added_to(&self, ask: &HttpAsk, to: &Url) -> HttpAsk {
+        let mut ask = ask.clone();
+        let configured = ask.headers.get(header::COOKIE).map(|value| String::from_utf8_lossy(value.as_bytes()).into());
         let own = self.0.get_request_values(to).map(|(name, value)| format!("{name}={value}"));
-        let all = own.collect::<Vec<_>>().join("; ");
+        let all = configured.into_iter().chain(own).collect::<Vec<_>>().join("; ");
         if let Some(value) = HeaderValue::from_str(&all).ok().filter(|_| !all.is_empty()) {
-            headers.insert(header::COOKIE, value);
+            ask.headers.insert(header::COOKIE, value);
         }
+        ask
     }
 }

@@ -215,7 +215,7 @@ async fn exchange<S: Stream + 'static>(
         cert_sha256: None,
     };
     let start = findings.begin(Phase::Transfer);
-    let read = read_body(body, &mut answer, ask.hash_body, findings).await;
+    let read = read_body(body, &mut answer, ask, findings).await;
     findings.end(start);
     read.map(|()| answer)
 }
@@ -299,17 +299,17 @@ async fn send<S: Stream + 'static>(
 async fn read_body(
     mut body: Incoming,
     answer: &mut Answer,
-    hash: bool,
+    ask: &HttpAsk,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    let mut digest = hash.then(|| Context::new(&SHA256));
+    let mut digest = ask.hash_body.then(|| Context::new(&SHA256));
     findings.bytes = Some(0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| broken(&error))?;
         if let Some(data) = frame.data_ref() {
             answer.bytes += data.len() as u64;
             findings.bytes = Some(answer.bytes);
-            let room = Expect::BODY_BYTES_SEARCHED - answer.body.len();
+            let room = ask.body_bytes_kept - answer.body.len();
             answer.body.extend_from_slice(&data[..data.len().min(room)]);
             digest.iter_mut().for_each(|digest| digest.update(data));
         }

@@ -10,7 +10,6 @@ mod expect;
 
 use std::borrow::Cow;
 
-use hyper::header;
 use url::Url;
 
 pub use ask::{HttpAsk, HttpVersion, Identity};
@@ -65,10 +64,8 @@ pub(crate) async fn follow(
 ) -> Result<(Answer, Url), Failure> {
     let (mut url, mut ask, mut target) = (url.clone(), Cow::Borrowed(ask), Cow::Borrowed(target));
     loop {
-        if let Some(cookies) = &cookies {
-            cookies.give(&mut ask.to_mut().headers, &url);
-        }
-        let answer = hop(&target, network, &url, &ask, findings).await?;
+        let asked = cookies.as_ref().map(|cookies| cookies.added_to(&ask, &url));
+        let answer = hop(&target, network, &url, asked.as_ref().unwrap_or(&ask), findings).await?;
         if let Some(cookies) = &mut cookies {
             cookies.take(&answer.headers, &url);
         }
@@ -85,9 +82,6 @@ pub(crate) async fn follow(
                 .because(format!("more than {} redirects; the next one leads to {next}", ask.redirects_max)));
         }
         ask.to_mut().follow(answer.status, &url, &next);
-        if cookies.is_some() {
-            ask.to_mut().headers.remove(header::COOKIE);
-        }
         if url.host() != next.host() && matches!(target.connect_to, ConnectTo::Pinned(_)) {
             target.to_mut().connect_to = ConnectTo::Any;
         }
