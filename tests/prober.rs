@@ -2,13 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
 use crate::parts::{dnsmasq, free_port, nginx};
-use crate::server::{Server, is_missing, wait_for};
+use crate::server::{BIN, Server, is_missing, wait_for};
 
 /// A web site that takes this long for an answer, and fails so many times before it gives one.
 fn site(takes: Duration, fails: u64) -> u16 {
@@ -76,6 +77,32 @@ fn a_prober_that_is_stopped_misses_slots_and_blames_nobody() {
     assert!(gaps.is_empty(), "{gaps:?}");
     let reasons = server.rows("SELECT count(*) > 0 FROM probe WHERE outcome = 'missed' AND message LIKE 'the prober was in trouble: it stood still for %'");
     assert_eq!(reasons, [["true"]], "at least one of four was under way");
+}
+
+/// A prober without a file left to open cannot connect to anybody: that is no failure of the sites.
+#[test]
+fn a_prober_that_has_no_more_files_misses_slots_and_blames_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let slow = site(Duration::from_millis(700), 0);
+    let targets: String = (0..150).map(|n| target(&format!("t{n}"), slow, "")).collect();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 110; exec \"$@\"", "sh", BIN]);
+    let server = Server::start_under(&mut shell, &dir.path().join("data"), &targets);
+    // Questions need files, too: some of them are not heard.
+    let count = |wanted: &str| {
+        let reply = server.try_sql_in(
+            "public",
+            &format!("SELECT count(*) FROM probe WHERE target LIKE 't%' AND {wanted}"),
+            "csv",
+        );
+        reply.ok().and_then(|reply| reply.body.lines().nth(1)?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    wait_for("missed slots", || {
+        count("outcome = 'missed' AND message LIKE 'the prober was in trouble: %Too many open files%'") > 200
+    });
+    assert_eq!(count("outcome = 'fail' AND message LIKE '%open files%'"), 0);
+    let failed = server.rows("SELECT error, message, count(*) FROM probe WHERE NOT up GROUP BY error, message");
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 #[test]

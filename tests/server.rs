@@ -92,11 +92,16 @@ impl Server {
 
     /// Asks in SQL, in a schema.
     pub fn sql_in(&self, schema: &str, sql: &str, format: &str) -> Reply {
+        self.try_sql_in(schema, sql, format).unwrap()
+    }
+
+    /// The same of a server that may not hear it.
+    pub fn try_sql_in(&self, schema: &str, sql: &str, format: &str) -> Result<Reply, ureq::Error> {
         let mut request = agent().get(format!("{}/api/v3/query_sql", self.url));
         if let Some(token) = &self.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
-        reply(request.query("q", sql).query("db", schema).query("format", format).call()).unwrap()
+        reply(request.query("q", sql).query("db", schema).query("format", format).call())
     }
 
     /// The rows of an answer as CSV, without the header.

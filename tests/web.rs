@@ -446,6 +446,58 @@ fn scenarios_carry_cookies_and_what_answers_say() {
     assert_eq!(sums, [["true", "true", "true"]]);
 }
 
+/// A site that says which cookies it was shown, sets one at `/set`, and leads from `/away` to itself by another name.
+fn jar() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
+            let length = stream.read(&mut request).unwrap_or(0);
+            let text = String::from_utf8_lossy(&request[..length]).to_lowercase();
+            let shown = text.lines().find_map(|line| line.strip_prefix("cookie: ")).unwrap_or("none");
+            let (status, header) = match text.split(' ').nth(1) {
+                Some("/set") => ("200 OK", "Set-Cookie: own=2; Path=/".to_owned()),
+                Some("/away") => ("302 Found", format!("Location: http://localhost:{port}/there")),
+                _ => ("200 OK", "X-Nothing: 0".to_owned()),
+            };
+            let body = format!("shown: {shown}.");
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+        }
+    });
+    port
+}
+
+/// Cookies that are configured, and those that a site sets, go to no other site, by an address as by a redirect.
+#[test]
+fn cookies_of_a_scenario_go_to_their_own_site_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = jar();
+    let step = |name: &str, url: &str, shown: &str| {
+        format!("[[target.step]]\nname = '{name}'\nurl = '{url}'\nexpect = {{ body = 'shown: {shown}[.]' }}\n")
+    };
+    let other = format!("http://localhost:{port}/");
+    let head = format!(
+        "[[target]]\nname = 'cookies'\nkind = 'steps'\nurl = 'http://127.0.0.1:{port}/'\ninterval = '1s'\nheaders = {{ Cookie = 'given=1' }}\n"
+    );
+    let steps = [
+        step("first", "/set", "given=1"),
+        step("second", "/", "given=1; own=2"),
+        step("other", &other, "none"),
+        step("away", "/away", "none"),
+        step("back", "/", "given=1; own=2"),
+    ];
+    let targets = head + &steps.concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let row = last_rows(&server, "outcome, message");
+    assert_eq!(row["cookies"], ["ok", ""]);
+}
+
 #[test]
 fn broken_links_are_found_and_robots_heed_their_rules() {
     if is_missing("nginx", "nginx-light") {

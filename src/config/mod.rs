@@ -360,6 +360,7 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\nexpect = { headers = { a = '(' } }", "expect.headers"),
             ("[[target]]\nurl = 'tcp://x:1'\nredirects = 1", "a client certificate is for http and https, not for tcp"),
             ("[[target]]\nurl = 'http://x/'\nhttp = '4'", "unknown variant `4`"),
+            ("[[target]]\nurl = 'http://x/'\nhttp = '3'", "http = \"3\" "),
             (
                 "[[target]]\nurl = 'http://x/'\nproxy = 'socks://p:1'",
                 "is not an address like http://proxy.example:3128",

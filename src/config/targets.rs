@@ -67,7 +67,7 @@ pub(super) struct TargetConfig {
     bearer_token: Option<String>,
     /// `http`: so many redirects are followed, more are a failure; with 0 a redirect is the answer. Default 10.
     redirects: Option<u32>,
-    /// `http`: `auto` speaks HTTP/2 where the server takes it; `1.1` and `2` speak nothing else. Default `auto`.
+    /// `http`: `auto` speaks HTTP/2 where the server takes it; `1.1`, `2` and, in builds with the cargo feature `http3`, `3` speak nothing else. Default `auto`.
     #[serde(default)]
     http: HttpConfig,
     /// `http`: the proxy that is gone through, `http://[user:password@]host:port`. Default: none.
@@ -117,6 +117,8 @@ enum HttpConfig {
     Http1,
     #[serde(rename = "2")]
     Http2,
+    #[serde(rename = "3")]
+    Http3,
 }
 
 /// `basic_auth = { user, password }`
@@ -452,6 +454,7 @@ impl TargetConfig {
             HttpConfig::Any => HttpVersion::Any,
             HttpConfig::Http1 => HttpVersion::Http1,
             HttpConfig::Http2 => HttpVersion::Http2,
+            HttpConfig::Http3 => HttpVersion::Http3,
         };
         ask.identity = self.identity()?;
         if self.proxy.is_some() && self.address.is_some() {

@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use rustix::io::Errno;
 use rustls::CertificateError;
 
 /// What went wrong. Its name is the field `error` of a row, its sentence the field `message`.
@@ -53,6 +54,7 @@ pub enum Class {
     Links,
     Page,
     Host,
+    Prober,
     Login,
     ServerError,
     Proxy,
@@ -105,6 +107,7 @@ impl Class {
             Class::Links => "links",
             Class::Page => "page",
             Class::Host => "host",
+            Class::Prober => "prober",
             Class::Login => "login",
             Class::ServerError => "server_error",
             Class::Proxy => "proxy",
@@ -124,9 +127,16 @@ impl Class {
     }
 }
 
+/// Does the prober lack what it needs itself: files or memory?
+pub(crate) fn is_own(error: &std::io::Error) -> bool {
+    let own = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| own.contains(&code))
+}
+
 /// The class of a connection that cannot be made.
 pub(crate) fn of_connect(error: &std::io::Error) -> Class {
     match error.kind() {
+        _ if is_own(error) => Class::Prober,
         ErrorKind::ConnectionRefused => Class::ConnectRefused,
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable => {
             Class::ConnectUnreachable
@@ -145,14 +155,20 @@ pub(crate) fn is_tls(error: &std::io::Error) -> bool {
 pub(crate) fn of_handshake(error: &std::io::Error) -> Class {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
-        Some(rustls::Error::InvalidCertificate(reason)) => match reason {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Class::TlsExpired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Class::TlsNotYetValid,
-            CertificateError::UnknownIssuer => Class::TlsUnknownIssuer,
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Class::TlsWrongName,
-            _ => Class::TlsCertificate,
-        },
+        Some(error @ rustls::Error::InvalidCertificate(_)) => of_certificate(error),
         _ => of_exchange(error).filter(|class| *class == Class::ConnectionClosed).unwrap_or(Class::TlsOther),
+    }
+}
+
+/// The class of a certificate that is not trusted.
+pub(crate) fn of_certificate(error: &rustls::Error) -> Class {
+    let rustls::Error::InvalidCertificate(reason) = error else { return Class::TlsOther };
+    match reason {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Class::TlsExpired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Class::TlsNotYetValid,
+        CertificateError::UnknownIssuer => Class::TlsUnknownIssuer,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Class::TlsWrongName,
+        _ => Class::TlsCertificate,
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 use url::Host;
 
 use crate::check::{Check, Checking, Findings, Phase};
-use crate::failure::{Class, Failure};
+use crate::failure::{Class, Failure, is_own};
 use crate::network::Network;
 use crate::recorder::Field;
 use crate::target::Target;
@@ -78,6 +78,7 @@ fn open(address: IpAddr) -> Result<UdpSocket, Failure> {
         std::io::ErrorKind::PermissionDenied => Class::PingNotAllowed.because(format!(
             "ping {address}: {error}; this program's group has to be within the sysctl net.ipv4.ping_group_range"
         )),
+        _ if is_own(&error) => Class::Prober.because(format!("ping {address}: {error}")),
         _ => Class::ConnectUnreachable.because(format!("ping {address}: {error}")),
     })
 }

@@ -33,6 +33,7 @@ mod steps;
 mod target;
 mod tcp;
 mod tls;
+mod witness;
 
 pub use cdn::{CdnAsk, Mark, Progress, Subnet, Verdict};
 pub use database::without_password;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 use crate::recorder::Field;
 use crate::scrape::Scraped;
 
@@ -143,6 +143,14 @@ pub struct Measurement {
 }
 
 impl Measurement {
+    /// Why it says nothing about the target: the prober lacked what it needs itself.
+    pub(crate) fn own_trouble(&self) -> Option<&str> {
+        let parts =
+            [&self.edges, &self.steps, &self.links].into_iter().flatten().filter_map(|(_, own)| own.failure.as_ref());
+        let mut failures = self.failure.iter().chain(parts);
+        failures.find(|failure| failure.class == Class::Prober).map(|failure| failure.message.as_str())
+    }
+
     /// A slot that could not start, or in which the prober cannot be trusted.
     pub(crate) fn missed(reason: Option<String>) -> Measurement {
         Measurement {

@@ -18,7 +18,7 @@ use url::Host;
 
 use crate::address::is_link_local_or_metadata;
 use crate::check::{Findings, Phase};
-use crate::failure::{Class, Failure, of_connect, of_handshake};
+use crate::failure::{Class, Failure, is_own, of_connect, of_handshake};
 use crate::http::{HttpAsk, HttpVersion, Identity};
 use crate::resolver::Resolver;
 use crate::target::{ConnectTo, Target};
@@ -38,12 +38,17 @@ pub struct Network {
 impl Network {
     /// The system's resolver and root certificates (`SSL_CERT_FILE` and `SSL_CERT_DIR` are heeded).
     pub fn new() -> Network {
-        let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for error in &found.errors {
             tracing::warn!("a root certificate was left out: {error}");
         }
-        let certificates: Arc<[_]> = found.certs.into_iter().filter(|der| roots.add(der.clone()).is_ok()).collect();
+        Network::trusting(found.certs)
+    }
+
+    /// The system's resolver, and who has a certificate of one of these.
+    pub fn trusting(certificates: Vec<CertificateDer<'static>>) -> Network {
+        let mut roots = RootCertStore::empty();
+        let certificates: Arc<[_]> = certificates.into_iter().filter(|der| roots.add(der.clone()).is_ok()).collect();
         let roots = Arc::new(roots);
         let http = [HttpVersion::Any, HttpVersion::Http1, HttpVersion::Http2].map(|version| {
             Arc::new(http_config(&roots, version, None).expect("there is no identity that could be wrong"))
@@ -156,6 +161,7 @@ fn http_config(
         HttpVersion::Any => vec![http2, http1],
         HttpVersion::Http1 => vec![http1],
         HttpVersion::Http2 => vec![http2],
+        HttpVersion::Http3 => Vec::new(), // shakes hands by itself
     };
     Ok(config)
 }
@@ -217,6 +223,7 @@ pub(crate) fn expires_in_s(der: &[u8]) -> Option<i64> {
 /// Why a name has no answer.
 pub(crate) fn of_lookup(name: &str, error: &NetError) -> Failure {
     let class = match error {
+        NetError::Io(error) if is_own(error) => Class::Prober,
         NetError::Timeout => Class::DnsTimeout,
         _ if error.is_nx_domain() => Class::DnsNoName,
         NetError::Dns(DnsError::NoRecordsFound(_)) => Class::DnsNoRecords,

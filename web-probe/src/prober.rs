@@ -155,7 +155,8 @@ impl Prober {
         let attempts = self.attempts(&target, slot).await;
         drop(permit);
         // What was found while the prober itself was in trouble says nothing about a target, nor does how long it took.
-        if let Some(reason) = self.canary.trouble_since(start).await {
+        let own_trouble = attempts.last().and_then(Measurement::own_trouble).map(str::to_owned);
+        if let Some(reason) = self.canary.trouble_since(start).await.or(own_trouble) {
             return self.recorder.record(miss(Some(format!("the prober was in trouble: {reason}")))).await;
         }
         if attempts.len() > 1 {

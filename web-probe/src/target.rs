@@ -12,7 +12,7 @@ use crate::database::{Database, without_password};
 use crate::dns::DnsCheck;
 use crate::families::Families;
 use crate::host::{self, HostCheck};
-use crate::http::{Expect, HttpAsk, HttpCheck};
+use crate::http::{Expect, HttpAsk, HttpCheck, HttpVersion};
 use crate::icmp::IcmpCheck;
 use crate::links::{LinksAsk, LinksCheck};
 use crate::maintenance::Window;
@@ -202,6 +202,14 @@ fn check(url: &Url, ask: Ask) -> Result<Arc<dyn Check>, String> {
     only_for(steps.is_some(), "kind = \"steps\"", &web)?;
     only_for(links.is_some(), "kind = \"links\"", &web)?;
     only_for(scrape, "kind = \"scrape\"", &web)?;
+    if http.version == HttpVersion::Http3 {
+        if !cfg!(feature = "http3") {
+            return Err("http = \"3\" needs a build with the cargo feature http3 (cargo build --features http3)".into());
+        }
+        if scheme != "https" || http.proxy.is_some() {
+            return Err("http = \"3\" is for https without a proxy".into());
+        }
+    }
     if web.contains(&scheme) && (!url.username().is_empty() || url.password().is_some()) {
         return Err("a user in the address is not sent; basic_auth is".into());
     }

@@ -1,18 +1,15 @@
 //! `tls://host:port`: a handshake, and what the server showed in it - also where it is not to be trusted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 use url::Host;
 
 use crate::check::{Check, Checking, Findings};
 use crate::failure::Class;
-use crate::network::{Network, client_config, expires_in_s, provider, sha256_hex, shake_hands};
+use crate::network::{Network, client_config, expires_in_s, sha256_hex, shake_hands};
 use crate::recorder::Field;
 use crate::target::Target;
+use crate::witness::{Shown, Witness};
 
 /// A handshake with a port.
 #[derive(Debug)]
@@ -28,9 +25,7 @@ impl Check for TlsCheck {
 
     fn run<'a>(&'a self, target: &'a Target, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
-            let verifier = WebPkiServerVerifier::builder_with_provider(network.roots(), Arc::new(provider())).build();
-            let verifier = verifier.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))?;
-            let witness = Arc::new(Witness { verifier, shown: Mutex::default() });
+            let witness = Witness::new(network)?;
             let trust = witness.clone();
             let config = client_config(|builder| {
                 Ok(builder.dangerous().with_custom_certificate_verifier(trust).with_no_client_auth())
@@ -39,7 +34,7 @@ impl Check for TlsCheck {
             let stream = network.connect(target, &self.host, self.port, findings).await?;
             let stream = shake_hands(Arc::new(config), &self.host, stream, findings).await;
             // What was shown counts even where the handshake failed because of it.
-            witness.shown.lock().unwrap_or_else(PoisonError::into_inner).report(findings);
+            report(&witness.shown(), findings);
             let stream = stream?;
             let connection = stream.get_ref().1;
             let version = connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
@@ -52,67 +47,15 @@ impl Check for TlsCheck {
     }
 }
 
-/// What a server showed.
-#[derive(Debug, Default)]
-struct Shown {
-    chain: Vec<Vec<u8>>,
-    has_ocsp: bool,
-}
-
-impl Shown {
-    fn report(&self, findings: &mut Findings) {
-        let Some(leaf) = self.chain.first() else { return };
-        findings.cert_expires_s = expires_in_s(leaf);
-        let chain_expires_s = self.chain.iter().filter_map(|der| expires_in_s(der)).min();
-        findings.fields.extend(chain_expires_s.map(|seconds| ("chain_expires_s", Field::I64(seconds))));
-        findings.fields.push(("cert_sha256", Field::Str(sha256_hex(leaf))));
-        if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) {
-            findings.fields.push(("cert_issuer", Field::Str(certificate.issuer().to_string())));
-        }
-        findings.fields.push(("ocsp_stapled", Field::Bool(self.has_ocsp)));
+/// Notes what a server showed.
+fn report(shown: &Shown, findings: &mut Findings) {
+    let Some(leaf) = shown.chain.first() else { return };
+    findings.cert_expires_s = expires_in_s(leaf);
+    let chain_expires_s = shown.chain.iter().filter_map(|der| expires_in_s(der)).min();
+    findings.fields.extend(chain_expires_s.map(|seconds| ("chain_expires_s", Field::I64(seconds))));
+    findings.fields.push(("cert_sha256", Field::Str(sha256_hex(leaf))));
+    if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) {
+        findings.fields.push(("cert_issuer", Field::Str(certificate.issuer().to_string())));
     }
-}
-
-/// Trusts what the verifier trusts, and remembers what there was to see.
-#[derive(Debug)]
-struct Witness {
-    verifier: Arc<WebPkiServerVerifier>,
-    shown: Mutex<Shown>,
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let chain = std::iter::once(leaf).chain(intermediates).map(|der| der.to_vec()).collect();
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown { chain, has_ocsp: !ocsp.is_empty() };
-        self.verifier.verify_server_cert(leaf, intermediates, name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, leaf, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, leaf, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
+    findings.fields.push(("ocsp_stapled", Field::Bool(shown.has_ocsp)));
 }

@@ -44,6 +44,8 @@ pub enum HttpVersion {
     Http1,
     /// HTTP/2, and nothing else; with prior knowledge over `http`.
     Http2,
+    /// HTTP/3 over QUIC, and nothing else; in builds with the cargo feature `http3`.
+    Http3,
 }
 
 impl Default for HttpAsk {

@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderValue;
+use hyper::http::response::Parts;
 use hyper::{HeaderMap, Method, Request, Response, Uri, Version, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ring::digest::{Context, SHA256};
@@ -88,6 +89,10 @@ pub(crate) async fn hop(
     ask: &HttpAsk,
     findings: &mut Findings,
 ) -> Result<Answer, Failure> {
+    #[cfg(feature = "http3")]
+    if ask.version == HttpVersion::Http3 {
+        return super::http3::hop(target, network, url, ask, findings).await;
+    }
     let host = url.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(url))?;
     let stream = connect(target, network, url, ask, findings).await?;
     if url.scheme() != "https" {
@@ -106,7 +111,7 @@ pub(crate) async fn hop(
     Ok(Answer { cert_sha256, ..answer })
 }
 
-fn incomplete(url: &Url) -> Failure {
+pub(super) fn incomplete(url: &Url) -> Failure {
     Class::Protocol.because(format!("'{url}' has no host or no port"))
 }
 
@@ -181,8 +186,8 @@ fn broken(error: &hyper::Error) -> Failure {
     class.because(format!("http: {}", chain(error)))
 }
 
-/// Ends hyper's connection task with the probe, however the probe ends.
-struct AbortOnDrop(JoinHandle<()>);
+/// Ends a connection's task with the probe, however the probe ends.
+pub(super) struct AbortOnDrop(pub JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
@@ -204,6 +209,17 @@ async fn exchange<S: Stream + 'static>(
     }?;
     let (answer, _connection) = findings.time(Phase::Wait, send(request, stream, is_http2)).await?;
     let (head, body) = answer.into_parts();
+    read_answer(head, body, ask, |error| broken(&error), findings).await
+}
+
+/// Reads the answer behind its head.
+pub(super) async fn read_answer<B: Body<Data = Bytes> + Unpin>(
+    head: Parts,
+    body: B,
+    ask: &HttpAsk,
+    broken: impl Fn(B::Error) -> Failure,
+    findings: &mut Findings,
+) -> Result<Answer, Failure> {
     findings.status = Some(head.status.as_u16());
     let mut answer = Answer {
         status: head.status.as_u16(),
@@ -215,7 +231,7 @@ async fn exchange<S: Stream + 'static>(
         cert_sha256: None,
     };
     let start = findings.begin(Phase::Transfer);
-    let read = read_body(body, &mut answer, ask, findings).await;
+    let read = read_body(body, &mut answer, ask, broken, findings).await;
     findings.end(start);
     read.map(|()| answer)
 }
@@ -232,10 +248,11 @@ fn protocol(version: Version) -> &'static str {
 }
 
 /// The request as its protocol has it: HTTP/1.1 names the host in a header, and an origin gets the path alone.
-fn request(url: &Url, ask: &HttpAsk, version: Version) -> Result<Request<Full<Bytes>>, Failure> {
+pub(super) fn request(url: &Url, ask: &HttpAsk, version: Version) -> Result<Request<Full<Bytes>>, Failure> {
     let invalid = |error: hyper::http::Error| Class::Protocol.because(format!("http: {error}"));
     let by_proxy = ask.proxy.as_ref().filter(|_| url.scheme() == "http");
-    let uri = match version == Version::HTTP_2 || by_proxy.is_some() {
+    let has_authority = version != Version::HTTP_11;
+    let uri = match has_authority || by_proxy.is_some() {
         true => &url[..Position::AfterQuery],
         false => &url[Position::BeforePath..Position::AfterQuery],
     };
@@ -246,7 +263,7 @@ fn request(url: &Url, ask: &HttpAsk, version: Version) -> Result<Request<Full<By
         .uri(uri)
         .header(header::USER_AGENT, concat!("fournines/", env!("CARGO_PKG_VERSION")))
         .header(header::ACCEPT, "*/*");
-    if version == Version::HTTP_11 {
+    if !has_authority {
         let host = &url[Position::BeforeHost..Position::AfterPort];
         request = request.header(header::HOST, host).header(header::CONNECTION, "close");
     }
@@ -259,15 +276,13 @@ fn request(url: &Url, ask: &HttpAsk, version: Version) -> Result<Request<Full<By
     }
     let own = ask.headers.iter().map(|(name, value)| (name.clone(), value.clone()));
     request.headers_mut().extend(own);
-    if version == Version::HTTP_2
-        && let Some(host) = request.headers_mut().remove(header::HOST)
-    {
+    if has_authority && let Some(host) = request.headers_mut().remove(header::HOST) {
         set_authority(&mut request, &host)?;
     }
     Ok(request)
 }
 
-/// HTTP/2 names the host in its address.
+/// HTTP/2 and 3 name the host in the address.
 fn set_authority(request: &mut Request<Full<Bytes>>, host: &HeaderValue) -> Result<(), Failure> {
     let invalid = |error: hyper::http::Error| Class::Protocol.because(format!("http: {error}"));
     let mut parts = request.uri().clone().into_parts();
@@ -296,16 +311,17 @@ async fn send<S: Stream + 'static>(
 }
 
 /// Reads the body to its end, and keeps as much of it as is looked at.
-async fn read_body(
-    mut body: Incoming,
+async fn read_body<B: Body<Data = Bytes> + Unpin>(
+    mut body: B,
     answer: &mut Answer,
     ask: &HttpAsk,
+    broken: impl Fn(B::Error) -> Failure,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     let mut digest = ask.hash_body.then(|| Context::new(&SHA256));
     findings.bytes = Some(0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| broken(&error))?;
+        let frame = frame.map_err(&broken)?;
         if let Some(data) = frame.data_ref() {
             answer.bytes += data.len() as u64;
             findings.bytes = Some(answer.bytes);

@@ -7,6 +7,8 @@ mod ask;
 mod cookies;
 mod exchange;
 mod expect;
+#[cfg(feature = "http3")]
+mod http3;
 
 use std::borrow::Cow;
 
