@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,17 +26,27 @@ fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
         ("expired", "localhost", -3, true),
         ("unknown", "localhost", 30, false),
         ("other", "elsewhere.example", 30, true),
+        ("vouched for", "localhost", 30, true),
+        ("revoked", "localhost", 30, true),
+        ("another's answer", "localhost", 30, true),
     ] {
+        let (called, name) = (name, name.split([' ', '\'']).next().unwrap());
         authority.certificate(name, host, days, is_signed);
+        let staple = match name {
+            "vouched" | "revoked" => format!("ssl_stapling on; ssl_stapling_file {};", staple(root, name)),
+            "another" => format!("ssl_stapling on; ssl_stapling_file {};", staple(root, "good")),
+            _ => String::new(),
+        };
         let port = free_port();
         let file = |end: &str| root.join(format!("{name}.{end}")).display().to_string();
         servers.push_str(&format!(
-            "server {{ listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {}; }}\n",
+            "server {{ listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {}; ssl_certificate_key {}; {staple} }}\n",
             file("pem"),
             file("key")
         ));
-        targets.push_str(&format!("[[target]]\nname = '{name}'\nurl = 'tls://localhost:{port}'\ninterval = '1s'\n"));
-        targets.push_str(&format!("[[target]]\nname = '{name} site'\nurl = 'https://localhost:{port}/'\ninterval = '1s'\nexpect = {{ status = [404] }}\n"));
+        targets
+            .push_str(&format!("[[target]]\nname = \"{called}\"\nurl = 'tls://localhost:{port}'\ninterval = '1s'\n"));
+        targets.push_str(&format!("[[target]]\nname = \"{called} site\"\nurl = 'https://localhost:{port}/'\ninterval = '1s'\nexpect = {{ status = [404] }}\n"));
     }
     // Nobody shakes hands here: it says something else, or closes the door.
     let plain = free_port();
@@ -62,6 +73,11 @@ fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
         ("unknown site", ["fail", "tls_unknown_issuer", "", "", "http"]),
         ("other", ["fail", "tls_wrong_name", "30.0", "", "tls"]),
         ("other site", ["fail", "tls_wrong_name", "", "", "http"]),
+        ("vouched for", ["ok", "", "30.0", "TLSv1_3", "tls"]),
+        ("revoked", ["fail", "tls_revoked", "30.0", "TLSv1_3", "tls"]),
+        // Of a web site it is not asked, as by browsers.
+        ("revoked site", ["ok", "", "30.0", "", "http"]),
+        ("another's answer", ["ok", "", "30.0", "TLSv1_3", "tls"]),
         ("plain", ["fail", "tls_other", "", "", "tls"]),
         ("nobody", ["fail", "connect_refused", "", "", "tls"]),
     ];
@@ -70,6 +86,30 @@ fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
     }
     let shown = &last_rows(&server, "length(cert_sha256), tls_cipher LIKE 'TLS13_%', ocsp_stapled, tls_ms > 0")["good"];
     assert_eq!(*shown, ["64", "true", "false", "true"]);
+    let stapled = last_rows(&server, "ocsp_stapled, ocsp_status, round(ocsp_expires_s / 86400.0)");
+    assert_eq!(stapled["vouched for"], ["true", "good", "7.0"]);
+    assert_eq!(stapled["revoked"], ["true", "revoked", "7.0"]);
+    assert_eq!(stapled["another's answer"], ["true", "", ""]);
+}
+
+/// What the authority answers of a certificate (OCSP), made by OpenSSL; one that is called so is revoked.
+fn staple(root: &Path, name: &str) -> String {
+    let openssl = |args: &[&str]| {
+        let output = Command::new("openssl").args(args).current_dir(root).output().unwrap();
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let file = format!("{name}.ocsp");
+    let serial = openssl(&["x509", "-in", &format!("{name}.pem"), "-noout", "-serial"]);
+    let serial = serial.trim().trim_start_matches("serial=");
+    let state = if name == "revoked" { "R\t400101000000Z\t250101000000Z" } else { "V\t400101000000Z\t" };
+    std::fs::write(root.join("index.txt"), format!("{state}\t{serial}\tunknown\t/CN={name}\n")).unwrap();
+    let certificate = format!("{name}.pem");
+    let signer =
+        ["-rsigner", "roots.pem", "-rkey", "roots.key", "-CA", "roots.pem", "-index", "index.txt", "-ndays", "7"];
+    openssl(&["ocsp", "-issuer", "roots.pem", "-cert", &certificate, "-no_nonce", "-reqout", "request"]);
+    openssl(&[&["ocsp", "-reqin", "request", "-respout", &file][..], &signer].concat());
+    root.join(file).display().to_string()
 }
 
 #[test]

@@ -77,12 +77,13 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Its own certificate is `roots.pem` in this folder, as those that it signs are.
+    /// Its own certificate and key are `roots.pem` and `roots.key` in this folder, as those that it signs are.
     pub fn new(root: &Path) -> Authority {
         let (key, mut parameters) = (KeyPair::generate().unwrap(), CertificateParams::new(Vec::new()).unwrap());
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         parameters.distinguished_name.push(DnType::CommonName, "the root of this test");
         std::fs::write(root.join("roots.pem"), parameters.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(root.join("roots.key"), key.serialize_pem()).unwrap();
         Authority { root: root.to_owned(), key, parameters }
     }
 

@@ -20,6 +20,7 @@ mod maintenance;
 mod measurement;
 mod mysql;
 mod network;
+mod ocsp;
 mod postgres;
 mod prober;
 mod probing;

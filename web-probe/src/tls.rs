@@ -7,7 +7,9 @@ use url::Host;
 use crate::check::{Check, Checking, Findings};
 use crate::failure::Class;
 use crate::network::{Network, client_config, expires_in_s, sha256_hex, shake_hands};
+use crate::ocsp::{self, Status};
 use crate::recorder::Field;
+use crate::schedule::now_ns;
 use crate::target::Target;
 use crate::witness::{Shown, Witness};
 
@@ -34,7 +36,7 @@ impl Check for TlsCheck {
             let stream = network.connect(target, &self.host, self.port, findings).await?;
             let stream = shake_hands(Arc::new(config), &self.host, stream, findings).await;
             // What was shown counts even where the handshake failed because of it.
-            report(&witness.shown(), findings);
+            let answer = report(&witness.shown(), findings);
             let stream = stream?;
             let connection = stream.get_ref().1;
             let version = connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
@@ -42,20 +44,29 @@ impl Check for TlsCheck {
                 connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str().map(str::to_owned));
             findings.fields.extend(version.map(|version| ("tls_version", Field::Str(version))));
             findings.fields.extend(cipher.map(|cipher| ("tls_cipher", Field::Str(cipher))));
-            Ok(())
+            match answer {
+                Some(ocsp::Answer { status: Status::Revoked, .. }) => {
+                    Err(Class::TlsRevoked.because("tls: its issuer says that the certificate is revoked (OCSP)"))
+                }
+                _ => Ok(()),
+            }
         })
     }
 }
 
-/// Notes what a server showed.
-fn report(shown: &Shown, findings: &mut Findings) {
-    let Some(leaf) = shown.chain.first() else { return };
+/// Notes what a server showed; what its issuer says of it comes back.
+fn report(shown: &Shown, findings: &mut Findings) -> Option<ocsp::Answer> {
+    let leaf = shown.chain.first()?;
     findings.cert_expires_s = expires_in_s(leaf);
     let chain_expires_s = shown.chain.iter().filter_map(|der| expires_in_s(der)).min();
     findings.fields.extend(chain_expires_s.map(|seconds| ("chain_expires_s", Field::I64(seconds))));
     findings.fields.push(("cert_sha256", Field::Str(sha256_hex(leaf))));
-    if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(leaf) {
-        findings.fields.push(("cert_issuer", Field::Str(certificate.issuer().to_string())));
-    }
-    findings.fields.push(("ocsp_stapled", Field::Bool(shown.has_ocsp)));
+    findings.fields.push(("ocsp_stapled", Field::Bool(!shown.ocsp.is_empty())));
+    let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
+    findings.fields.push(("cert_issuer", Field::Str(certificate.issuer().to_string())));
+    let answer = ocsp::read(&shown.ocsp, certificate.raw_serial())?;
+    findings.fields.push(("ocsp_status", Field::Str(answer.status.name().into())));
+    let expires_s = answer.next_update_s.map(|next_s| next_s - now_ns() / 1_000_000_000);
+    findings.fields.extend(expires_s.map(|seconds| ("ocsp_expires_s", Field::I64(seconds))));
+    Some(answer)
 }

@@ -15,8 +15,8 @@ use crate::network::{Network, provider};
 pub(crate) struct Shown {
     /// Its certificate and those that vouch for it, in DER.
     pub chain: Vec<Vec<u8>>,
-    /// Was an answer of the issuer's stapled to it?
-    pub has_ocsp: bool,
+    /// The issuer's answer that was stapled to it, in DER; empty if there was none.
+    pub ocsp: Vec<u8>,
     /// Why it is not trusted.
     #[cfg(feature = "http3")]
     pub refused: Option<rustls::Error>,
@@ -56,7 +56,7 @@ impl ServerCertVerifier for Witness {
         let chain = std::iter::once(leaf).chain(intermediates).map(|der| der.to_vec()).collect();
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown {
             chain,
-            has_ocsp: !ocsp.is_empty(),
+            ocsp: ocsp.to_vec(),
             #[cfg(feature = "http3")]
             refused: verified.as_ref().err().cloned(),
         };
