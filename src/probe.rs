@@ -21,9 +21,10 @@ Examples:
   fournines probe tls://example.org
   fournines probe 'dns:example.org?type=MX'
   fournines probe icmp:192.0.2.1
+  fournines probe host:
   fournines probe 'postgres://probe:secret@db.example/orders'")]
 pub struct Args {
-    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A, icmp:host, postgres://, mysql:// or redis://
+    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A, icmp:host, postgres://, mysql://, redis://, or host: for this machine
     url: String,
     /// A probe that takes longer fails
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
@@ -95,9 +96,14 @@ fn print_table(target: &Target, measurement: &Measurement) {
         numbers.set_cell_alignment(CellAlignment::Right);
     }
     println!("\n{}", table.trim_fmt());
-    for (name, field) in &measurement.fields {
+    for (name, field) in all_fields(measurement) {
         println!("{name}: {}", text(field));
     }
+}
+
+/// The fields of its row, and of rows of other tables.
+fn all_fields(measurement: &Measurement) -> impl Iterator<Item = &(&'static str, Field)> {
+    measurement.fields.iter().chain(measurement.rows.iter().flat_map(|row| &row.fields))
 }
 
 /// A bar from `start_ms`, `length_ms` long, on a line that stands for `total_ms`.
@@ -149,7 +155,7 @@ pub fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value 
         };
         row["steps"] = measurement.steps.iter().map(step).collect();
     }
-    for (name, field) in &measurement.fields {
+    for (name, field) in all_fields(measurement) {
         row[*name] = match field {
             Field::F64(value) => (*value).into(),
             Field::I64(value) => (*value).into(),

@@ -79,9 +79,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     config.targets(&sources.given)?;
     config.rollups()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
-    let outcome = runtime.block_on(serve(config, sources));
+    // On a worker, which takes a connection and answers it: this thread would have to be woken for it first, and then another one.
+    let outcome = runtime.block_on(runtime.spawn(serve(config, sources)));
     runtime.shutdown_timeout(Duration::from_millis(100));
-    outcome.map(|()| ExitCode::SUCCESS)
+    outcome??;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn serve(config: Config, mut sources: Sources) -> Result<()> {

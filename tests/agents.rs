@@ -2,36 +2,16 @@
 //! again; curl and jq post what they have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::clients::token;
+use crate::parts::{Program, free_port};
 use crate::server::{Server, agent, is_missing, wait_for};
 
 /// How long the server is away.
 const PAUSE: Duration = Duration::from_millis(1500);
-
-/// A program that is killed when the test is done with it.
-pub struct Running(Child);
-
-impl Running {
-    pub fn start(command: &mut Command) -> Running {
-        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 pub fn get(url: &str) -> String {
     agent().get(url).call().unwrap().body_mut().read_to_string().unwrap()
@@ -42,13 +22,13 @@ pub fn is_up(url: &str) -> bool {
 }
 
 /// A node_exporter, and where its page is.
-fn node_exporter() -> Option<(Running, String)> {
+fn node_exporter() -> Option<(Program, String)> {
     if is_missing("prometheus-node-exporter", "prometheus-node-exporter") {
         return None;
     }
     let address = format!("127.0.0.1:{}", free_port());
     let exporter =
-        Running::start(Command::new("prometheus-node-exporter").arg(format!("--web.listen-address={address}")));
+        Program::start(Command::new("prometheus-node-exporter").arg(format!("--web.listen-address={address}")));
     let page = format!("http://{address}/metrics");
     wait_for("node_exporter", || is_up(&page));
     Some((exporter, address))
@@ -87,7 +67,7 @@ fn prometheus_writes_what_it_scrapes() {
         server.url
     );
     std::fs::write(&config, text).unwrap();
-    let prometheus = Running::start(
+    let prometheus = Program::start(
         Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", dir.path().join("prometheus").display()))
@@ -176,7 +156,7 @@ fn vmagent_writes_what_it_scrapes() {
         "global: {{ scrape_interval: 500ms }}\nscrape_configs:\n- job_name: node\n  static_configs: [{{ targets: ['{address}'] }}]\n"
     );
     std::fs::write(&config, text).unwrap();
-    let _vmagent = Running::start(
+    let _vmagent = Program::start(
         Command::new("vmagent")
             .arg(format!("-promscrape.config={}", config.display()))
             .arg(format!("-remoteWrite.url={}/api/v1/write", server.url))

@@ -61,6 +61,9 @@ fn probe_tells_up_from_down_by_its_exit_code() {
     for part in ["is up: status 200", "connect", "wait", "transfer", "total"] {
         assert!(stdout(&up).contains(part), "{}", stdout(&up));
     }
+    let host = run(&["probe", "--format", "json", "host:"]);
+    let found: serde_json::Value = serde_json::from_slice(&host.stdout).unwrap();
+    assert!(found["up"] == true && found["memory_total_bytes"].as_i64() > Some(0), "{found}");
     let missing = run(&["probe", "--format", "json", &format!("{}/missing", server.url)]);
     assert_eq!(missing.status.code(), Some(1));
     let json: Vec<_> = ["\"outcome\":\"fail\"", "\"status\":404", "\"up\":false", "status 404 is not expected"].into();

@@ -2,42 +2,19 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
+use crate::parts::{Program, free_port};
 use crate::server::{BIN, Server, is_missing, wait_for};
 
 /// The length of a slot, in seconds.
 const SLOT_S: f64 = 1.0;
 
-/// A running nginx; stopped when dropped.
-struct Nginx(Child);
-
-impl Nginx {
-    fn start(dir: &Path) -> Nginx {
-        let child = Command::new("nginx")
-            .args(["-p", dir.to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Nginx(child)
-    }
-
-    /// Ends it and all its connections at once.
-    fn stop(mut self) {
-        kill(Pid::from_raw(self.0.id() as i32), Signal::SIGTERM).unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// Starts an nginx with what [`configure`] wrote.
+fn start(dir: &Path) -> Program {
+    let mut nginx = Command::new("nginx");
+    Program::start(nginx.args(["-p", dir.to_str().unwrap(), "-c", "nginx.conf", "-e", "error.log"]))
 }
 
 /// The page that is probed.
@@ -81,10 +58,6 @@ fn application() -> u16 {
     port
 }
 
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 fn now_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64()
 }
@@ -109,7 +82,7 @@ fn sql_and_the_access_log_tell_the_same_story() {
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     configure(dir.path(), port, "", application());
-    let nginx = Nginx::start(dir.path());
+    let nginx = start(dir.path());
     wait_for("nginx", || answers(port));
     let config = format!(
         "[[target]]\nname = 'portal'\ngroup = 'public'\nurl = 'http://127.0.0.1:{port}/'\ninterval = '1s'\ntimeout = '1s'\n\
@@ -123,7 +96,7 @@ fn sql_and_the_access_log_tell_the_same_story() {
     let stopped_s = now_s();
     nginx.stop();
     std::thread::sleep(Duration::from_millis(4300));
-    let nginx = Nginx::start(dir.path());
+    let nginx = start(dir.path());
     wait_for("nginx", || answers(port));
     let started_s = now_s();
     std::thread::sleep(Duration::from_secs(7));
@@ -222,7 +195,7 @@ fn https_is_timed_and_its_certificate_checked() {
         &format!("ssl; ssl_certificate {}; ssl_certificate_key {}", path("cert.pem"), path("key.pem")),
         application(),
     );
-    let nginx = Nginx::start(dir.path());
+    let nginx = start(dir.path());
     wait_for("nginx", || answers(port));
 
     let probe = |url: &str, roots: &str| {

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::process::Command;
 
-use crate::agents::{Running, free_port, get, is_up};
+use crate::agents::{get, is_up};
+use crate::parts::{Program, free_port};
 use crate::server::{Server, is_missing, post, wait_for};
 
 /// The samples begin here, in s; Debian's Prometheus imports what is past.
@@ -91,7 +92,7 @@ fn counters_and_histograms_are_as_prometheus_says() {
     let made = made.unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let port = free_port();
-    let _prometheus = Running::start(
+    let _prometheus = Program::start(
         Command::new("prometheus")
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", blocks.display()))

@@ -229,6 +229,21 @@ fn the_row_before_is_that_of_the_same_series() {
     assert!(server.sql(&format!("EXPLAIN {alone}"), "pretty").body.contains("with the row before"));
     assert_eq!(server.rows(&alone), server.rows(&lag("host, upper(dc)", "WHERE dc = 'x'")));
     assert!(server.sql(&format!("EXPLAIN {}", lag("host", "")), "pretty").body.contains("WindowAgg"));
+    // Only those count that are read: this one begins a year later.
+    let later: String =
+        (0..50).map(|n| format!("s,host=a,dc=z up={}i {}\n", n % 2, 31_536_000_000_000_000i64 + n)).collect();
+    assert_eq!(server.write("", later.as_bytes()).status, 204);
+    assert_eq!(post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap().status, 200);
+    let (early, all) = ("WHERE dc <> 'y' AND time < '1970-06-01T00:00:00Z'", "WHERE dc <> 'y'");
+    assert!(server.sql(&format!("EXPLAIN {}", lag("host", early)), "pretty").body.contains("with the row before"));
+    assert!(server.sql(&format!("EXPLAIN {}", lag("host", all)), "pretty").body.contains("WindowAgg"));
+    for condition in [early, all] {
+        assert_eq!(
+            server.rows(&lag("host", condition)),
+            server.rows(&lag("host, upper(host)", condition)),
+            "{condition}"
+        );
+    }
     for other in ["lag(up, 2)", "lag(up, 1, 0)", "lead(up)", "lag(up) IGNORE NULLS"] {
         let sql = lag("host, dc", "").replace("lag(up)", other);
         assert!(server.sql(&format!("EXPLAIN {sql}"), "pretty").body.contains("WindowAgg"), "{other}");

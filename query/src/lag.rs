@@ -3,7 +3,7 @@
 //! The store gives whole series in the order of time, so that nothing has to be sorted: an optimizer rule puts a scan with one column more in the
 //! place of the window.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,12 +27,14 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
-use tsdb::{Scan, ScanRequest, TIME_COLUMN, Untagged};
+use tsdb::{Scan, ScanRequest, TIME_COLUMN, TagPredicate, Untagged};
 
 use crate::scan_exec::ScanExec;
 use crate::summary::{name_of, rows_of, scan_below, unaliased};
 use crate::table::StoreTable;
 
+/// So many series that share values are looked at, whether they are read at all.
+const LOOKED_AT_MAX: usize = 64;
 /// The column with the values of the row before.
 const LAGGING: &str = "lagging";
 
@@ -143,11 +145,24 @@ fn tells_apart(table: &StoreTable, rows: &ScanRequest, partition: &[usize]) -> b
     if info.tags.iter().enumerate().all(|(at, _)| partition.contains(&at)) {
         return true;
     }
-    let columns: Vec<String> = partition.iter().map(|at| info.tags[*at].clone()).collect();
-    let Ok((newest, _)) = store.last_rows(&info.schema, &info.name, Some(&columns), &rows.tags) else { return false };
+    let Ok((newest, _)) = store.last_rows(&info.schema, &info.name, Some(&info.tags), &rows.tags) else { return false };
     let tags: Vec<_> = newest.columns().iter().map(AsArray::as_dictionary::<Int32Type>).collect();
-    let mut known = HashSet::new();
-    (0..newest.num_rows()).all(|row| known.insert(tags.iter().map(|tag| tag.key(row)).collect::<Vec<_>>()))
+    let mut groups: HashMap<Vec<Option<usize>>, Vec<usize>> = HashMap::new();
+    for row in 0..newest.num_rows() {
+        groups.entry(partition.iter().map(|at| tags[*at].key(row)).collect()).or_default().push(row);
+    }
+    groups.retain(|_, series| series.len() > 1);
+    // Series of other times may have what values they like, as far as pages say which times those are.
+    let is_read = |row: &usize| {
+        let own = info.tags.iter().zip(&tags).map(|(name, tag)| match tag.key(*row) {
+            Some(key) => TagPredicate::In(name.clone(), vec![tag.values().as_string::<i32>().value(key).into()]),
+            None => TagPredicate::IsNull(name.clone()),
+        });
+        let request = ScanRequest { columns: Some(vec![TIME_COLUMN.into()]), tags: own.collect(), ..rows.clone() };
+        store.scan(&info.schema, &info.name, &request).map_or(true, |scan| scan.rows_max() > 0)
+    };
+    groups.values().map(Vec::len).sum::<usize>() <= LOOKED_AT_MAX
+        && groups.values().all(|series| series.iter().filter(|row| is_read(row)).count() <= 1)
 }
 
 #[async_trait]

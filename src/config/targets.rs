@@ -28,7 +28,7 @@ pub(super) struct TargetConfig {
     name: Option<String>,
     /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address, `steps` makes several requests one behind the other, `links` reads a site and tries its links; otherwise the address says what is done, and this has to say the same. Default: what the address says.
     kind: Option<String>,
-    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`, `postgres://`, `mysql://`, `redis://`.
+    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`, `postgres://`, `mysql://`, `redis://`, `host:`.
     url: String,
     /// The tag `group`. Default: none.
     group: Option<String>,
