@@ -75,8 +75,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         client::request(Method::POST, url, "/write").with_context(|| format!("probe.forward is '{url}'"))?;
     }
     let given = args.probe.iter().map(|address| Target::new(address, Ask::default()).map_err(anyhow::Error::msg));
-    let sources = Sources { file: args.config, given: given.collect::<Result<_>>()? };
-    config.targets(&sources.given)?;
+    // It does not ask itself over TLS, whose certificate is for another name.
+    let own = config.server.tls_cert.is_none().then_some(config.server.listen);
+    let sources = Sources { file: args.config, given: given.collect::<Result<_>>()?, own };
+    sources.targets(&config)?;
     config.rollups()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
     // On a worker, which takes a connection and answers it: this thread would have to be woken for it first, and then another one.
@@ -98,9 +100,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         format!("listen on {} (another one running? --listen takes another address)", config.server.listen)
     })?;
     let address = listener.local_addr()?;
-    if certificate.is_none() {
-        sources.given.insert(0, own_health(address)?);
-    }
+    sources.own = sources.own.map(|_| address);
     let targets = sources.targets(&config)?;
 
     let dir = config.store.data_dir.clone();
@@ -165,8 +165,10 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
 /// Where targets come from.
 struct Sources {
     file: Option<PathBuf>,
-    /// By the command line, and the server itself.
+    /// By the command line.
     given: Vec<Target>,
+    /// Where the server asks itself.
+    own: Option<SocketAddr>,
 }
 
 impl Sources {
@@ -177,7 +179,8 @@ impl Sources {
     }
 
     fn targets(&self, config: &Config) -> Result<Vec<Target>> {
-        let mut given = self.given.clone();
+        let mut given: Vec<_> = self.own.map(own_health).transpose()?.into_iter().collect();
+        given.extend_from_slice(&self.given);
         if !config.measures_host() {
             let mut host = Target::new("host:", Ask::default()).map_err(anyhow::Error::msg)?;
             host.interval = OWN_INTERVAL;

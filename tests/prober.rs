@@ -186,8 +186,7 @@ fn slots_in_a_window_of_planned_work_are_marked_and_measured_all_the_same() {
     let (good, bad) = (site(Duration::ZERO, 0), site(Duration::ZERO, u64::MAX - 1));
     let now = jiff::Timestamp::now();
     let window = |to: jiff::Timestamp| {
-        let all_day =
-            "[[maintenance]]\nreason = 'move'\nauthor = 'ops'\ntarget = ['always']\ntimes = ['00:00-24:00']\n";
+        let all_day = "[[maintenance]]\nreason = 'move'\nauthor = 'ops'\ntarget = ['always', 'fournines']\ntimes = ['00:00-24:00']\n";
         let from = now - Duration::from_secs(600);
         let once = format!("reason = 'patch'\nauthor = 'ops'\ngroup = ['inner']\nfrom = '{from}'\nto = '{to}'\n");
         let targets = [
@@ -220,6 +219,9 @@ fn slots_in_a_window_of_planned_work_are_marked_and_measured_all_the_same() {
     let expected =
         [["bad", "", "0.0", "true", "0"], ["good", "", "1.0", "true", "0"], ["other", "0.0", "0.0", "false", "1"]];
     assert_eq!(counted, expected);
+
+    let own = server.rows("SELECT DISTINCT outcome, maintenance FROM probe WHERE target = 'fournines'");
+    assert_eq!(own, [["maintenance", "move (ops)"]]);
 
     // It is over sooner than was thought: slots count again, and what was written stays.
     std::fs::write(dir.path().join("data.toml"), window(jiff::Timestamp::now())).unwrap();

@@ -392,6 +392,7 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\nkind = 'scrape'\nexpect = { body = 'a' }", "are not for scrape"),
             ("[[target]]\nurl = 'tcp://x:1'\nkind = 'scrape'", "kind = \"scrape\" is for http and https, not for tcp"),
             ("[[target]]\nurl = 'host:other'", "only this machine"),
+            ("[[target]]\nurl = 'host:'\nip = 'both'", "which connects to nobody"),
             ("[[target]]\nurl = 'tcp://x'", "a port is missing"),
             ("[[target]]\nurl = 'tcp://x:1'\nkind = 'tls'", "kind is 'tls', and 'tcp://x:1' is for tcp"),
             ("[[target]]\nurl = 'http://a:b@x/'", "'http://a@x/': a user in the address is not sent; basic_auth is"),

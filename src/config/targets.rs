@@ -289,7 +289,7 @@ impl ExpectConfig {
 
 impl TargetConfig {
     pub(super) fn is_host(&self) -> bool {
-        self.url.starts_with("host:")
+        Url::parse(&self.url).is_ok_and(|url| url.scheme() == "host")
     }
 
     pub(super) fn target(&self) -> Result<Target> {
@@ -318,6 +318,9 @@ impl TargetConfig {
         (target.slow, target.fail, target.retries) = (self.slow, self.fail, self.retries);
         target.allow_link_local = self.allow_link_local;
         let connect_to = match (self.ip, self.address) {
+            (_, Some(_)) | (Some(_), _) if target.kind() == "host" => {
+                bail!("target '{called}': ip and address are not for host, which connects to nobody")
+            }
             (_, Some(_)) | (Some(_), _) if target.kind() == "dns" => {
                 bail!("target '{called}': ip and address are not for dns, which connects to resolvers")
             }

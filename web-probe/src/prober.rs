@@ -205,7 +205,9 @@ impl Prober {
                 let count = |count: usize| Field::I64(i64::try_from(count).unwrap_or(i64::MAX));
                 measurement.fields.push(("samples", count(stored.samples)));
                 measurement.fields.push(("lines_refused", count(stored.refused)));
-                measurement.fields.extend(stored.trouble.map(|trouble| ("message", Field::Str(trouble))));
+                // A page that came too late has a sentence already.
+                let trouble = stored.trouble.filter(|_| measurement.failure.is_none());
+                measurement.fields.extend(trouble.map(|trouble| ("message", Field::Str(trouble))));
             }
             Err(reason) => {
                 measurement.outcome = Outcome::Fail;
