@@ -1,12 +1,12 @@
 //! `fournines import`, and scrape targets: rows that are fetched, not posted.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use flate2::{Compression, write::GzEncoder};
 
+use crate::parts::site;
 use crate::server::{BIN, Server, wait_for};
 
 fn import(server: &Server, args: &[&str], file: &Path) -> Output {
@@ -171,22 +171,12 @@ fn a_scrape_target_is_fetched_in_its_slots() {
 
 /// A page that only who has a token sees, with one line that is wrong.
 fn guarded_page() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
-            let length = stream.read(&mut request).unwrap_or(0);
-            let request = String::from_utf8_lossy(&request[..length]).to_lowercase();
-            let is_let_in = request.contains("authorization: bearer secret")
-                && request.contains("x-prometheus-scrape-timeout-seconds: 0.5");
-            let status = if is_let_in { "200 OK" } else { "401 Unauthorized" };
-            let body = "good{a=\"b\"} 1\nbad{ 2\ngood{a=\"c\"} 2\n";
-            let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-        }
-    });
-    port
+    site(|request| {
+        let is_let_in = request.contains("authorization: bearer secret")
+            && request.contains("x-prometheus-scrape-timeout-seconds: 0.5");
+        let status = if is_let_in { "200 OK" } else { "401 Unauthorized" };
+        (status.into(), "good{a=\"b\"} 1\nbad{ 2\ngood{a=\"c\"} 2\n".into())
+    })
 }
 
 /// A scrape is a check like all others, and says in `probe` how it went.

@@ -1,6 +1,7 @@
 //! Real programs that tests start, and what they need: certificates, ports, configuration.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -114,6 +115,22 @@ impl Authority {
         std::fs::write(self.root.join(format!("{name}.pem")), signed.pem()).unwrap();
         std::fs::write(self.root.join(format!("{name}.key")), key.serialize_pem()).unwrap();
     }
+}
+
+/// A web site that answers a request, in small letters, with a status and headers and a body.
+pub fn site(answer: impl Fn(&str) -> (String, String) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
+            let length = stream.read(&mut request).unwrap_or(0);
+            let (head, body) = answer(&String::from_utf8_lossy(&request[..length]).to_lowercase());
+            let length = body.len();
+            let _ = write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+        }
+    });
+    port
 }
 
 /// A dnsmasq that knows these names and nobody else to ask.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::parts::{Authority, Program, dnsmasq, free_port, last_rows, nginx, wait_for_rows};
+use crate::parts::{Authority, Program, dnsmasq, free_port, last_rows, nginx, site, wait_for_rows};
 use crate::server::{BIN, Server, is_missing, wait_for};
 
 const HELLO_SHA256: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
@@ -448,28 +448,18 @@ fn scenarios_carry_cookies_and_what_answers_say() {
 
 /// A site that says which cookies it was shown, sets one at `/set`, and leads from `/away` to itself by another name.
 fn jar() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
-            let length = stream.read(&mut request).unwrap_or(0);
-            let text = String::from_utf8_lossy(&request[..length]).to_lowercase();
-            let shown = text.lines().find_map(|line| line.strip_prefix("cookie: ")).unwrap_or("none");
-            let (status, header) = match text.split(' ').nth(1) {
-                Some("/set") => ("200 OK", "Set-Cookie: own=2; Path=/".to_owned()),
-                Some("/away") => ("302 Found", format!("Location: http://localhost:{port}/there")),
-                _ => ("200 OK", "X-Nothing: 0".to_owned()),
-            };
-            let body = format!("shown: {shown}.");
-            let length = body.len();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 {status}\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-            );
-        }
-    });
-    port
+    site(|request| {
+        let header = |name: &str| request.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("none");
+        let head = match request.split(' ').nth(1) {
+            Some("/set") => "200 OK\r\nSet-Cookie: own=2; Path=/".into(),
+            Some("/away") => {
+                let port = header("host: ").rsplit(':').next().unwrap();
+                format!("302 Found\r\nLocation: http://localhost:{port}/there")
+            }
+            _ => "200 OK".into(),
+        };
+        (head, format!("shown: {}.", header("cookie: ")))
+    })
 }
 
 /// Cookies that are configured, and those that a site sets, go to no other site, by an address as by a redirect.

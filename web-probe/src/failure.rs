@@ -197,3 +197,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_prober_lacks_is_no_fault_of_a_target() {
+        let of = |errno: Errno| of_connect(&errno.into());
+        assert_eq!([Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(of), [Class::Prober; 4]);
+        assert_eq!((of(Errno::CONNREFUSED), of(Errno::NETUNREACH)), (Class::ConnectRefused, Class::ConnectUnreachable));
+    }
+}

@@ -171,3 +171,22 @@ impl Measurement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_trouble_is_found_in_every_part() {
+        let with = |class: Class| Measurement { failure: Some(class.because("why")), ..Measurement::missed(None) };
+        let part = |class| vec![("a".to_owned(), with(class))];
+        assert_eq!(with(Class::Prober).own_trouble(), Some("why"));
+        for class in [Class::Prober, Class::Status] {
+            let expected = (class == Class::Prober).then_some("why");
+            let whole = with(Class::Status);
+            assert_eq!(Measurement { edges: part(class), ..whole.clone() }.own_trouble(), expected);
+            assert_eq!(Measurement { steps: part(class), ..whole.clone() }.own_trouble(), expected);
+            assert_eq!(Measurement { links: part(class), ..whole }.own_trouble(), expected);
+        }
+    }
+}

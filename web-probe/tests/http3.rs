@@ -9,12 +9,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::CertificateDer;
-use web_probe::{Ask, Class, ConnectTo, Expect, Field, HttpAsk, HttpVersion, Measurement, Network, Outcome, Target};
+use web_probe::{
+    Ask, Class, ConnectTo, Expect, Field, HttpAsk, HttpVersion, Identity, Measurement, Network, Outcome, Target,
+};
 
 /// Sites of one Caddy, each with a port and a certificate of its own.
 struct Caddy {
     child: Child,
     network: Network,
+    identity: Identity,
     ports: Vec<u16>,
     _dir: tempfile::TempDir,
 }
@@ -68,7 +71,8 @@ fn certificate(path: &Path, issuer: Option<&Issuer<'_, &KeyPair>>, ends: SystemT
 }
 
 impl Caddy {
-    /// Sites with a good certificate, an expired one, one of nobody who is trusted, and one without HTTP/3. None without the program.
+    /// Sites with a good certificate, an expired one, one of nobody who is trusted, one without HTTP/3, and one that asks who comes. None without the
+    /// program.
     fn start() -> Option<Caddy> {
         if Command::new("caddy").arg("version").stdout(Stdio::null()).status().is_err() {
             assert!(std::env::var_os("CI").is_none(), "caddy is missing");
@@ -87,13 +91,26 @@ impl Caddy {
             certificate(&dir.path().join("expired"), Some(&issuer), SystemTime::now() - Duration::from_hours(24)),
             certificate(&dir.path().join("unknown"), None, soon),
             certificate(&dir.path().join("tcp"), Some(&issuer), soon),
+            certificate(&dir.path().join("members"), Some(&issuer), soon),
         ];
+        let root_file = dir.path().join("root.pem");
+        std::fs::write(&root_file, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        let identity = certificate(&dir.path().join("client"), Some(&issuer), soon);
+        let identity = [identity.0, identity.1].map(|path| std::fs::read(path).unwrap());
+        let identity = Identity::from_pem(&identity[0], &identity[1]).unwrap();
         let ports: Vec<u16> = files.iter().map(|_| free_port()).collect();
         let cut = cut_short();
         std::fs::write(dir.path().join("large"), vec![b'a'; 3 << 20]).unwrap();
         let sites = ports.iter().zip(&files).map(|(port, (certificate, key))| {
+            let asks = match certificate.file_stem().is_some_and(|name| name == "members") {
+                true => format!(
+                    "{{\n client_auth {{\n mode require_and_verify\n trusted_ca_cert_file {}\n }}\n }}",
+                    root_file.display()
+                ),
+                false => String::new(),
+            };
             format!(
-                "https://site.example:{port} {{\n bind 127.0.0.1\n tls {} {}\n root * {}\n\
+                "https://site.example:{port} {{\n bind 127.0.0.1\n tls {} {} {asks}\n root * {}\n\
                  route {{\n redir /old /new 302\n respond /new \"new {{http.request.method}} {{http.request.body}}\"\n\
                  reverse_proxy /cut 127.0.0.1:{cut}\n file_server /large\n respond /missing 404\n respond \"hello\"\n}}\n}}\n",
                 certificate.display(),
@@ -101,15 +118,19 @@ impl Caddy {
                 dir.path().display()
             )
         });
-        let only_tcp = format!("servers 127.0.0.1:{} {{\n protocols h1 h2\n }}\n", ports[3]);
-        let config = format!("{{\n admin off\n auto_https off\n{only_tcp}}}\n{}", sites.collect::<String>());
+        // This Caddy does not see the name of a handshake over QUIC, and answers 421 where it asks who comes.
+        let options = format!(
+            "servers 127.0.0.1:{} {{\n protocols h1 h2\n }}\nservers 127.0.0.1:{} {{\n strict_sni_host insecure_off\n }}\n",
+            ports[3], ports[4]
+        );
+        let config = format!("{{\n admin off\n auto_https off\n{options}}}\n{}", sites.collect::<String>());
         let file = dir.path().join("Caddyfile");
         std::fs::write(&file, config).unwrap();
         let mut caddy = Command::new("caddy");
         caddy.args(["run", "--adapter", "caddyfile", "--config"]).arg(&file);
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = caddy.env("HOME", dir.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let caddy = Caddy { child, network: Network::trusting(vec![root]), ports, _dir: dir };
+        let caddy = Caddy { child, network: Network::trusting(vec![root]), identity, ports, _dir: dir };
         let start = Instant::now();
         while !caddy.ports.iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok()) {
             let log = || std::fs::read_to_string(caddy._dir.path().join("log")).unwrap();
@@ -175,11 +196,18 @@ async fn what_goes_wrong_over_quic_has_its_class() {
     fails_with(&none, Class::ConnectTimeout, "while connecting");
     assert!(none.phases.connect.is_none() && none.cert_expires_s.is_none());
 
+    // Who comes has to show who it is, which a server of TLS 1.3 looks at behind the handshake.
+    let nobody = caddy.ask(4, "/", Ask::default()).await;
+    assert_eq!((nobody.outcome, nobody.status), (Outcome::Fail, None), "{nobody:?}");
+    let http = HttpAsk { identity: Some(caddy.identity.clone()), ..HttpAsk::default() };
+    let member = caddy.ask(4, "/", Ask { http, ..Ask::default() }).await;
+    assert_eq!((member.outcome, member.status), (Outcome::Ok, Some(200)), "{member:?}");
+
     let address = format!("https://127.0.0.1:{}/", caddy.ports[0]);
     let http = HttpAsk { version: HttpVersion::Http3, ..HttpAsk::default() };
-    let wrong_name = Target::new(&address, Ask { http: http.clone(), ..Ask::default() }).unwrap();
+    let no_name = Target::new(&address, Ask { http: http.clone(), ..Ask::default() }).unwrap();
     // Without a name in the handshake the server has none to show a certificate for.
-    let measurement = wrong_name.probe(&caddy.network).await;
+    let measurement = no_name.probe(&caddy.network).await;
     fails_with(&measurement, Class::TlsOther, "QUIC");
 
     let plain = Target::new("http://site.example/", Ask { http, ..Ask::default() }).unwrap_err();
