@@ -3,7 +3,6 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::parts::free_port;
 use crate::server::{BIN, Server, wait_for};
@@ -39,14 +38,13 @@ fn rows_reach_another_server_once_whatever_ends_in_between() {
 
     // The other server crashes: what is measured meanwhile waits, over a crash of the prober, too.
     center.kill();
-    std::thread::sleep(Duration::from_millis(700));
+    let waiting = dir.path().join("there/forward");
+    wait_for("that several files wait", || web_probe_files(&waiting) > 2);
     there.kill();
-    let waiting = web_probe_files(&dir.path().join("there/forward"));
-    assert!(waiting > 2, "{waiting} files wait");
     let there = prober(dir.path(), "there", &targets, &port);
     wait_for("rows of after the crash", || rows(&there, "there").len() > 100);
     let center = Server::restart(&port, &center_dir);
-    wait_for("that nothing waits", || web_probe_files(&dir.path().join("there/forward")) <= 1);
+    wait_for("that nothing waits", || web_probe_files(&waiting) <= 1);
     // Without targets nothing new comes, and both have the same.
     std::fs::write(dir.path().join("there.toml"), "").unwrap();
     nix::sys::signal::kill(there.pid(), nix::sys::signal::Signal::SIGHUP).unwrap();

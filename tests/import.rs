@@ -186,27 +186,29 @@ fn scrapes_are_checks() {
     let page = Server::start(&dir.path().join("page"), "");
     let guarded = format!("http://127.0.0.1:{}/metrics", guarded_page());
     let target = |name: &str, url: &str, more: &str| {
-        format!("[[target]]\nname = '{name}'\nkind = 'scrape'\nurl = '{url}'\ninterval = '500ms'\n{more}\n")
+        format!("[[target]]\nname = '{name}'\nkind = 'scrape'\nurl = '{url}'\ninterval = '2s'\n{more}\n")
     };
     let targets = [
-        target("good", &format!("{}/metrics", page.url), "slow = '400ms'"),
+        target("good", &format!("{}/metrics", page.url), ""),
         target("down", "http://127.0.0.1:1/metrics", ""),
         target("none", &format!("{}/health", page.url), ""),
         target("let in", &guarded, "bearer_token = 'secret'"),
         target("kept out", &guarded, ""),
+        target("late", &guarded, "bearer_token = 'secret'\nfail = '1us'"),
         target("metadata", "http://169.254.169.254/metrics", ""),
     ];
     let server = Server::start(&dir.path().join("data"), &targets.concat());
     let rows = || {
         server.rows(
             "SELECT DISTINCT target, kind, error, samples > 0, lines_refused, up FROM probe
-             WHERE kind = 'scrape' AND outcome NOT IN ('missed', 'slow') ORDER BY target",
+             WHERE kind = 'scrape' AND outcome <> 'missed' ORDER BY target",
         )
     };
     let expected = [
         ["down", "scrape", "connect_refused", "", "", "false"],
         ["good", "scrape", "", "true", "0", "true"],
         ["kept out", "scrape", "status", "", "", "false"],
+        ["late", "scrape", "too_slow", "true", "1", "false"],
         ["let in", "scrape", "", "true", "1", "true"],
         ["metadata", "scrape", "address_not_allowed", "", "", "false"],
         ["none", "scrape", "page", "", "", "false"],
@@ -214,17 +216,19 @@ fn scrapes_are_checks() {
     wait_for("columns", || server.sql("SELECT samples, lines_refused FROM probe", "csv").status == 200);
     wait_for("scrapes of all", || rows() == expected);
     let said = server.rows(
-        "SELECT DISTINCT message FROM probe WHERE target IN ('let in', 'none') AND message IS NOT NULL ORDER BY 1",
+        "SELECT min(message) FROM probe WHERE target IN ('late', 'let in', 'none') GROUP BY target ORDER BY target",
     );
-    assert!(said[0][0].starts_with("1 lines of the page are refused; line 2: "), "{said:?}");
-    assert!(said[1][0].starts_with("no line of the page is a sample; line 1: "), "{said:?}");
-    // What Prometheus says of them, in the same slots.
+    assert!(said[0][0].starts_with("it took "), "a page that came too late has one sentence: {said:?}");
+    assert!(said[1][0].starts_with("1 lines of the page are refused; line 2: "), "{said:?}");
+    assert!(said[2][0].starts_with("no line of the page is a sample; line 1: "), "{said:?}");
+    // What Prometheus says of them, in the same slots: there was a page, even if it came too late.
     let ups = server.rows("SELECT job, min(value), max(value) FROM up GROUP BY job ORDER BY job");
-    let expected = [("down", 0), ("good", 1), ("kept out", 0), ("let in", 1), ("metadata", 0), ("none", 0)];
+    let expected =
+        [("down", 0), ("good", 1), ("kept out", 0), ("late", 1), ("let in", 1), ("metadata", 0), ("none", 0)];
     assert_eq!(ups, expected.map(|(job, up)| [job.to_owned(), format!("{up}.0"), format!("{up}.0")]));
     let differ = server.rows(
         "SELECT p.target, p.time FROM probe AS p JOIN up AS u ON p.target = u.job AND p.time = u.time
-         WHERE p.up <> (u.value = 1)",
+         WHERE p.up <> (u.value = 1) AND p.error IS DISTINCT FROM 'too_slow'",
     );
     assert!(differ.is_empty(), "{differ:?}");
     assert_eq!(server.rows("SELECT DISTINCT a, job FROM good ORDER BY a"), [["b", "let in"], ["c", "let in"]]);

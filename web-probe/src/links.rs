@@ -156,6 +156,15 @@ impl LinksCheck {
         findings.links.push((link.url.to_string(), own.measured(target, taken, failure)));
     }
 
+    fn is_own(&self, url: &Url) -> bool {
+        url.origin() == self.url.origin()
+    }
+
+    /// Is what stands at this address a page whose links are still taken?
+    fn is_page(&self, url: &Url, depth: u32, crawl: &Crawl) -> bool {
+        self.is_own(url) && crawl.pages.len() < self.links.pages_max && depth <= self.links.depth
+    }
+
     /// Pages of the site are fetched, all else is asked for its head only, where the server knows that.
     async fn try_link(
         &self,
@@ -165,15 +174,13 @@ impl LinksCheck {
         crawl: &Crawl,
         findings: &mut Findings,
     ) -> Result<(Answer, Url), Failure> {
-        let is_own = link.url.origin() == self.url.origin();
-        let is_read = is_own && crawl.pages.len() < self.links.pages_max && link.depth <= self.links.depth;
         let mut ask = self.ask.clone();
         let mut target = std::borrow::Cow::Borrowed(target);
-        if !is_own {
+        if !self.is_own(&link.url) {
             ask.leave();
             target.to_mut().connect_to = ConnectTo::Any;
         }
-        if !is_read {
+        if !self.is_page(&link.url, link.depth, crawl) {
             let head = HttpAsk { method: Method::HEAD, ..ask.clone() };
             let (answer, url) = follow(&target, network, &link.url, &head, None, findings).await?;
             if !matches!(answer.status, 403 | 404 | 405 | 501) {
@@ -189,16 +196,14 @@ impl LinksCheck {
     fn read(&self, answer: &Answer, url: &Url, depth: u32, crawl: &mut Crawl) {
         let is_html =
             answer.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-        let is_read =
-            url.origin() == self.url.origin() && crawl.pages.len() < self.links.pages_max && depth <= self.links.depth;
-        let Some(text) = answer.text().ok().filter(|text| is_html && is_read && !text.is_empty()) else { return };
+        let is_page = is_html && self.is_page(url, depth, crawl);
+        let Some(text) = answer.text().ok().filter(|text| is_page && !text.is_empty()) else { return };
         if !crawl.pages.insert(url.clone()) {
             return;
         }
         for mut next in links(&text, url) {
             next.set_fragment(None);
-            let is_own = next.origin() == self.url.origin();
-            let is_wanted = if is_own { crawl.robots.allow(next.path()) } else { self.links.elsewhere };
+            let is_wanted = if self.is_own(&next) { crawl.robots.allow(next.path()) } else { self.links.elsewhere };
             if is_wanted && crawl.seen.len() < LINKS_MAX && crawl.seen.insert(next.clone()) {
                 crawl.waiting.push_back(Link { url: next, page: url.to_string(), depth: depth + 1 });
             }

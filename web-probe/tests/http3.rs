@@ -54,9 +54,9 @@ fn cut_short() -> u16 {
     port
 }
 
-/// A certificate for site.example and its key, signed by an authority or by itself.
-fn certificate(path: &Path, issuer: Option<&Issuer<'_, &KeyPair>>, ends: SystemTime) -> (PathBuf, PathBuf) {
-    let mut parameters = CertificateParams::new(vec!["site.example".into()]).unwrap();
+/// A certificate for a name and its key, signed by an authority or by itself.
+fn certificate(path: &Path, name: &str, issuer: Option<&Issuer<'_, &KeyPair>>, ends: SystemTime) -> (PathBuf, PathBuf) {
+    let mut parameters = CertificateParams::new(vec![name.into()]).unwrap();
     parameters.not_before = (SystemTime::now() - Duration::from_hours(2400)).into();
     parameters.not_after = ends.into();
     let key = KeyPair::generate().unwrap();
@@ -71,8 +71,8 @@ fn certificate(path: &Path, issuer: Option<&Issuer<'_, &KeyPair>>, ends: SystemT
 }
 
 impl Caddy {
-    /// Sites with a good certificate, an expired one, one of nobody who is trusted, one without HTTP/3, and one that asks who comes. None without the
-    /// program.
+    /// Sites with a good certificate, an expired one, one of nobody who is trusted, one without HTTP/3, one that asks who comes, and one with another
+    /// site's certificate. None without the program.
     fn start() -> Option<Caddy> {
         if Command::new("caddy").arg("version").stdout(Stdio::null()).status().is_err() {
             assert!(std::env::var_os("CI").is_none(), "caddy is missing");
@@ -86,16 +86,19 @@ impl Caddy {
         let root: CertificateDer<'static> = parameters.self_signed(&key).unwrap().der().clone();
         let issuer = Issuer::from_params(&parameters, &key);
         let soon = SystemTime::now() + Duration::from_hours(240);
+        let yesterday = SystemTime::now() - Duration::from_hours(24);
+        let certificate = |file: &str, name, issuer, ends| certificate(&dir.path().join(file), name, issuer, ends);
         let files = [
-            certificate(&dir.path().join("good"), Some(&issuer), soon),
-            certificate(&dir.path().join("expired"), Some(&issuer), SystemTime::now() - Duration::from_hours(24)),
-            certificate(&dir.path().join("unknown"), None, soon),
-            certificate(&dir.path().join("tcp"), Some(&issuer), soon),
-            certificate(&dir.path().join("members"), Some(&issuer), soon),
+            certificate("good", "site.example", Some(&issuer), soon),
+            certificate("expired", "site.example", Some(&issuer), yesterday),
+            certificate("unknown", "site.example", None, soon),
+            certificate("tcp", "site.example", Some(&issuer), soon),
+            certificate("members", "site.example", Some(&issuer), soon),
+            certificate("other", "other.example", Some(&issuer), soon),
         ];
         let root_file = dir.path().join("root.pem");
         std::fs::write(&root_file, parameters.self_signed(&key).unwrap().pem()).unwrap();
-        let identity = certificate(&dir.path().join("client"), Some(&issuer), soon);
+        let identity = certificate("client", "site.example", Some(&issuer), soon);
         let identity = [identity.0, identity.1].map(|path| std::fs::read(path).unwrap());
         let identity = Identity::from_pem(&identity[0], &identity[1]).unwrap();
         let ports: Vec<u16> = files.iter().map(|_| free_port()).collect();
@@ -186,6 +189,7 @@ async fn what_goes_wrong_over_quic_has_its_class() {
     let Some(caddy) = Caddy::start() else { return };
     fails_with(&caddy.ask(1, "/", Ask::default()).await, Class::TlsExpired, "expired");
     fails_with(&caddy.ask(2, "/", Ask::default()).await, Class::TlsUnknownIssuer, "UnknownIssuer");
+    fails_with(&caddy.ask(5, "/", Ask::default()).await, Class::TlsWrongName, "other.example");
     fails_with(
         &caddy.ask(0, "/cut", Ask::default()).await,
         Class::ConnectionClosed,

@@ -22,6 +22,7 @@ pub use verdict::Verdict;
 
 use edges::{Asked, Known};
 use freshness::{Freshness, History, has_mark};
+use verdict::Reading;
 
 use crate::check::{Check, Checking, Columns, Findings, Memory, Phase};
 use crate::failure::{Class, Failure};
@@ -164,11 +165,13 @@ struct Edge {
     address: IpAddr,
     findings: Findings,
     taken: Duration,
-    answer: Result<Answer, Failure>,
+    answer: Option<Answer>,
+    /// What the headers of the answer say.
+    reading: Option<Reading>,
     /// The hash of what is compared.
     content: Option<String>,
-    /// What is wrong with it beside the others.
-    differs: Option<Failure>,
+    /// Why it is down: it did not answer, not as expected, or not as the others do.
+    failure: Option<Failure>,
 }
 
 impl CdnCheck {
@@ -235,9 +238,17 @@ impl CdnCheck {
         let answer = timeout_at(deadline, hop(&pinned, network, &self.url, &self.ask, &mut findings)).await;
         let taken = start.elapsed();
         let answer = answer.unwrap_or_else(|_| Err(findings.phase.timeout(taken)));
-        let content = answer.as_ref().ok().and_then(|answer| self.expect.content_sha256(answer).ok());
+        let (answer, failure) = match answer {
+            Ok(answer) => {
+                let judged = self.expect.judge(&answer, &self.url);
+                (Some(answer), judged.err())
+            }
+            Err(failure) => (None, Some(failure)),
+        };
+        let reading = answer.as_ref().map(|answer| verdict::read(&answer.headers));
+        let content = answer.as_ref().and_then(|answer| self.expect.content_sha256(answer).ok());
         self.cdn.progress.done.fetch_add(1, Ordering::Relaxed);
-        Edge { address, findings, taken, answer, content, differs: None }
+        Edge { address, findings, taken, answer, reading, content, failure }
     }
 
     /// Compares the edges with the origin, if there is one, and with what most of them have.
@@ -252,9 +263,8 @@ impl CdnCheck {
         let validator = of_origin(Edge::validator).or(most_validator);
         let mark_of_origin = origin.and_then(|origin| self.mark(origin));
         self.memory.with(|state| {
-            if let Some(content) =
-                origin.filter(|origin| self.is_up(origin)).and_then(|origin| origin.content.as_deref())
-            {
+            let is_up = |origin: &&Edge| origin.failure.is_none();
+            if let Some(content) = origin.filter(is_up).and_then(|origin| origin.content.as_deref()) {
                 state.contents.note(content, now_s);
             }
             let newest =
@@ -266,7 +276,8 @@ impl CdnCheck {
                 edge.note("validator_agrees", validator.as_deref(), edge.validator().map(str::to_owned));
                 let differs = self.judge_mark(edge, &state.marks, now_s);
                 let differs = self.judge_content(edge, &state.contents, now_s).or(differs);
-                edge.differs = differs.or_else(|| self.judge_certificate(edge, certificate.as_deref()));
+                let differs = differs.or_else(|| self.judge_certificate(edge, certificate.as_deref()));
+                edge.failure = edge.failure.take().or(differs);
             }
         });
     }
@@ -280,12 +291,8 @@ impl CdnCheck {
         })
     }
 
-    fn is_up(&self, edge: &Edge) -> bool {
-        edge.answer.as_ref().is_ok_and(|answer| self.expect.judge(answer, &self.url).is_ok())
-    }
-
     fn mark(&self, edge: &Edge) -> Option<String> {
-        let text = edge.answer.as_ref().ok()?.text().ok()?;
+        let text = edge.answer.as_ref()?.text().ok()?;
         let found = self.cdn.mark.as_ref()?.pattern.captures(&text)?;
         found.get(1).or_else(|| found.get(0)).map(|mark| mark.as_str().to_owned())
     }
@@ -294,7 +301,7 @@ impl CdnCheck {
         let within = self.cdn.mark.as_ref()?.within;
         let found = self.mark(edge);
         edge.findings.fields.extend(found.clone().map(|mark| ("mark", Field::Str(mark))));
-        edge.answer.as_ref().ok()?;
+        edge.answer.as_ref()?;
         let (current, since_s) = marks.current()?;
         let is_late = now_s - since_s > within.as_secs() as i64;
         let missing = found.as_deref().is_none_or(|mark| !has_mark(current, mark));
@@ -306,8 +313,7 @@ impl CdnCheck {
     }
 
     fn judge_content(&self, edge: &mut Edge, contents: &History, now_s: i64) -> Option<Failure> {
-        let (answer, content) = (edge.answer.as_ref().ok()?, edge.content.as_deref()?);
-        let reading = verdict::read(&answer.headers);
+        let (reading, content) = (edge.reading.as_ref()?, edge.content.as_deref()?);
         let lifetime_s = reading.lifetime_s.or(self.cdn.lifetime.map(|lifetime| lifetime.as_secs() as i64));
         let freshness = contents.judge(content, reading.age_s, lifetime_s, now_s);
         if freshness != Freshness::Unknown {
@@ -342,8 +348,8 @@ impl CdnCheck {
         };
         findings.fields.extend([
             ("edge_count", Field::I64(edges.len() as i64)),
-            ("up_count", count(&|edge| self.is_up(edge) && edge.differs.is_none())),
-            ("hit_count", count(&|edge| edge.verdict() == Some(Verdict::Hit))),
+            ("up_count", count(&|edge| edge.failure.is_none())),
+            ("hit_count", count(&|edge| edge.reading.as_ref().is_some_and(|reading| reading.verdict == Verdict::Hit))),
             ("content_count", distinct(|edge| edge.content.as_deref())),
             ("certificate_count", distinct(Edge::certificate)),
         ]);
@@ -353,8 +359,7 @@ impl CdnCheck {
         findings.fields.extend(origin.findings.phases.wait.map(|wait| ("origin_wait_ms", ms(wait))));
         findings.fields.extend(origin.findings.status.map(|status| ("origin_status", Field::I64(i64::from(status)))));
         findings.fields.extend(origin.content.clone().map(|content| ("origin_sha256", Field::Str(content))));
-        let failure = origin.answer.and_then(|answer| self.expect.judge(&answer, &self.url));
-        if let Err(failure) = failure {
+        if let Some(failure) = origin.failure {
             findings.fields.push(("origin_error", Field::Str(failure.class.name().into())));
             findings.fields.push(("origin_message", Field::Str(failure.message)));
         }
@@ -363,17 +368,13 @@ impl CdnCheck {
 
 impl Edge {
     fn certificate(&self) -> Option<&str> {
-        self.answer.as_ref().ok()?.cert_sha256.as_deref()
+        self.answer.as_ref()?.cert_sha256.as_deref()
     }
 
     /// `ETag`, otherwise `Last-Modified`.
     fn validator(&self) -> Option<&str> {
-        let headers = &self.answer.as_ref().ok()?.headers;
+        let headers = &self.answer.as_ref()?.headers;
         headers.get(header::ETAG).or_else(|| headers.get(header::LAST_MODIFIED))?.to_str().ok()
-    }
-
-    fn verdict(&self) -> Option<Verdict> {
-        Some(verdict::read(&self.answer.as_ref().ok()?.headers).verdict)
     }
 
     fn note(&mut self, name: &'static str, expected: Option<&str>, own: Option<String>) {
@@ -383,8 +384,7 @@ impl Edge {
 
     /// What its headers say.
     fn report(&mut self) {
-        let Ok(answer) = &self.answer else { return };
-        let reading = verdict::read(&answer.headers);
+        let (Some(answer), Some(reading)) = (&self.answer, &self.reading) else { return };
         let text = |name, text: Option<&str>| text.map(|text| (name, Field::Str(text.to_owned())));
         let number = |name, number: Option<i64>| number.map(|number| (name, Field::I64(number)));
         let ttl_s = reading.lifetime_s.zip(reading.age_s.or(Some(0))).map(|(lifetime, age)| lifetime - age);
@@ -426,12 +426,10 @@ impl Check for CdnCheck {
             let mut first = None;
             for mut edge in edges {
                 edge.report();
-                let judged = edge.answer.and_then(|answer| self.expect.judge(&answer, &self.url));
-                let failure = judged.err().or(edge.differs);
-                if let (None, Some(failure)) = (&first, &failure) {
+                if let (None, Some(failure)) = (&first, &edge.failure) {
                     first = Some(failure.class.because(format!("edge {}: {}", edge.address, failure.message)));
                 }
-                let measurement = edge.findings.measured(target, edge.taken, failure);
+                let measurement = edge.findings.measured(target, edge.taken, edge.failure);
                 findings.edges.push((edge.address.to_string(), measurement));
             }
             first.map_or(Ok(()), Err)
