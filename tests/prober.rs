@@ -84,10 +84,10 @@ fn a_prober_that_is_stopped_misses_slots_and_blames_nobody() {
 fn a_prober_that_has_no_more_files_misses_slots_and_blames_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let slow = site(Duration::from_millis(700), 0);
-    let targets: String = (0..150).map(|n| target(&format!("t{n}"), slow, "")).collect();
+    let targets = |count| (0..count).map(|n| target(&format!("t{n}"), slow, "")).collect::<String>();
     let mut shell = Command::new("sh");
     shell.args(["-c", "ulimit -n 110; exec \"$@\"", "sh", BIN]);
-    let server = Server::start_under(&mut shell, &dir.path().join("data"), &targets);
+    let server = Server::start_under(&mut shell, &dir.path().join("data"), &targets(150));
     // Questions need files, too: some of them are not heard.
     let count = |wanted: &str| {
         let reply = server.try_sql_in(
@@ -101,6 +101,11 @@ fn a_prober_that_has_no_more_files_misses_slots_and_blames_nobody() {
         count("outcome = 'missed' AND message LIKE 'the prober was in trouble: %Too many open files%'") > 200
     });
     assert_eq!(count("outcome = 'fail' AND message LIKE '%open files%'"), 0);
+    // With files for all of its sites it sees them again.
+    std::fs::write(dir.path().join("data.toml"), targets(10)).unwrap();
+    kill(server.pid(), Signal::SIGHUP).unwrap();
+    let seen = "outcome = 'ok' AND time > now() - INTERVAL '3 seconds'";
+    wait_for("slots of those that are left", || count(&format!("target IN ('t0', 't9') AND {seen}")) >= 4);
     let failed = server.rows("SELECT error, message, count(*) FROM probe WHERE NOT up GROUP BY error, message");
     assert!(failed.is_empty(), "{failed:?}");
 }

@@ -27,8 +27,8 @@ use crate::rows::{Rows, pick, take_ranges};
 use crate::segment_index::{Page, Section, SegmentIndex};
 use crate::value::FieldType;
 
-/// The most rows that a page has.
-pub const PAGE_ROWS_MAX: usize = 8192;
+/// The most rows that a page has: a day of a series that has one every ten seconds.
+pub const PAGE_ROWS_MAX: usize = 8640;
 /// The last bytes of a segment file, behind the offset of the index.
 pub(crate) const END_MARK: [u8; 8] = *b"49NSEGX\0";
 

@@ -179,3 +179,46 @@ impl SegmentWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::RealDisk;
+
+    /// How many rows the pages have that series of so many rows make, ten at the most, pushed `at_once` rows at a time.
+    fn pages(series: &[usize], at_once: usize) -> Vec<usize> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("segments")).unwrap();
+        let dir = DataDir::new(Arc::new(RealDisk), folder.path());
+        let mut writer =
+            SegmentWriter::create(&dir, SegmentId { number: 1, generation: 0 }, 1, 10, Effort::Small).unwrap();
+        writer.start_section(0, Day(0), &[]).unwrap();
+        let numbers = (0..).zip(series).flat_map(|(number, rows)| std::iter::repeat_n(number, *rows));
+        let keys: Vec<(u32, i64)> = numbers.zip(0..).collect();
+        for keys in keys.chunks(at_once) {
+            let (series, times): (Vec<u32>, Vec<i64>) = keys.iter().copied().unzip();
+            writer.push(Rows { series: series.into(), times: times.into(), columns: Vec::new() }).unwrap();
+        }
+        writer.end_section().unwrap();
+        writer.index.sections[0].pages.iter().map(|page| page.rows).collect()
+    }
+
+    #[test]
+    fn pages_end_where_series_do() {
+        for (series, expected) in [
+            (&[3][..], &[3][..]),
+            (&[10, 10], &[10, 10]),
+            (&[4, 4, 4, 4, 4], &[8, 8, 4]),
+            (&[7, 6], &[7, 6]),
+            // The first would be less than half full.
+            (&[3, 10], &[10, 3]),
+            (&[12, 16, 5], &[6, 6, 8, 8, 5]),
+            // Its end is not in sight when the first page is full.
+            (&[25], &[10, 8, 7]),
+        ] {
+            for at_once in [1, 3, 7, 20] {
+                assert_eq!(pages(series, at_once), expected, "{series:?}, {at_once} at once");
+            }
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Data directories of every format version, as the store of that time wrote them, must open for ever.
 //!
-//! `FOURNINES_FIXTURE=tsdb/tests/fixtures/v5 cargo test -p tsdb --test fixture` writes one with the store of today.
+//! `FOURNINES_FIXTURE=tsdb/tests/fixtures/v6 cargo test -p tsdb --test fixture` writes one with the store of today.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -29,6 +29,33 @@ fn row(n: i64) -> (String, i64, [Option<f64>; 2], i64, u64, bool, Option<String>
 
 /// The number of rows of the long table, which came with version 3: a page of it is coded in parts.
 const LONG_ROWS: i64 = 3000;
+
+/// The number of rows of the table of a day, which came with version 6: all are in one page.
+const DAY_ROWS: i64 = 8640;
+
+fn write_day(store: &Store) {
+    let mut batch = store.batch("public");
+    for n in 0..DAY_ROWS {
+        let fields = [("value", Value::I64(long_row(n).0))];
+        batch.push(&Row { measurement: "day", tags: &[], time: START + n * 10_000_000_000, fields: &fields }).unwrap();
+    }
+    store.write(batch).unwrap();
+}
+
+/// How many rows of the table of a day there are; each is as it was.
+fn check_day(store: &Store) -> usize {
+    let Ok(scan) = store.scan("public", "day", &ScanRequest::default()) else { return 0 };
+    let rows = |batch: arrow_array::RecordBatch| {
+        let times = batch.column_by_name("time").unwrap().as_primitive::<TimestampNanosecondType>().clone();
+        let values = batch.column_by_name("value").unwrap().as_primitive::<Int64Type>().clone();
+        for (time, value) in times.values().iter().zip(values.values()) {
+            let n = (time - START) / 10_000_000_000;
+            assert_eq!(*value, long_row(n).0, "row {n} of the table of a day");
+        }
+        batch.num_rows()
+    };
+    scan.read_all().map(|batch| rows(batch.unwrap())).sum()
+}
 
 /// What row `n` of the long table is: a number that wanders, one that stays, decimals with some that are none.
 fn long_row(n: i64) -> (i64, u64, f64) {
@@ -122,6 +149,7 @@ fn fill(dir: &Path) {
     drop(store);
     let store = Store::open(dir, Options::default()).unwrap();
     write_long(&store);
+    write_day(&store);
     write(&store, ROWS / 5..ROWS / 4);
     store.flush().unwrap();
     write(&store, ROWS / 4..ROWS / 2);
@@ -140,8 +168,8 @@ fn delete_behind(store: &Store, number: i64) {
     store.delete("public", "m", row(number).1, i64::MAX, &[]).unwrap();
 }
 
-/// Checks every row; gives the numbers of those of the long table and of samples.
-fn check(dir: &Path) -> (usize, usize) {
+/// Checks every row; gives the numbers of those of the long table, of samples and of the table of a day.
+fn check(dir: &Path) -> [usize; 3] {
     let store = Store::open(dir, Options::default()).unwrap();
     let mut seen = vec![false; ROWS as usize];
     for batch in store.scan("public", "m", &ScanRequest::default()).unwrap().read_all() {
@@ -172,7 +200,7 @@ fn check(dir: &Path) -> (usize, usize) {
         }
     }
     assert!(seen.iter().all(|seen| *seen), "{} rows are lost", seen.iter().filter(|seen| !**seen).count());
-    (check_long(&store), check_samples(&store))
+    [check_long(&store), check_samples(&store), check_day(&store)]
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -197,7 +225,7 @@ fn every_version_opens() {
         copy(&fixture, dir.path());
         let version: u32 = fixture.file_name().unwrap().to_str().unwrap()[1..].parse().unwrap();
         let since = |first: u32, rows: i64| if version >= first { rows as usize } else { 0 };
-        let expected = (since(3, LONG_ROWS), since(4, SAMPLES * 3));
+        let expected = [since(3, LONG_ROWS), since(4, SAMPLES * 3), since(6, DAY_ROWS)];
         assert_eq!(check(dir.path()), expected, "{}", fixture.display());
         assert_eq!(check(dir.path()), expected); // once more with what the first opening made of it
         versions += 1;

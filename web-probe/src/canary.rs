@@ -45,28 +45,35 @@ impl Canary {
     async fn sing(&self, tell: &watch::Sender<Instant>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut listener, mut last) = (None, Instant::now());
+        // When the last question was over, when the last one that was answered, and why the one before was not.
+        let (mut listener, mut last, mut sound, mut before) = (None, Instant::now(), Instant::now(), None);
         loop {
             ticks.tick().await;
             let answer = tokio::time::timeout(LATE, ask_itself(&mut listener)).await;
             let now = Instant::now();
-            let late = now.duration_since(last);
-            match answer {
-                Ok(Ok(())) if late <= LATE => last = now,
-                Ok(Ok(())) => {
-                    self.note(last, now, format!("it stood still for {late:.1?}"));
-                    last = now;
-                }
-                Ok(Err(error)) => self.note(last, now, format!("it does not reach itself: {error}")),
-                Err(_) => self.note(last, now, format!("it does not answer itself within {LATE:?}")),
+            let late = now - std::mem::replace(&mut last, now);
+            let unanswered = match answer {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(format!("it does not reach itself: {error}")),
+                Err(_) => Some(format!("it does not answer itself within {LATE:?}")),
+            };
+            let stood_still = (late > LATE && unanswered.is_none()).then(|| format!("it stood still for {late:.1?}"));
+            match (&before, unanswered.as_ref().or(stood_still.as_ref())) {
+                (None, Some(reason)) => tracing::warn!("the prober is in trouble, slots are missed: {reason}"),
+                (Some(_), None) => tracing::warn!("the prober is out of trouble"),
+                _ => {}
             }
+            // Up to the first question that is answered again nothing is known to be sound.
+            if let Some(reason) = unanswered.clone().or(before).or(stood_still) {
+                *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(Trouble { from: sound, until: now, reason });
+            }
+            if unanswered.is_none() {
+                sound = now;
+            }
+            before = unanswered;
             tell.send_replace(now);
         }
-    }
-
-    fn note(&self, from: Instant, until: Instant, reason: String) {
-        tracing::warn!("the prober is in trouble, slots are missed: {reason}");
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(Trouble { from, until, reason });
     }
 
     /// What was wrong with the prober since then, up to now. Waits for the next question, whose answer tells.
@@ -79,21 +86,23 @@ impl Canary {
     }
 }
 
-/// Connects to itself, and has a byte come back.
+/// Connects to itself, and has a byte come back. A question that fails may leave a connection that nobody took: the next one listens anew,
+/// and does not take that for its own.
 async fn ask_itself(listener: &mut Option<TcpListener>) -> std::io::Result<()> {
-    if listener.is_none() {
-        *listener = Some(TcpListener::bind("127.0.0.1:0").await?);
-    }
-    let Some(own) = listener.as_ref() else { return Ok(()) };
-    let (client, server) = tokio::join!(TcpStream::connect(own.local_addr()?), own.accept());
-    let (mut client, (mut server, _)) = (client?, server?);
+    let own = match listener.take() {
+        Some(own) => own,
+        None => TcpListener::bind("127.0.0.1:0").await?,
+    };
+    let (mut client, (mut server, _)) = tokio::try_join!(TcpStream::connect(own.local_addr()?), own.accept())?;
     client.write_all(b"?").await?;
     let mut byte = [0];
     server.read_exact(&mut byte).await?;
     server.write_all(&byte).await?;
     client.read_exact(&mut byte).await?;
     // Without this a thousand ends of connections would wait for their time to be over.
-    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))
+    socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+    *listener = Some(own);
+    Ok(())
 }
 
 #[cfg(test)]
