@@ -80,7 +80,7 @@ const VENDORS: [Vendor; 15] = [
         verdict: |headers| headers.word("x-cache"),
         pop: |headers| headers.last("x-amz-cf-pop").map(str::to_owned),
     },
-    // X-Cache comes only if a Pragma asks for it.
+    // X-Cache comes only if a Pragma asks for it, and may not come even then.
     Vendor {
         name: "akamai",
         signs: &[
@@ -88,6 +88,8 @@ const VENDORS: [Vendor; 15] = [
             ("akamai-cache-status", ""),
             ("x-check-cacheable", ""),
             ("server", "AkamaiGHost"),
+            ("x-akamai-transformed", ""),
+            ("server-timing", "ak_p"),
         ],
         verdict: akamai,
         pop: |_| None,
@@ -112,7 +114,7 @@ const VENDORS: [Vendor; 15] = [
         name: "huawei",
         signs: &[("x-hcs-proxy-type", ""), ("x-ccdn-cachettl", ""), ("x-ccdn-req-id-46b1", "")],
         verdict: huawei,
-        pop: |_| None,
+        pop: |headers| headers.values("via").next()?.split_once("-CACHE").map(|(pop, _)| pop.to_owned()),
     },
     Vendor {
         name: "tencent",
@@ -155,10 +157,11 @@ const VENDORS: [Vendor; 15] = [
 ];
 
 /// The headers that are kept as they came.
-const KEPT: [&str; 39] = [
+const KEPT: [&str; 42] = [
     "age",
     "cache-control",
     "cache-status",
+    "cdn-cache-control",
     "expires",
     "via",
     "server",
@@ -176,6 +179,8 @@ const KEPT: [&str; 39] = [
     "x-amz-cf-id",
     "x-amz-cf-pop",
     "akamai-cache-status",
+    "x-akamai-transformed",
+    "server-timing",
     "x-azure-ref",
     "x-msedge-ref",
     "eagleid",
@@ -254,13 +259,13 @@ impl<'a> Headers<'a> {
         word(self.last(name)?)
     }
 
-    /// `Cache-Status` (RFC 9211): the last member is of the cache nearest to us.
+    /// What `Cache-Status` (RFC 9211) says under a name: the last member is of the cache nearest to us.
+    fn cache_status_value(&self, name: &str) -> Option<&'a str> {
+        parameter(self.last("cache-status")?, name)
+    }
+
     fn cache_status(&self) -> Option<Verdict> {
-        let own = self.last("cache-status")?;
-        let parameters = split(own, b';').skip(1);
-        let parameters: Vec<(&str, &str)> =
-            parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, ""))).collect();
-        let value = |name: &str| parameters.iter().find(|(own, _)| *own == name).map(|(_, value)| *value);
+        let value = |name| self.cache_status_value(name);
         let is_old = value("ttl").and_then(|ttl| ttl.parse::<i64>().ok()).is_some_and(|ttl| ttl < 0);
         match (value("hit"), value("fwd")) {
             (Some(_), _) => Some(if is_old { Verdict::Stale } else { Verdict::Hit }),
@@ -271,16 +276,31 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// How long a shared cache may keep it (RFC 9111, section 4.2.1).
+    /// How long the cache may keep it: what it says of itself, in the standard's words or the vendor's, goes before what it was told
+    /// (RFC 9213, then RFC 9111, section 4.2.1), as operators may have told it otherwise.
     fn lifetime_s(&self) -> Option<i64> {
-        let directives = self.members("cache-control");
-        let seconds = |wanted: &str| {
-            let value = directives.iter().filter_map(|directive| directive.split_once('='));
-            let mut own = value.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
-            own.next().and_then(|(_, value)| value.trim().trim_matches('"').parse().ok())
-        };
-        seconds("s-maxage").or_else(|| seconds("max-age")).or_else(|| self.number("x-swift-cachetime"))
+        let left_s = self.cache_status_value("ttl").and_then(|ttl| ttl.parse::<i64>().ok());
+        let own = left_s.map(|left_s| self.number("age").unwrap_or(0).saturating_add(left_s));
+        own.or_else(|| self.number("x-swift-cachetime"))
+            .or_else(|| self.number("x-ccdn-cachettl"))
+            .or_else(|| self.seconds("cdn-cache-control", "max-age"))
+            .or_else(|| self.seconds("cache-control", "s-maxage"))
+            .or_else(|| self.seconds("cache-control", "max-age"))
     }
+
+    /// The seconds of a directive.
+    fn seconds(&self, name: &str, wanted: &str) -> Option<i64> {
+        let directives = self.members(name).into_iter().filter_map(|directive| directive.split_once('='));
+        let (_, value) = directives.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
+        value.trim().trim_matches('"').parse().ok()
+    }
+}
+
+/// The value of a parameter behind a member of a list; empty if it has none.
+fn parameter<'a>(member: &'a str, name: &str) -> Option<&'a str> {
+    let parameters = split(member, b';').skip(1);
+    let mut parameters = parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
+    parameters.find(|(own, _)| *own == name).map(|(_, value)| value)
 }
 
 /// The parts of a text between separators that are in no quotes, without the spaces around them.
@@ -302,9 +322,12 @@ fn word(text: &str) -> Option<Verdict> {
         "STALE" | "UPDATING" | "TCP_REFRESH_FAIL_HIT" | "TCP_STALE_HIT" | "HIT_STALE" => Verdict::Stale,
         "MISS" | "EXPIRED" | "SCARCE" | "TCP_MISS" | "TCP_REFRESH_MISS" | "TCP_EXPIRED_MISS" | "PARTIAL_MISS"
         | "ORIGINSHIELDHIT" | "MISS_CLUSTER" => Verdict::Miss,
-        "REVALIDATED" | "REFRESHHIT" | "TCP_REFRESH_HIT" | "TCP_REVALIDATED_HIT" | "TCP_REFRESH_UNMODIFIED" => {
-            Verdict::Revalidated
-        }
+        "REVALIDATED"
+        | "REVALIDATE"
+        | "REFRESHHIT"
+        | "TCP_REFRESH_HIT"
+        | "TCP_REVALIDATED_HIT"
+        | "TCP_REFRESH_UNMODIFIED" => Verdict::Revalidated,
         "BYPASS" | "PASS" | "DYNAMIC" | "SKIP" | "SKIPPED" | "CONFIG_NOCACHE" | "PRIVATE_NOSTORE" | "NOTCACHEABLE"
         | "TCP_COOKIE_DENY" => Verdict::Bypass,
         _ => return None,
@@ -312,12 +335,15 @@ fn word(text: &str) -> Option<Verdict> {
 }
 
 /// `Akamai-Cache-Status: Hit from child`, otherwise `X-Cache: TCP_HIT from a1-2-3-4.deploy.akamaitechnologies.com (AkamaiGHost/...)`;
-/// without a word of its own what is not to be kept says so.
+/// without these `Server-Timing: cdn-cache; desc=HIT`, which its monitoring of users adds. Without a word of its own what is not to be kept says so.
 fn akamai(headers: &Headers<'_>) -> Option<Verdict> {
     // The child is the edge, and is named first.
     let own = headers.members("akamai-cache-status").first().and_then(|own| word(own));
+    let timing = || headers.members("server-timing").into_iter().find(|member| member.starts_with("cdn-cache"));
     let is_kept_out = || headers.has("x-check-cacheable", "NO").then_some(Verdict::Bypass);
-    own.or_else(|| headers.values("x-cache").next().and_then(word)).or_else(is_kept_out)
+    own.or_else(|| headers.values("x-cache").next().and_then(word))
+        .or_else(|| word(parameter(timing()?, "desc")?))
+        .or_else(is_kept_out)
 }
 
 /// `X-Cache: MISS TCP_REFRESH_MISS dirn:-2:-2`: the second word is the more exact one.
@@ -333,12 +359,14 @@ fn alibaba_pop(headers: &Headers<'_>) -> Option<String> {
     edge.rsplit_once('.').map(|(_, pop)| pop.to_owned())
 }
 
-/// `x-hcs-proxy-type` is 1 for a hit; nodes of an older kind speak as Tencent's do.
+/// `x-hcs-proxy-type` is 1 for a hit; otherwise `Via: CHN-SH-CT8-CACHE30[5],CHN-SH-CT8-CACHE26[0,TCP_HIT,1],CHN-SH-GLOBAL1-CACHE102[84,TCP_MISS,103]`,
+/// in which, unlike in others', the edge is first. Nodes of an older kind speak as Tencent's do.
 fn huawei(headers: &Headers<'_>) -> Option<Verdict> {
+    let via = || headers.values("via").next()?.split(['[', ',', ']']).find(|part| part.starts_with("TCP_"));
     match headers.last("x-hcs-proxy-type") {
         Some("1") => Some(Verdict::Hit),
         Some("0") => Some(Verdict::Miss),
-        _ => lookups(headers),
+        _ => via().and_then(word).or_else(|| lookups(headers)),
     }
 }
 
@@ -495,6 +523,19 @@ mod tests {
             (&["Akamai-Cache-Status: Hit from child"], Some("akamai"), Hit, None),
             (&["X-Check-Cacheable: NO", "Server: AkamaiGHost"], Some("akamai"), Bypass, None),
             (&["Server: AkamaiGHost"], Some("akamai"), Unknown, None),
+            (
+                &["Server-Timing: cdn-cache; desc=HIT, edge; dur=1, ak_p; desc=\"1_2_3\";dur=1"],
+                Some("akamai"),
+                Hit,
+                None,
+            ),
+            (
+                &["X-Akamai-Transformed: 9 - 0 pmb=mRUM,2", "Server-Timing: cdn-cache; desc=REVALIDATE"],
+                Some("akamai"),
+                Revalidated,
+                None,
+            ),
+            (&["Server-Timing: cdn-cache; desc=HIT"], None, Unknown, None),
             // Azure.
             (&["X-Azure-Ref: 20260101T000000Z-r1", "X-Cache: TCP_HIT"], Some("azure"), Hit, None),
             (&["X-Azure-Ref: 1", "X-Cache: TCP_REMOTE_HIT"], Some("azure"), Hit, None),
@@ -561,6 +602,24 @@ mod tests {
             (&["x-hcs-proxy-type: 0", "Age: 3"], Some("huawei"), Miss, None),
             (&["X-CCDN-CacheTTL: 3600", "X-Cache-Lookup: Hit From MemCache"], Some("huawei"), Hit, None),
             (&["X-CCDN-CacheTTL: 3600", "Age: 5"], Some("huawei"), Hit, None),
+            (
+                &[
+                    "X-CCDN-REQ-ID-46B1: 1",
+                    "Via: CHN-SH-CT8-CACHE30[5],CHN-SH-CT8-CACHE26[0,TCP_HIT,1],CHN-SH-GLOBAL1-CACHE102[84,TCP_MISS,103]",
+                ],
+                Some("huawei"),
+                Hit,
+                Some("CHN-SH-CT8"),
+            ),
+            (
+                &[
+                    "X-CCDN-CacheTTL: 60",
+                    "Via: CHN-SH-CT8-CACHE30[67],CHN-SH-CT8-CACHE26[60,TCP_MISS,65],CHN-SH-GLOBAL1-CACHE2[0,TCP_HIT,3]",
+                ],
+                Some("huawei"),
+                Miss,
+                Some("CHN-SH-CT8"),
+            ),
             // Baidu: Ohc-Cache-HIT stands on misses, too.
             (&["Ohc-Cache-HIT: gz4cm45 [1]", "X-Cache-Status: MISS"], Some("baidu"), Miss, Some("gz4cm45")),
             (&["Ohc-Cache-HIT: bj2pbs100 [4]", "X-Cache-Status: HIT"], Some("baidu"), Hit, Some("bj2pbs100")),
@@ -632,6 +691,17 @@ mod tests {
         assert_eq!((found.age_s, found.lifetime_s), (Some(30), Some(300)));
         let found = reading(&["Cache-Control: no-cache", "Age: soon"]);
         assert_eq!((found.age_s, found.lifetime_s), (None, None));
-        assert_eq!(reading(&["X-Swift-CacheTime: 3600", "EagleId: 1"]).lifetime_s, Some(3600));
+        // What the cache says of itself goes before what it was told.
+        let told = "Cache-Control: max-age=7200";
+        for (own, lifetime_s) in [
+            ("EagleId: 1", 7200),
+            ("X-Swift-CacheTime: 3600", 3600),
+            ("X-CCDN-CacheTTL: 31536000", 31_536_000),
+            ("CDN-Cache-Control: max-age=600", 600),
+            ("Cache-Status: edge; hit; ttl=376", 406),
+            ("Cache-Status: edge; hit; ttl=-10", 20),
+        ] {
+            assert_eq!(reading(&["Age: 30", told, own]).lifetime_s, Some(lifetime_s), "{own}");
+        }
     }
 }
