@@ -131,7 +131,7 @@ const VENDORS: [Vendor; 15] = [
     },
     Vendor {
         name: "wangsu",
-        signs: &[("x-via", "Cdn Cache Server"), ("x-ws-request-id", "")],
+        signs: &[("x-via", "Cdn Cache Server"), ("via", "Cdn Cache Server"), ("x-ws-request-id", "")],
         verdict: wangsu,
         pop: wangsu_pop,
     },
@@ -385,18 +385,26 @@ fn lookups(headers: &Headers<'_>) -> Option<Verdict> {
     }
 }
 
-/// `X-Via: 1.1 PS-FOO-01abc:6 (Cdn Cache Server V2.0)[0 200 0]`, a member a node and the edge last; the brackets, where there are any,
-/// have the ms, the status and whether it had it (0) or not.
+/// The edge in `X-Via: 1.1 PS-FOO-01abc:6 (Cdn Cache Server V2.0)[0 200 0]`, or in `Via` the same: a member a node, the last.
+fn wangsu_edge<'a>(headers: &Headers<'a>) -> Option<&'a str> {
+    headers.last("x-via").or_else(|| headers.last("via"))
+}
+
+/// Its brackets, where there are any, have the ms, the status and whether it had it (0), had not, or refused (3).
 fn wangsu(headers: &Headers<'_>) -> Option<Verdict> {
     let own = headers.word("x-cache").or_else(|| headers.word("x-cache-status"));
     own.or_else(|| {
-        let edge = headers.last("x-via")?.rsplit_once('[')?.1.trim_end_matches(']');
-        Some(if edge.split_whitespace().nth(2)? == "0" { Verdict::Hit } else { Verdict::Miss })
+        let edge = wangsu_edge(headers)?.rsplit_once('[')?.1.trim_end_matches(']');
+        match edge.split_whitespace().nth(2)? {
+            "0" => Some(Verdict::Hit),
+            "3" => None,
+            _ => Some(Verdict::Miss),
+        }
     })
 }
 
 fn wangsu_pop(headers: &Headers<'_>) -> Option<String> {
-    headers.last("x-via")?.split_whitespace().nth(1)?.split(':').next().map(str::to_owned)
+    wangsu_edge(headers)?.split_whitespace().nth(1)?.split(':').next().map(str::to_owned)
 }
 
 /// `Via: http/1.1 edge (ApacheTrafficServer/9.2 [cHs f ])`: behind `c` what the cache had, behind `s` what the origin said; with
@@ -634,6 +642,15 @@ mod tests {
             ),
             (&["X-Via: 1.1 PShk1:6 (Cdn Cache Server V2.0)[31 200 2]"], Some("wangsu"), Miss, Some("PShk1")),
             (&["X-Via: 1.1 PShk1:6 (Cdn Cache Server V2.0)"], Some("wangsu"), Unknown, Some("PShk1")),
+            (&["X-Via: 1.0 PShk1:5 (Cdn Cache Server V2.0)[0 403 3]"], Some("wangsu"), Unknown, Some("PShk1")),
+            (
+                &[
+                    "Via: 1.1 zhshx117:1 (Cdn Cache Server V2.0)[11 200 0], 1.1 xxz195:3 (Cdn Cache Server V2.0)[94 200 2]",
+                ],
+                Some("wangsu"),
+                Miss,
+                Some("xxz195"),
+            ),
             // Varnish: two numbers are a hit. A pass looks like a miss, and is counted as one.
             (&["X-Varnish: 32770 3", "Age: 12", "Via: 1.1 varnish (Varnish/7.1)"], Some("varnish"), Hit, None),
             (&["X-Varnish: 32770", "Age: 0"], Some("varnish"), Miss, None),
