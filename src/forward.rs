@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, StatusCode, header};
+use hyper::{Method, Request, StatusCode, header};
+use ingest::write::{Influx, Ingest};
 
 use crate::client::{self, HttpClient};
 
@@ -18,6 +19,22 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(10);
 /// The other server has to answer within this.
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Stores the rows of the newest file of a spool: a process that was killed may have kept them for the other server and not stored them here yet.
+/// Where it had, nothing changes.
+pub async fn store_newest(ingest: &Ingest, dir: &Path) -> Result<()> {
+    let Some(file) = web_probe::files(dir).with_context(|| format!("read {}", dir.display()))?.pop() else {
+        return Ok(());
+    };
+    let body = tokio::fs::read(&file).await.with_context(|| format!("read {}", file.display()))?;
+    let answer = ingest.line_protocol(Influx::V1V2, Request::new(Full::new(Bytes::from(body)))).await;
+    let status = answer.status();
+    if !status.is_success() {
+        let body = answer.into_body().collect().await?.to_bytes();
+        bail!("store {}: {}", file.display(), client::reason(&body).unwrap_or_else(|| status.to_string()));
+    }
+    Ok(())
+}
 
 /// Sends the files of a spool, the oldest first, for ever. Of trouble that goes on the log speaks once.
 pub async fn run(url: String, dir: PathBuf) -> Result<()> {

@@ -122,6 +122,11 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
             Some(spool.with_context(|| format!("open {}", dir.display()))?)
         }
     };
+    if let Some(spool) = &spool
+        && let Err(error) = forward::store_newest(&ingest, spool.dir()).await
+    {
+        tracing::error!("the last rows that wait for the other server may be missing here: {error:#}");
+    }
     let forwarding = config.probe.forward.clone().zip(spool.as_ref().map(|spool| spool.dir().to_owned()));
     let (recorder, recording) = Recorder::start(store.clone(), spool);
     let prober =

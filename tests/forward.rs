@@ -61,6 +61,27 @@ fn rows_reach_another_server_once_whatever_ends_in_between() {
     assert!(doubled.is_empty(), "{doubled:?}");
 }
 
+/// The prober is killed after it has kept rows for the other server and before it has stored them.
+#[test]
+fn rows_that_only_wait_for_another_server_are_stored_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let waiting = dir.path().join("there/forward");
+    std::fs::create_dir_all(&waiting).unwrap();
+    let row = |second: u64| format!("probe,target=x,location=there up=true,total_ms=1.5 {second}000000000\n");
+    for second in [1_767_225_600, 1_767_225_610] {
+        std::fs::write(waiting.join(format!("{second:020}.lp")), row(second)).unwrap();
+    }
+    let there = prober(dir.path(), "there", "", &format!("http://127.0.0.1:{}", free_port()));
+    let stored = "SELECT time, target, up, total_ms FROM probe WHERE target = 'x'";
+    let last = ["2026-01-01T00:00:10Z", "x", "true", "1.5"];
+    assert_eq!(there.rows(stored), [last], "older files were stored before the next one was begun");
+    // It still waits, and once more changes nothing.
+    there.kill();
+    assert_eq!(web_probe_files(&waiting), 2);
+    let there = prober(dir.path(), "there", "", &format!("http://127.0.0.1:{}", free_port()));
+    assert_eq!(there.rows(stored), [last]);
+}
+
 fn web_probe_files(dir: &Path) -> usize {
     std::fs::read_dir(dir)
         .unwrap()
