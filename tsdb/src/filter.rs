@@ -29,6 +29,11 @@ impl Filter {
         Filter { from, to, series, ..Filter::ALL }
     }
 
+    /// The first and the last time that it may want.
+    pub(crate) fn times(&self) -> (i64, i64) {
+        (self.from, self.to)
+    }
+
     /// Can there be rows at all?
     pub(crate) fn is_empty(&self) -> bool {
         self.from > self.to

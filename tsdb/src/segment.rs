@@ -200,7 +200,8 @@ impl Segment {
         } else {
             // Of a page of many series the times of those that are wanted.
             let reach = ranges.first().map_or(0, |range| range.start)..ranges.last().map_or(0, |range| range.end);
-            let times = codec::decode_times_of(key(1)?, page.rows, reach.clone()).map_err(damaged)?;
+            let (reach, times) =
+                codec::decode_times_between(key(1)?, page.rows, reach, filter.times()).map_err(damaged)?;
             let of_reach = filter.ranges(&series[reach.clone()], &times);
             ranges = of_reach.iter().map(|range| range.start + reach.start..range.end + reach.start).collect();
             pick(&times, &of_reach)

@@ -13,7 +13,7 @@
 //! them follow as extra bits. Compaction uses it: wandering counters come within one percent of the entropy of their
 //! differences.
 //!
-//! [`PARTS`] parts of the integers are coded one beside the other: a processor reads them all at a time, and who wants a few
+//! Parts of the integers are coded one beside the other: a processor reads up to [`AT_ONCE`] of them at a time, and who wants a few
 //! rows reads the part that has them.
 
 use std::ops::Range;
@@ -25,8 +25,10 @@ use super::tans::{Decoder, Encoder, Frequencies, GROUP, Stream, TOKENS};
 
 /// Residuals that are tokens of their own.
 const SMALL: u64 = 16;
-/// Parts of a long chunk; a short one is a single part.
-const PARTS: usize = 4;
+/// The most parts of a chunk.
+const PARTS_MAX: usize = 8;
+/// The most that are read at a time.
+const AT_ONCE: usize = 4;
 const PARTED_MIN: usize = 1024;
 /// Tokens of a part that are read before they are restored.
 const BLOCK: usize = 64;
@@ -55,7 +57,13 @@ fn meaning(token: u8) -> (u64, u32) {
 
 /// How many integers a part has; the last one has what is left.
 fn part_len(count: usize) -> usize {
-    if count < PARTED_MIN { count } else { count.div_ceil(PARTS).next_multiple_of(GROUP) }
+    let parts = match count {
+        ..PARTED_MIN => return count,
+        PARTED_MIN..=8192 => 4,
+        // Up to format version 5 no page was so long.
+        _ => PARTS_MAX,
+    };
+    count.div_ceil(parts).next_multiple_of(GROUP)
 }
 
 /// Writes integers with a guess of this order.
@@ -64,7 +72,7 @@ pub(super) fn encode(integers: &[i64], order: Order, out: &mut Vec<u8>) {
     residuals.header.write(out);
     let part_len = part_len(integers.len());
     let mut extra = BitWriter::default();
-    let mut extra_ends = Vec::with_capacity(PARTS);
+    let mut extra_ends = Vec::with_capacity(PARTS_MAX);
     let mut tokens = Vec::with_capacity(integers.len());
     for part in residuals.values.chunks(part_len) {
         for value in part {
@@ -124,7 +132,7 @@ impl<'a> Chunk<'a> {
         let (header, mut bytes) = residuals::read_header(input)?;
         let decoder = Decoder::new(&Frequencies::read(&mut bytes)?);
         let (extra, mut bytes) = split_extra(bytes)?;
-        let (mut parts, mut bits, mut extra_at) = (Vec::with_capacity(PARTS), 0u64, 0u64);
+        let (mut parts, mut bits, mut extra_at) = (Vec::with_capacity(PARTS_MAX), 0u64, 0u64);
         let part_len = part_len(count);
         for first in (0..count).step_by(part_len.max(1)) {
             bits = bits.saturating_add(leb128::read(&mut bytes)?);
@@ -151,7 +159,7 @@ impl<'a> Chunk<'a> {
         self.decoder.stream(self.input, part.end)
     }
 
-    /// All parts at a time: what one waits for, the others fill in.
+    /// Some parts at a time: what one waits for, the others fill in.
     #[inline(always)]
     fn decode_parts<const N: usize>(&self, parts: [&Part; N], wanted: &Range<usize>, integers: &mut [i64]) {
         let lengths = parts.map(|part| part.place.end.min(wanted.end) - part.place.start);
@@ -225,11 +233,14 @@ fn decode_anywhere(input: &[u8], count: usize, wanted: Range<usize>) -> Result<V
     let mut integers = vec![0; wanted.len()];
     let meets = |part: &&Part| part.place.start < wanted.end && wanted.start < part.place.end;
     let parts: Vec<&Part> = chunk.parts.iter().filter(meets).collect();
-    match parts[..] {
-        [a, b, c, d] => chunk.decode_parts([a, b, c, d], &wanted, &mut integers),
-        [a, b, c] => chunk.decode_parts([a, b, c], &wanted, &mut integers),
-        [a, b] => chunk.decode_parts([a, b], &wanted, &mut integers),
-        _ => parts.into_iter().for_each(|part| chunk.decode_parts([part], &wanted, &mut integers)),
+    let rounds = parts.len().div_ceil(AT_ONCE).max(1);
+    for parts in parts.chunks(parts.len().div_ceil(rounds).max(1)) {
+        match *parts {
+            [a, b, c, d] => chunk.decode_parts([a, b, c, d], &wanted, &mut integers),
+            [a, b, c] => chunk.decode_parts([a, b, c], &wanted, &mut integers),
+            [a, b] => chunk.decode_parts([a, b], &wanted, &mut integers),
+            _ => parts.iter().for_each(|part| chunk.decode_parts([part], &wanted, &mut integers)),
+        }
     }
     Ok(integers)
 }
@@ -406,7 +417,7 @@ mod tests {
     proptest! {
         #[test]
         fn integers_come_back(
-            integers in prop_oneof![integers(1..40), integers(PARTED_MIN - 20..PARTED_MIN + 40), integers(2000..3000)],
+            integers in prop_oneof![integers(1..40), integers(PARTED_MIN - 20..PARTED_MIN + 40), integers(2000..3000), integers(8100..8700)],
             ends: [prop::sample::Index; 2],
         ) {
             let [a, b] = ends.map(|end| end.index(integers.len() + 1));
@@ -420,7 +431,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_decode_or_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..200), rows in 1usize..3000) {
+        fn any_bytes_decode_or_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..200), rows in 1usize..9000) {
             let all = |bytes: &[u8]| {
                 let _ = (decode(bytes, rows, 0..rows), decode(bytes, rows, rows / 2..rows), decode_version_2(bytes, rows));
             };

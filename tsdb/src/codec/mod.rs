@@ -213,16 +213,23 @@ pub(crate) fn decode_series(stored: Stored<'_>, rows: usize) -> Result<ScalarBuf
 
 /// The times of a page of so many rows.
 pub(crate) fn decode_times(stored: Stored<'_>, rows: usize) -> Result<ScalarBuffer<i64>, String> {
-    decode_times_of(stored, rows, 0..rows)
+    Ok(open(stored, rows)?.numbers()?.into())
 }
 
-/// The times of the rows `wanted` of a page of so many rows.
-pub(crate) fn decode_times_of(
+/// The times of those of the rows `wanted` that may be between two times, and which rows these are: one range, which has others, too,
+/// unless its codec tells without decoding.
+pub(crate) fn decode_times_between(
     stored: Stored<'_>,
     rows: usize,
     wanted: Range<usize>,
-) -> Result<ScalarBuffer<i64>, String> {
-    Ok(open(stored, rows)?.of_rows(wanted).numbers()?.into())
+    times: (i64, i64),
+) -> Result<(Range<usize>, ScalarBuffer<i64>), String> {
+    let chunk = open(stored, rows)?;
+    let reach = match chunk.codec {
+        Codec::Steps => steps::places_between(chunk.values, rows, wanted, times)?,
+        _ => wanted,
+    };
+    Ok((reach.clone(), chunk.of_rows(reach).numbers()?.into()))
 }
 
 /// The rows `wanted` of a field's column of a page of so many rows.

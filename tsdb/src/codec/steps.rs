@@ -61,8 +61,44 @@ fn stretches(integers: &[i64]) -> Option<Vec<Stretch>> {
 }
 
 /// The integers `wanted` of so many.
-pub(super) fn decode(mut bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
+pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
     let mut integers = Vec::with_capacity(wanted.len());
+    walk(bytes, count, |place, stretch| {
+        let here = place.start.max(wanted.start)..place.end.min(wanted.end);
+        integers.extend(here.map(|at| stretch.at(at - place.start)));
+    })?;
+    Ok(integers)
+}
+
+/// The places among `wanted` from the first to the last at which integers between two, both included, may stand.
+pub(super) fn places_between(
+    bytes: &[u8],
+    count: usize,
+    wanted: Range<usize>,
+    (least, most): (i64, i64),
+) -> Result<Range<usize>, String> {
+    let mut reach: Option<Range<usize>> = None;
+    walk(bytes, count, |place, stretch| {
+        let (start, step) = (i128::from(stretch.start), i128::from(stretch.step));
+        let last = start + step * (place.len() as i128 - 1);
+        // One that does not rise, or wraps, is left to who looks at its integers.
+        let here = if step <= 0 || last > i128::from(i64::MAX) {
+            place
+        } else {
+            let behind = |limit: i128| (limit - start).div_euclid(step).clamp(-1, place.len() as i128 - 1) + 1;
+            let (first, end) = (behind(i128::from(least) - 1), behind(i128::from(most)));
+            place.start + first as usize..place.start + end as usize
+        };
+        let here = here.start.max(wanted.start)..here.end.min(wanted.end);
+        if !here.is_empty() {
+            reach = Some(reach.as_ref().map_or(here.start, |reach| reach.start)..here.end);
+        }
+    })?;
+    Ok(reach.unwrap_or(wanted.start..wanted.start))
+}
+
+/// Shows each stretch and the places of its integers.
+fn walk(mut bytes: &[u8], count: usize, mut show: impl FnMut(Range<usize>, Stretch)) -> Result<(), String> {
     let (mut first, mut expected) = (0usize, 0i64);
     for _ in 0..leb128::read(&mut bytes)? {
         let length = leb128::read(&mut bytes)?.min(count as u64) as usize;
@@ -72,12 +108,11 @@ pub(super) fn decode(mut bytes: &[u8], count: usize, wanted: Range<usize>) -> Re
         if length == 0 || end > count {
             break;
         }
-        let here = first.max(wanted.start)..end.min(wanted.end);
-        integers.extend(here.map(|at| stretch.at(at - first)));
+        show(first..end, stretch);
         (first, expected) = (end, stretch.at(length));
     }
     match first == count {
-        true => Ok(integers),
+        true => Ok(()),
         false => Err(format!("the stretches do not make {count} integers")),
     }
 }
@@ -92,6 +127,8 @@ mod tests {
         fn stretches_come_back(
             stretches in prop::collection::vec((1usize..400, any::<i64>(), prop_oneof![any::<i64>(), -3i64..3]), 1..6),
             ends: [prop::sample::Index; 2],
+            limits: [prop::sample::Index; 2],
+            more in -2i64..3,
         ) {
             let of = |(length, start, step): (usize, i64, i64)| {
                 (0..length).map(move |at| start.wrapping_add(step.wrapping_mul(at as i64)))
@@ -102,7 +139,14 @@ mod tests {
             let mut bytes = Vec::new();
             if encode(&integers, &mut bytes) {
                 prop_assert_eq!(&decode(&bytes, integers.len(), 0..integers.len()).unwrap(), &integers);
-                prop_assert_eq!(&decode(&bytes, integers.len(), wanted.clone()).unwrap(), &integers[wanted]);
+                prop_assert_eq!(&decode(&bytes, integers.len(), wanted.clone()).unwrap(), &integers[wanted.clone()]);
+                let limits = limits.map(|limit| limit.get(&integers).wrapping_add(more));
+                let limits = (limits[0].min(limits[1]), limits[0].max(limits[1]));
+                let reach = places_between(&bytes, integers.len(), wanted.clone(), limits).unwrap();
+                prop_assert!(wanted.start <= reach.start && reach.end <= wanted.end.max(reach.start), "{reach:?}");
+                let is_between = |at: &usize| (limits.0..=limits.1).contains(&integers[*at]);
+                let left_out = wanted.filter(|at| !reach.contains(at));
+                prop_assert_eq!(left_out.filter(is_between).count(), 0);
                 prop_assert!(decode(&bytes, integers.len() + 1, 0..1).is_err());
                 prop_assert!(decode(&bytes[..bytes.len() - 1], integers.len(), 0..1).is_err());
             } else {
@@ -112,7 +156,7 @@ mod tests {
 
         #[test]
         fn any_bytes_decode_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..60), count in 0usize..2000) {
-            let _ = decode(&bytes, count, count / 2..count);
+            let _ = (decode(&bytes, count, count / 2..count), places_between(&bytes, count, 0..count, (-9, 9)));
         }
     }
 
@@ -122,6 +166,11 @@ mod tests {
             (0..4).flat_map(|_| (0..500).map(|n| 1_767_225_600_000_000_000 + n * 10_000_000_000)).collect();
         let mut bytes = Vec::new();
         assert!(encode(&times, &mut bytes) && bytes.len() < 80, "{}", bytes.len());
+        // From the second series on, an hour of each.
+        let hour = (times[100], times[459]);
+        assert_eq!(places_between(&bytes, 2000, 500..2000, hour), Ok(600..1960));
+        assert_eq!(places_between(&bytes, 2000, 500..700, hour), Ok(600..700));
+        assert_eq!(places_between(&bytes, 2000, 500..600, hour), Ok(500..500));
         let mut random = fastrand::Rng::with_seed(1);
         let noise: Vec<i64> = times.iter().map(|time| time + random.i64(0..1000)).collect();
         assert!(!encode(&noise, &mut Vec::new()));
