@@ -251,7 +251,7 @@ impl<'a> Headers<'a> {
     }
 
     fn number(&self, name: &str) -> Option<i64> {
-        self.last(name)?.parse().ok()
+        delta_seconds(self.last(name)?)
     }
 
     /// What the nearest cache says in a word that most use.
@@ -264,9 +264,15 @@ impl<'a> Headers<'a> {
         parameter(self.last("cache-status")?, name)
     }
 
+    /// How long the nearest cache says that it is still good; below 0 since when it is not.
+    fn ttl_s(&self) -> Option<i64> {
+        let ttl = self.cache_status_value("ttl")?;
+        ttl.strip_prefix('-').map_or_else(|| delta_seconds(ttl), |over| delta_seconds(over).map(|over_s| -over_s))
+    }
+
     fn cache_status(&self) -> Option<Verdict> {
         let value = |name| self.cache_status_value(name);
-        let is_old = value("ttl").and_then(|ttl| ttl.parse::<i64>().ok()).is_some_and(|ttl| ttl < 0);
+        let is_old = self.ttl_s().is_some_and(|ttl_s| ttl_s < 0);
         match (value("hit"), value("fwd")) {
             (Some(_), _) => Some(if is_old { Verdict::Stale } else { Verdict::Hit }),
             (_, Some("bypass" | "method" | "request")) => Some(Verdict::Bypass),
@@ -279,8 +285,7 @@ impl<'a> Headers<'a> {
     /// How long the cache may keep it: what it says of itself, in the standard's words or the vendor's, goes before what it was told
     /// (RFC 9213, then RFC 9111, section 4.2.1), as operators may have told it otherwise.
     fn lifetime_s(&self) -> Option<i64> {
-        let left_s = self.cache_status_value("ttl").and_then(|ttl| ttl.parse::<i64>().ok());
-        let own = left_s.map(|left_s| self.number("age").unwrap_or(0).saturating_add(left_s));
+        let own = self.ttl_s().map(|left_s| self.number("age").unwrap_or(0) + left_s);
         own.or_else(|| self.number("x-swift-cachetime"))
             .or_else(|| self.number("x-ccdn-cachettl"))
             .or_else(|| self.seconds("cdn-cache-control", "max-age"))
@@ -292,8 +297,13 @@ impl<'a> Headers<'a> {
     fn seconds(&self, name: &str, wanted: &str) -> Option<i64> {
         let directives = self.members(name).into_iter().filter_map(|directive| directive.split_once('='));
         let (_, value) = directives.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
-        value.trim().trim_matches('"').parse().ok()
+        delta_seconds(value.trim().trim_matches('"'))
     }
+}
+
+/// Seconds as RFC 9111, section 1.2.2, has them: what is more than 2^31 is taken for that.
+fn delta_seconds(text: &str) -> Option<i64> {
+    text.parse::<u64>().ok().map(|seconds| seconds.min(1 << 31) as i64)
 }
 
 /// The value of a parameter behind a member of a list; empty if it has none.
@@ -708,6 +718,7 @@ mod tests {
         assert_eq!((found.age_s, found.lifetime_s), (Some(30), Some(300)));
         let found = reading(&["Cache-Control: no-cache", "Age: soon"]);
         assert_eq!((found.age_s, found.lifetime_s), (None, None));
+        assert_eq!(reading(&["Age: -9223372036854775808"]).age_s, None);
         // What the cache says of itself goes before what it was told.
         let told = "Cache-Control: max-age=7200";
         for (own, lifetime_s) in [
@@ -717,6 +728,9 @@ mod tests {
             ("CDN-Cache-Control: max-age=600", 600),
             ("Cache-Status: edge; hit; ttl=376", 406),
             ("Cache-Status: edge; hit; ttl=-10", 20),
+            ("Cache-Status: edge; hit; ttl=-99999999999", 30 - (1 << 31)),
+            ("X-Swift-CacheTime: 99999999999", 1 << 31),
+            ("X-Swift-CacheTime: -1", 7200),
         ] {
             assert_eq!(reading(&["Age: 30", told, own]).lifetime_s, Some(lifetime_s), "{own}");
         }
