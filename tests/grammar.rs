@@ -3,6 +3,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use crate::parts::free_port;
 use crate::server::{Server, agent, is_missing, post, wait_for};
 
 use Says::{Accepts, Refuses};
@@ -169,15 +170,14 @@ fn influxdb_does_the_same() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let (http, rpc) = (free(), free());
+    let (http, rpc) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
     let path = |name: &str| dir.path().join(name);
     let child = Command::new("influxd")
         .env("INFLUXDB_META_DIR", path("meta"))
         .env("INFLUXDB_DATA_DIR", path("data"))
         .env("INFLUXDB_DATA_WAL_DIR", path("wal"))
-        .env("INFLUXDB_HTTP_BIND_ADDRESS", http.to_string())
-        .env("INFLUXDB_BIND_ADDRESS", rpc.to_string())
+        .env("INFLUXDB_HTTP_BIND_ADDRESS", &http)
+        .env("INFLUXDB_BIND_ADDRESS", rpc)
         .env("INFLUXDB_REPORTING_DISABLED", "true")
         .env("INFLUXDB_MONITOR_STORE_ENABLED", "false")
         .args(["-config", "/dev/null"])

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, SystemTime};
 
 use nix::sys::signal::{Signal, kill};
@@ -35,8 +36,18 @@ impl Drop for Program {
     }
 }
 
+/// A port that nobody listens on, which no other test gets. It is below those that the system takes for connections (32768 and up), so that none
+/// of these is there when the program starts that it is for.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Another process of these tests most likely has another stretch.
+    let first = 10_000 + (std::process::id() % 10) as u16 * 2_000;
+    loop {
+        let port = first + GIVEN.fetch_add(1, Ordering::Relaxed) % 2_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// The last row of each target, by its name: outcome, class and sentence.

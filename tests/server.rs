@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::parts::free_port;
+
 /// The program that is tested.
 pub const BIN: &str = env!("CARGO_BIN_EXE_fournines");
 
@@ -34,7 +36,7 @@ impl Server {
 
     /// The same by a command that goes before, such as a tracer; it must leave the server its own process.
     pub fn start_under(command: &mut Command, data_dir: &Path, config: &str) -> Server {
-        Server::launch(command, 0, data_dir, config)
+        Server::launch(command, free_port(), data_dir, config)
     }
 
     /// A server that is to be asked with this token.
@@ -68,7 +70,6 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        // The port is free because the system chose it; the greeting says which one it is.
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = loop {
             let line = lines.next().expect("the server ended before it said where it listens").unwrap();

@@ -29,15 +29,16 @@ impl Drop for Caddy {
     }
 }
 
-/// A port that is free for TCP and UDP.
-fn free_port() -> u16 {
-    loop {
+/// Ports that are free for TCP and UDP, each another one.
+fn free_ports(count: usize) -> Vec<u16> {
+    let both = || {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
+        let socket = UdpSocket::bind(listener.local_addr().unwrap());
+        socket.ok().map(|socket| (listener, socket))
+    };
+    // None is given back before all are there.
+    let taken: Vec<_> = std::iter::repeat_with(both).flatten().take(count).collect();
+    taken.iter().map(|(listener, _)| listener.local_addr().unwrap().port()).collect()
 }
 
 /// A site behind the proxy that breaks off in the middle of its body.
@@ -101,7 +102,7 @@ impl Caddy {
         let identity = certificate("client", "site.example", Some(&issuer), soon);
         let identity = [identity.0, identity.1].map(|path| std::fs::read(path).unwrap());
         let identity = Identity::from_pem(&identity[0], &identity[1]).unwrap();
-        let ports: Vec<u16> = files.iter().map(|_| free_port()).collect();
+        let ports = free_ports(files.len());
         let cut = cut_short();
         std::fs::write(dir.path().join("large"), vec![b'a'; 3 << 20]).unwrap();
         let sites = ports.iter().zip(&files).map(|(port, (certificate, key))| {
