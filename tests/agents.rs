@@ -121,14 +121,13 @@ fn prometheus_writes_what_it_scrapes() {
         }
         stored
     };
-    let missing = |stored: &BTreeMap<String, BTreeSet<(i64, u64)>>| {
-        let missing = sent.iter().filter(|(labels, samples)| {
-            let stored = stored.get(*labels);
-            !samples.iter().all(|sample| stored.is_some_and(|stored| stored.contains(sample)))
-        });
-        missing.map(|(labels, _)| labels.clone()).collect::<Vec<_>>()
+    let has_all = |stored: BTreeMap<String, BTreeSet<(i64, u64)>>| {
+        sent.iter().all(|(labels, samples)| {
+            let stored = stored.get(labels);
+            samples.iter().all(|sample| stored.is_some_and(|stored| stored.contains(sample)))
+        })
     };
-    wait_for("every sample of every series", || missing(&stored(&server)).is_empty());
+    wait_for("every sample of every series", || has_all(stored(&server)));
     let said = "SELECT count(DISTINCT metric) FROM metric_metadata WHERE type = 'gauge' AND help <> ''";
     assert!(server.rows(said)[0][0].parse::<usize>().unwrap() > 50);
     // Series that ended: Prometheus says so by a NaN of its own, which is kept.

@@ -163,7 +163,7 @@ fn reply(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Resul
 pub fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -114,7 +114,10 @@ const VENDORS: [Vendor; 15] = [
         name: "huawei",
         signs: &[("x-hcs-proxy-type", ""), ("x-ccdn-cachettl", ""), ("x-ccdn-req-id-46b1", "")],
         verdict: huawei,
-        pop: |headers| headers.values("via").next()?.split_once("-CACHE").map(|(pop, _)| pop.to_owned()),
+        pop: |headers| {
+            let (pop, _) = headers.members("via").into_iter().find_map(|node| node.split_once("-CACHE"))?;
+            Some(pop.to_owned())
+        },
     },
     Vendor {
         name: "tencent",
@@ -372,7 +375,8 @@ fn alibaba_pop(headers: &Headers<'_>) -> Option<String> {
 /// `x-hcs-proxy-type` is 1 for a hit; otherwise `Via: CHN-SH-CT8-CACHE30[5],CHN-SH-CT8-CACHE26[0,TCP_HIT,1],CHN-SH-GLOBAL1-CACHE102[84,TCP_MISS,103]`,
 /// in which, unlike in others', the edge is first. Nodes of an older kind speak as Tencent's do.
 fn huawei(headers: &Headers<'_>) -> Option<Verdict> {
-    let via = || headers.values("via").next()?.split(['[', ',', ']']).find(|part| part.starts_with("TCP_"));
+    // A comma in the brackets parts them, too, so that the word stands alone.
+    let via = || headers.members("via").into_iter().find(|part| part.starts_with("TCP_"));
     match headers.last("x-hcs-proxy-type") {
         Some("1") => Some(Verdict::Hit),
         Some("0") => Some(Verdict::Miss),
@@ -397,7 +401,8 @@ fn lookups(headers: &Headers<'_>) -> Option<Verdict> {
 
 /// The edge in `X-Via: 1.1 PS-FOO-01abc:6 (Cdn Cache Server V2.0)[0 200 0]`, or in `Via` the same: a member a node, the last.
 fn wangsu_edge<'a>(headers: &Headers<'a>) -> Option<&'a str> {
-    headers.last("x-via").or_else(|| headers.last("via"))
+    let of = |name| headers.members(name).into_iter().rfind(|node| node.contains("Cdn Cache Server"));
+    of("x-via").or_else(|| of("via"))
 }
 
 /// Its brackets, where there are any, have the ms, the status and whether it had it (0), had not, or refused (3).
@@ -632,7 +637,7 @@ mod tests {
             (
                 &[
                     "X-CCDN-CacheTTL: 60",
-                    "Via: CHN-SH-CT8-CACHE30[67],CHN-SH-CT8-CACHE26[60,TCP_MISS,65],CHN-SH-GLOBAL1-CACHE2[0,TCP_HIT,3]",
+                    "Via: 1.1 front, CHN-SH-CT8-CACHE30[67],CHN-SH-CT8-CACHE26[60,TCP_MISS,65],CHN-SH-GLOBAL1-CACHE2[0,TCP_HIT,3]",
                 ],
                 Some("huawei"),
                 Miss,
@@ -652,6 +657,7 @@ mod tests {
             ),
             (&["X-Via: 1.1 PShk1:6 (Cdn Cache Server V2.0)[31 200 2]"], Some("wangsu"), Miss, Some("PShk1")),
             (&["X-Via: 1.1 PShk1:6 (Cdn Cache Server V2.0)"], Some("wangsu"), Unknown, Some("PShk1")),
+            (&["X-Ws-Request-Id: 1", "Via: 1.1 varnish"], Some("wangsu"), Unknown, None),
             (&["X-Via: 1.0 PShk1:5 (Cdn Cache Server V2.0)[0 403 3]"], Some("wangsu"), Unknown, Some("PShk1")),
             (
                 &[
