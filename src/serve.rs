@@ -296,6 +296,7 @@ pub fn engine_options(config: &Config) -> query::Options {
         timeout: config.query.timeout,
         concurrency: config.query.concurrency,
         rows_max: config.query.rows_max,
+        size: query::SizeLimits { depth_max: config.query.depth_max, terms_max: config.query.terms_max },
         spill_dir: config.store.data_dir.join("spill"),
     }
 }

@@ -107,37 +107,55 @@ impl Buckets {
         let length =
             if months > 0 { format!("{months}mo") } else { format!("{:?}", Duration::from_nanos(ns.unsigned_abs())) };
         let name = format!("{length} from {} in {zone}", civil(self.origin.into()));
-        let span = move |time| {
-            let start = self.start(time);
-            start..self.next(start).min(self.steady_until(time))
-        };
+        let span = move |time| self.start(time)..self.steady_end(time);
         Calendar { name, span: Arc::new(span) }
     }
 
-    /// The start of the bucket that a time is in, both in ns since the epoch.
+    /// The start of the bucket that a time is in, both in ns since the epoch: the first instant at which the clocks show the bucket's start, or, where they
+    /// pass over it, the one at which they do. Of buckets that are shorter than a day, those whose start is shown twice are two.
     pub(crate) fn start(&self, time: i64) -> i64 {
-        let time = i128::from(time);
-        let Some(zone) = &self.zone else { return clamp(self.floor(time)) };
-        let offset = zone.to_offset(timestamp(time));
-        clamp(resolve(zone, self.floor(time + ns_of(offset)), offset))
+        let Some(zone) = &self.zone else { return clamp(self.floor(time.into())) };
+        let offset = zone.to_offset(timestamp(time.into()));
+        clamp(self.instant(zone, self.floor(i128::from(time) + ns_of(offset)), offset))
     }
 
-    /// The start of the bucket after the one that starts at `start`.
-    pub(crate) fn next(&self, start: i64) -> i64 {
-        let Some(zone) = &self.zone else { return clamp(self.step(start.into())) };
-        let now = timestamp(start.into());
-        let offset = zone.to_offset(now);
-        let next = clamp(resolve(zone, self.step(i128::from(start) + ns_of(offset)), offset));
-        // Clocks that are put back may begin a bucket before that.
-        let turn = zone.following(now).next().map(|turn| clamp(turn.timestamp().as_nanosecond()));
-        let between = turn.filter(|turn| *turn < next).map(|turn| self.start(turn));
-        between.filter(|other| *other > start).unwrap_or(next)
+    /// The first start of a bucket after a time.
+    pub(crate) fn next(&self, time: i64) -> i64 {
+        let mut end = time;
+        loop {
+            end = self.steady_end(end);
+            let start = self.start(end);
+            if start > time || end == i64::MAX {
+                return start.max(time);
+            }
+        }
     }
 
-    /// Until when, from `time` on, clocks do not change.
-    fn steady_until(&self, time: i64) -> i64 {
-        let turn = self.zone.as_ref().and_then(|zone| zone.following(timestamp(time.into())).next());
-        turn.map_or(i64::MAX, |turn| clamp(turn.timestamp().as_nanosecond()))
+    /// Until when, from `time` on, the bucket is the same and the clocks do not change.
+    fn steady_end(&self, time: i64) -> i64 {
+        let now = timestamp(time.into());
+        let offset = self.zone.as_ref().map_or(0, |zone| ns_of(zone.to_offset(now)));
+        let label = self.floor(i128::from(time) + offset);
+        let turn = self.zone.as_ref().and_then(|zone| zone.following(now).next());
+        let turn = turn.map_or(i64::MAX, |turn| clamp(turn.timestamp().as_nanosecond()));
+        clamp(self.step(label) - offset).min(turn)
+    }
+
+    /// When the clocks show the start of a bucket that a time with this offset is in.
+    fn instant(&self, zone: &TimeZone, label: i128, own: Offset) -> i128 {
+        let is_short = self.width.months == 0 && self.width.ns < DAY_NS;
+        let offset = match zone.to_ambiguous_timestamp(civil(label)).offset() {
+            AmbiguousOffset::Unambiguous { offset } => offset,
+            // The clocks pass over it: the instant at which they do is the first that they show later.
+            AmbiguousOffset::Gap { before, after } => {
+                let behind = timestamp(label - ns_of(after));
+                let turn = zone.following(behind).next().map(|turn| turn.timestamp().as_nanosecond());
+                return turn.unwrap_or(label - ns_of(before));
+            }
+            AmbiguousOffset::Fold { after, .. } if is_short && after == own => after,
+            AmbiguousOffset::Fold { before, .. } => before,
+        };
+        label - ns_of(offset)
     }
 
     /// The bucket's start on the clock that shows `local`.
@@ -177,36 +195,25 @@ fn civil(local: i128) -> DateTime {
     TimeZone::UTC.to_datetime(timestamp(local))
 }
 
-/// The instant at which clocks show `local`; of two the one with this offset, of none the one after the gap.
-fn resolve(zone: &TimeZone, local: i128, wanted: Offset) -> i128 {
-    let offset = match zone.to_ambiguous_timestamp(civil(local)).offset() {
-        AmbiguousOffset::Unambiguous { offset } => offset,
-        AmbiguousOffset::Gap { before, .. } => before,
-        AmbiguousOffset::Fold { after, .. } if after == wanted => after,
-        AmbiguousOffset::Fold { before, .. } => before,
-    };
-    local - ns_of(offset)
-}
-
 /// Finds the buckets of many times, fast where neighbours share one.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     buckets: &'a Buckets,
     start: i64,
-    /// Up to here, from `start` on, all is in that bucket.
+    /// From here up to there all is in that bucket.
+    from: i64,
     end: i64,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(buckets: &'a Buckets) -> Cursor<'a> {
-        Cursor { buckets, start: 0, end: 0 }
+        Cursor { buckets, start: 0, from: 0, end: 0 }
     }
 
     /// As [`Buckets::start`].
     pub(crate) fn start(&mut self, time: i64) -> i64 {
-        if time < self.start || time >= self.end {
-            self.start = self.buckets.start(time);
-            self.end = self.buckets.next(self.start).min(self.buckets.steady_until(time));
+        if time < self.from || time >= self.end {
+            (self.start, self.from, self.end) = (self.buckets.start(time), time, self.buckets.steady_end(time));
         }
         self.start
     }
@@ -295,6 +302,42 @@ mod tests {
         assert_eq!(starts(&ends, "2026-03-01T00:00:00Z", 2), ["2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z"]);
     }
 
+    /// The start of a day may be in a gap (Cairo, Sao Paulo) or be shown twice (Havana, St. John's at one minute past midnight): days were cut in two, or
+    /// began behind their first hour. Every zone of the tz database, each hour for a day around every change of its clocks from 1970 to 2037, against jiff.
+    #[test]
+    fn days_and_months_are_those_of_every_zone() {
+        let (first, last) = (at("1970-01-02T00:00:00Z"), at("2037-12-30T00:00:00Z"));
+        let (hour, mut looked_at) = (3_600_000_000_000i64, 0);
+        let step: i64 = if std::env::var_os("FOURNINES_LONG").is_some() { hour / 4 } else { hour };
+        for name in jiff::tz::db().available() {
+            let Ok(zone) = TimeZone::get(name.as_str()) else { continue };
+            let kinds = ["1d", "1mo", "1h", "6h"]
+                .map(|width| Buckets::new(Width::parse(width).unwrap(), None, Some(zone.clone())));
+            let turns = zone.following(timestamp(first.into())).map(|turn| turn.timestamp().as_nanosecond() as i64);
+            let turns: Vec<i64> = turns.take_while(|turn| *turn < last).collect();
+            for turn in turns {
+                for time in (turn - 25 * hour..turn + 26 * hour).step_by(step as usize) {
+                    looked_at += 1;
+                    let zoned = timestamp(time.into()).to_zoned(zone.clone());
+                    let day = zoned.start_of_day().unwrap().timestamp().as_nanosecond() as i64;
+                    let month =
+                        zoned.first_of_month().unwrap().start_of_day().unwrap().timestamp().as_nanosecond() as i64;
+                    let place = || format!("{} {zoned}", name.as_str());
+                    assert_eq!(kinds[0].start(time), day, "day of {}", place());
+                    assert_eq!(kinds[1].start(time), month, "month of {}", place());
+                    for buckets in &kinds {
+                        let (start, next) = (buckets.start(time), buckets.next(time));
+                        assert!(start <= time && time < next, "{}", place());
+                        assert_eq!(buckets.start(start), start, "{}", place());
+                        assert_eq!(buckets.start(next), next, "{}", place());
+                        assert!(buckets.steady_end(time) > time, "{}", place());
+                    }
+                }
+            }
+        }
+        assert!(looked_at > 100_000, "{looked_at} times were looked at");
+    }
+
     /// Buckets follow each other without gap or overlap, and the cursor says the same as each one looked up, in any order.
     #[test]
     fn every_time_is_in_one_bucket() {
@@ -318,6 +361,7 @@ mod tests {
         let edges = buckets("1mo", "Europe/Berlin");
         assert_eq!(edges.start(i64::MIN), i64::MIN);
         assert!(edges.start(i64::MAX) < i64::MAX);
+        assert_eq!(edges.next(i64::MAX), i64::MAX);
         assert_eq!(edges.next(edges.start(i64::MAX)), i64::MAX);
     }
 }

@@ -31,7 +31,7 @@ use crate::summary::{rows_of, unaliased};
 use crate::table::StoreTable;
 
 /// For more rows than this the plan streams and sorts.
-const ROWS_MAX: usize = 100_000;
+pub(crate) const ROWS_MAX: usize = 100_000;
 /// As few rows are read at once, without looking for an edge.
 const ALL_ROWS_MAX: usize = 20_000;
 /// When more rows than this, and than four times those that are wanted, have been read, those that cannot be among them are dropped.
@@ -69,8 +69,8 @@ impl OptimizerRule for ReadFromEdge {
 /// How many rows are wanted, the last by time or the first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Edge {
-    rows: usize,
-    last: bool,
+    pub rows: usize,
+    pub last: bool,
 }
 
 /// The plan with another table below, if the key is the time of the rows of a scan and nothing in between drops rows.

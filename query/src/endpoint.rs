@@ -228,7 +228,7 @@ impl Question {
 
 fn refusal(error: Error) -> Refusal {
     let status = match error {
-        Error::Statement(_) => StatusCode::BAD_REQUEST,
+        Error::Statement(_) | Error::Unplanned(_) => StatusCode::BAD_REQUEST,
         Error::ReadOnly(_) => StatusCode::FORBIDDEN,
         Error::Rows { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::Timeout { .. } | Error::Memory { .. } | Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,

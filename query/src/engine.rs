@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,9 +17,12 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::push_down_filter::PushDownFilter;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -29,30 +33,41 @@ use tsdb::{DEFAULT_SCHEMA, Store};
 use crate::asof::{AsOfPlanner, FindAsOf, PushBelowAsOf};
 use crate::availability;
 use crate::catalog::StoreCatalog;
-use crate::direct::{self, Direct, Shape, Shapes};
+use crate::direct::Direct;
 use crate::edge_rows::ReadFromEdge;
 use crate::error::Error;
 use crate::exclusions;
 use crate::format::{Encoder, Format};
 use crate::functions;
+use crate::functions::guarded::{PlanExtract, operators};
 use crate::gapfill::{BoundGaps, FindGaps, GapPlanner};
 use crate::lag::LagInScan;
 use crate::newest::KnowNewest;
+use crate::operators::{LiteralsRight, PushDown};
 use crate::parameters;
 use crate::read_only;
 use crate::running::{Queries, Running};
 use crate::scan_exec::{Reading, readings};
-use crate::statement;
+use crate::size::SizeLimits;
+use crate::statement::{self, Parsed};
+use crate::subqueries::CheckSubqueries;
+use crate::subset;
 use crate::summary::SummarizeInScan;
 use crate::system::SystemTable;
 use crate::tell_apart::TellApart;
-use crate::template::{Literals, Stand};
 use crate::views::StateOf;
 
 /// The name of the one catalogue.
 const CATALOG: &str = "fournines";
 /// Batches that may wait for a slow reader before the query pauses.
 const WAITING_BATCHES_MAX: usize = 4;
+/// Functions may make texts of this part of `query.memory` at a time.
+const TEXT_PARTS: usize = 8;
+/// A statement that is deeper is read on threads with a large stack only.
+const SHALLOW_DEPTH_MAX: usize = 64;
+/// The stack of a thread that plans and runs queries. Pages of it take memory only once they were used. `tests/limits.rs` has statements of the
+/// greatest depth.
+const STACK_BYTES: usize = 256 << 20;
 
 /// Limits of the engine.
 #[derive(Debug, Clone)]
@@ -67,6 +82,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Rows of an answer at the most (`query.rows_max`).
     pub rows_max: u64,
+    /// How deep and how large a statement may be (`query.depth_max`, `query.terms_max`).
+    pub size: SizeLimits,
     /// Where queries spill to: a folder for nothing else, emptied at the start.
     pub spill_dir: PathBuf,
 }
@@ -76,7 +93,6 @@ pub struct Engine {
     store: Arc<Store>,
     session: SessionContext,
     options: Options,
-    shapes: Shapes,
     /// Leave to run.
     permits: Arc<Semaphore>,
     queries: Arc<Queries>,
@@ -95,6 +111,7 @@ pub struct Answer {
     readings: Vec<Reading>,
     running: Running,
     rows_max: u64,
+    memory_bytes_max: usize,
 }
 
 /// Where the rows of an answer come from.
@@ -152,9 +169,9 @@ impl Answer {
     ///
     /// The format has no way to write a column.
     pub fn encode(self, format: Format) -> Result<Encoded, Error> {
-        let encoder = Encoder::new(format, self.schema.clone());
+        let encoder = Encoder::new(format, self.schema.clone(), self.memory_bytes_max);
         let encoder = encoder.map_err(|error| Error::Statement(format!("format {}: {error}", format.name())))?;
-        Ok(Encoded { encoder: Some(encoder), answer: self })
+        Ok(Encoded { encoder: Some(encoder), format, answer: self })
     }
 }
 
@@ -164,6 +181,7 @@ pub struct Encoded {
     answer: Answer,
     /// Gone when the last bytes are out.
     encoder: Option<Encoder>,
+    format: Format,
 }
 
 impl Encoded {
@@ -186,7 +204,14 @@ impl Encoded {
             };
             match bytes {
                 Ok(bytes) if bytes.is_empty() => {}
-                bytes => return Some(bytes.map_err(|error| Error::Failed(error.to_string()))),
+                // Bytes go to memory: what is wrong is the rows, which the format has no way to write.
+                bytes => {
+                    let (format, limit_bytes) = (self.format.name(), self.answer.memory_bytes_max);
+                    return Some(bytes.map_err(|error| match error {
+                        ArrowError::MemoryError(reason) => Error::Memory { limit_bytes, reason },
+                        error => Error::Statement(format!("format {format}: {error}")),
+                    }));
+                }
             }
         }
     }
@@ -203,6 +228,7 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(options.threads)
             .thread_name("query")
+            .thread_stack_size(STACK_BYTES)
             .enable_time()
             .build()
             .map_err(|error| Error::Failed(format!("query threads cannot be started: {error}")))?;
@@ -218,18 +244,25 @@ impl Engine {
             .with_temp_file_path(&options.spill_dir)
             .build_arc()
             .map_err(failed)?;
-        let config = SessionConfig::new()
+        let mut config = SessionConfig::new()
             .with_information_schema(true)
             .with_target_partitions(options.threads)
             .with_create_default_catalog_and_schema(false)
             .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA);
-        let mut state = SessionStateBuilder::new()
+        // What aggregates learn while they run is unsound where there are several, or FILTER, or a partition of NULLs: rows that count were dropped.
+        // Joins and top-k stay: what they learn is about their own rows only.
+        config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+        let text_bytes_max = options.memory_bytes_max / TEXT_PARTS;
+        let mut builder = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(environment)
             .with_default_features()
+            .with_optimizer_rules(sound_rules())
             // No file formats: nothing in a statement can name a file.
             .with_file_formats(Vec::new())
             .with_table_factories(std::collections::HashMap::new())
+            .with_analyzer_rule(Arc::new(CheckSubqueries))
+            .with_analyzer_rule(Arc::new(operators(text_bytes_max)))
             .with_analyzer_rule(Arc::new(TellApart))
             .with_analyzer_rule(Arc::new(FindGaps))
             .with_analyzer_rule(Arc::new(FindAsOf))
@@ -239,9 +272,10 @@ impl Engine {
             .with_optimizer_rule(Arc::new(LagInScan))
             .with_optimizer_rule(Arc::new(KnowNewest))
             .with_optimizer_rule(Arc::new(SummarizeInScan))
-            .with_query_planner(Arc::new(Planner))
-            .build();
-        functions::register(&mut state).map_err(failed)?;
+            .with_query_planner(Arc::new(Planner));
+        builder.expr_planners().get_or_insert_default().insert(0, Arc::new(PlanExtract));
+        let mut state = builder.build();
+        functions::register(&mut state, text_bytes_max).map_err(failed)?;
         let session = SessionContext::new_with_state(state);
         availability::register(&session, &store);
         let queries = Arc::new(Queries::default());
@@ -254,8 +288,8 @@ impl Engine {
         let catalog = StoreCatalog { store: store.clone(), system: system.into(), state: planner };
         session.register_catalog(CATALOG, Arc::new(catalog));
         let context = session.task_ctx();
-        let (shapes, permits) = (Shapes::default(), Arc::new(Semaphore::new(options.concurrency.max(1))));
-        Ok(Engine { store, session, options, shapes, permits, queries, context, runtime: Some(runtime) })
+        let permits = Arc::new(Semaphore::new(options.concurrency.max(1)));
+        Ok(Engine { store, session, options, permits, queries, context, runtime: Some(runtime) })
     }
 
     /// Answers a statement that only reads. Names without a schema are looked up in `schema`.
@@ -267,8 +301,11 @@ impl Engine {
         let running = self.queries.begin(sql, schema);
         match self.start(sql, schema).await {
             Ok((schema, rows, readings)) => {
-                running.planned();
-                Ok(Answer { schema, rows, readings, running, rows_max: self.options.rows_max })
+                if matches!(rows, Rows::Coming { .. }) {
+                    running.planned();
+                }
+                let Options { rows_max, memory_bytes_max, .. } = self.options;
+                Ok(Answer { schema, rows, readings, running, rows_max, memory_bytes_max })
             }
             Err(error) => {
                 running.end(Some(error.to_string()));
@@ -286,37 +323,50 @@ impl Engine {
         self.query(&parameters::bind(sql, values)?, schema).await
     }
 
-    /// Plans a statement and begins to run it.
+    /// Parses a statement and begins to run it, with a plan if it needs one.
     async fn start(&self, sql: &str, schema: &str) -> Result<Started, Error> {
         let deadline = Instant::now() + self.options.timeout;
-        if let Some(direct) = self.direct(sql, schema, deadline).await {
-            return self.answer(direct?, deadline).await;
+        let Parsed { statement, size } =
+            statement::parse(sql, self.options.size).map_err(|error| self.error(&error))?;
+        read_only::check_statement(&statement)?;
+        // What is deep is nothing for the stack of a thread that serves requests.
+        if size.depth <= SHALLOW_DEPTH_MAX
+            && let Some(wanted) = subset::read(&statement, schema, &self.store)
+        {
+            let direct = wanted.start(self.options.threads).map_err(|error| self.error(&error))?;
+            if let Some(direct) = direct {
+                return self.answer(direct, deadline).await;
+            }
         }
         let permit = self.permit().await?;
         let state = self.state(schema);
-        let (sql, limits) = (sql.to_owned(), self.options.clone());
+        let limits = self.options.clone();
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (rows, batches) = mpsc::channel(WAITING_BATCHES_MAX);
         let run = async move {
             let _permit = permit;
-            let plan = match tokio::time::timeout_at(deadline, plan_statement(&state, &sql)).await {
-                Ok(Ok(plan)) => plan,
-                Ok(Err(Planning::Refused(error))) => return drop(planned.send(Err(error))),
-                Ok(Err(Planning::Failed(error))) => {
+            let plan = match plan_statement(&state, statement).await {
+                Ok(plan) => plan,
+                Err(Planning::Refused(error)) => return drop(planned.send(Err(error))),
+                Err(Planning::Failed(error)) => {
                     return drop(planned.send(Err(Error::from_datafusion(&error, limits.memory_bytes_max))));
                 }
-                Err(_) => return drop(planned.send(Err(Error::Timeout { limit: limits.timeout }))),
             };
-            let _ = planned.send(Ok((plan.schema(), readings(&plan))));
-            send_rows(plan, state.task_ctx(), &rows, deadline, &limits).await;
+            // Nobody waits for it any more where planning took all the time.
+            if planned.send(Ok((plan.schema(), readings(&plan)))).is_ok() {
+                send_rows(plan, state.task_ctx(), &rows, deadline, &limits).await;
+            }
         };
         let task = Some(self.runtime().spawn(run));
-        match plan.await {
-            Ok(planned) => {
+        match tokio::time::timeout_at(deadline, plan).await {
+            Ok(Ok(planned)) => {
                 let (schema, readings) = planned?;
                 Ok((schema, Rows::Coming { batches, task }, readings))
             }
-            Err(_) => Err(Error::Failed("the query broke off while it was planned".into())),
+            Ok(Err(_)) => {
+                Err(Error::Failed("the query broke off while it was planned; the server's log says why".into()))
+            }
+            Err(_) => Err(Error::Timeout { limit: self.options.timeout }),
         }
     }
 
@@ -358,25 +408,6 @@ impl Engine {
         self.runtime.as_ref().expect("only dropping takes the runtime")
     }
 
-    /// The statement as one that needs no plan, if its shape is of that kind.
-    async fn direct(&self, sql: &str, schema: &str, deadline: Instant) -> Option<Result<Direct, Error>> {
-        let literals = Literals::find(sql)?;
-        let key = literals.key(schema);
-        let shape = match self.shapes.get(&key) {
-            Some(shape) => shape?,
-            None => {
-                let (state, (sql, stands)) = (self.state(schema), literals.with_stands());
-                let shape = self.runtime().spawn(async move { find_shape(&state, &sql, &stands).await });
-                // One that is not found in time is planned in what time is left: none.
-                let shape = tokio::time::timeout_at(deadline, shape).await.ok()?.ok()?.map(Arc::new);
-                self.shapes.put(key, shape.clone());
-                shape?
-            }
-        };
-        let direct = shape.fill(&literals, self.options.threads).transpose()?;
-        Some(direct.map_err(|error| self.error(&error)))
-    }
-
     fn error(&self, error: &DataFusionError) -> Error {
         Error::from_datafusion(error, self.options.memory_bytes_max)
     }
@@ -402,6 +433,21 @@ impl Engine {
     }
 }
 
+/// DataFusion's optimizer rules, but for one that is not sound.
+fn sound_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = Vec::new();
+    for rule in Optimizer::new().rules {
+        match rule.name() {
+            "push_down_filter" => {
+                rules.push(Arc::new(LiteralsRight));
+                rules.push(Arc::new(PushDown(PushDownFilter::new())));
+            }
+            _ => rules.push(rule),
+        }
+    }
+    rules
+}
+
 /// DataFusion's planner, and our own nodes.
 #[derive(Debug)]
 struct Planner;
@@ -417,18 +463,6 @@ impl QueryPlanner for Planner {
             DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(GapPlanner), Arc::new(AsOfPlanner)]);
         planner.create_physical_plan(plan, session).await
     }
-}
-
-/// The shape of a statement, if its plan can be left out from then on.
-async fn find_shape(state: &SessionState, sql: &str, stands: &[Stand]) -> Option<Shape> {
-    let statement = statement::parse(state, sql).ok()?;
-    read_only::check_statement(&statement).ok()?;
-    let plan = state.statement_to_plan(statement).await.ok()?;
-    read_only::check_plan(&plan).ok()?;
-    if !direct::is_timeless(&plan).ok()? {
-        return None;
-    }
-    Shape::of(&state.optimize(&plan).ok()?, stands, state)
 }
 
 impl std::fmt::Debug for Engine {
@@ -483,9 +517,7 @@ enum Planning {
     Failed(DataFusionError),
 }
 
-async fn plan_statement(state: &SessionState, sql: &str) -> Result<Arc<dyn ExecutionPlan>, Planning> {
-    let statement = statement::parse(state, sql).map_err(Planning::Failed)?;
-    read_only::check_statement(&statement).map_err(Planning::Refused)?;
+async fn plan_statement(state: &SessionState, statement: Statement) -> Result<Arc<dyn ExecutionPlan>, Planning> {
     let plan = state.statement_to_plan(statement).await.map_err(Planning::Failed)?;
     read_only::check_plan(&plan).map_err(Planning::Refused)?;
     state.create_physical_plan(&plan).await.map_err(Planning::Failed)

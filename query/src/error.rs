@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// Why a statement has no answer.
@@ -41,6 +42,9 @@ pub enum Error {
         /// The limit that it hit.
         limit: u64,
     },
+    /// There is no plan for it, although nothing in it is known to be wrong.
+    #[error("the engine has no answer for this statement: {0}; expected it in other words")]
+    Unplanned(String),
     /// The store or the engine failed.
     #[error("{0}")]
     Failed(String),
@@ -48,14 +52,28 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn from_datafusion(error: &DataFusionError, limit_bytes: usize) -> Error {
-        let reason = error.strip_backtrace();
-        match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Error::Memory { limit_bytes, reason },
-            DataFusionError::External(_)
-            | DataFusionError::IoError(_)
-            | DataFusionError::Internal(_)
-            | DataFusionError::ExecutionJoin(_) => Error::Failed(reason),
+        let root = error.find_root();
+        let reason = root.strip_backtrace();
+        match root {
+            DataFusionError::ResourcesExhausted(reason) => Error::Memory { limit_bytes, reason: reason.clone() },
+            DataFusionError::External(other) => match other.downcast_ref::<tsdb::Error>() {
+                Some(error @ tsdb::Error::SumOverflow { .. }) => Error::Statement(error.to_string()),
+                Some(error) => Error::Failed(error.to_string()),
+                // What functions refuse: a regular expression, a time zone.
+                None => Error::Statement(other.to_string()),
+            },
+            DataFusionError::Internal(reason) => Error::Unplanned(first_line(reason)),
+            DataFusionError::IoError(_) | DataFusionError::ExecutionJoin(_) => Error::Failed(reason),
+            DataFusionError::ArrowError(error, _) => match &**error {
+                ArrowError::IoError(..) => Error::Failed(reason),
+                _ => Error::Statement(reason),
+            },
             _ => Error::Statement(reason),
         }
     }
+}
+
+/// The sentence, without what the engine asks its developers to do.
+fn first_line(reason: &str) -> String {
+    reason.lines().next().unwrap_or_default().to_owned()
 }

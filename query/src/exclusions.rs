@@ -15,6 +15,7 @@ use tsdb::{Row, ScanRequest, Store, TIME_COLUMN, Value};
 
 use crate::availability::{Excluded, Window};
 use crate::error::Error;
+use crate::statement::check_condition;
 
 /// The tag that tells entries apart.
 const ID: &str = "id";
@@ -195,6 +196,7 @@ fn tag_schema(tags: &[String]) -> Schema {
 
 impl Condition {
     fn new(state: &SessionState, text: &str, tags: &[String]) -> Result<Condition> {
+        check_condition(text)?;
         let schema = DFSchema::try_from(tag_schema(tags))?;
         let expr = state.create_physical_expr(state.create_logical_expr(text, &schema)?, &schema)?;
         if expr.data_type(schema.as_arrow())? != DataType::Boolean {

@@ -94,8 +94,40 @@ enum Writer {
     Csv,
     Parquet(Box<ArrowWriter<Vec<u8>>>),
     Arrow(Box<StreamWriter<Vec<u8>>>),
-    /// A table's widths are known only when all rows are there.
-    Pretty(Vec<RecordBatch>),
+    /// A table's widths are known only when all rows are there; and what they may take, in bytes.
+    Pretty(Vec<RecordBatch>, Room),
+}
+
+/// What a table for people takes while it is made, against what it may.
+struct Room {
+    taken: usize,
+    bytes_max: usize,
+}
+
+impl Room {
+    /// Measured: a cell takes about so much beside its text, which is there several times.
+    const CELL_BYTES: usize = 256;
+    const COPIES: usize = 4;
+
+    fn take(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
+        let cells = batch.num_rows() * batch.num_columns();
+        let bytes: usize =
+            batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(0)).sum();
+        self.taken = self.taken.saturating_add(cells * Room::CELL_BYTES + bytes * Room::COPIES);
+        match self.taken <= self.bytes_max {
+            true => Ok(()),
+            false => Err(ArrowError::MemoryError(
+                "a table for people is made as a whole; expected a LIMIT, or csv or jsonl, which go out row by row"
+                    .into(),
+            )),
+        }
+    }
+}
+
+/// A name that two columns have; JSON has each name once.
+fn twice(schema: &SchemaRef) -> Option<&str> {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)).map(|(_, name)| *name)
 }
 
 impl fmt::Debug for Encoder {
@@ -105,12 +137,18 @@ impl fmt::Debug for Encoder {
 }
 
 impl Encoder {
-    pub(crate) fn new(format: Format, schema: SchemaRef) -> Result<Encoder, ArrowError> {
+    /// A table for people may take so many bytes while it is made.
+    pub(crate) fn new(format: Format, schema: SchemaRef, bytes_max: usize) -> Result<Encoder, ArrowError> {
+        if let (Format::Json | Format::JsonLines, Some(name)) = (format, twice(&schema)) {
+            return Err(ArrowError::JsonError(format!(
+                "two columns are called '{name}', and an object has each name once: give one of them another name with AS"
+            )));
+        }
         let writer = match format {
             Format::Json => Writer::Json,
             Format::JsonLines => Writer::JsonLines,
             Format::Csv => Writer::Csv,
-            Format::Pretty => Writer::Pretty(Vec::new()),
+            Format::Pretty => Writer::Pretty(Vec::new(), Room { taken: 0, bytes_max }),
             Format::Arrow => Writer::Arrow(Box::new(StreamWriter::try_new(Vec::new(), &schema)?)),
             Format::Parquet => {
                 let properties = WriterProperties::builder()
@@ -151,7 +189,8 @@ impl Encoder {
                 writer.write(&batch)?;
                 std::mem::take(writer.get_mut()).into()
             }
-            Writer::Pretty(kept) => {
+            Writer::Pretty(kept, room) => {
+                room.take(&batch)?;
                 kept.push(batch);
                 Bytes::new()
             }
@@ -171,7 +210,7 @@ impl Encoder {
                 std::mem::take(writer.inner_mut()).into()
             }
             Writer::Arrow(writer) => writer.into_inner()?.into(),
-            Writer::Pretty(kept) => format!("{}\n", pretty_format_batches_with_schema(self.schema, &kept)?).into(),
+            Writer::Pretty(kept, _) => format!("{}\n", pretty_format_batches_with_schema(self.schema, &kept)?).into(),
         })
     }
 }

@@ -9,13 +9,16 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, TimestampNanosecondArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, Float64Array, PrimitiveArray, RecordBatch, TimestampNanosecondArray,
+    UInt32Array,
+};
 use arrow::compute::{cast, concat_batches, partition, take};
-use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimestampNanosecondType};
+use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef, TimestampNanosecondType, UInt64Type};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, exec_err, plan_err};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue, exec_err, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryConsumer;
@@ -23,7 +26,8 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
-    Aggregate, Expr, Extension, LogicalPlan, Projection, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
+    Aggregate, BinaryExpr, Expr, Extension, LogicalPlan, Operator, Projection, UserDefinedLogicalNode,
+    UserDefinedLogicalNodeCore,
 };
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
@@ -43,8 +47,9 @@ use futures::StreamExt;
 use tsdb::ScanRequest;
 
 use crate::calendar::Buckets;
-use crate::functions::time_bucket::{buckets_of_call, gapfill_name, time_bucket_udf};
-use crate::pushdown::{ColumnKind, push};
+use crate::functions::time_bucket::{TIME_BUCKET, buckets_of_call, gapfill_name, time_bucket_udf};
+use crate::pushdown::time;
+use crate::summary::{bucket_of, unaliased};
 
 /// Rows of an answer with its gaps filled.
 const ROWS_MAX: usize = 10_000_000;
@@ -300,27 +305,104 @@ impl OptimizerRule for BoundGaps {
     }
 }
 
-/// The times that the conditions below leave.
+/// The first and the last time that the conditions below leave to the column of the bucket; without one, the ends of time.
 fn span_below(plan: &LogicalPlan) -> (i64, i64) {
-    let mut request = ScanRequest::default();
-    let mut narrow = |filter: &Expr| {
-        for part in datafusion::logical_expr::utils::split_conjunction(filter) {
-            if let Some(pushed) = push(part, &|_| ColumnKind::Other) {
-                pushed.narrow(&mut request);
-            }
+    match plan {
+        // The names of the statement over the aggregate.
+        LogicalPlan::Projection(projection) => span_below(&projection.input),
+        LogicalPlan::Aggregate(aggregate) => {
+            let time = aggregate.group_expr.iter().find_map(|expr| bucketed(unaliased(expr)));
+            time.map_or(ALL_TIME, |time| span_of(time, &aggregate.input))
         }
-    };
-    let mut plan = plan;
-    loop {
-        match plan {
-            LogicalPlan::TableScan(scan) => scan.filters.iter().for_each(&mut narrow),
-            LogicalPlan::Filter(filter) => narrow(&filter.predicate),
-            _ => {}
+        _ => ALL_TIME,
+    }
+}
+
+const ALL_TIME: (i64, i64) = (i64::MIN, i64::MAX);
+
+/// The column that a bucket is of.
+fn bucketed(expr: &Expr) -> Option<&Column> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
+    match args.get(1) {
+        Some(Expr::Column(column)) if func.name() == TIME_BUCKET => Some(column),
+        _ => None,
+    }
+}
+
+/// The times that a column of a plan can have, by the conditions on it and on what it is made of: another column, or a bucket of one.
+fn span_of(column: &Column, plan: &LogicalPlan) -> (i64, i64) {
+    match plan {
+        LogicalPlan::TableScan(scan) => narrowed(column, &scan.filters, ALL_TIME),
+        LogicalPlan::Filter(filter) => {
+            narrowed(column, std::slice::from_ref(&filter.predicate), span_of(column, &filter.input))
         }
-        match plan.inputs().as_slice() {
-            [input] => plan = input,
-            _ => return (request.from, request.to),
+        LogicalPlan::Projection(projection) => match projection.schema.maybe_index_of_column(column) {
+            Some(at) => span_of_expr(&projection.expr[at], &projection.input),
+            None => ALL_TIME,
+        },
+        LogicalPlan::Aggregate(aggregate) => match aggregate.schema.maybe_index_of_column(column) {
+            Some(at) if at < aggregate.group_expr.len() => span_of_expr(&aggregate.group_expr[at], &aggregate.input),
+            _ => ALL_TIME,
+        },
+        LogicalPlan::SubqueryAlias(alias) => match alias.schema.maybe_index_of_column(column) {
+            Some(at) => span_of(&Column::from(alias.input.schema().qualified_field(at)), &alias.input),
+            None => ALL_TIME,
+        },
+        // What gives the rows of one input, with all its columns, or those of several side by side.
+        LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Distinct(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::Join(_) => {
+            let inputs = plan.inputs();
+            let own = inputs.iter().find(|input| input.schema().maybe_index_of_column(column).is_some());
+            own.map_or(ALL_TIME, |input| span_of(column, input))
         }
+        _ => ALL_TIME,
+    }
+}
+
+fn span_of_expr(expr: &Expr, input: &LogicalPlan) -> (i64, i64) {
+    match unaliased(expr) {
+        Expr::Column(column) => span_of(column, input),
+        bucket @ Expr::ScalarFunction(ScalarFunction { args, .. }) => {
+            let (Some(Expr::Column(column)), Some(buckets)) = (args.get(1), bucket_of(bucket)) else { return ALL_TIME };
+            let (from, to) = span_of(column, input);
+            let start = |time: i64| match &buckets {
+                tsdb::Buckets::Equal(equal) => {
+                    let (time, origin, width) =
+                        (i128::from(time), i128::from(equal.origin_ns), i128::from(equal.width_ns));
+                    (time - (time - origin).rem_euclid(width)).max(i64::MIN.into()) as i64
+                }
+                tsdb::Buckets::Calendar(calendar) => (calendar.span)(time).start,
+            };
+            (if from == i64::MIN { from } else { start(from) }, if to == i64::MAX { to } else { start(to) })
+        }
+        _ => ALL_TIME,
+    }
+}
+
+/// A span narrowed by the conditions on a column.
+fn narrowed(column: &Column, filters: &[Expr], span: (i64, i64)) -> (i64, i64) {
+    let mut request = ScanRequest { from: span.0, to: span.1, ..ScanRequest::default() };
+    for part in filters.iter().flat_map(|filter| datafusion::logical_expr::utils::split_conjunction(filter)) {
+        if let Some((op, value)) = compared(column, part)
+            && let Some(pushed) = time(op, value)
+        {
+            pushed.narrow(&mut request);
+        }
+    }
+    (request.from, request.to)
+}
+
+/// A comparison of a column with a literal.
+fn compared<'a>(column: &Column, expr: &'a Expr) -> Option<(Operator, &'a ScalarValue)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
+    let is_it = |expr: &Expr| matches!(expr, Expr::Column(own) if own.name == column.name && (own.relation == column.relation || own.relation.is_none() || column.relation.is_none()));
+    match (&**left, &**right) {
+        (own, Expr::Literal(value, _)) if is_it(own) => Some((*op, value)),
+        (Expr::Literal(value, _), own) if is_it(own) => Some((op.swap()?, value)),
+        _ => None,
     }
 }
 
@@ -496,19 +578,29 @@ impl Filling {
             let of_group = (!range.is_empty()).then_some(range.start as u32);
             let mut row = range.start;
             let mut bucket = self.buckets.start(from);
-            while bucket <= to && from <= to {
-                let is_there = row < range.end && starts[row] == bucket;
-                places.starts.push(bucket);
-                places.rows.push(is_there.then_some(row as u32));
+            loop {
+                let wanted = (bucket <= to && from <= to).then_some(bucket);
+                // A row counts wherever it is: one off the grid, or out of the span, stands between the others.
+                let own =
+                    (row < range.end).then(|| starts[row]).filter(|own| wanted.is_none_or(|wanted| *own <= wanted));
+                let Some(start) = own.or(wanted) else { break };
+                places.starts.push(start);
+                places.rows.push(own.map(|_| row as u32));
                 places.group_rows.push(of_group);
-                row += usize::from(is_there);
+                row += usize::from(own.is_some());
                 if places.starts.len() > ROWS_MAX {
                     return exec_err!(
                         "{}: there are over {ROWS_MAX} buckets; expected a shorter span, wider buckets or fewer groups",
                         gapfill_name()
                     );
                 }
-                bucket = self.buckets.next(bucket);
+                if wanted == Some(start) {
+                    match self.buckets.next(bucket) {
+                        next if next > bucket => bucket = next,
+                        // The end of time.
+                        _ => break,
+                    }
+                }
             }
         }
         places.groups.push(places.starts.len());
@@ -530,29 +622,58 @@ impl Places {
         Ok(take(column, &UInt32Array::from(sources), None)?)
     }
 
-    /// The column with a straight line over each gap between two values; whole numbers are rounded.
+    /// The column with a straight line over each gap between two values. Whole numbers are exact, and rounded.
     fn line(&self, column: &ArrayRef) -> Result<ArrayRef> {
-        let numbers = cast(column, &DataType::Float64)?;
-        let numbers = numbers.as_primitive::<Float64Type>();
-        let mut filled: Vec<Option<f64>> = numbers.iter().collect();
+        match column.data_type() {
+            DataType::Int64 => Ok(self.whole_line(column.as_primitive::<Int64Type>())),
+            DataType::UInt64 => Ok(self.whole_line(column.as_primitive::<UInt64Type>())),
+            kind if kind.is_integer() => Ok(cast(&self.line(&cast(column, &DataType::Int64)?)?, kind)?),
+            kind => {
+                let numbers = cast(column, &DataType::Float64)?;
+                let numbers = numbers.as_primitive::<Float64Type>();
+                let line =
+                    |low: f64, high: f64, part: i128, length: i128| low + (high - low) * (part as f64 / length as f64);
+                let filled: Float64Array = self.drawn(numbers, line).into();
+                Ok(cast(&filled, kind)?)
+            }
+        }
+    }
+
+    fn whole_line<P>(&self, numbers: &PrimitiveArray<P>) -> ArrayRef
+    where
+        P: ArrowPrimitiveType<Native: Into<i128> + TryFrom<i128>>,
+    {
+        let line = |low: P::Native, high: P::Native, part: i128, length: i128| {
+            let (low, rise) = (low.into(), high.into() - low.into());
+            // A half is rounded away from zero.
+            let (whole, rest) = (rise / length * part, rise % length * part);
+            let twice = 2 * rest;
+            let rounded = (twice.abs() + length) / (2 * length) * twice.signum();
+            P::Native::try_from(low + whole + rounded).unwrap_or_default()
+        };
+        Arc::new(self.drawn(numbers, line).into_iter().collect::<PrimitiveArray<P>>())
+    }
+
+    /// The values with those of gaps, from the two beside the gap, and which part of its length the gap has until there.
+    fn drawn<P: ArrowPrimitiveType>(
+        &self,
+        numbers: &PrimitiveArray<P>,
+        line: impl Fn(P::Native, P::Native, i128, i128) -> P::Native,
+    ) -> Vec<Option<P::Native>> {
+        let mut filled: Vec<Option<P::Native>> = numbers.iter().collect();
         for group in self.groups.windows(2) {
             let mut before: Option<usize> = None;
             for row in (group[0]..group[1]).filter(|row| numbers.is_valid(*row)) {
                 if let Some(before) = before {
+                    let since = |at: usize| i128::from(self.starts[at]) - i128::from(self.starts[before]);
                     let (low, high) = (numbers.value(before), numbers.value(row));
-                    let length = (self.starts[row] - self.starts[before]) as f64;
-                    let gap = self.starts[before..row].iter().zip(&mut filled[before..row]).skip(1);
-                    for (start, value) in gap {
-                        let part = (start - self.starts[before]) as f64 / length;
-                        *value = Some(low + (high - low) * part);
+                    for (at, value) in filled[before + 1..row].iter_mut().enumerate() {
+                        *value = Some(line(low, high, since(before + 1 + at), since(row)));
                     }
                 }
                 before = Some(row);
             }
         }
-        if !column.data_type().is_floating() {
-            filled.iter_mut().flatten().for_each(|value| *value = value.round());
-        }
-        Ok(cast(&Float64Array::from(filled), column.data_type())?)
+        filled
     }
 }

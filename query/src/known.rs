@@ -13,7 +13,7 @@ use datafusion::datasource::{empty::EmptyTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, cast};
 use datafusion::prelude::lit;
-use tsdb::TIME_COLUMN;
+use tsdb::{TIME_COLUMN, TableInfo};
 
 use crate::table::StoreTable;
 
@@ -126,11 +126,17 @@ pub(crate) fn empty(table: &str) -> Option<Arc<dyn TableProvider>> {
     Some(Arc::new(EmptyTable::new(schema)))
 }
 
+/// Has a stored table all columns that it is known to have, as they are stored?
+pub(crate) fn is_complete(table: &TableInfo) -> bool {
+    let known = columns(&table.name).unwrap_or_default();
+    known.iter().all(|(name, kind)| *kind != Kind::Time && table.columns.column_with_name(name).is_some())
+}
+
 /// A stored table with the columns that it is known to have.
 pub(crate) fn complete(table: StoreTable) -> Result<Arc<dyn TableProvider>> {
     let known = columns(&table.info.name).unwrap_or_default();
     let has = |name: &str| table.info.columns.column_with_name(name).is_some();
-    if known.iter().all(|(name, kind)| *kind != Kind::Time && has(name)) {
+    if is_complete(&table.info) {
         return Ok(Arc::new(table));
     }
     let stored = |name: &str| Expr::Column(Column::from_name(name));

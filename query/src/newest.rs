@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{AsArray, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::take;
 use arrow::datatypes::{Int32Type, SchemaRef, TimestampNanosecondType};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
@@ -77,11 +77,51 @@ impl OptimizerRule for KnowNewest {
 }
 
 impl Newest {
+    /// Of each group of tags some columns of its newest row.
+    pub(crate) fn new(
+        table: &StoreTable,
+        rows: ScanRequest,
+        tags: &[String],
+        columns: &[String],
+        schema: SchemaRef,
+    ) -> Newest {
+        let mut read: Vec<String> = std::iter::once(TIME_COLUMN.to_owned()).chain(tags.iter().cloned()).collect();
+        let place = |column: &String| {
+            read.iter().position(|known| known == column).unwrap_or_else(|| {
+                read.push(column.clone());
+                read.len() - 1
+            })
+        };
+        let places = columns.iter().map(place).collect();
+        Newest::reading(table, rows, read, tags.len(), schema, places)
+    }
+
+    /// With what is read: the time, the tags of the groups, other columns.
+    fn reading(
+        table: &StoreTable,
+        rows: ScanRequest,
+        columns: Vec<String>,
+        by: usize,
+        schema: SchemaRef,
+        places: Vec<usize>,
+    ) -> Newest {
+        Newest {
+            store: table.store.clone(),
+            schema_name: table.info.schema.clone(),
+            table: table.info.name.clone(),
+            rows: ScanRequest { columns: Some(columns), ..rows },
+            by,
+            schema,
+            places,
+            warnings: Arc::default(),
+        }
+    }
+
     fn of(node: &AggregateNode) -> Option<Newest> {
         let scan = scan_below(&node.input)?;
         let provider = source_as_provider(&scan.source).ok()?;
         let table = provider.downcast_ref::<StoreTable>()?;
-        let mut rows = rows_of(scan, table)
+        let rows = rows_of(scan, table)
             .filter(|rows| (rows.from, rows.to) == (i64::MIN, i64::MAX) && rows.fields.is_empty())?;
         let mut columns = vec![TIME_COLUMN.to_owned()];
         let mut places = Vec::new();
@@ -102,18 +142,8 @@ impl Newest {
             });
             places.push(place);
         }
-        rows.columns = Some(columns);
-        Some(Newest {
-            store: table.store.clone(),
-            schema_name: table.info.schema.clone(),
-            table: table.info.name.clone(),
-            rows,
-            by,
-            schema: schema_of(node),
-            places,
-            warnings: Arc::default(),
-        })
-        .filter(|newest| newest.places.len() > by)
+        let newest = Newest::reading(table, rows, columns, by, schema_of(node), places);
+        (newest.places.len() > by).then_some(newest)
     }
 }
 
@@ -149,10 +179,15 @@ impl Once for Newest {
                 *known = row;
             }
         }
-        let mut picks: Vec<u32> = newest.into_values().map(|row| row as u32).collect();
+        let mut picks: Vec<Option<u32>> = newest.into_values().map(|row| Some(row as u32)).collect();
         picks.sort_unstable();
-        let rows = take_record_batch(&rows, &UInt32Array::from(picks))?;
-        let columns = self.places.iter().map(|place| rows.column(*place).clone()).collect();
+        if self.by == 0 && picks.is_empty() {
+            // What is asked of all rows together has an answer where there are none.
+            picks.push(None);
+        }
+        let picks = UInt32Array::from(picks);
+        let columns = self.places.iter().map(|place| Ok(take(rows.column(*place), &picks, None)?));
+        let columns = columns.collect::<Result<_>>()?;
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 

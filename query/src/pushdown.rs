@@ -1,8 +1,9 @@
 //! Filters that the store itself answers: time ranges, conditions on tags, and comparisons of fields with values.
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{BinaryExpr, Expr, Like, Operator};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Like, Operator};
 use tsdb::{Comparison, FieldPredicate, FieldType, Literal, ScanRequest, TIME_COLUMN, TagPredicate};
 
 /// A filter that the store applies exactly.
@@ -75,12 +76,15 @@ pub(crate) fn push(filter: &Expr, kind: &dyn Fn(&str) -> ColumnKind) -> Option<P
                 _ => None,
             }
         }
-        Expr::Like(Like { negated: false, expr, pattern, escape_char: None, case_insensitive: false }) => {
+        Expr::Like(Like { negated, expr, pattern, escape_char: None | Some('\\'), case_insensitive: false }) => {
             let Expr::Literal(pattern, _) = &**pattern else { return None };
-            let pattern = text(pattern)?;
-            let start = pattern.strip_suffix('%')?;
-            let is_plain = !start.contains(['%', '_', '\\']);
-            is_plain.then_some(Pushed::Tag(TagPredicate::StartsWith(tag(expr)?, start.to_owned())))
+            let (tag, pattern) = (tag(expr)?, text(pattern)?);
+            let start = pattern.strip_suffix('%').filter(|start| !start.contains(['%', '_', '\\']));
+            Some(Pushed::Tag(match (start, negated) {
+                (Some(start), false) => TagPredicate::StartsWith(tag, start.to_owned()),
+                (_, false) => TagPredicate::Matches(tag, like_regex(&pattern)?),
+                (_, true) => TagPredicate::NotMatches(tag, like_regex(&pattern)?),
+            }))
         }
         Expr::IsNull(expr) => null(expr, kind, TagPredicate::IsNull, FieldPredicate::IsNull),
         Expr::IsNotNull(expr) => null(expr, kind, TagPredicate::IsNotNull, FieldPredicate::IsNotNull),
@@ -89,10 +93,39 @@ pub(crate) fn push(filter: &Expr, kind: &dyn Fn(&str) -> ColumnKind) -> Option<P
     }
 }
 
-/// A column's name, and what it is.
+/// A column's name, and what it is. A tag may be cast to the text that it is.
 fn column(expr: &Expr, kind: &dyn Fn(&str) -> ColumnKind) -> Option<(String, ColumnKind)> {
-    let Expr::Column(column) = expr else { return None };
-    Some((column.name.clone(), kind(&column.name)))
+    match expr {
+        Expr::Column(column) => Some((column.name.clone(), kind(&column.name))),
+        Expr::Cast(Cast { expr, field }) if *field.data_type() == DataType::Utf8 => match &**expr {
+            Expr::Column(column) if kind(&column.name) == ColumnKind::Tag => {
+                Some((column.name.clone(), ColumnKind::Tag))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A pattern of LIKE as a regular expression: `%` is any text, `_` any character, and `\\` takes from these and from itself what they mean.
+fn like_regex(pattern: &str) -> Option<String> {
+    let mut regex = String::from("(?s)^");
+    let mut left = pattern.chars();
+    while let Some(next) = left.next() {
+        match next {
+            '%' => regex.push_str(".*"),
+            '_' => regex.push('.'),
+            '\\' => match left.next()? {
+                plain @ ('%' | '_' | '\\') => regex.push_str(&regex::escape(plain.encode_utf8(&mut [0; 4]))),
+                _ => return None,
+            },
+            plain => regex.push_str(&regex::escape(plain.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    regex.push('$');
+    // One that is too large for the store is left to DataFusion.
+    regex::Regex::new(&regex).ok()?;
+    Some(regex)
 }
 
 /// One or the other, if both say which values the same column has.
@@ -174,18 +207,23 @@ fn literal(value: &ScalarValue, kind: FieldType) -> Option<Literal> {
     }
 }
 
-pub(crate) fn time(op: Operator, value: &ScalarValue) -> Option<Pushed> {
-    let ScalarValue::TimestampNanosecond(Some(at), _) = value else { return None };
+/// The times that a comparison with the time wants, the first and the last.
+pub(crate) fn interval(op: Comparison, at: i64) -> Option<(i64, i64)> {
     // After the last instant and before the first there is nothing.
     let nothing = (i64::MAX, i64::MIN);
-    let (from, to) = match op {
-        Operator::Eq => (*at, *at),
-        Operator::GtEq => (*at, i64::MAX),
-        Operator::Gt => at.checked_add(1).map_or(nothing, |from| (from, i64::MAX)),
-        Operator::LtEq => (i64::MIN, *at),
-        Operator::Lt => at.checked_sub(1).map_or(nothing, |to| (i64::MIN, to)),
-        _ => return None,
-    };
+    Some(match op {
+        Comparison::Eq => (at, at),
+        Comparison::GtEq => (at, i64::MAX),
+        Comparison::Gt => at.checked_add(1).map_or(nothing, |from| (from, i64::MAX)),
+        Comparison::LtEq => (i64::MIN, at),
+        Comparison::Lt => at.checked_sub(1).map_or(nothing, |to| (i64::MIN, to)),
+        Comparison::NotEq => return None,
+    })
+}
+
+pub(crate) fn time(op: Operator, value: &ScalarValue) -> Option<Pushed> {
+    let ScalarValue::TimestampNanosecond(Some(at), _) = value else { return None };
+    let (from, to) = interval(comparison(op)?, *at)?;
     Some(Pushed::Time(from, to))
 }
 
@@ -240,7 +278,13 @@ mod tests {
         assert_eq!(pushed(col("host").gt(lit("a"))), None);
         let start = |pattern: &str| pushed(col("host").like(lit(pattern)));
         assert_eq!(start("web%"), Some(Pushed::Tag(TagPredicate::StartsWith("host".into(), "web".into()))));
-        assert_eq!((start("web_%"), start("%web%"), start("web")), (None, None, None));
+        let like = |regex: &str| Some(Pushed::Tag(TagPredicate::Matches("host".into(), regex.into())));
+        assert_eq!(start("web_%"), like("(?s)^web..*$"));
+        assert_eq!(start("%w.b"), like("(?s)^.*w\\.b$"));
+        assert_eq!(start("a\\%b"), like("(?s)^a%b$"));
+        assert_eq!((start("a\\b"), start("a\\")), (None, None));
+        let not = pushed(col("host").not_like(lit("web%")));
+        assert_eq!(not, Some(Pushed::Tag(TagPredicate::NotMatches("host".into(), "(?s)^web.*$".into()))));
         let matches = |pattern: &str| {
             let (left, right) = (Box::new(col("host")), Box::new(lit(pattern)));
             pushed(Expr::BinaryExpr(BinaryExpr { left, op: Operator::RegexMatch, right }))

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tsdb::{Comparison, FieldPredicate, Literal, Rollup, RollupState};
 
 use crate::error::Error;
+use crate::statement::check_condition;
 
 /// A rollup as it is declared.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,6 +66,7 @@ impl Declaration {
 
 /// Conditions on fields as after WHERE.
 fn conditions(text: &str) -> Result<Vec<FieldPredicate>, String> {
+    check_condition(text).map_err(|error| error.strip_backtrace())?;
     let mut parser = Parser::new(&GenericDialect).try_with_sql(text).map_err(|error| error.to_string())?;
     let expr = parser.parse_expr().map_err(|error| error.to_string())?;
     let rest = parser.peek_token();

@@ -31,7 +31,7 @@ struct Query {
     /// ns since the epoch.
     started: i64,
     since: Instant,
-    /// Until the plan was there.
+    /// Until the plan was there, if there is one.
     planned_ms: Option<f64>,
     total_ms: Option<f64>,
     rows: u64,

@@ -3,20 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::TableScan;
-use datafusion::physical_expr::PhysicalExpr;
 use tsdb::{Scan, ScanRequest, Store};
 
 use crate::once_exec::Once;
 use crate::scan_exec::request_text;
-use crate::summary::rows_of;
 use crate::table::StoreTable;
 
 /// More values are better read as a stream, by a plan.
@@ -29,8 +25,6 @@ pub(crate) struct SomeRows {
     pub schema_name: String,
     pub table: String,
     pub request: ScanRequest,
-    /// What the store does not decide itself.
-    predicate: Option<Arc<dyn PhysicalExpr>>,
 }
 
 /// The rows in a snapshot of the table.
@@ -41,20 +35,12 @@ pub(crate) struct SomeRowsRead {
 }
 
 impl SomeRows {
-    /// What a scan reads, if the store applies all of its conditions.
-    pub(crate) fn of(scan: &TableScan, table: &StoreTable) -> Option<SomeRows> {
-        let mut request = rows_of(scan, table)?;
-        request.columns = Some(scan.projected_schema.fields().iter().map(|field| field.name().clone()).collect());
-        Some(SomeRows::new(table, request))
-    }
-
     pub(crate) fn new(table: &StoreTable, request: ScanRequest) -> SomeRows {
         SomeRows {
             store: table.store.clone(),
             schema_name: table.info.schema.clone(),
             table: table.info.name.clone(),
             request,
-            predicate: None,
         }
     }
 
@@ -62,11 +48,6 @@ impl SomeRows {
     pub(crate) fn scan(&self, request: &ScanRequest) -> Result<Scan> {
         let scan = self.store.scan(&self.schema_name, &self.table, request);
         scan.map_err(|error| DataFusionError::External(error.into()))
-    }
-
-    /// Only those for which this holds.
-    pub(crate) fn filter(&mut self, predicate: Arc<dyn PhysicalExpr>) {
-        self.predicate = Some(predicate);
     }
 
     /// Begins to read; nothing if there is too much to read.
@@ -96,13 +77,7 @@ impl Once for SomeRowsRead {
         let mut batches = Vec::new();
         for batch in self.scan.read_all() {
             let batch = batch.map_err(|error| DataFusionError::External(error.into()))?;
-            batches.push(match &self.rows.predicate {
-                None => batch,
-                Some(predicate) => {
-                    let holds = predicate.evaluate(&batch)?.into_array(batch.num_rows())?;
-                    filter_record_batch(&batch, holds.as_boolean())?
-                }
-            });
+            batches.push(batch);
         }
         Ok(concat_batches(&self.scan.schema(), &batches)?)
     }

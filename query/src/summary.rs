@@ -46,7 +46,7 @@ pub(crate) struct Summary {
     pub request: AggregateRequest,
     /// The columns of the answer: those of the plan, called by their numbers.
     pub schema: SchemaRef,
-    /// For each of them, its place in what the store gives.
+    /// For each of them, its place in what the store gives: the bucket if there is one, the tags, the aggregates.
     places: Vec<usize>,
 }
 
@@ -134,14 +134,14 @@ impl Summary {
         let tags_at = usize::from(bucket.is_some());
         let places = places.into_iter().map(|place| place.map_or(0, |tag| tags_at + tag));
         let places: Vec<usize> = places.chain((0..aggregates.len()).map(|at| tags_at + by.len() + at)).collect();
-        Some(Summary {
-            store: table.store.clone(),
-            schema_name: table.info.schema.clone(),
-            table: table.info.name.clone(),
-            request: AggregateRequest { rows, bucket, by, aggregates },
-            schema: schema_of(node),
-            places,
-        })
+        Some(Summary::new(table, AggregateRequest { rows, bucket, by, aggregates }, schema_of(node), places))
+    }
+
+    /// What is asked of a table, as columns in an order of their own.
+    pub(crate) fn new(table: &StoreTable, request: AggregateRequest, schema: SchemaRef, places: Vec<usize>) -> Summary {
+        let StoreTable { store, info } = table;
+        let (store, schema_name, table) = (store.clone(), info.schema.clone(), info.name.clone());
+        Summary { store, schema_name, table, request, schema, places }
     }
 
     /// Is this column the start of the bucket?
@@ -157,7 +157,7 @@ impl Summary {
 
     /// The groups as rows of the summary.
     pub(crate) fn batch(&self, aggregation: &Aggregation, groups: &Groups) -> Result<RecordBatch> {
-        let given = aggregation.finish(groups);
+        let given = aggregation.finish(groups).map_err(|error| DataFusionError::External(error.into()))?;
         let columns = self.places.iter().map(|place| given.column(*place).clone()).collect();
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
@@ -199,7 +199,7 @@ fn is_time(expr: &Expr) -> bool {
 }
 
 /// `time_bucket`, `date_bin` and `date_trunc` of the time.
-fn bucket_of(expr: &Expr) -> Option<Buckets> {
+pub(crate) fn bucket_of(expr: &Expr) -> Option<Buckets> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let literal = |at: usize| match args.get(at) {
         Some(Expr::Literal(value, _)) => Some(value),
@@ -208,40 +208,54 @@ fn bucket_of(expr: &Expr) -> Option<Buckets> {
     if !args.get(1).is_some_and(is_time) {
         return None;
     }
-    const SECOND: i64 = 1_000_000_000;
-    const DAY: i64 = 86_400 * SECOND;
-    let (width_ns, origin_ns) = match func.name() {
-        TIME_BUCKET => match buckets_of_call(args)? {
-            calendar if calendar.fixed().is_none() => return Some(Buckets::Calendar(calendar.spans())),
-            equal => equal.fixed()?,
-        },
+    match func.name() {
+        TIME_BUCKET => Some(store_buckets(buckets_of_call(args)?)),
         "date_bin" => {
             let ScalarValue::IntervalMonthDayNano(Some(interval)) = literal(0)? else { return None };
-            let days = i64::from(interval.days).checked_mul(DAY)?;
+            let days = i64::from(interval.days).checked_mul(DAY_NS)?;
             let origin = match (args.get(2), literal(2)) {
                 (None, _) => 0,
                 (_, Some(ScalarValue::TimestampNanosecond(Some(origin), _))) => *origin,
                 _ => return None,
             };
-            (days.checked_add(interval.nanoseconds).filter(|_| interval.months == 0)?, origin)
+            bin_buckets(days.checked_add(interval.nanoseconds).filter(|_| interval.months == 0)?, origin)
         }
-        "date_trunc" => match literal(0)?.try_as_str()?? {
-            "second" => (SECOND, 0),
-            "minute" => (60 * SECOND, 0),
-            "hour" => (3600 * SECOND, 0),
-            "day" => (DAY, 0),
-            // The first Monday.
-            "week" => (7 * DAY, 4 * DAY),
-            longer => {
-                let months =
-                    [("month", 1), ("quarter", 3), ("year", 12)].into_iter().find(|(name, _)| *name == longer)?.1;
-                let width = Width::new(months, 0, 0).ok()?;
-                return Some(Buckets::Calendar(calendar::Buckets::new(width, None, None).spans()));
-            }
-        },
-        _ => return None,
-    };
+        "date_trunc" => trunc_buckets(literal(0)?.try_as_str()??),
+        _ => None,
+    }
+}
+
+const DAY_NS: i64 = 86_400 * SECOND_NS;
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// The buckets of `date_bin`.
+pub(crate) fn bin_buckets(width_ns: i64, origin_ns: i64) -> Option<Buckets> {
     (width_ns > 0).then_some(Buckets::Equal(Bucket { width_ns, origin_ns }))
+}
+
+/// The buckets of `date_trunc`, by their unit.
+pub(crate) fn trunc_buckets(unit: &str) -> Option<Buckets> {
+    match unit {
+        "second" => bin_buckets(SECOND_NS, 0),
+        "minute" => bin_buckets(60 * SECOND_NS, 0),
+        "hour" => bin_buckets(3600 * SECOND_NS, 0),
+        "day" => bin_buckets(DAY_NS, 0),
+        // The first Monday.
+        "week" => bin_buckets(7 * DAY_NS, 4 * DAY_NS),
+        longer => {
+            let months = [("month", 1), ("quarter", 3), ("year", 12)].into_iter().find(|(name, _)| *name == longer)?.1;
+            let width = Width::new(months, 0, 0).ok()?;
+            Some(store_buckets(calendar::Buckets::new(width, None, None)))
+        }
+    }
+}
+
+/// Buckets as the store takes them.
+pub(crate) fn store_buckets(buckets: calendar::Buckets) -> Buckets {
+    match buckets.fixed() {
+        Some((width_ns, origin_ns)) => Buckets::Equal(Bucket { width_ns, origin_ns }),
+        None => Buckets::Calendar(buckets.spans()),
+    }
 }
 
 /// An aggregate of a field, as the store makes it.

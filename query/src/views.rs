@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
 use tsdb::{Store, TIME_COLUMN};
 
+use crate::size::SizeLimits;
 use crate::statement;
 
 /// Their names and what they stand for.
@@ -67,7 +68,7 @@ pub(crate) async fn view(
     let Some((_, sql)) = VIEWS.iter().find(|(known, _)| *known == name) else { return Ok(None) };
     let Some(mut state) = state.get().and_then(|state| state()) else { return Ok(None) };
     state.config_mut().options_mut().catalog.default_schema = schema.into();
-    let plan = state.statement_to_plan(statement::parse(&state, sql)?).await?;
+    let plan = state.statement_to_plan(statement::parse(sql, SizeLimits::default())?.statement).await?;
     Ok(Some(Arc::new(ViewTable::new(plan, Some((*sql).into())))))
 }
 

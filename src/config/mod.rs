@@ -195,6 +195,10 @@ pub struct Query {
     pub concurrency: usize,
     /// Rows of an answer at the most. Default 10 million.
     pub rows_max: u64,
+    /// How many levels deep a statement may be: chained operators, joins, parentheses. Default 1000.
+    pub depth_max: usize,
+    /// How many words and signs it may have, with named subqueries in the places where they are used. Default 50,000.
+    pub terms_max: usize,
 }
 
 impl Default for Query {
@@ -205,6 +209,8 @@ impl Default for Query {
             timeout: Duration::from_mins(1),
             concurrency: 32,
             rows_max: 10_000_000,
+            depth_max: query::SizeLimits::default().depth_max,
+            terms_max: query::SizeLimits::default().terms_max,
         }
     }
 }

@@ -55,7 +55,7 @@ pub struct Aggregate {
 pub enum Function {
     /// How many rows, or values of a field: `Int64`.
     Count,
-    /// Their sum, in the field's type; integers wrap.
+    /// Their sum, in the field's type; one of integers that is beyond it is an error.
     Sum,
     /// Their mean: `Float64`.
     Mean,
@@ -382,7 +382,11 @@ impl Aggregation {
 
     /// The groups as a batch, in no particular order: the start of the bucket if time divides them (column `time`), the tags, then
     /// `0`, `1`, ... for the aggregates.
-    pub fn finish(&self, groups: &Groups) -> RecordBatch {
+    ///
+    /// # Errors
+    ///
+    /// A sum of integers is beyond the type of its field.
+    pub fn finish(&self, groups: &Groups) -> Result<RecordBatch> {
         let mut keys: Vec<(u32, i64, u32)> =
             groups.keys.iter().map(|((group, start), cell)| (*group, *start, *cell)).collect();
         keys.sort_unstable_by_key(|(group, start, _)| (*start, *group));
@@ -402,9 +406,15 @@ impl Aggregation {
         }
         let cells: Vec<usize> = keys.iter().map(|(.., cell)| *cell as usize).collect();
         for (at, (fold, function)) in self.outputs.iter().enumerate() {
-            columns.push((at.to_string(), groups.cells[*fold].column(&cells, *function), true));
+            let column = groups.cells[*fold].column(&cells, *function);
+            let column = column.ok_or_else(|| {
+                let (place, kind) = self.folds[*fold].field.expect("a sum is of a field");
+                let names = self.rows.columns.as_deref().unwrap_or_default();
+                Error::SumOverflow { table: self.table.name.clone(), column: names[place].clone(), kind }
+            })?;
+            columns.push((at.to_string(), column, true));
         }
-        RecordBatch::try_from_iter_with_nullable(columns).expect("all columns have a value for each group")
+        Ok(RecordBatch::try_from_iter_with_nullable(columns).expect("all columns have a value for each group"))
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum Cells {
     F64(FoldKind, Vec<Option<f64>>),
     I64(FoldKind, Vec<Option<i64>>),
     U64(FoldKind, Vec<Option<u64>>),
+    /// The sum of a field of whole numbers of this type, which may be more than the type holds.
+    Sum(FieldType, Vec<Option<i128>>),
     Mean(Vec<(f64, i64)>),
     /// The first or the last value of a field of this type, with its time.
     Edge(FoldKind, FieldType, Vec<Option<(i64, Bits)>>),
@@ -170,7 +172,7 @@ macro_rules! whole_number {
     ($kind:ty) => {
         impl Number for $kind {
             fn add(self, other: $kind) -> $kind {
-                self.wrapping_add(other)
+                unreachable!("whole numbers are summed by `whole_sum`: {self} and {other}")
             }
 
             fn min(self, other: $kind) -> $kind {
@@ -239,6 +241,48 @@ impl FoldKind {
     }
 }
 
+/// The sum of a column of whole numbers; nothing if there is no value. High and low halves are summed by themselves: neither can leave 64 bits
+/// within a batch, and both are loops that processors do several steps of at a time.
+fn whole_sum(array: &ArrayRef, kind: FieldType, range: &Range<usize>) -> Option<i128> {
+    fn of<P: ArrowPrimitiveType>(
+        array: &ArrayRef,
+        range: &Range<usize>,
+        halves: impl Fn(P::Native) -> (i64, u64),
+    ) -> Option<i128> {
+        let array = array.as_primitive::<P>();
+        let (mut high, mut low) = (0i64, 0u64);
+        let mut add = |value: P::Native| {
+            let halves = halves(value);
+            (high, low) = (high + halves.0, low + halves.1);
+        };
+        match array.nulls().filter(|nulls| nulls.null_count() > 0) {
+            None => array.values()[range.clone()].iter().for_each(|value| add(*value)),
+            Some(nulls) => {
+                let mut some = range.clone().filter(|at| nulls.is_valid(*at)).peekable();
+                some.peek()?;
+                some.for_each(|at| add(array.value(at)));
+            }
+        }
+        Some((i128::from(high) << 32) + i128::from(low))
+    }
+    const LOW: u64 = u32::MAX as u64;
+    debug_assert!(range.len() < 1 << 31, "sums of halves fit");
+    match kind {
+        _ if range.is_empty() => None,
+        FieldType::I64 => of::<Int64Type>(array, range, |value| (value >> 32, value as u64 & LOW)),
+        FieldType::U64 => of::<UInt64Type>(array, range, |value| ((value >> 32) as i64, value & LOW)),
+        _ => unreachable!("these are no whole numbers"),
+    }
+}
+
+/// Takes in another sum, if there is one.
+fn take_sum(own: &mut Option<i128>, other: Option<i128>) {
+    *own = match (*own, other) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    };
+}
+
 /// The sum of a numeric column as a float, and how many values it has.
 fn sum(array: &ArrayRef, range: Range<usize>) -> (f64, i64) {
     fn of<P: ArrowPrimitiveType<Native: Number>>(array: &PrimitiveArray<P>, range: Range<usize>) -> (f64, i64) {
@@ -289,6 +333,7 @@ impl Cells {
             (FoldKind::Mean, _) => Cells::Mean(Vec::new()),
             (FoldKind::Sketch, _) => Cells::Sketch(Vec::new()),
             (kind @ (FoldKind::First | FoldKind::Last), Some((_, of))) => Cells::Edge(kind, of, Vec::new()),
+            (FoldKind::Sum, Some((_, of @ (FieldType::I64 | FieldType::U64)))) => Cells::Sum(of, Vec::new()),
             (kind, Some((_, FieldType::I64))) => Cells::I64(kind, Vec::new()),
             (kind, Some((_, FieldType::U64))) => Cells::U64(kind, Vec::new()),
             (kind, _) => Cells::F64(kind, Vec::new()),
@@ -301,6 +346,7 @@ impl Cells {
             Cells::F64(_, cells) => cells.push(None),
             Cells::I64(_, cells) => cells.push(None),
             Cells::U64(_, cells) => cells.push(None),
+            Cells::Sum(_, cells) => cells.push(None),
             Cells::Mean(cells) => cells.push((0.0, 0)),
             Cells::Edge(_, _, cells) => cells.push(None),
             Cells::Sketch(cells) => cells.push(Sketch::default()),
@@ -312,6 +358,7 @@ impl Cells {
         match self {
             Cells::Count(_) => 8,
             Cells::Edge(..) => 24,
+            Cells::Sum(..) => size_of::<Option<i128>>(),
             Cells::Sketch(_) => size_of::<Sketch>(),
             _ => 16,
         }
@@ -343,6 +390,7 @@ impl Cells {
             Cells::F64(kind, cells) => kind.take(&mut cells[place], kind.array::<Float64Type>(array, &range)),
             Cells::I64(kind, cells) => kind.take(&mut cells[place], kind.array::<Int64Type>(array, &range)),
             Cells::U64(kind, cells) => kind.take(&mut cells[place], kind.array::<UInt64Type>(array, &range)),
+            Cells::Sum(kind, cells) => take_sum(&mut cells[place], whole_sum(array, *kind, &range)),
             Cells::Mean(cells) => {
                 let (sum, count) = sum(array, range);
                 cells[place] = (cells[place].0 + sum, cells[place].1 + count);
@@ -371,6 +419,7 @@ impl Cells {
             (Cells::F64(kind, own), Cells::F64(_, others)) => kind.take(&mut own[place], others[from]),
             (Cells::I64(kind, own), Cells::I64(_, others)) => kind.take(&mut own[place], others[from]),
             (Cells::U64(kind, own), Cells::U64(_, others)) => kind.take(&mut own[place], others[from]),
+            (Cells::Sum(_, own), Cells::Sum(_, others)) => take_sum(&mut own[place], others[from]),
             (Cells::Mean(own), Cells::Mean(others)) => {
                 own[place] = (own[place].0 + others[from].0, own[place].1 + others[from].1);
             }
@@ -398,6 +447,9 @@ impl Cells {
             (Cells::U64(kind, own), CellColumn::Values(array)) => {
                 kind.take(&mut own[place], value::<UInt64Type>(array, at));
             }
+            (Cells::Sum(kind, own), CellColumn::Values(array)) => {
+                take_sum(&mut own[place], whole_sum(array, *kind, &(at..at + 1)).filter(|_| array.is_valid(at)));
+            }
             (Cells::Mean(own), CellColumn::Mean(sums, counts)) => {
                 let sum = value::<Float64Type>(sums, at).unwrap_or_default();
                 own[place] = (own[place].0 + sum, own[place].1 + counts[at]);
@@ -424,8 +476,8 @@ impl Cells {
         }
     }
 
-    /// Sums, smallest or largest values of these cells.
-    pub(crate) fn values(&self, places: &[usize]) -> ArrayRef {
+    /// Sums, smallest or largest values of these cells; nothing if a sum is beyond the type of its field.
+    pub(crate) fn values(&self, places: &[usize]) -> Option<ArrayRef> {
         self.column(places, Function::Sum)
     }
 
@@ -433,7 +485,8 @@ impl Cells {
     pub(crate) fn edges(&self, places: &[usize], starts: &[i64]) -> (ArrayRef, Vec<i64>) {
         let Cells::Edge(_, _, cells) = self else { unreachable!("these are no first or last values") };
         let since = |(place, start): (&usize, &i64)| cells[*place].map_or(0, |(time, _)| time - start);
-        (self.column(places, Function::First), places.iter().zip(starts).map(since).collect())
+        let values = self.column(places, Function::First).expect("only sums can be beyond a type");
+        (values, places.iter().zip(starts).map(since).collect())
     }
 
     /// Sums of these cells as floats; nothing where there is no value.
@@ -461,9 +514,20 @@ impl Cells {
         (sizes, distances, counts)
     }
 
-    /// The values of groups as a column.
-    pub(crate) fn column(&self, places: &[usize], function: Function) -> ArrayRef {
-        match self {
+    /// The values of groups as a column; nothing if a sum is beyond the type of its field.
+    pub(crate) fn column(&self, places: &[usize], function: Function) -> Option<ArrayRef> {
+        Some(match self {
+            Cells::Sum(kind, cells) => {
+                let fits = |sum: i128| match kind {
+                    FieldType::I64 => i64::try_from(sum).ok().map(|sum| sum as u64),
+                    _ => u64::try_from(sum).ok(),
+                };
+                let sums = places.iter().map(|place| match cells[*place] {
+                    None => Some(None),
+                    Some(sum) => fits(sum).map(Some),
+                });
+                of_bits(*kind, sums.collect::<Option<Vec<_>>>()?.into_iter())
+            }
             Cells::Count(cells) => Arc::new(Int64Array::from_iter_values(places.iter().map(|place| cells[*place]))),
             Cells::F64(_, cells) => Arc::new(places.iter().map(|place| cells[*place]).collect::<Float64Array>()),
             Cells::I64(_, cells) => {
@@ -494,6 +558,6 @@ impl Cells {
                     Arc::new(out.finish())
                 }
             },
-        }
+        })
     }
 }

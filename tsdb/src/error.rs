@@ -99,6 +99,18 @@ pub enum Error {
         /// Its type.
         kind: crate::FieldType,
     },
+    /// A sum has no value in the type of its field.
+    #[error(
+        "the sum of column {column} of table {table} is beyond {kind}: expected avg({column}), or the sum of {column} as a float"
+    )]
+    SumOverflow {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type.
+        kind: crate::FieldType,
+    },
     /// A rollup cannot be declared.
     #[error("rollup '{name}': {reason}")]
     Rollup {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, Scalar, StringArray, UInt32Array, UInt64Array,
 };
@@ -21,7 +21,8 @@ use crate::value::{FieldType, Value};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldPredicate {
-    /// The value compares so with this one. Floats are in the total order of IEEE 754: NaN is greater than every number, and -0.0 is less than 0.0.
+    /// The value compares so with this one. Floats are in the total order of IEEE 754, where NaN is greater than every number, but for one thing: -0.0 and 0.0
+    /// are equal.
     Compares(String, Comparison, Literal),
     /// The value is one of these.
     In(String, Vec<Literal>),
@@ -216,6 +217,9 @@ impl Test {
             };
         };
         let compare = |comparison: Comparison, value: &ArrayRef| {
+            if let Some(holds) = compare_with_zero(column, comparison, value) {
+                return holds;
+            }
             let value = Scalar::new(value.clone());
             let outcome = match comparison {
                 Comparison::Eq => cmp::eq(column, &value),
@@ -239,6 +243,23 @@ impl Test {
             Test::IsNull => !&is_valid(),
         }
     }
+}
+
+/// A column of floats compared with zero, of which there are two.
+fn compare_with_zero(column: &ArrayRef, comparison: Comparison, value: &ArrayRef) -> Option<BooleanBuffer> {
+    let is_zero = value.as_primitive_opt::<Float64Type>()?.value(0) == 0.0;
+    let column = column.as_primitive_opt::<Float64Type>().filter(|_| is_zero)?;
+    let holds = |value: f64| match comparison {
+        Comparison::Eq => value == 0.0,
+        Comparison::NotEq => value != 0.0,
+        // In the total order NaN stands at the end of its sign.
+        Comparison::Lt => value < 0.0 || (value.is_nan() && value.is_sign_negative()),
+        Comparison::LtEq => value <= 0.0 || (value.is_nan() && value.is_sign_negative()),
+        Comparison::Gt => value > 0.0 || (value.is_nan() && value.is_sign_positive()),
+        Comparison::GtEq => value >= 0.0 || (value.is_nan() && value.is_sign_positive()),
+    };
+    let all = BooleanBuffer::collect_bool(column.len(), |row| holds(column.values()[row]));
+    Some(column.nulls().map_or(all.clone(), |nulls| &all & nulls.inner()))
 }
 
 /// Conditions that all must hold.
@@ -320,6 +341,26 @@ mod tests {
         assert_eq!(left(0, Test::IsNull), [6]);
         assert_eq!(left(0, Test::IsNotNull), [5, 7]);
         assert_eq!(left(1, Test::IsNull), [5, 6, 7]);
+        // SQL knows one zero: `v = 0` had no row of -0.0, and `v < 0` had it.
+        let zeros = || Rows {
+            series: vec![1; 5].into(),
+            times: vec![1, 2, 3, 4, 5].into(),
+            columns: vec![Some(Arc::new(Float64Array::from(vec![-0.0, 0.0, 1.0, f64::NAN, -1.0])) as ArrayRef)],
+        };
+        let of = |comparison, zero: f64| {
+            let test = Test::Compares(comparison, value(zero));
+            Conditions(vec![Condition { place: 0, test }]).apply(zeros(), 1).times.to_vec()
+        };
+        for zero in [0.0, -0.0] {
+            assert_eq!(of(Comparison::Eq, zero), [1, 2]);
+            assert_eq!(of(Comparison::NotEq, zero), [3, 4, 5]);
+            assert_eq!(of(Comparison::Lt, zero), [5]);
+            assert_eq!(of(Comparison::LtEq, zero), [1, 2, 5]);
+            assert_eq!(of(Comparison::Gt, zero), [3, 4]);
+            assert_eq!(of(Comparison::GtEq, zero), [1, 2, 3, 4]);
+            let test = Test::In(vec![value(zero), value(1.0)]);
+            assert_eq!(Conditions(vec![Condition { place: 0, test }]).apply(zeros(), 1).times.to_vec(), [1, 2, 3]);
+        }
         assert_eq!(left(1, Test::Compares(Comparison::Lt, value(9.0))), [0i64; 0]);
     }
 }

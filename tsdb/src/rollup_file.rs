@@ -9,7 +9,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arrow_array::ArrayRef;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt64Type};
+use arrow_array::{Array, ArrayRef};
 use arrow_buffer::ScalarBuffer;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -43,7 +45,7 @@ enum Part {
     SketchSizes,
     SketchBuckets,
     SketchCounts,
-    /// The sum as a float, of integers: theirs may wrap.
+    /// The sum as a float, of integers: means are of floats.
     FloatSum,
 }
 
@@ -223,7 +225,11 @@ impl BlockReader<'_> {
         let numbers = |part: Part, count: usize| codec::decode_times(Stored::Current(self.chunk(place(part))), count);
         Ok(match kind {
             FoldKind::Count => CellColumn::Counts(self.integers(place(Part::Count))?),
-            FoldKind::Sum => CellColumn::Values(values(Part::Sum, of)?),
+            FoldKind::Sum => {
+                let sums = values(Part::Sum, of)?;
+                let is_whole = of == FieldType::F64 || are_whole(&sums, of, &values(Part::FloatSum, FieldType::F64)?);
+                CellColumn::Values(is_whole.then_some(sums).ok_or("a sum is beyond the type of its field")?)
+            }
             FoldKind::Min => CellColumn::Values(values(Part::Min, of)?),
             FoldKind::Max => CellColumn::Values(values(Part::Max, of)?),
             FoldKind::First => CellColumn::Edge(values(Part::First, of)?, self.integers(place(Part::FirstAt))?),
@@ -279,14 +285,15 @@ impl RollupWriter {
     }
 
     /// Writes cells: their series and buckets, in order, each with the place of what is kept of it; how many rows they have, and what is kept of each field.
+    /// Says no if a sum is beyond the type of its field, so that there can be no such file.
     pub(crate) fn block(
         &mut self,
         keys: &[(u32, u32, usize)],
         starts: &[i64],
         rows: &Cells,
         fields: &[FieldCells<'_>],
-    ) -> Result<()> {
-        let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(()) };
+    ) -> Result<bool> {
+        let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(true) };
         let places: Vec<usize> = keys.iter().map(|(.., place)| *place).collect();
         let series: Vec<u32> = keys.iter().map(|(series, ..)| *series).collect();
         let buckets: Vec<u32> = keys.iter().map(|(_, bucket, _)| *bucket).collect();
@@ -296,12 +303,14 @@ impl RollupWriter {
             integers(&rows.counts(&places)),
         ];
         for ((_, kind), cells) in self.index.fields.iter().zip(fields) {
-            chunks.extend(field_chunks(*kind, cells, &places, starts));
+            let Some(own) = field_chunks(*kind, cells, &places, starts) else { return Ok(false) };
+            chunks.extend(own);
         }
         let lengths = chunks.iter().map(|chunk| chunk.len() as u32).collect();
         let block = Block { series: (first.0, last.0), cells: keys.len() as u32, at: self.written, lengths };
         self.index.blocks.push(block);
-        chunks.iter().try_for_each(|chunk| self.append(chunk))
+        chunks.iter().try_for_each(|chunk| self.append(chunk))?;
+        Ok(true)
     }
 
     /// Writes the index and makes the file durable.
@@ -321,11 +330,11 @@ fn integers(numbers: &[i64]) -> Vec<u8> {
     if numbers.is_empty() { Vec::new() } else { codec::encode_times(numbers, Effort::Small) }
 }
 
-/// The chunks of a field, in the order of [`Part`].
-fn field_chunks(kind: FieldType, cells: &FieldCells<'_>, places: &[usize], starts: &[i64]) -> Vec<Vec<u8>> {
+/// The chunks of a field, in the order of [`Part`]; nothing if a sum is beyond its type.
+fn field_chunks(kind: FieldType, cells: &FieldCells<'_>, places: &[usize], starts: &[i64]) -> Option<Vec<Vec<u8>>> {
     let counts = cells[&FoldKind::Count].counts(places);
     if counts.iter().all(|count| *count == 0) {
-        return vec![Vec::new(); parts(kind)];
+        return Some(vec![Vec::new(); parts(kind)]);
     }
     let values = |array: ArrayRef, kind: FieldType| codec::encode_field(&array, kind, Effort::Small);
     let mut chunks = vec![integers(&counts)];
@@ -336,7 +345,7 @@ fn field_chunks(kind: FieldType, cells: &FieldCells<'_>, places: &[usize], start
     }
     if parts(kind) > Part::LastAt as usize + 1 {
         for fold in [FoldKind::Sum, FoldKind::Min, FoldKind::Max] {
-            chunks.push(values(cells[&fold].values(places), kind));
+            chunks.push(values(cells[&fold].values(places)?, kind));
         }
         let (sizes, buckets, counts) = cells[&FoldKind::Sketch].sketches(places);
         chunks.extend([sizes, buckets, counts].map(|numbers| integers(&numbers)));
@@ -345,5 +354,25 @@ fn field_chunks(kind: FieldType, cells: &FieldCells<'_>, places: &[usize], start
         chunks.push(values(cells[&FoldKind::Mean].float_sums(places), FieldType::F64));
     }
     debug_assert_eq!(chunks.len(), parts(kind));
-    chunks
+    Some(chunks)
+}
+
+/// Are these sums of whole numbers what they are as floats, too? Older versions kept sums modulo 2^64.
+fn are_whole(sums: &ArrayRef, kind: FieldType, floats: &ArrayRef) -> bool {
+    const WRAPPED: f64 = (1u64 << 63) as f64;
+    let floats = floats.as_primitive::<Float64Type>();
+    let is_near = |at: usize, sum: f64| floats.is_null(at) || (sum - floats.value(at)).abs() < WRAPPED;
+    match kind {
+        FieldType::I64 => sums
+            .as_primitive::<Int64Type>()
+            .iter()
+            .enumerate()
+            .all(|(at, sum)| sum.is_none_or(|sum| is_near(at, sum as f64))),
+        FieldType::U64 => sums
+            .as_primitive::<UInt64Type>()
+            .iter()
+            .enumerate()
+            .all(|(at, sum)| sum.is_none_or(|sum| is_near(at, sum as f64))),
+        _ => true,
+    }
 }

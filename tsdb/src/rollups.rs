@@ -145,7 +145,14 @@ fn make(shared: &Arc<Shared>, number: u32, table: &Arc<Table>, day: Day) -> Resu
             let (place, _) = fold.field.expect("only the first fold counts rows");
             cells[place].insert(fold.kind, kept);
         }
-        writer.block(&keys, &starts, &groups.cells()[0], &cells)?;
+        if !writer.block(&keys, &starts, &groups.cells()[0], &cells)? {
+            tracing::warn!(
+                "rollup {}: {} of {day} is left out: a sum is beyond the type of its field",
+                rollup.name,
+                table.name
+            );
+            return Ok(());
+        }
     }
     writer.finish()?;
     let file = Arc::new(RollupFile::open(&shared.dir, &id)?);

@@ -336,7 +336,7 @@ impl Store {
     /// let request = AggregateRequest { rows: ScanRequest::default(), bucket: None, by: vec![], aggregates: vec![mean] };
     /// let aggregation = store.aggregate("public", "m", &request)?;
     /// let groups = aggregation.fold(0, |_| true)?.unwrap();
-    /// let mean = aggregation.finish(&groups);
+    /// let mean = aggregation.finish(&groups)?;
     /// assert_eq!(mean.column(0).as_any().downcast_ref::<arrow_array::Float64Array>().unwrap().value(0), 1.5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -1,21 +1,21 @@
 //! Answers to questions about availability: timelines of targets, and rows of figures from them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, SchemaRef, TimestampNanosecondType};
+use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimestampNanosecondType};
 use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use tsdb::{Scan, ScanRequest, TIME_COLUMN};
+use tsdb::{Scan, ScanRequest, TIME_COLUMN, TagPredicate};
 
 use super::figures::Figures;
 use super::function::{Ask, Question};
-use super::reading::{TagValues, timelines};
+use super::reading::{SeriesRead, TagValues, read_series};
 use super::timeline::{Excluded, Outage, Run, Timeline, Window, excluded_spans};
 use crate::exclusions::Exclusions;
 use crate::once_exec::Once;
@@ -42,6 +42,26 @@ struct Target {
     timeline: Timeline,
     outages: Vec<Outage>,
     excluded: Vec<(i64, i64)>,
+}
+
+/// The newest row of a series.
+struct NewestRow {
+    tags: TagValues,
+    time: i64,
+    /// How long it speaks, if it says so.
+    length: Option<i64>,
+}
+
+/// How many days before a span rows are looked for, step by step: a slot is no longer than the last.
+const LOOK_BACK_DAYS: [i64; 4] = [1, 8, 32, 400];
+
+/// Conditions that let these series through, and maybe others with the same values.
+fn only(names: &[String], series: &HashSet<&TagValues>) -> Vec<TagPredicate> {
+    let of = |(at, name): (usize, &String)| {
+        let values: Option<BTreeSet<&String>> = series.iter().map(|tags| tags[at].as_ref()).collect();
+        values.map(|values| TagPredicate::In(name.clone(), values.into_iter().cloned().collect()))
+    };
+    names.iter().enumerate().filter_map(of).collect()
 }
 
 type Values = Vec<ScalarValue>;
@@ -95,11 +115,14 @@ impl Answering {
     async fn targets(&self, context: &TaskContext) -> Result<Vec<Target>> {
         let Question { meaning, by, confirm, .. } = &self.question;
         let Some(scan) = &self.scan else { return Ok(Vec::new()) };
-        let mut series = timelines(scan.clone(), meaning.clone(), context).await?;
-        for silent in self.silent()? {
-            series.entry(silent).or_default();
+        let mut series = read_series(scan.clone(), meaning.clone(), context).await?;
+        let newest = self.newest()?;
+        self.reach_back(&mut series, &newest, context).await?;
+        for silent in newest.into_iter().filter(|series| self.question.listed.contains(&series.time)) {
+            series.entry(silent.tags).or_default();
         }
-        let all: Vec<(TagValues, Timeline)> = series.into_iter().collect();
+        let all: Vec<(TagValues, Timeline)> =
+            series.into_iter().map(|(tags, read)| (tags, read.into_timeline())).collect();
         let windows = self.exclusions.windows(&all.iter().map(|(tags, _)| tags).collect::<Vec<_>>())?;
         let mut targets: BTreeMap<TagValues, Vec<(Timeline, Vec<Window>)>> = BTreeMap::new();
         for ((tags, timeline), windows) in all.into_iter().zip(windows) {
@@ -118,23 +141,81 @@ impl Answering {
         Ok(targets.into_iter().map(target).collect())
     }
 
-    /// Series that have their newest row in the span, or as long before it as it is long: they are unknown where they have no slot, not gone.
-    /// The span is that of the question, whatever a condition on the start of buckets leaves of it.
-    fn silent(&self) -> Result<Vec<TagValues>> {
-        let Question { table: Some(table), meaning, listed, .. } = &self.question else { return Ok(Vec::new()) };
-        let columns: Vec<String> =
-            std::iter::once(TIME_COLUMN).chain(meaning.tags.iter().map(String::as_str)).map(Into::into).collect();
+    /// The newest row of every series. Series that have it in the span, or as long before it as it is long, are unknown where they have no slot, not gone;
+    /// the span is that of the question, whatever a condition on the start of buckets leaves of it.
+    fn newest(&self) -> Result<Vec<NewestRow>> {
+        let Question { table: Some(table), meaning, .. } = &self.question else { return Ok(Vec::new()) };
+        let others = meaning.tags.iter().map(String::as_str).chain(meaning.interval);
+        let columns: Vec<String> = std::iter::once(TIME_COLUMN).chain(others).map(Into::into).collect();
         let newest = table.store.last_rows(&table.info.schema, &table.info.name, Some(&columns), &self.request.tags);
         let (newest, _) = newest.map_err(|error| DataFusionError::External(error.into()))?;
         let times = newest.column(0).as_primitive::<TimestampNanosecondType>();
-        let tags: Vec<_> =
-            newest.columns()[1..].iter().map(|column| cast(column, &DataType::Utf8)).collect::<Result<_, _>>()?;
+        let tags = newest.columns()[1..=meaning.tags.len()].iter().map(|column| cast(column, &DataType::Utf8));
+        let tags: Vec<_> = tags.collect::<Result<_, _>>()?;
+        let intervals = newest.columns().get(meaning.tags.len() + 1);
+        let intervals = intervals.map(|column| cast(column, &DataType::Float64)).transpose()?;
         let value = |row: usize, tag: usize| {
             let column = tags[tag].as_string::<i32>();
             column.is_valid(row).then(|| column.value(row).to_owned())
         };
-        let silent = (0..newest.num_rows()).filter(|row| listed.contains(&times.value(*row)));
-        Ok(silent.map(|row| (0..tags.len()).map(|tag| value(row, tag)).collect()).collect())
+        let interval = |row: usize| {
+            let column = intervals.as_ref()?.as_primitive::<Float64Type>();
+            column.is_valid(row).then(|| (column.value(row) * 1e6) as i64)
+        };
+        let row = |row: usize| NewestRow {
+            tags: (0..tags.len()).map(|tag| value(row, tag)).collect(),
+            time: times.value(row),
+            length: meaning.hold.or_else(|| interval(row)),
+        };
+        Ok((0..newest.num_rows()).map(row).collect())
+    }
+
+    /// Slots may be longer than what was read before the span: a check once a day speaks for a day. So of series of which nothing is known shortly before the
+    /// span, rows are read further and further back, until there are some.
+    async fn reach_back(
+        &self,
+        series: &mut HashMap<TagValues, SeriesRead>,
+        newest: &[NewestRow],
+        context: &TaskContext,
+    ) -> Result<()> {
+        let Question { table: Some(table), meaning, from, .. } = &self.question else { return Ok(()) };
+        // One whose newest row says that it ended before the span does not reach into it.
+        let reaches = |row: &&NewestRow| {
+            row.time >= *from || row.length.is_none_or(|length| row.time.saturating_add(length) > *from)
+        };
+        let mut unsettled: HashSet<&TagValues> = newest
+            .iter()
+            .filter(reaches)
+            .map(|row| &row.tags)
+            .filter(|tags| !series.get(*tags).is_some_and(|read| read.is_settled(*from)))
+            .collect();
+        let mut until = self.request.from;
+        for days in LOOK_BACK_DAYS {
+            if unsettled.is_empty() {
+                break;
+            }
+            let start = from.saturating_sub(days * 24 * 60 * MINUTE_NS);
+            if start >= until {
+                continue;
+            }
+            let mut request = ScanRequest { from: start, to: until.saturating_sub(1), ..self.request.clone() };
+            request.tags.extend(only(&meaning.tags, &unsettled));
+            let scan = table.store.scan(&table.info.schema, &table.info.name, &request);
+            let scan = Arc::new(scan.map_err(|error| DataFusionError::External(error.into()))?);
+            for (tags, earlier) in read_series(scan, meaning.clone(), context).await? {
+                let Some(tags) = unsettled.get(&tags).copied() else { continue };
+                let own = series.entry(tags.clone()).or_default();
+                own.precede(earlier);
+                if own.is_settled(*from) {
+                    unsettled.remove(tags);
+                }
+            }
+            until = start;
+        }
+        // What does not reach into the span after all is not of it.
+        let is_of_span = |read: &SeriesRead| read.has_row_from(self.request.from) || read.reaches(*from);
+        series.retain(|_, read| is_of_span(read));
+        Ok(())
     }
 
     fn figures(&self, target: &Target, from: i64, to: i64) -> Figures {
@@ -150,7 +231,7 @@ impl Answering {
         let mut rows = Vec::new();
         let mut start = *from;
         while start < *to {
-            let end = buckets.next(buckets.start(start)).min(*to);
+            let end = buckets.next(start).min(*to);
             rows.push(row(start, end));
             if rows.len() > BUCKETS_MAX {
                 return Err(DataFusionError::Execution(format!(

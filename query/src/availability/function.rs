@@ -26,9 +26,7 @@ use crate::table::StoreTable;
 
 const MINUTE_NS: i64 = 60_000_000_000;
 const DAY_NS: i64 = 86_400_000_000_000;
-/// How long a row speaks that does not say so, as samples do in Prometheus.
-const HOLD_NS: i64 = 5 * MINUTE_NS;
-/// How long before a span rows are read for what reaches into it.
+/// How long before a span rows are read of all series for what reaches into it, and for the outage that it begins in.
 const LOOK_BACK_NS: i64 = 60 * MINUTE_NS;
 const OBJECTIVE: f64 = 0.9999;
 
@@ -147,7 +145,7 @@ pub(crate) struct AvailabilityFunction {
 impl TableFunctionImpl for AvailabilityFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
         let arguments = Arguments::read(self.ask.name(), &self.ask.arguments(), args.exprs())?;
-        let schema = &args.session().config_options().catalog.default_schema;
+        let schema: &str = &args.session().config_options().catalog.default_schema;
         // What `now()` is in the same statement; the plan of a view has no start of its own.
         let started = args.session().execution_props().query_execution_start_time;
         let now = started
@@ -160,8 +158,12 @@ impl TableFunctionImpl for AvailabilityFunction {
 impl Question {
     fn new(ask: Ask, arguments: &Arguments, store: Arc<Store>, default_schema: &str, now: i64) -> Result<Question> {
         let named = arguments.name("table")?;
-        let (schema, name) = named.split_once('.').unwrap_or((default_schema, named));
-        let table = store.table(schema, name).map(|info| Arc::new(StoreTable { store, info }));
+        // A name may have dots of its own: `cpu.load`, `public.cpu.load`.
+        let dots = named.match_indices('.').map(|(at, _)| (&named[..at], &named[at + 1..]));
+        let found =
+            std::iter::once((default_schema, named)).chain(dots).find_map(|(schema, name)| store.table(schema, name));
+        let (_, name) = named.split_once('.').unwrap_or((default_schema, named));
+        let table = found.map(|info| Arc::new(StoreTable { store: store.clone(), info }));
         let meaning = match &table {
             Some(table) => Meaning::new(ask, arguments, table)?,
             None if known::names().any(|known| known == name) => Meaning::without_rows(name),
@@ -202,7 +204,7 @@ impl Question {
     /// From when on rows are read.
     pub(crate) fn read_from(&self) -> i64 {
         let look_back = if self.ask == Ask::StateAt { DAY_NS } else { LOOK_BACK_NS };
-        self.from.saturating_sub(look_back.max(self.meaning.hold))
+        self.from.saturating_sub(look_back.max(self.meaning.hold.unwrap_or(0)))
     }
 
     /// Leaves out buckets that a condition on their start does not want.
@@ -287,8 +289,8 @@ impl Meaning {
             state: state.into(),
             good: good.unwrap_or_default(),
             unknown: arguments.list("unknown")?.unwrap_or_default(),
-            hold: arguments.span("hold")?.unwrap_or(HOLD_NS),
-            interval: interval.filter(|_| arguments.span("hold").is_ok_and(|hold| hold.is_none())),
+            hold: arguments.span("hold")?,
+            interval,
             outcome,
             tags: table.info.tags.clone(),
         })
@@ -300,7 +302,7 @@ impl Meaning {
             state: "up".into(),
             good: Vec::new(),
             unknown: Vec::new(),
-            hold: HOLD_NS,
+            hold: None,
             interval: None,
             outcome: None,
             tags: known::tags(table).map(str::to_owned).collect(),

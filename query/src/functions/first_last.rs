@@ -3,7 +3,7 @@
 //! They are DataFusion's `first_value` and `last_value` with their order, in fewer words.
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::internal_err;
+use datafusion::common::{internal_err, plan_err};
 use datafusion::error::Result;
 use datafusion::functions_aggregate::first_last::{first_value_udaf, last_value_udaf};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, NullTreatment};
@@ -29,6 +29,13 @@ struct EdgeValue {
     signature: Signature,
 }
 
+impl EdgeValue {
+    fn no_window(&self) -> String {
+        let name = self.name();
+        format!("{name}(value, time) has no OVER: expected {name}_value(value) OVER (... ORDER BY time)")
+    }
+}
+
 impl AggregateUDFImpl for EdgeValue {
     fn name(&self) -> &str {
         match self.edge {
@@ -46,11 +53,16 @@ impl AggregateUDFImpl for EdgeValue {
     }
 
     fn state_fields(&self, _: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        internal_err!("{} is always rewritten", self.name())
+        plan_err!("{}", self.no_window())
     }
 
+    /// As an aggregate it is rewritten; what is left is a window.
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        internal_err!("{} is always rewritten", self.name())
+        plan_err!("{}", self.no_window())
+    }
+
+    fn create_sliding_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        plan_err!("{}", self.no_window())
     }
 
     fn simplify(&self) -> Option<AggregateFunctionSimplification> {

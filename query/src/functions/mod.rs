@@ -4,9 +4,11 @@
 mod counter;
 mod first_last;
 mod gather;
+pub(crate) mod guarded;
 mod histogram;
 mod percentile;
 mod sketch;
+mod sum;
 pub(crate) mod time_bucket;
 mod trend;
 
@@ -14,10 +16,11 @@ use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionState;
 
-/// Adds them to a session; those of DataFusion with the same names go.
-pub(crate) fn register(state: &mut SessionState) -> Result<()> {
+/// Adds them to a session; those of DataFusion with the same names go. What a function makes may have so many bytes at a time.
+pub(crate) fn register(state: &mut SessionState, bytes_max: usize) -> Result<()> {
     let aggregates = [
         sketch::aggregates(),
+        sum::aggregates(),
         counter::aggregates(),
         first_last::aggregates(),
         histogram::aggregates(),
@@ -32,5 +35,5 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for function in scalars.into_iter().flatten() {
         state.register_udf(function.into())?;
     }
-    Ok(())
+    guarded::register(state, bytes_max)
 }

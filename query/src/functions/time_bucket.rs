@@ -147,7 +147,7 @@ impl ScalarUDFImpl for TimeBucket {
 }
 
 /// The buckets that the arguments describe, that of the time left out; nothing if one of them is no literal.
-fn buckets_of(args: &[Option<&ScalarValue>]) -> Result<Option<Buckets>, String> {
+pub(crate) fn buckets_of(args: &[Option<&ScalarValue>]) -> Result<Option<Buckets>, String> {
     let wrong = |error| format!("{USE}: {error}");
     let width = match args.first().copied().flatten() {
         Some(ScalarValue::IntervalMonthDayNano(Some(span))) => Width::new(span.months, span.days, span.nanoseconds),

@@ -384,7 +384,7 @@ pub fn read_groups(
     let mut parts = (0..aggregation.partitions()).map(|part| aggregation.fold(part, |_| true).unwrap().unwrap());
     let mut all = parts.next().unwrap();
     parts.for_each(|part| all.merge(part));
-    let batch = aggregation.finish(&all);
+    let batch = aggregation.finish(&all).unwrap();
     let row = |row: usize| {
         let column = |name: &str| {
             let at = wanted.iter().position(|(known, ..)| *known == name)?;
