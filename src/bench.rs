@@ -127,7 +127,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let _ = std::io::stdout().write_all(text.as_bytes()); // nobody may read it any more
     if let Some(why) = &outcome.first_failure {
-        eprintln!("fournines: {} requests failed, the first with {why}", outcome.failed);
+        errln!("fournines: {} requests failed, the first with {why}", outcome.failed);
     }
     Ok(if outcome.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

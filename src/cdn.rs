@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let measurement = runtime.block_on(measure(&target, &progress));
     match args.format {
         Format::Table => print_table(&measurement),
-        Format::Json => println!("{}", as_json(&target, &measurement)),
+        Format::Json => outln!("{}", as_json(&target, &measurement)),
     }
     Ok(if measurement.failure.is_none() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -126,18 +126,18 @@ fn print_table(measurement: &Measurement) {
         table.column_mut(numbers).into_iter().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
     }
     if !measurement.edges.is_empty() {
-        println!("{}\n", table.trim_fmt());
+        outln!("{}\n", table.trim_fmt());
     }
     let failures = measurement.edges.iter().filter_map(|(edge, own)| Some((edge, own.failure.as_ref()?)));
     let mut count = 0;
     for (edge, failure) in failures {
-        println!("{edge}: {}", failure.message);
+        outln!("{edge}: {}", failure.message);
         count += 1;
     }
     if let (true, Some(failure)) = (measurement.edges.is_empty(), &measurement.failure) {
-        println!("{}: {}", failure.class.name(), failure.message);
+        outln!("{}: {}", failure.class.name(), failure.message);
     }
-    println!("{}", summary(measurement, count));
+    outln!("{}", summary(measurement, count));
 }
 
 /// How it is, in a line.

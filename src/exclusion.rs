@@ -101,7 +101,7 @@ fn run(kind: Kind, args: Args) -> Result<ExitCode> {
             let answer: Value =
                 serde_json::from_slice(&client::ask_whole(&url, &path, &entry)?).context("the answer is no JSON")?;
             let Some(id) = answer["id"].as_str() else { bail!("{url} gave no id: {answer}") };
-            println!("{id}");
+            outln!("{id}");
         }
         Command::End { id, to } => {
             client::ask_whole(&url, &format!("{path}/end"), &json!({ "db": db, "id": id, "to": to }))?;
@@ -109,7 +109,7 @@ fn run(kind: Kind, args: Args) -> Result<ExitCode> {
         Command::List { format } => {
             let q = format!("SELECT id, time AS start, until, targets, author, reason FROM {table} ORDER BY start, id");
             let rows = client::ask_whole(&url, "/api/v3/query_sql", &json!({ "q": q, "db": db, "format": format }))?;
-            print!("{}", String::from_utf8_lossy(&rows));
+            crate::say::out(format_args!("{}", String::from_utf8_lossy(&rows)));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -75,11 +75,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let left_out = sink.finish().context("write")?;
     bar.finish_and_clear();
-    scan.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+    scan.warnings().iter().for_each(|warning| errln!("warning: {warning}"));
     if left_out > 0 {
-        eprintln!("warning: {left_out} numbers are NaN or infinite, which line protocol cannot say; they are left out");
+        errln!("warning: {left_out} numbers are NaN or infinite, which line protocol cannot say; they are left out");
     }
-    eprintln!("{rows} rows of {}", args.table);
+    errln!("{rows} rows of {}", args.table);
     Ok(ExitCode::from(u8::from(!scan.warnings().is_empty())))
 }
 

@@ -28,9 +28,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate};
+use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate, fault};
 
 use crate::config::{Config, instant};
+use crate::head_timed::{HeadTimed, Waits};
 use crate::metrics::{self, Metrics};
 use crate::snapshot;
 use crate::tls::Certificate;
@@ -79,13 +80,26 @@ pub struct Server {
     data_dir: Arc<Path>,
     header_timeout: Duration,
     header_bytes_max: usize,
+    idle_timeout: Duration,
     connections: Arc<Semaphore>,
     connections_max: usize,
+    /// Connections that are told that they are too many.
+    refusals: Arc<Semaphore>,
+}
+
+/// Tells a client that it is one too many, in the protocol that it speaks, and takes what it sends meanwhile: a connection that is closed with something
+/// unread is reset, and the answer may be lost.
+async fn refuse(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &str) -> std::io::Result<()> {
+    stream.write_all(answer.as_bytes()).await?;
+    stream.shutdown().await?;
+    tokio::io::copy(stream, &mut tokio::io::sink()).await.map(drop)
 }
 
 /// What a client is told that is one too many; there is nobody to read its request.
 const ONE_TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n";
-/// How long writing that may take.
+/// So many are told at a time.
+const REFUSALS_MAX: usize = 64;
+/// How long that may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client may take for the handshake of TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -105,6 +119,8 @@ impl Server {
             header_bytes_max: server.header_max.as_u64() as usize,
             connections: Arc::new(Semaphore::new(server.connections_max)),
             connections_max: server.connections_max,
+            idle_timeout: server.idle_timeout,
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
         }
     }
 
@@ -147,12 +163,18 @@ impl Server {
             let limit = self.connections_max;
             let reason = format!("{limit} connections are open (server.connections_max); try again shortly\n");
             let answer = format!("{ONE_TOO_MANY}content-length: {}\r\n\r\n{reason}", reason.len());
+            // Those that are told so are bounded, too; what is more is closed at once.
+            let Ok(permit) = self.refusals.clone().try_acquire_owned() else { return };
+            let acceptor = acceptor.cloned();
             tokio::spawn(async move {
-                let write = async {
-                    stream.write_all(answer.as_bytes()).await?;
-                    stream.shutdown().await
+                let _permit = permit;
+                let told = async {
+                    match acceptor {
+                        None => refuse(&mut stream, &answer).await,
+                        Some(acceptor) => refuse(&mut acceptor.accept(stream).await?, &answer).await,
+                    }
                 };
-                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, write).await;
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
             });
             return;
         };
@@ -170,14 +192,23 @@ impl Server {
     }
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, watcher: Watcher) {
-        let (timeout, bytes_max) = (self.header_timeout, self.header_bytes_max);
+        let bytes_max = self.header_bytes_max;
+        let waits = Waits::new(self.header_timeout);
+        // Until a head is whole, from the end of the answer before: that is the time that a connection may be idle. A head that has begun has its own.
+        let idle_timeout = self.idle_timeout.max(self.header_timeout);
+        let stream = HeadTimed::new(stream, waits.clone());
         let service = service_fn(move |request| {
-            let server = self.clone();
-            async move { Ok::<_, Infallible>(server.answer(request).await) }
+            let (server, waits) = (self.clone(), waits.clone());
+            async move {
+                waits.head_is_whole();
+                let response = server.answer(request).await;
+                waits.next();
+                Ok::<_, Infallible>(response)
+            }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(timeout)
+            .header_read_timeout(idle_timeout)
             .max_buf_size(bytes_max.max(HEADER_BYTES_MIN))
             .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
@@ -186,6 +217,7 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        fault("request");
         let path = PATHS.iter().find(|path| **path == request.uri().path());
         let response = self.route(request).await;
         self.metrics.answered(path.unwrap_or(&"other"), response.status().as_u16());
@@ -203,9 +235,16 @@ impl Server {
             ("/health", &Method::GET | &Method::HEAD) => alive(),
             // What clients of InfluxDB ask first.
             ("/ping", &Method::GET | &Method::HEAD) => respond(StatusCode::NO_CONTENT, "text/plain", String::new()),
-            ("/ready", &Method::GET | &Method::HEAD) => match self.store.stats().read_only {
-                false => alive(),
-                true => failed(StatusCode::SERVICE_UNAVAILABLE, "the store takes no writes until it is started again"),
+            ("/ready", &Method::GET | &Method::HEAD) => match (self.store.ended(), self.store.stats().read_only) {
+                (None, false) => alive(),
+                (Some(name), _) => {
+                    let reason =
+                        format!("the store's thread '{name}' has ended; the server stops, and is to be started again");
+                    failed(StatusCode::SERVICE_UNAVAILABLE, &reason)
+                }
+                (None, true) => {
+                    failed(StatusCode::SERVICE_UNAVAILABLE, "the store takes no writes until it is started again")
+                }
             },
             ("/metrics", &Method::GET | &Method::HEAD) => {
                 respond(StatusCode::OK, metrics::MEDIA_TYPE, self.metrics.text())
@@ -258,6 +297,10 @@ impl Server {
             Ok(deletion) => deletion,
             Err(refusal) => return *refusal,
         };
+        if deletion.to.0 <= deletion.from.0 {
+            let reason = "to: expected a time after from: rows from 'from' on and before 'to' are deleted";
+            return failed(StatusCode::BAD_REQUEST, reason);
+        }
         self.administer(move |store| {
             let tags: Vec<_> = deletion.tags.into_iter().map(|(tag, values)| TagPredicate::In(tag, values)).collect();
             let (from, to) = (deletion.from.0, deletion.to.0.saturating_sub(1));

@@ -185,7 +185,7 @@ impl<'a> Import<'a> {
         bar.set_length(self.position.length);
         let (source, read) = open(self.file)?;
         if self.position.done > 0 {
-            eprintln!("going on where it was broken off, behind line {}", self.position.lines);
+            errln!("going on where it was broken off, behind line {}", self.position.lines);
         }
         match self.format {
             Format::Arrow => self.batches(source, &bar, &read).await?,
@@ -196,7 +196,7 @@ impl<'a> Import<'a> {
             let _ = std::fs::remove_file(position_path(path)); // it is not there if it was one piece
         }
         let name = self.file.map_or("standard input".into(), |path| path.display().to_string());
-        println!("{name}: {} lines, {} refused", self.position.lines, self.refused);
+        outln!("{name}: {} lines, {} refused", self.position.lines, self.refused);
         Ok(self.refused)
     }
 
@@ -301,7 +301,7 @@ impl<'a> Import<'a> {
         let shown = SHOWN_MAX.saturating_sub(self.refused);
         for line in answer["data"].as_array().into_iter().flatten().take(shown) {
             let number = lines_before + line["line_number"].as_u64().unwrap_or_default();
-            eprintln!("line {number}: {}", line["error_message"].as_str().unwrap_or_default());
+            errln!("line {number}: {}", line["error_message"].as_str().unwrap_or_default());
         }
         self.refused += refused as usize;
         Ok(())

@@ -2,6 +2,16 @@
 //!
 //! This package is the binary: one file a command, the configuration, and the wiring between the crates that do the
 //! work. It has no logic of its own.
+#![deny(clippy::print_stdout, clippy::print_stderr)] // they panic where nothing can be printed: see `say`
+
+/// A line on standard output.
+macro_rules! outln {
+    ($($text:tt)*) => { $crate::say::out(format_args!("{}\n", format_args!($($text)*))) };
+}
+/// A line on standard error.
+macro_rules! errln {
+    ($($text:tt)*) => { $crate::say::err(format_args!("{}\n", format_args!($($text)*))) };
+}
 
 mod bench;
 mod cdn;
@@ -10,13 +20,16 @@ mod config;
 mod exclusion;
 mod export;
 mod forward;
+mod head_timed;
 mod http;
 mod import;
+mod log;
 mod metrics;
 mod probe;
 mod progress;
 mod prompt;
 mod rollup;
+mod say;
 mod scrape;
 mod serve;
 mod snapshot;
@@ -87,8 +100,9 @@ fn main() -> ExitCode {
         Command::Rollup(args) => rollup::run(args),
         Command::Export(args) => export::run(args),
     };
-    outcome.unwrap_or_else(|error| {
-        eprintln!("fournines: {error:#}");
+    log::flush();
+    say::end(outcome.unwrap_or_else(|error| {
+        errln!("fournines: {error:#}");
         ExitCode::from(2)
-    })
+    }))
 }

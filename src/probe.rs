@@ -51,7 +51,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let measurement = runtime.block_on(target.probe(&Network::new()));
     match args.format {
         Format::Table => print_table(&target, &measurement),
-        Format::Json => println!("{}", as_json(&target, &measurement)),
+        Format::Json => outln!("{}", as_json(&target, &measurement)),
     }
     Ok(if measurement.outcome.up() == Some(true) { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -71,14 +71,14 @@ fn print_table(target: &Target, measurement: &Measurement) {
     if let Some(seconds) = measurement.cert_expires_s {
         line += &format!(", certificate good for {} days", seconds / 86_400);
     }
-    println!("{line}");
+    outln!("{line}");
     if let Some(failure) = &measurement.failure {
-        println!("{}: {}", failure.class.name(), failure.message);
+        outln!("{}: {}", failure.class.name(), failure.message);
     }
     for hop in &measurement.hops {
         let status = hop.status.map_or_else(String::new, |status| status.to_string());
         let ms = hop.phases.columns().iter().filter_map(|(_, ms)| *ms).sum::<f64>();
-        println!("{status} {} {ms:.3} ms", hop.url);
+        outln!("{status} {} {ms:.3} ms", hop.url);
     }
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(["phase", "ms", ""]);
@@ -95,9 +95,9 @@ fn print_table(target: &Target, measurement: &Measurement) {
     if let Some(numbers) = table.column_mut(1) {
         numbers.set_cell_alignment(CellAlignment::Right);
     }
-    println!("\n{}", table.trim_fmt());
+    outln!("\n{}", table.trim_fmt());
     for (name, field) in all_fields(measurement) {
-        println!("{name}: {}", text(field));
+        outln!("{name}: {}", text(field));
     }
 }
 

@@ -128,18 +128,18 @@ impl Prompt<'_> {
         let (name, argument) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
         match (name, argument.trim()) {
             ("\\q", _) => return false,
-            ("\\?" | "\\h", _) => print!("{HELP}"),
+            ("\\?" | "\\h", _) => crate::say::out(format_args!("{HELP}")),
             ("\\d", "") => self.show(TABLES),
             ("\\d", table) => self.show(&format!("DESCRIBE {table}")),
             ("\\timing", _) => {
                 self.is_timed = !self.is_timed;
-                println!("the time is {}", if self.is_timed { "shown" } else { "not shown" });
+                outln!("the time is {}", if self.is_timed { "shown" } else { "not shown" });
             }
             ("\\format", name) => match Format::parse(name) {
                 Some(format) if !matches!(format, Format::Parquet | Format::Arrow) => self.format = format,
-                _ => eprintln!("expected pretty, json, jsonl or csv, found '{name}'"),
+                _ => errln!("expected pretty, json, jsonl or csv, found '{name}'"),
             },
-            (other, _) => eprintln!("'{other}' is not known; \\? shows what is"),
+            (other, _) => errln!("'{other}' is not known; \\? shows what is"),
         }
         true
     }
@@ -151,7 +151,7 @@ impl Prompt<'_> {
     fn ask(&self, statement: &str) {
         let start = Instant::now();
         if self.answer(statement, self.format) && self.is_timed {
-            println!("{:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+            outln!("{:.1} ms", start.elapsed().as_secs_f64() * 1e3);
         }
     }
 
@@ -167,11 +167,11 @@ impl Prompt<'_> {
         match answered {
             Ok(true) => true,
             Ok(false) => {
-                eprintln!("the statement was given up");
+                errln!("the statement was given up");
                 false
             }
             Err(error) => {
-                eprintln!("{error:#}");
+                errln!("{error:#}");
                 false
             }
         }

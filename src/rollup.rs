@@ -69,7 +69,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             });
             let answer = client::ask_whole(&url, "/api/v1/admin/rollups", &declaration)?;
             let answer: Value = serde_json::from_slice(&answer).context("the answer is no JSON")?;
-            println!("{}", answer["name"].as_str().context("the answer has no name")?);
+            outln!("{}", answer["name"].as_str().context("the answer has no name")?);
         }
         Command::Remove { name } => {
             client::ask_whole(&url, "/api/v1/admin/rollups/remove", &json!({ "name": name }))?;
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::List { format } => {
             let q = "SELECT * FROM system.rollups ORDER BY name";
             let rows = client::ask_whole(&url, "/api/v3/query_sql", &json!({ "q": q, "format": format }))?;
-            print!("{}", String::from_utf8_lossy(&rows));
+            crate::say::out(format_args!("{}", String::from_utf8_lossy(&rows)));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -16,7 +16,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tracing_subscriber::EnvFilter;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
 use web_probe::{Ask, Changes, Prober, Probing, Recorder, Spool, Target};
 
@@ -24,6 +23,7 @@ use crate::client;
 use crate::config::{Config, Durability, TableRetention};
 use crate::forward;
 use crate::http::Server;
+use crate::log;
 use crate::metrics::system_ingest;
 use crate::scrape;
 use crate::tls::Certificate;
@@ -31,6 +31,8 @@ use crate::tokens::Guard;
 
 /// How often this machine and this server's own health are measured.
 const OWN_INTERVAL: Duration = Duration::from_secs(10);
+/// So long `/ready` says that a thread of the store has ended before the server stops for it.
+const ENDED_SEEN: Duration = Duration::from_secs(2);
 /// How long requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_millis(700);
 
@@ -63,8 +65,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hickory_net=error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    log::start();
     raise_file_limit();
     let mut config = Config::load(args.config.as_deref())?;
     config.server.listen = args.listen.unwrap_or(config.server.listen);
@@ -156,15 +157,35 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = ended(&store) => {}
         }
     };
     server.run(listener, certificate, stop, GRACE).await?;
     // Probes under way are given up: their slots are not known. Rows that were measured are still stored.
     measuring.shutdown().await;
     let _ = tokio::time::timeout(GRACE, recording).await;
-    tokio::task::spawn_blocking(move || store.close()).await??;
+    let ended = store.ended();
+    let closed = tokio::task::spawn_blocking(move || store.close()).await?;
+    if let Some(name) = ended {
+        bail!(
+            "the store's thread '{name}' ended by a panic, which stands above; what was acknowledged is on disk: start again"
+        );
+    }
+    closed?;
     say("stopped; everything acknowledged is on disk");
     Ok(())
+}
+
+/// Waits for a thread of the store to end, which none does while it is open but by a panic. The process then ends with an error, so that whoever watches over
+/// it starts it again.
+async fn ended(store: &Store) {
+    loop {
+        if let Some(name) = store.ended() {
+            tracing::error!("the store's thread '{name}' has ended: the server stops");
+            return tokio::time::sleep(ENDED_SEEN).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// Where targets come from.

@@ -53,7 +53,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             answer["path"].as_str().context("the server did not say where the snapshot is")?.to_owned()
         }
     };
-    println!("{path}");
+    outln!("{path}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,6 +72,6 @@ pub fn restore(args: RestoreArgs) -> Result<ExitCode> {
         bar.set_position(done);
     })?;
     bar.finish_and_clear();
-    println!("{} is restored to {}", args.from.display(), args.to.display());
+    outln!("{} is restored to {}", args.from.display(), args.to.display());
     Ok(ExitCode::SUCCESS)
 }

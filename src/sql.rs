@@ -108,7 +108,7 @@ async fn ask_engine(engine: &Engine, statement: &str, db: &str, format: Format, 
             break;
         }
     }
-    answer.warnings().iter().for_each(|warning| eprintln!("warning: {warning}"));
+    answer.warnings().iter().for_each(|warning| errln!("warning: {warning}"));
     Ok(())
 }
 
@@ -132,7 +132,7 @@ async fn ask_server(url: &str, statement: &str, db: &str, format: Format, take: 
 /// Says on standard error what is missing from the answer.
 fn warn(headers: &HeaderMap) {
     for warning in headers.get_all(WARNING_HEADER) {
-        eprintln!("warning: {}", String::from_utf8_lossy(warning.as_bytes()));
+        errln!("warning: {}", String::from_utf8_lossy(warning.as_bytes()));
     }
 }
 

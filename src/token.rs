@@ -67,14 +67,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Command::Create { name, scope } => {
             let (id, kept, token) = tokens::create(&name, &scope)?;
             tokens::change(&path, |table| Ok(table.insert(id.clone(), kept)))?;
-            eprintln!("token {id} for '{name}'; this is the only time that it is shown:");
-            println!("{token}");
+            errln!("token {id} for '{name}'; this is the only time that it is shown:");
+            outln!("{token}");
         }
         Command::List { format: Format::Json } => {
             let rows = tokens::load(&path)?.into_iter().map(|(id, kept)| {
                 serde_json::json!({ "id": id, "name": kept.name, "scopes": kept.scopes, "created": kept.created })
             });
-            println!("{}", serde_json::Value::from_iter(rows));
+            outln!("{}", serde_json::Value::from_iter(rows));
         }
         Command::List { format: Format::Pretty } => {
             let mut table = Table::new();
@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 let scopes: Vec<_> = kept.scopes.iter().map(|scope| scope.name()).collect();
                 table.add_row([id, kept.name, scopes.join(", "), kept.created]);
             }
-            println!("{table}");
+            outln!("{table}");
         }
         Command::Revoke { id } => {
             let revoked = tokens::change(&path, |table| match table.remove(&id) {
@@ -91,11 +91,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 None => bail!("there is no token {id}; 'fournines token list' shows them"),
             });
             let (name, was_last) = revoked?;
-            println!("revoked {id} ('{name}')");
+            outln!("revoked {id} ('{name}')");
             if was_last {
-                eprintln!(
-                    "it was the last one: a server that runs lets nobody in; one that is started now asks for none"
-                );
+                errln!("it was the last one: a server that runs lets nobody in; one that is started now asks for none");
             }
         }
     }

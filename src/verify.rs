@@ -49,13 +49,13 @@ fn verify(dir: &Path, format: &str) -> Result<bool> {
             "files": found.files, "bytes": found.bytes, "rows": found.rows,
             "damage": damage, "unfinished": unfinished, "quarantined": quarantined,
         });
-        println!("{report}");
+        outln!("{report}");
     } else {
-        damage.iter().for_each(|error| println!("damaged     {error}"));
-        unfinished.iter().for_each(|error| println!("unfinished  {error}"));
-        quarantined.iter().for_each(|path| println!("put aside   {path}"));
+        damage.iter().for_each(|error| outln!("damaged     {error}"));
+        unfinished.iter().for_each(|error| outln!("unfinished  {error}"));
+        quarantined.iter().for_each(|path| outln!("put aside   {path}"));
         let (files, bytes, rows) = (found.files, ByteSize(found.bytes), found.rows);
-        println!("{files} files, {bytes}, {rows} rows in segments and rolled days: {} damaged", damage.len());
+        outln!("{files} files, {bytes}, {rows} rows in segments and rolled days: {} damaged", damage.len());
     }
     Ok(!damage.is_empty())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clients::token;
 use crate::parts::{Program, free_port};
-use crate::server::{Server, agent, is_missing, wait_for};
+use crate::server::{Server, agent, wait_for};
 
 /// How long the server is away.
 const PAUSE: Duration = Duration::from_millis(1500);
@@ -22,16 +22,13 @@ pub fn is_up(url: &str) -> bool {
 }
 
 /// A node_exporter, and where its page is.
-fn node_exporter() -> Option<(Program, String)> {
-    if is_missing("prometheus-node-exporter", "prometheus-node-exporter") {
-        return None;
-    }
+fn node_exporter() -> (Program, String) {
     let address = format!("127.0.0.1:{}", free_port());
     let exporter =
         Program::start(Command::new("prometheus-node-exporter").arg(format!("--web.listen-address={address}")));
     let page = format!("http://{address}/metrics");
     wait_for("node_exporter", || is_up(&page));
-    Some((exporter, address))
+    (exporter, address)
 }
 
 /// What Prometheus has of a job: by name and labels, time in ms and value of each sample.
@@ -49,11 +46,12 @@ fn samples_of_prometheus(url: &str) -> BTreeMap<String, Vec<(i64, u64)>> {
 }
 
 #[test]
+#[cfg_attr(
+    not(all(part = "prometheus", part = "prometheus-node-exporter")),
+    ignore = "needs prometheus, prometheus-node-exporter: .ci/run installs them"
+)]
 fn prometheus_writes_what_it_scrapes() {
-    if is_missing("prometheus", "prometheus") {
-        return;
-    }
-    let Some((_exporter, address)) = node_exporter() else { return };
+    let (_exporter, address) = node_exporter();
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     let token = token(&data_dir, &["write", "read"]);
@@ -139,11 +137,12 @@ fn prometheus_writes_what_it_scrapes() {
 }
 
 #[test]
+#[cfg_attr(
+    not(all(part = "vmagent", part = "prometheus-node-exporter")),
+    ignore = "needs vmagent, prometheus-node-exporter: .ci/run installs them"
+)]
 fn vmagent_writes_what_it_scrapes() {
-    if is_missing("vmagent", "victoria-metrics") {
-        return;
-    }
-    let Some((_exporter, address)) = node_exporter() else { return };
+    let (_exporter, address) = node_exporter();
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     let token = token(&data_dir, &["write", "read"]);
@@ -196,11 +195,12 @@ fn values_of_page(page: &str) -> BTreeMap<&str, Vec<f64>> {
 }
 
 #[test]
+#[cfg_attr(
+    not(all(part = "curl", part = "jq", part = "prometheus-node-exporter")),
+    ignore = "needs curl, jq, prometheus-node-exporter: .ci/run installs them"
+)]
 fn curl_posts_a_page_and_jq_makes_json() {
-    if is_missing("curl", "curl") || is_missing("jq", "jq") {
-        return;
-    }
-    let Some((_exporter, address)) = node_exporter() else { return };
+    let (_exporter, address) = node_exporter();
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), "");
     let page = get(&format!("http://{address}/metrics"));

@@ -20,8 +20,12 @@ fn ask(server: &Server, body: &serde_json::Value) -> (u16, String) {
 }
 
 #[test]
+#[cfg_attr(
+    not(part = "python-clients"),
+    ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
+)]
 fn parquet_and_arrow_have_the_rows_of_json_packed_or_not() {
-    let Some(python) = python() else { return };
+    let python = python();
     let (server, dir) = server("");
     let line = |n: usize| {
         let text = if n.is_multiple_of(3) { String::new() } else { format!(",s=\"text {}\"", n % 7) };
@@ -133,8 +137,12 @@ fn queries_are_listed_with_what_they_cost() {
 }
 
 #[test]
+#[cfg_attr(
+    not(part = "python-clients"),
+    ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
+)]
 fn the_prompt_completes_goes_on_and_remembers() {
-    let Some(python) = python() else { return };
+    let python = python();
     let (server, dir) = server("");
     server.write("", b"houses,street=north rooms=3i 1\nhouses,street=south rooms=4i 2");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/prompt.py");

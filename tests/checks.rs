@@ -9,13 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::parts::{Authority, dnsmasq, free_port, last_rows, nginx, wait_for_rows};
-use crate::server::{BIN, Server, is_missing, wait_for};
+use crate::server::{BIN, Server, wait_for};
 
 #[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
 fn handshakes_are_told_apart_by_what_is_wrong_with_them() {
-    if is_missing("nginx", "nginx-light") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let authority = Authority::new(root);
@@ -113,10 +111,8 @@ fn staple(root: &Path, name: &str) -> String {
 }
 
 #[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
 fn redirects_are_followed_hop_by_hop_with_what_was_asked() {
-    if is_missing("nginx", "nginx-light") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (free_port(), free_port());
     let servers = format!(
@@ -215,10 +211,8 @@ fn redirects_are_followed_hop_by_hop_with_what_was_asked() {
 }
 
 #[test]
+#[cfg_attr(not(part = "dnsmasq"), ignore = "needs dnsmasq: .ci/run installs it")]
 fn resolvers_are_asked_compared_and_blamed() {
-    if is_missing("dnsmasq", "dnsmasq-base") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let zone = ["--local=/example/", "--txt-record=site.example,v=1", "--mx-host=site.example,mail.example,10"];
     let own = ["--host-record=site.example,192.0.2.1,2001:db8::1", "--host-record=moved.example,192.0.2.7"];
@@ -390,12 +384,8 @@ fn targets_are_read_again_without_losing_or_doubling_a_slot() {
 
 /// In a network namespace of its own, where pings may be allowed, forbidden and lost.
 #[test]
+#[cfg_attr(not(part = "namespaces"), ignore = "unshare may make no network namespace here")]
 fn pings_are_counted_and_timed() {
-    let allowed = Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success());
-    if !allowed {
-        eprintln!("left out: no network namespace can be made here");
-        return;
-    }
     let probe = |settings: &str, address: &str| {
         let script =
             format!("ip link set lo up 2> /dev/null; {settings} exec {BIN} probe --timeout 1s --format json {address}");

@@ -33,6 +33,7 @@ mod rollups;
 mod server;
 mod soak;
 mod sql;
+mod standing;
 mod subset;
 mod upkeep;
 mod web;

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::parts::{Program, free_port};
-use crate::server::{BIN, Server, is_missing, wait_for};
+use crate::server::{BIN, Server, wait_for};
 
 /// The length of a slot, in seconds.
 const SLOT_S: f64 = 1.0;
@@ -75,10 +75,8 @@ fn percentile(values: &mut [f64], fraction: f64) -> f64 {
 }
 
 #[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
 fn sql_and_the_access_log_tell_the_same_story() {
-    if is_missing("nginx", "nginx-light") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     configure(dir.path(), port, "", application());
@@ -174,10 +172,8 @@ fn sql_and_the_access_log_tell_the_same_story() {
 }
 
 #[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
 fn https_is_timed_and_its_certificate_checked() {
-    if is_missing("nginx", "nginx-light") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let mut parameters = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap();

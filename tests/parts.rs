@@ -162,3 +162,33 @@ pub fn dnsmasq(dir: &Path, options: &[&str]) -> (Program, u16) {
     wait_for("dnsmasq", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     (program, port)
 }
+
+/// A test whose part is missing is ignored, with the reason. In CI that must not be: it would look as if all had been looked at.
+#[test]
+fn no_part_is_missing_in_ci() {
+    let parts = [
+        ("nginx", cfg!(part = "nginx")),
+        ("varnishd", cfg!(part = "varnishd")),
+        ("traffic_server", cfg!(part = "traffic_server")),
+        ("haproxy", cfg!(part = "haproxy")),
+        ("dnsmasq", cfg!(part = "dnsmasq")),
+        ("knotd", cfg!(part = "knotd")),
+        ("tinyproxy", cfg!(part = "tinyproxy")),
+        ("pg_createcluster", cfg!(part = "pg_createcluster")),
+        ("mariadbd", cfg!(part = "mariadbd")),
+        ("redis-server", cfg!(part = "redis-server")),
+        ("prometheus", cfg!(part = "prometheus")),
+        ("prometheus-node-exporter", cfg!(part = "prometheus-node-exporter")),
+        ("vmagent", cfg!(part = "vmagent")),
+        ("influxd", cfg!(part = "influxd")),
+        ("curl", cfg!(part = "curl")),
+        ("jq", cfg!(part = "jq")),
+        ("strace", cfg!(part = "strace")),
+        ("mounts by unshare", cfg!(part = "mounts")),
+        ("network namespaces by unshare", cfg!(part = "namespaces")),
+        ("Python with duckdb and pyarrow", cfg!(part = "python-duckdb")),
+        ("Python with the clients", cfg!(part = "python-clients")),
+    ];
+    let missing: Vec<&str> = parts.into_iter().filter(|(_, is_there)| !is_there).map(|(part, _)| part).collect();
+    assert!(missing.is_empty() || std::env::var_os("CI").is_none(), "missing: {}", missing.join(", "));
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 
 use crate::parts::{dnsmasq, free_port, nginx};
-use crate::server::{BIN, Server, is_missing, wait_for};
+use crate::server::{BIN, Server, wait_for};
 
 /// A web site that takes this long for an answer, and fails so many times before it gives one.
 fn site(takes: Duration, fails: u64) -> u16 {
@@ -153,10 +153,8 @@ fn attempts_are_stored_and_the_last_one_counts() {
 }
 
 #[test]
+#[cfg_attr(not(all(part = "nginx", part = "dnsmasq")), ignore = "needs nginx, dnsmasq: .ci/run installs them")]
 fn both_families_are_looked_at_in_every_slot() {
-    if is_missing("nginx", "nginx-light") || is_missing("dnsmasq", "dnsmasq-base") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let (both, four) = (free_port(), free_port());
     let servers = format!(

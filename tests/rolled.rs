@@ -1,24 +1,10 @@
 //! Rolled days are Parquet that DuckDB and pyarrow read as it stands, and the store answers the same before and after.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use crate::clients::python;
 use crate::server::{BIN, Server, post};
-
-/// The Python that has duckdb and pyarrow; nothing if there is none, which in CI is an error.
-pub fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("FOURNINES_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
-    let works = Command::new(&python).args(["-c", "import duckdb, pyarrow.dataset"]).output();
-    let works = works.is_ok_and(|output| output.status.success());
-    assert!(
-        works || std::env::var_os("CI").is_none(),
-        "python with duckdb and pyarrow is missing: set FOURNINES_PYTHON"
-    );
-    if !works {
-        eprintln!("skipped: there is no python with duckdb and pyarrow (pip install duckdb pyarrow; FOURNINES_PYTHON)");
-    }
-    works.then_some(python)
-}
 
 /// Three days of three hosts, one of which has fewer tags, with values that are missing now and then.
 fn lines() -> String {
@@ -112,8 +98,9 @@ fn duckdb(python: &Path, from: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
+#[cfg_attr(not(part = "python-duckdb"), ignore = "there is no Python with duckdb and pyarrow (FOURNINES_PYTHON)")]
 fn duckdb_and_pyarrow_read_what_was_rolled_and_the_store_answers_the_same() {
-    let Some(python) = python() else { return };
+    let python = python();
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     let server = Server::start(&data_dir, "");

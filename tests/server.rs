@@ -167,13 +167,3 @@ pub fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
-
-/// Is a program that the test needs missing? In CI it must be there; elsewhere the test says so and is skipped.
-pub fn is_missing(program: &str, package: &str) -> bool {
-    let missing = Command::new(program).arg("--version").output().is_err();
-    assert!(!(missing && std::env::var_os("CI").is_some()), "{program} is missing: apt-get install {package}");
-    if missing {
-        eprintln!("skipped: {program} is not installed (apt-get install {package})");
-    }
-    missing
-}

@@ -9,15 +9,13 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::parts::{Authority, Program, dnsmasq, free_port, last_rows, nginx, site, wait_for_rows};
-use crate::server::{BIN, Server, is_missing, wait_for};
+use crate::server::{BIN, Server, wait_for};
 
 const HELLO_SHA256: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
 #[test]
+#[cfg_attr(not(all(part = "nginx", part = "tinyproxy")), ignore = "needs nginx, tinyproxy: .ci/run installs them")]
 fn answers_are_held_to_what_is_expected() {
-    if is_missing("nginx", "nginx-light") || is_missing("tinyproxy", "tinyproxy-bin") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let authority = Authority::new(root);
@@ -290,10 +288,8 @@ fn every_fault_has_a_class_and_a_sentence() {
 }
 
 #[test]
+#[cfg_attr(not(all(part = "nginx", part = "dnsmasq")), ignore = "needs nginx, dnsmasq: .ci/run installs them")]
 fn trouble_of_names_is_told_from_trouble_of_sites() {
-    if is_missing("nginx", "nginx-light") || is_missing("dnsmasq", "dnsmasq-base") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let port = free_port();
     let servers = format!(
@@ -489,10 +485,8 @@ fn cookies_of_a_scenario_go_to_their_own_site_only() {
 }
 
 #[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
 fn broken_links_are_found_and_robots_heed_their_rules() {
-    if is_missing("nginx", "nginx-light") {
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     let site = dir.path().join("site");
     std::fs::create_dir_all(site.join("deep")).unwrap();

@@ -28,7 +28,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
-use tsdb::{DEFAULT_SCHEMA, Store};
+use tsdb::{DEFAULT_SCHEMA, Store, fault};
 
 use crate::asof::{AsOfPlanner, FindAsOf, PushBelowAsOf};
 use crate::availability;
@@ -345,6 +345,7 @@ impl Engine {
         let (rows, batches) = mpsc::channel(WAITING_BATCHES_MAX);
         let run = async move {
             let _permit = permit;
+            fault("query");
             let plan = match plan_statement(&state, statement).await {
                 Ok(plan) => plan,
                 Err(Planning::Refused(error)) => return drop(planned.send(Err(error))),

@@ -65,9 +65,12 @@ pub struct Server {
     /// How long a client may take to send a request's body. Default 30 s.
     #[serde(deserialize_with = "duration")]
     pub body_timeout: Duration,
-    /// How long a client may take to send its request's head, and a connection may wait for the next one. Default 10 s.
+    /// How long a client may take to send its request's head, once it has begun. Default 10 s.
     #[serde(deserialize_with = "duration")]
     pub header_timeout: Duration,
+    /// How long a connection may be idle between two requests. Default 2 min.
+    #[serde(deserialize_with = "duration")]
+    pub idle_timeout: Duration,
 }
 
 impl Default for Server {
@@ -84,6 +87,7 @@ impl Default for Server {
             tls_key: None,
             body_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(2),
         }
     }
 }
@@ -244,7 +248,61 @@ impl Config {
             None => return Ok(Config::default()),
         };
         let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))
+        let config: Config = toml::from_str(&text).with_context(|| format!("{} is not right", path.display()))?;
+        config.check().with_context(|| format!("{} is not right", path.display()))?;
+        Ok(config)
+    }
+
+    /// Refuses what would be taken, and then answer nothing or take all memory.
+    fn check(&self) -> Result<()> {
+        let Config { server, store, query, probe, .. } = self;
+        const KIB: u64 = 1 << 10;
+        const MIB: u64 = 1 << 20;
+        const GIB: u64 = 1 << 30;
+        let counts = [
+            ("server.connections_max", server.connections_max as u64, 1, 1 << 20),
+            ("store.ring_slots", store.ring_slots as u64, 1, 1 << 20),
+            ("query.threads", query.threads as u64, 1, 1024),
+            ("query.concurrency", query.concurrency as u64, 1, 100_000),
+            ("query.rows_max", query.rows_max, 1, u64::MAX),
+            ("query.depth_max", query.depth_max as u64, 50, 2000),
+            ("query.terms_max", query.terms_max as u64, 1000, 1_000_000),
+            ("probe.concurrency", probe.concurrency as u64, 1, 1 << 20),
+        ];
+        for (key, value, min, max) in counts {
+            if !(min..=max).contains(&value) {
+                bail!("{key}: expected a number from {min} to {max}, found {value}");
+            }
+        }
+        let sizes = [
+            ("server.body_max", server.body_max, KIB, 16 * GIB),
+            ("server.unpacked_max", server.unpacked_max, KIB, 64 * GIB),
+            ("server.bodies_max", server.bodies_max, KIB, 1024 * GIB),
+            ("server.header_max", server.header_max, KIB, 16 * MIB),
+            ("store.head_max", store.head_max, 16 * KIB, 16 * GIB),
+            ("store.ring_max", store.ring_max, 64 * KIB, 1024 * GIB),
+            ("store.catalog_max", store.catalog_max, 32 * KIB, 1024 * GIB),
+            ("store.string_max", store.string_max, 16, 16 * MIB),
+            ("query.memory", query.memory, MIB, 1024 * 1024 * GIB),
+        ];
+        for (key, value, min, max) in sizes {
+            if !(min..=max).contains(&value.as_u64()) {
+                let (min, max) = (ByteSize(min), ByteSize(max));
+                bail!("{key}: expected a size from {min} to {max}, found {value}");
+            }
+        }
+        let durations = [
+            ("server.body_timeout", server.body_timeout),
+            ("server.header_timeout", server.header_timeout),
+            ("server.idle_timeout", server.idle_timeout),
+            ("query.timeout", query.timeout),
+        ];
+        for (key, value) in durations {
+            if value < Duration::from_millis(10) {
+                bail!("{key}: expected 10ms or longer, found {value:?}");
+            }
+        }
+        Ok(())
     }
 
     /// The targets that are given and those of the file that are probed, each checked by itself, with the windows of planned work that

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
 use crate::error::{Error, Result};
+use crate::fault::fault;
 use crate::rollups::{self, Which};
 use crate::shared::Shared;
 use crate::writer::Answer;
@@ -35,6 +36,7 @@ pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
             Ok(Task::Look(which)) => note(look(shared, which)),
             Err(RecvTimeoutError::Timeout) => note(look(shared, Which::All)),
             Ok(Task::All { answer }) => {
+                fault("keeper");
                 let outcome = look(shared, Which::Quiet).and_then(|()| compactor::compact_all(shared));
                 let outcome = outcome.and_then(|()| rollups::make_due(shared, retention::now(), Which::All));
                 let _ = answer.send(outcome); // whoever asked may have gone away

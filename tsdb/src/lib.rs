@@ -23,6 +23,7 @@ mod day;
 mod deletion;
 mod disk;
 mod error;
+mod fault;
 mod field_predicate;
 mod filter;
 mod footer;
@@ -84,6 +85,8 @@ pub use catalog::SeriesRef;
 pub use columns::{Column, Columns};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use error::{Error, Result, RowError};
+#[doc(hidden)]
+pub use fault::fault;
 pub use field_predicate::{Comparison, FieldPredicate, Literal};
 pub use histogram::{Histogram, Summary};
 pub use limits::Limits;

@@ -10,6 +10,7 @@ use crossbeam::channel::{Receiver, Sender};
 
 use crate::codec::Effort;
 use crate::error::{Error, Result};
+use crate::fault::fault;
 use crate::filter::Filter;
 use crate::head::{Entry, Head, frames_of};
 use crate::head_rows::HeadRows;
@@ -50,6 +51,7 @@ impl Sealer {
             self.seal_at_last(&head, None);
         }
         while let Ok(Seal { head, answer }) = self.seals.recv() {
+            fault("sealer");
             match head {
                 Some(head) => self.seal_at_last(&head, answer),
                 None => tell(answer, Ok(())),

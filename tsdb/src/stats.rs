@@ -1,5 +1,6 @@
 //! What a store has done since it was opened, and what it holds.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::histogram::{Histogram, Summary};
@@ -15,6 +16,8 @@ pub(crate) struct Counters {
     rolls: AtomicU64,
     rollup_days: AtomicU64,
     read_only: AtomicBool,
+    /// The thread that ended although the store is open.
+    ended: OnceLock<&'static str>,
     /// Requests of a group commit.
     pub group_requests: Histogram,
     /// How long a sync of the log took, in ns.
@@ -51,6 +54,15 @@ impl Counters {
     }
 
     /// A write or sync failed: there will be no more of them.
+    pub(crate) fn thread_ended(&self, name: &'static str) {
+        let _ = self.ended.set(name); // one is enough
+    }
+
+    /// The thread that ended although the store is open, if one did.
+    pub(crate) fn ended(&self) -> Option<&'static str> {
+        self.ended.get().copied()
+    }
+
     pub(crate) fn set_read_only(&self) {
         self.read_only.store(true, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -226,10 +227,10 @@ impl Store {
         let keeper = shared.clone();
         let path = shared.dir.path();
         let threads = Threads {
-            writer: spawn(path, "writer", || writer.run())?,
-            sealer: spawn(path, "sealer", move || sealer.run(backlog))?,
-            sweeper: spawn(path, "sweeper", move || sweeper::run(&sweeping, &sweeps_in))?,
-            keeper: spawn(path, "keeper", move || keeper::run(&keeper, &tasks_in))?,
+            writer: spawn(path, "writer", &shared, || writer.run())?,
+            sealer: spawn(path, "sealer", &shared, move || sealer.run(backlog))?,
+            sweeper: spawn(path, "sweeper", &shared, move || sweeper::run(&sweeping, &sweeps_in))?,
+            keeper: spawn(path, "keeper", &shared, move || keeper::run(&keeper, &tasks_in))?,
             tasks,
         };
         let threads = Mutex::new(Some(threads));
@@ -429,6 +430,11 @@ impl Store {
         Some(1 + columns.tags.len() + columns.fields.len())
     }
 
+    /// The thread of the store that ended by a panic, if one did. The store then takes no writes, and has to be opened anew.
+    pub fn ended(&self) -> Option<&'static str> {
+        self.shared.counters.ended()
+    }
+
     /// What the store has done since it was opened, and what it holds.
     pub fn stats(&self) -> Stats {
         let view = self.shared.view.load();
@@ -607,10 +613,20 @@ impl Drop for Store {
     }
 }
 
+/// Starts a thread. One that panics is seen (`Store::ended`): nobody waits for it before the store closes.
 fn spawn<T: Send + 'static>(
     dir: &Path,
-    name: &str,
+    name: &'static str,
+    shared: &Arc<Shared>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>> {
-    std::thread::Builder::new().name(format!("tsdb-{name}")).spawn(work).on("start a thread for", dir)
+    let shared = shared.clone();
+    let seen = move || match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome,
+        Err(panic) => {
+            shared.counters.thread_ended(name);
+            resume_unwind(panic)
+        }
+    };
+    std::thread::Builder::new().name(format!("tsdb-{name}")).spawn(seen).on("start a thread for", dir)
 }

@@ -14,6 +14,7 @@ use crate::block::{self, Kind};
 use crate::data_dir::AppendFile;
 use crate::deletion::Deletion;
 use crate::error::{Error, Result};
+use crate::fault::fault;
 use crate::head::{Entry, Head};
 use crate::log::{self, CatalogLog};
 use crate::ring::Taker;
@@ -141,6 +142,11 @@ impl LogWriter {
         if let Some(reason) = &self.broken {
             return Err(Error::ReadOnly { reason: reason.clone() });
         }
+        if let Some(name) = self.shared.counters.ended() {
+            // Without the sealer heads would pile up, without the keeper segments.
+            return Err(Error::ReadOnly { reason: format!("its thread '{name}' ended; the log says why") });
+        }
+        fault("writer");
         let outcome = self.try_commit(blocks);
         match &outcome {
             Ok(()) | Err(Error::DiskFull { .. }) => {}
