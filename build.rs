@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 19] = [
+const PROGRAMS: [&str; 20] = [
     "nginx",
     "varnishd",
     "traffic_server",
@@ -25,6 +25,7 @@ const PROGRAMS: [&str; 19] = [
     "strace",
     "mounts",
     "namespaces",
+    "faketime",
 ];
 /// What Python has to have.
 const PYTHON: [(&str, &str); 2] = [

@@ -138,7 +138,7 @@ fn answer_of(mut stream: TcpStream) -> (String, Duration) {
 #[test]
 fn slow_and_idle_clients_are_let_go() {
     let dir = tempfile::tempdir().unwrap();
-    let config = "[server]\nheader_timeout = '1s'\nbody_timeout = '1s'\n";
+    let config = "[server]\nheader_timeout = '1s'\nidle_timeout = '1s'\nbody_timeout = '1s'\n";
     let server = Server::start(&dir.path().join("data"), config);
     let connect = || TcpStream::connect(address(&server)).unwrap();
     // Nothing at all, half a head, a head without its body, and nothing behind a request.

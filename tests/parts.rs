@@ -184,6 +184,7 @@ fn no_part_is_missing_in_ci() {
         ("curl", cfg!(part = "curl")),
         ("jq", cfg!(part = "jq")),
         ("strace", cfg!(part = "strace")),
+        ("faketime", cfg!(part = "faketime")),
         ("mounts by unshare", cfg!(part = "mounts")),
         ("network namespaces by unshare", cfg!(part = "namespaces")),
         ("Python with duckdb and pyarrow", cfg!(part = "python-duckdb")),

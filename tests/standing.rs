@@ -248,3 +248,70 @@ fn silly_values_are_refused_where_they_are_read() {
     assert!(reply.status == 400 && reply.body.contains("after from"), "{} {}", reply.status, reply.body);
     assert_eq!(server.rows("SELECT count(*) FROM m"), [["1"]]);
 }
+
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+/// A server whose clock is read from a file (`+0`, `+3650d`), while what only goes on does as ever.
+fn with_clock(data_dir: &Path, config: &str, clock: &Path) -> Server {
+    let mut command = Command::new("env");
+    command.arg(format!("LD_PRELOAD={FAKETIME}")).arg(format!("FAKETIME_TIMESTAMP_FILE={}", clock.display()));
+    command.args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "RUST_LOG=info"]).arg(BIN);
+    Server::start_under(&mut command, data_dir, config)
+}
+
+/// Ten years forward, a compaction, and back: every table refused all rows for good, with restarts and with the key removed, as the floor of retention had
+/// been raised once and was only ever raised.
+#[test]
+#[cfg_attr(not(part = "faketime"), ignore = "needs faketime: .ci/run installs it")]
+fn a_clock_that_was_ahead_refuses_nothing_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, clock) = (dir.path().join("data"), dir.path().join("clock"));
+    let config = "[store]\nretention = '30d'\n";
+    let compact = |server: &Server| {
+        assert_eq!(post(&format!("{}/api/v1/admin/compact", server.url), b"").unwrap().status, 200);
+    };
+    let count = |server: &Server| server.rows("SELECT count(*) FROM m WHERE host = 'a'")[0][0].clone();
+    std::fs::write(&clock, "+0").unwrap();
+    let server = with_clock(&data, config, &clock);
+    assert_eq!(server.write("", b"m,host=a v=1").status, 204);
+    // While it runs, a jump is not believed for an hour: nothing leaves.
+    std::fs::write(&clock, "+3650d").unwrap();
+    compact(&server);
+    std::fs::write(&clock, "+0").unwrap();
+    compact(&server);
+    assert_eq!(server.write("", b"m,host=a v=2").status, 204);
+    assert_eq!(count(&server), "2");
+    assert!(server.stop(nix::sys::signal::Signal::SIGTERM).0.success());
+    // One that starts with a wrong clock has nothing to compare it with.
+    std::fs::write(&clock, "+3650d").unwrap();
+    let server = with_clock(&data, config, &clock);
+    compact(&server);
+    assert!(server.stop(nix::sys::signal::Signal::SIGTERM).0.success());
+    let server = Server::start(&data, config);
+    assert_eq!(server.write("", b"m,host=a v=3").status, 204);
+    assert_eq!(count(&server), "1");
+    let refused = server.write("", b"m,host=a v=3 1000000000");
+    assert!(refused.status == 400 && refused.body.contains("store.retention"), "{}", refused.body);
+    assert!(server.stop(nix::sys::signal::Signal::SIGTERM).0.success());
+    // A retention that is gone refuses nothing.
+    let server = Server::start(&data, "");
+    assert_eq!(server.write("", b"m,host=a v=3 1000000000").status, 204);
+    assert_eq!(count(&server), "2");
+}
+
+/// Behind a clock that was set back by an hour the prober waited for an hour, without a word.
+#[test]
+#[cfg_attr(not(part = "faketime"), ignore = "needs faketime: .ci/run installs it")]
+fn a_prober_goes_on_behind_a_clock_that_was_set_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, clock) = (dir.path().join("data"), dir.path().join("clock"));
+    std::fs::write(&clock, "+0").unwrap();
+    let target = "[[target]]\nname = 'own'\nurl = 'tcp://127.0.0.1:1'\ninterval = '1s'\ntimeout = '500ms'\n";
+    let server = with_clock(&data, target, &clock);
+    let slots = |condition: &str| -> u64 {
+        server.rows(&format!("SELECT count(*) FROM probe WHERE target = 'own' AND {condition}"))[0][0].parse().unwrap()
+    };
+    wait_for("slots", || slots("true") >= 2);
+    std::fs::write(&clock, "-3600").unwrap();
+    wait_for("slots of an hour ago", || slots("time < now() + INTERVAL '10 minutes'") >= 3);
+}

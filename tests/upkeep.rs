@@ -191,6 +191,9 @@ fn background_work_lets_writers_and_queries_go_first() {
         // proc_pid_stat(5): the name in parentheses is the 2nd word, the niceness the 19th.
         stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().to_owned()
     };
-    crate::server::wait_for("the keeper", || niceness("tsdb-keeper") == "10");
-    assert_eq!((niceness("tsdb-writer"), niceness("tsdb-sealer")), ("0".to_owned(), "0".to_owned()));
+    // The tests may run under `nice` themselves.
+    let own = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let own: i32 = own.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap();
+    crate::server::wait_for("the keeper", || niceness("tsdb-keeper") == own.max(10).to_string());
+    assert_eq!((niceness("tsdb-writer"), niceness("tsdb-sealer")), (own.to_string(), own.to_string()));
 }

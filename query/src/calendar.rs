@@ -125,8 +125,11 @@ impl Buckets {
         loop {
             end = self.steady_end(end);
             let start = self.start(end);
-            if start > time || end == i64::MAX {
-                return start.max(time);
+            if start > time {
+                return start;
+            }
+            if end == i64::MAX {
+                return end;
             }
         }
     }

@@ -41,6 +41,7 @@ pub(crate) enum Kind {
     Chunk = u32::from_le_bytes(*b"CHNK"),
     Deletion = u32::from_le_bytes(*b"DELE"),
     RollupIndex = u32::from_le_bytes(*b"RIDX"),
+    Closed = u32::from_le_bytes(*b"CLOS"),
 }
 
 /// Why bytes are not the block that was expected.
@@ -165,6 +166,7 @@ impl FileHeader {
     pub(crate) const CATALOG: FileHeader = FileHeader(*b"49NCAT\0\0");
     pub(crate) const SEGMENT: FileHeader = FileHeader(*b"49NSEG\0\0");
     pub(crate) const MANIFEST: FileHeader = FileHeader(*b"49NMAN\0\0");
+    pub(crate) const CLOSED: FileHeader = FileHeader(*b"49NCLS\0\0");
     pub(crate) const ROLLUP: FileHeader = FileHeader(*b"49NRUP\0\0");
 
     pub(crate) fn bytes(&self) -> [u8; FILE_HEADER_BYTES] {

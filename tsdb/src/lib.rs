@@ -15,6 +15,7 @@ mod bucket;
 mod catalog;
 mod cells;
 mod change;
+mod closed;
 mod codec;
 mod columns;
 mod compactor;

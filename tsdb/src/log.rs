@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::block::{self, FILE_HEADER_BYTES, FileHeader, Found, HEADER_BYTES, Kind};
 use crate::catalog::Catalog;
 use crate::change::Change;
+use crate::closed::Closed;
 use crate::data_dir::{AppendFile, DataDir};
 use crate::deletion::Deletion;
 use crate::error::{Error, Result};
@@ -45,10 +46,11 @@ pub(crate) enum Fault {
 }
 
 /// The entries of a log file, and where the next one belongs; nothing if a crash cut its making short. Damage in the
-/// middle is stepped over; every fault is told to `note` with its bytes.
+/// middle is stepped over, and so is damage of what was whole up to `extent`; every fault is told to `note` with its bytes.
 pub(crate) fn read(
     dir: &DataDir,
     number: u64,
+    extent: u64,
     mut note: impl FnMut(Fault, &Error, &[u8]),
 ) -> Result<Option<(Vec<Entry>, u64)>> {
     let path = path(dir, number);
@@ -69,9 +71,16 @@ pub(crate) fn read(
                 }
             }
             Found::Damage { offset, length, reason } => (Fault::Lost, offset, length, reason.to_string()),
-            Found::Tail { offset, length, reason } => (Fault::Tail, offset, length, reason.to_string()),
+            Found::Tail { offset, length, reason } => {
+                let fault = if (offset as u64) < extent { Fault::Lost } else { Fault::Tail };
+                (fault, offset, length, reason.to_string())
+            }
         };
         note(fault, &damaged(offset, format!("{length} bytes: {reason}")), &bytes[offset..offset + length]);
+    }
+    if (bytes.len() as u64) < extent {
+        let missing = format!("{} bytes are missing at its end", extent - bytes.len() as u64);
+        note(Fault::Lost, &damaged(bytes.len(), missing), &[]);
     }
     if let Some(error) = header {
         // The header is durable before anything follows it.
@@ -136,8 +145,14 @@ impl CatalogLog {
     }
 
     /// Replays the log. A block that is damaged in one of the two files is taken from the other, and told to `note`.
-    pub(crate) fn replay(dir: &DataDir, catalog: &Catalog, mut note: impl FnMut(&Error)) -> Result<Replayed> {
+    pub(crate) fn replay(
+        dir: &DataDir,
+        catalog: &Catalog,
+        closed: &Closed,
+        mut note: impl FnMut(&Error),
+    ) -> Result<Replayed> {
         let paths = CatalogLog::paths(dir);
+        let extents = [0, 1].map(|at| closed.extent(dir, &paths[at]));
         let mut files = Vec::new();
         for path in &paths {
             files.push(if dir.length(path)?.is_some() { dir.read(path)? } else { Bytes::new() });
@@ -151,9 +166,8 @@ impl CatalogLog {
             let Some((Ok(block), path)) = good.into_iter().next() else {
                 let later =
                     |file: &Bytes| block::scan(file, at, &[Kind::Catalog]).any(|f| matches!(f, Found::Damage { .. }));
-                let damage = files
-                    .iter()
-                    .any(later)
+                let was_whole = extents.iter().any(|extent| *extent > at as u64);
+                let damage = (was_whole || files.iter().any(later))
                     .then(|| Error::corrupt(&paths[0], at as u64, "a block is damaged here and in its copy"));
                 return Ok(Replayed { contents: whole, damage });
             };
@@ -163,9 +177,9 @@ impl CatalogLog {
             whole.resize(block::padded(whole.len()), 0);
             for (bad, path) in bad {
                 // Without a good block behind it, it is the end of what a crash cut short.
-                let file = &files[usize::from(*path == paths[1])];
+                let which = usize::from(*path == paths[1]);
                 if let Err(reason) = bad
-                    && is_followed(file, at)
+                    && (extents[which] > at as u64 || is_followed(&files[which], at))
                 {
                     note(&Error::corrupt(path, at as u64, reason.to_string()));
                 }

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 
 use crate::block::{self, FILE_HEADER_BYTES, Kind};
 use crate::catalog::Catalog;
+use crate::closed::Closed;
 use crate::data_dir::{AppendFile, DataDir};
 use crate::error::{Error, Result};
 use crate::footer::Footers;
@@ -18,7 +19,7 @@ use crate::last_rows::LastRows;
 use crate::log::{self, CatalogLog, Fault, Replayed};
 use crate::manifest::{Manifest, SegmentId};
 use crate::rebuild::{self, References};
-use crate::retention::Retentions;
+use crate::retention::{Retentions, now};
 use crate::rolled::{self, RolledDay};
 use crate::rollup::{Rollup, RollupDay};
 use crate::rollup_file::{self, RollupFile};
@@ -52,10 +53,13 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     let retentions = Retentions { general: options.retention, tables: options.table_retention.clone() };
     let catalog = Arc::new(Catalog::limited(retentions, options.catalog_bytes_max, options.limits));
     refuse_missing_catalog(&dir)?;
-    let replayed = CatalogLog::replay(&dir, &catalog, |error| health.mended(error))?;
+    let closed = Closed::read(&dir, |error| health.mended(error))?;
+    // What the readers below find is told by them, with what it means; this is for bytes that mean nothing.
+    closed.changed(&dir)?.iter().for_each(|error| tracing::warn!("{error}"));
+    let replayed = CatalogLog::replay(&dir, &catalog, &closed, |error| health.mended(error))?;
     let mut manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;
     let (segments, lost_segments) = open_segments(&dir, &manifest, &health)?;
-    let heads = read_heads(&dir, &manifest, &health)?;
+    let heads = read_heads(&dir, &manifest, &closed, &health)?;
     let mut references = References::default();
     segments.iter().for_each(|segment| references.segment(segment));
     heads.iter().flat_map(|head| &head.entries).for_each(|entry| references.entry(entry));
@@ -73,16 +77,19 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         fits.map_err(|reason| Error::corrupt(day.path(), 0, reason))
     })?;
     heads.iter().try_for_each(|head| log::check(&dir, head.number, head.entries.iter(), &catalog))?;
+    Closed::remove(&dir)?;
     let (heads, log) = open_heads(&dir, &manifest, heads)?;
     let catalog_log = CatalogLog::open(&dir, &catalog_contents)?;
     remove_leftovers(&dir, &manifest, &catalog)?;
-    for (table, floor) in &manifest.floors {
-        if let Some(table) = catalog.table(*table) {
-            table.set_floor((*floor).max(table.floor()));
-        }
-    }
     let (rollups, rollup_days) = open_rollups(&dir, &mut manifest);
-    let floors = manifest.floors.clone();
+    // A floor that is above what retention leaves now is of a clock that was ahead, or of a shorter retention.
+    let floor_now = |(table, floor): (&u32, &i64)| {
+        let known = catalog.table(*table)?;
+        let retention = catalog.retentions().of(&known.schema, &known.name);
+        let floor = if retention.bytes.is_none() { retention.floor(now()).min(*floor) } else { *floor };
+        Some((*table, floor))
+    };
+    let floors = manifest.floors.iter().filter_map(floor_now).collect();
     let view = View { rolled, lost, segments, lost_segments, heads, floors, rollups, rollup_days };
     let last_rows = LastRows::new(options.last_rows_bytes_max);
     let shared = Shared {
@@ -242,7 +249,7 @@ struct StoredHead {
 }
 
 /// What is in the log files that are not sealed, oldest first.
-fn read_heads(dir: &DataDir, manifest: &Manifest, health: &Health) -> Result<Vec<StoredHead>> {
+fn read_heads(dir: &DataDir, manifest: &Manifest, closed: &Closed, health: &Health) -> Result<Vec<StoredHead>> {
     let mut numbers = Vec::new();
     for path in dir.list(&dir.join("wal"))? {
         numbers.extend(log::number(&path).filter(|number| *number >= manifest.first_log));
@@ -251,18 +258,19 @@ fn read_heads(dir: &DataDir, manifest: &Manifest, health: &Health) -> Result<Vec
     let mut heads = Vec::new();
     for number in numbers {
         let path = log::path(dir, number);
-        let recovered = log::read(dir, number, |fault, error, bytes| match (fault, error) {
-            (Fault::Header, _) => health.mended(error),
-            (_, Error::Corrupt { offset, .. }) => {
-                match fault {
-                    Fault::Tail => tracing::warn!("{error}; it was an unfinished write and is cut off"),
-                    _ => health.lost(error),
+        let recovered =
+            log::read(dir, number, closed.extent(dir, &path), |fault, error, bytes| match (fault, error) {
+                (Fault::Header, _) => health.mended(error),
+                (_, Error::Corrupt { offset, .. }) => {
+                    match fault {
+                        Fault::Tail => tracing::warn!("{error}; it was an unfinished write and is cut off"),
+                        _ => health.lost(error),
+                    }
+                    // A last block that was damaged later looks like a write that was cut short.
+                    dir.quarantine(&path, *offset as usize, bytes);
                 }
-                // A last block that was damaged later looks like a write that was cut short.
-                dir.quarantine(&path, *offset as usize, bytes);
-            }
-            _ => unreachable!("a fault is damage at some offset"),
-        })?;
+                _ => unreachable!("a fault is damage at some offset"),
+            })?;
         match recovered {
             Some((entries, end)) => heads.push(StoredHead { number, entries, end }),
             None => dir.remove(&path)?,

@@ -48,18 +48,28 @@ pub(crate) fn now() -> i64 {
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Raises the floors of tables, and removes the rolled days that have left.
+/// Sets the floors of tables to what retention leaves now, and removes the rolled days that have left. A floor goes down again where a retention was made
+/// longer, or the clock was ahead: what was not removed meanwhile is there again, and rows are taken as of now.
 pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
     let view = shared.view.load_full();
     let mut floors: BTreeMap<u32, i64> = BTreeMap::new();
+    let mut leaving: Vec<(u32, i64)> = Vec::new();
     for table in shared.catalog.tables() {
         let retention = shared.catalog.retentions().of(&table.schema, &table.name);
-        let mut floor = view.floor(table.id).max(retention.floor(now));
+        let days = days_bytes(shared, table.id);
+        let mut floor = retention.floor(now);
         if let Some(limit) = retention.bytes {
-            floor = floor.max(floor_by_bytes(&days_bytes(shared, table.id), limit));
+            floor = floor.max(floor_by_bytes(&days, limit));
         }
-        if floor > view.floor(table.id) {
-            floors.insert(table.id, floor);
+        // What is taken is what would stay.
+        table.set_floor(floor);
+        let known = view.floor(table.id);
+        if floor == known {
+            continue;
+        }
+        floors.insert(table.id, floor);
+        if days.keys().any(|day| day.last() < floor && day.last() >= known) {
+            leaving.push((table.id, floor));
         }
     }
     if floors.is_empty() {
@@ -76,10 +86,9 @@ pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
             view.rolled.retain(|(table, day), _| !gone(*table, *day));
         },
     )?;
-    for (table, floor) in &floors {
-        let table = shared.catalog.table(*table).expect("it was just listed");
-        table.set_floor(*floor);
-        tracing::info!("retention: rows of {} before {} have left", table.name, Day::of(*floor));
+    for (table, floor) in leaving {
+        let table = shared.catalog.table(table).expect("it was just listed");
+        tracing::info!("retention: rows of {} before {} have left", table.name, Day::of(floor));
     }
     let gone = view.rolled.iter().filter(|((table, day), _)| gone(*table, *day));
     gone.for_each(|(_, rolled)| shared.dir.remove_leftover(rolled.path()));
@@ -102,13 +111,13 @@ fn floor_by_bytes(days: &BTreeMap<Day, u64>, limit: u64) -> i64 {
     if days.keys().next().is_some_and(|first| first.first() == floor) { i64::MIN } else { floor }
 }
 
-/// Bytes of each day of a table, in segments and rolled, that count.
+/// Bytes of each day of a table, in segments and rolled, that are there; those below its floor, too.
 fn days_bytes(shared: &Shared, table: u32) -> BTreeMap<Day, u64> {
     let view = shared.view.load();
     let mut days: BTreeMap<Day, u64> = BTreeMap::new();
     for segment in &view.segments {
         for (day, bytes) in segment.bytes_of(table) {
-            if view.counts(segment, table, day) && day.last() >= view.floor(table) {
+            if view.counts(segment, table, day) {
                 *days.entry(day).or_default() += bytes as u64;
             }
         }

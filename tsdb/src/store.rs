@@ -21,6 +21,7 @@ use crate::aggregate::{AggregateRequest, Aggregation};
 use crate::appender::Writer;
 use crate::batch::Batch;
 use crate::catalog::{ColumnRef, Table};
+use crate::closed::Closed;
 use crate::data_dir::DataDir;
 use crate::deletion::Deletion;
 use crate::disk::{Disk, RealDisk};
@@ -597,7 +598,15 @@ impl Store {
         let _ = sweeper.join();
         drop(tasks);
         let _ = keeper.join();
-        outcome.unwrap_or(Err(Error::Closed))
+        let outcome = outcome.unwrap_or(Err(Error::Closed));
+        // After an end that was not clean nothing is known, and nothing is said.
+        if outcome.is_ok() && self.ended().is_none() && !self.stats().read_only {
+            // Without it the next one knows less; everything is on disk all the same.
+            if let Err(error) = Closed::write(&self.shared.dir) {
+                tracing::warn!("the mark of a clean end is missing: {error}");
+            }
+        }
+        outcome
     }
 
     fn threads(&self) -> MutexGuard<'_, Option<Threads>> {

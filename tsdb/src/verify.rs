@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::block::FILE_HEADER_BYTES;
 use crate::catalog::Catalog;
+use crate::closed::Closed;
 use crate::data_dir::DataDir;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, Result};
@@ -93,7 +95,11 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         for path in paths.chain(&CatalogLog::paths(&dir)) {
             self.total += dir.length(path)?.unwrap_or(0);
         }
-        let catalog = self.catalog()?;
+        let closed = {
+            let damage = &mut self.found.damage;
+            Closed::read(&dir, |error| damage.push(error.clone()))?
+        };
+        let catalog = self.catalog(&closed)?;
         for (id, path) in segments {
             self.segment(id, &path, &catalog)?;
         }
@@ -108,7 +114,17 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
             }
         }
         for path in logs {
-            self.log(&path, &catalog)?;
+            self.log(&path, &catalog, &closed)?;
+        }
+        // Bytes that mean nothing have no checksum of their own.
+        for error in closed.changed(&dir)? {
+            let of = |error: &Error| match error {
+                Error::Corrupt { path, .. } => Some(path.clone()),
+                _ => None,
+            };
+            if !self.found.damage.iter().any(|known| of(known) == of(&error)) {
+                self.found.damage.push(error);
+            }
         }
         self.found.quarantined = dir.list(&dir.join("quarantine"))?;
         Ok(manifest)
@@ -150,10 +166,10 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         found.ok_or_else(|| self.found.damage.first().cloned().unwrap_or_else(none))
     }
 
-    fn catalog(&mut self) -> Result<Catalog> {
+    fn catalog(&mut self, closed: &Closed) -> Result<Catalog> {
         let catalog = Catalog::new();
         let damage = &mut self.found.damage;
-        let replayed = CatalogLog::replay(&self.dir, &catalog, |error| damage.push(error.clone()));
+        let replayed = CatalogLog::replay(&self.dir, &catalog, closed, |error| damage.push(error.clone()));
         if let Some(replayed) = self.note(replayed)? {
             self.found.damage.extend(replayed.damage);
             self.read(2 * replayed.contents.len());
@@ -169,14 +185,27 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         if let Ok(segment) = Segment::open(&self.dir, id, |_| {}) {
             let fits = segment.check(catalog);
             self.note(fits)?;
+            let mut end = FILE_HEADER_BYTES;
             for page in segment.all_pages() {
+                end = end.max(page.offset as usize + page.lengths.iter().map(|length| *length as usize).sum::<usize>());
                 if self.note(segment.verify(&page))?.is_some() {
                     self.found.rows += page.rows as u64;
                 }
             }
+            if !segment.all_pages().any(|page| page.is_version_1) {
+                self.padding(path, &bytes, end);
+            }
         }
         self.read(bytes.len());
         Ok(())
+    }
+
+    /// Between the last chunk and the index there are zeros.
+    fn padding(&mut self, path: &Path, bytes: &[u8], end: usize) {
+        let padding = bytes.get(end..end.next_multiple_of(8)).unwrap_or_default();
+        if let Some(at) = padding.iter().position(|byte| *byte != 0) {
+            self.found.damage.push(Error::corrupt(path, (end + at) as u64, "expected zeros before the index"));
+        }
     }
 
     fn rolled(&mut self, id: crate::manifest::RolledId, catalog: &Catalog) -> Result<()> {
@@ -208,13 +237,14 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         Ok(())
     }
 
-    fn log(&mut self, path: &Path, catalog: &Catalog) -> Result<()> {
+    fn log(&mut self, path: &Path, catalog: &Catalog, closed: &Closed) -> Result<()> {
         let number = log::number(path).expect("only log files get here");
         let (mut damage, mut unfinished) = (Vec::new(), Vec::new());
         let mut read = |catalog: &Catalog| {
             damage.clear();
             unfinished.clear();
-            let read = log::read(&self.dir, number, |fault, error, _| match fault {
+            let extent = closed.extent(&self.dir, path);
+            let read = log::read(&self.dir, number, extent, |fault, error, _| match fault {
                 Fault::Tail => unfinished.push(error.clone()),
                 Fault::Header | Fault::Lost => damage.push(error.clone()),
             })?;
@@ -225,7 +255,7 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         if let Err(Error::Corrupt { .. }) = outcome {
             // A store at work may have added to the catalogue since it was read.
             let newer = Catalog::new();
-            if CatalogLog::replay(&self.dir, &newer, |_| {}).is_ok() {
+            if CatalogLog::replay(&self.dir, &newer, closed, |_| {}).is_ok() {
                 outcome = read(&newer);
             }
         }

@@ -109,8 +109,14 @@ impl Prober {
         }
         loop {
             tokio::select! {
-                () = sleep_until(slot.start_ns) => {}
+                () = sleep_until(slot) => {}
                 _ = stopped.wait_for(|stopped| *stopped) => break,
+            }
+            if now_ns() < slot.start_ns {
+                // Slots of times that come again are measured again: they are what the clock says now.
+                tracing::warn!("{}: the clock was set back, and its slots are those of the new time", target.name);
+                slot = schedule.next(schedule.slot_at(now_ns()));
+                continue;
             }
             let behind = (now_ns() - slot.start_ns) / (slot.end_ns - slot.start_ns);
             if behind > MISSED_SLOTS_MAX {
@@ -296,11 +302,14 @@ impl Prober {
     }
 }
 
-/// Waits for a time on the wall clock.
-async fn sleep_until(at_ns: i64) {
+/// Waits for the start of a slot on the wall clock, or until that is further away than it can be: then the clock was set back.
+async fn sleep_until(slot: Slot) {
+    let far = (slot.end_ns - slot.start_ns).saturating_mul(2).saturating_add(1_000_000_000);
     loop {
-        match u64::try_from(at_ns - now_ns()) {
-            Ok(left) if left > 0 => tokio::time::sleep(Duration::from_nanos(left).min(SLEEP_MAX)).await,
+        match u64::try_from(slot.start_ns - now_ns()) {
+            Ok(left) if left > 0 && left <= far.unsigned_abs() => {
+                tokio::time::sleep(Duration::from_nanos(left).min(SLEEP_MAX)).await;
+            }
             _ => return,
         }
     }

@@ -7,8 +7,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use tsdb::{
-    Aggregate, AggregateRequest, Bucket, Buckets, Comparison, FieldPredicate, Function, Literal, Rollup, Row, Scan,
-    ScanRequest, Sketch, Store, TagPredicate, Value,
+    Aggregate, AggregateRequest, Bucket, Buckets, Comparison, Error, FieldPredicate, Function, Literal, Rollup, Row,
+    Scan, ScanRequest, Sketch, Store, TagPredicate, Value,
 };
 
 /// The start of 2026.
@@ -154,7 +154,7 @@ pub fn apply_to_store(store: &Store, step: &Step) -> tsdb::Result<()> {
             let tags = hosts.iter().map(|hosts| TagPredicate::In("host".into(), hosts.clone()));
             match store.delete("public", table, *from, *to, &tags.collect::<Vec<_>>()) {
                 // Nothing was ever written to it, or nothing with that tag.
-                Err(tsdb::Error::UnknownTable { .. } | tsdb::Error::UnknownColumn { .. }) => Ok(()),
+                Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. }) => Ok(()),
                 outcome => outcome,
             }
         }
@@ -289,7 +289,7 @@ pub struct Group {
     pub rows: i64,
     pub loads: i64,
     pub notes: i64,
-    pub sum: Option<i64>,
+    pub sum: Option<i128>,
     pub mean: Option<Rough>,
     pub mean_count: Option<Rough>,
     pub min: Option<f64>,
@@ -333,7 +333,8 @@ pub fn groups(rows: &BTreeMap<Key, Fields>, question: &Question) -> BTreeMap<Gro
             rows: rows.len() as i64,
             loads: loads().count() as i64,
             notes: rows.iter().filter(|fields| fields.note.is_some()).count() as i64,
-            sum: counts().reduce(i64::wrapping_add),
+            // As far as it fits.
+            sum: counts().map(i128::from).reduce(|a, b| a + b),
             mean: mean(loads().sum(), loads().count()),
             mean_count: mean(counts().map(|count| count as f64).sum(), counts().count()),
             min: loads().reduce(f64::min),
@@ -347,13 +348,18 @@ pub fn groups(rows: &BTreeMap<Key, Fields>, question: &Question) -> BTreeMap<Gro
     groups.into_iter().map(group).collect()
 }
 
-/// The answer of the store, and of how many days a rollup gave it.
+/// Is one of the sums beyond its type?
+pub fn overflows(groups: &BTreeMap<GroupKey, Group>) -> bool {
+    groups.values().any(|group| group.sum.is_some_and(|sum| i64::try_from(sum).is_err()))
+}
+
+/// The answer of the store, and of how many days a rollup gave it; nothing if a sum is beyond its type.
 pub fn read_groups(
     store: &Store,
     table: &str,
     question: &Question,
     partitions: usize,
-) -> (BTreeMap<GroupKey, Group>, usize) {
+) -> Option<(BTreeMap<GroupKey, Group>, usize)> {
     let known = store.table("public", table);
     let has = |name: &str| known.as_ref().is_some_and(|table| table.columns.index_of(name).is_ok());
     let by: Vec<String> = (question.by_host && has("host")).then(|| "host".to_owned()).into_iter().collect();
@@ -384,7 +390,11 @@ pub fn read_groups(
     let mut parts = (0..aggregation.partitions()).map(|part| aggregation.fold(part, |_| true).unwrap().unwrap());
     let mut all = parts.next().unwrap();
     parts.for_each(|part| all.merge(part));
-    let batch = aggregation.finish(&all).unwrap();
+    let batch = match aggregation.finish(&all) {
+        Ok(batch) => batch,
+        Err(Error::SumOverflow { .. }) => return None,
+        Err(error) => panic!("{error}"),
+    };
     let row = |row: usize| {
         let column = |name: &str| {
             let at = wanted.iter().position(|(known, ..)| *known == name)?;
@@ -401,7 +411,7 @@ pub fn read_groups(
             rows: int("rows").unwrap(),
             loads: int("loads").unwrap_or(0),
             notes: int("notes").unwrap_or(0),
-            sum: int("sum"),
+            sum: int("sum").map(i128::from),
             mean: float("mean").map(Rough),
             mean_count: float("mean_count").map(Rough),
             min: float("min"),
@@ -416,7 +426,7 @@ pub fn read_groups(
     assert_eq!(groups.len(), batch.num_rows(), "a group came twice");
     // Of a table whose rows have no host, all are one group, with rows or without.
     groups.retain(|_, group| group.rows > 0 || !question.by_host);
-    (groups, aggregation.rollups().values().sum())
+    Some((groups, aggregation.rollups().values().sum()))
 }
 
 fn rows(table: &str, scan: &Scan) -> BTreeMap<Key, Fields> {

@@ -1,0 +1,122 @@
+//! The mark of a clean end: how long each file was that grows or is replaced, and what it hashed to.
+//!
+//! Damage at the end of a log looks like a write that a crash cut short, which nobody was told is there. Behind a clean end there is none: what was whole then and
+//! is not now is damage, and is named. The mark goes away when the store opens, before anything is written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
+use crate::data_dir::DataDir;
+use crate::error::{Error, Result};
+use crate::log::CatalogLog;
+use crate::manifest::Manifest;
+
+/// The mark's name in the data directory.
+const FILE_NAME: &str = "CLOSED";
+
+/// What the files were.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Closed(BTreeMap<String, File>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct File {
+    length: u64,
+    /// XXH3-64 of all of it.
+    hash: u64,
+}
+
+impl Closed {
+    pub(crate) fn path(dir: &DataDir) -> PathBuf {
+        dir.join(FILE_NAME)
+    }
+
+    /// The files that are marked: the manifest and the catalogue, both with their copies, and the logs.
+    fn files(dir: &DataDir) -> Result<Vec<PathBuf>> {
+        let mut files: Vec<PathBuf> = Manifest::paths(dir).into_iter().chain(CatalogLog::paths(dir)).collect();
+        files.extend(dir.list(&dir.join("wal"))?);
+        Ok(files)
+    }
+
+    /// Leaves the mark, once nothing is written any more.
+    pub(crate) fn write(dir: &DataDir) -> Result<()> {
+        let mut closed = Closed::default();
+        for path in Closed::files(dir)? {
+            if dir.length(&path)?.is_some() {
+                let bytes = dir.read(&path)?;
+                closed.0.insert(name(dir, &path), File { length: bytes.len() as u64, hash: xxh3_64(&bytes) });
+            }
+        }
+        let json = serde_json::to_vec(&closed).expect("numbers and names always become JSON");
+        let file = [&FileHeader::CLOSED.bytes()[..], &block::wrap(&json, Kind::Closed)].concat();
+        dir.replace(&Closed::path(dir), &file)
+    }
+
+    /// The mark, if there is one; without one nothing is known. One that is damaged is told to `note`.
+    pub(crate) fn read(dir: &DataDir, mut note: impl FnMut(&Error)) -> Result<Closed> {
+        let path = Closed::path(dir);
+        if dir.length(&path)?.is_none() {
+            return Ok(Closed::default());
+        }
+        let bytes = dir.read(&path)?;
+        if let Some(error) = FileHeader::CLOSED.damage(&bytes, &path)? {
+            note(&error);
+        }
+        let rest = bytes.get(FILE_HEADER_BYTES..).unwrap_or_default();
+        let block = block::open(rest, Kind::Closed).map_err(|error| error.to_string()).and_then(|block| {
+            let has_tail =
+                rest[block.len()..].iter().any(|byte| *byte != 0) || rest.len() != block::padded(block.len());
+            if has_tail { Err("there are bytes behind its block".into()) } else { Ok(block) }
+        });
+        let closed =
+            block.and_then(|block| serde_json::from_slice(&block[HEADER_BYTES..]).map_err(|error| error.to_string()));
+        closed.or_else(|reason| {
+            note(&Error::corrupt(&path, 0, reason));
+            Ok(Closed::default())
+        })
+    }
+
+    /// Takes the mark away: from here on it says nothing.
+    pub(crate) fn remove(dir: &DataDir) -> Result<()> {
+        let path = Closed::path(dir);
+        match dir.length(&path)? {
+            Some(_) => dir.remove(&path),
+            None => Ok(()),
+        }
+    }
+
+    /// Up to where a file was whole; 0 if that is not known.
+    pub(crate) fn extent(&self, dir: &DataDir, path: &Path) -> u64 {
+        self.0.get(&name(dir, path)).map_or(0, |file| file.length)
+    }
+
+    /// The files that are not what they were.
+    pub(crate) fn changed(&self, dir: &DataDir) -> Result<Vec<Error>> {
+        let mut changed = Vec::new();
+        for (name, expected) in &self.0 {
+            let path = dir.join(name);
+            let Some(_) = dir.length(&path)? else {
+                changed.push(Error::corrupt(&path, 0, "it was there when the store was closed, and is missing"));
+                continue;
+            };
+            let bytes = dir.read(&path)?;
+            let found = File { length: bytes.len() as u64, hash: xxh3_64(&bytes) };
+            if found != *expected {
+                let reason = format!(
+                    "it is not what it was when the store was closed: {} bytes, hash {:#018x}; then {} bytes, hash {:#018x}",
+                    found.length, found.hash, expected.length, expected.hash
+                );
+                changed.push(Error::corrupt(&path, 0, reason));
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// A file's name in its data directory.
+fn name(dir: &DataDir, path: &Path) -> String {
+    path.strip_prefix(dir.path()).unwrap_or(path).to_string_lossy().into_owned()
+}
