@@ -311,8 +311,12 @@ mod tests {
     fn days_and_months_are_those_of_every_zone() {
         let (first, last) = (at("1970-01-02T00:00:00Z"), at("2037-12-30T00:00:00Z"));
         let (hour, mut looked_at) = (3_600_000_000_000i64, 0);
-        let step: i64 = if std::env::var_os("FOURNINES_LONG").is_some() { hour / 4 } else { hour };
-        for name in jiff::tz::db().available() {
+        let is_long = std::env::var_os("FOURNINES_LONG").is_some();
+        let step: i64 = if is_long { hour / 4 } else { hour };
+        // A fifth of the zones, others each time.
+        let turn = Timestamp::now().as_second() % 5;
+        let names = jiff::tz::db().available().enumerate();
+        for (_, name) in names.filter(|(at, _)| is_long || *at as i64 % 5 == turn) {
             let Ok(zone) = TimeZone::get(name.as_str()) else { continue };
             let kinds = ["1d", "1mo", "1h", "6h"]
                 .map(|width| Buckets::new(Width::parse(width).unwrap(), None, Some(zone.clone())));
@@ -338,7 +342,7 @@ mod tests {
                 }
             }
         }
-        assert!(looked_at > 100_000, "{looked_at} times were looked at");
+        assert!(looked_at > 20_000, "{looked_at} times were looked at");
     }
 
     /// Buckets follow each other without gap or overlap, and the cursor says the same as each one looked up, in any order.
