@@ -407,6 +407,7 @@ fn texts_stay_within_the_memory_of_queries() {
         "SELECT length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 100000), 'g'))",
         "SELECT length(concat(a, a)) FROM (SELECT repeat(h, 7000000) AS a FROM m)",
         "SELECT length(a || a) FROM (SELECT repeat(h, 7000000) AS a FROM m)",
+        "SELECT repeat('x', 1000000) AS x FROM generate_series(1, 10000)",
     ] {
         let reply = server.sql(sql, "csv");
         assert!(reply.status == 503 && reply.body.contains("query.memory"), "{sql}: {} {}", reply.status, reply.body);

@@ -11,12 +11,13 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::catalog::Session;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::context::{QueryPlanner, SessionState};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
@@ -63,6 +64,8 @@ const CATALOG: &str = "fournines";
 const WAITING_BATCHES_MAX: usize = 4;
 /// Functions may make texts of this part of `query.memory` at a time.
 const TEXT_PARTS: usize = 8;
+/// A text that is given once a row is there so often at a time, twice.
+const TEXT_ROWS: usize = 16 * 1024;
 /// A statement that is deeper is read on threads with a large stack only.
 const SHALLOW_DEPTH_MAX: usize = 64;
 /// The stack of a thread that plans and runs queries. Pages of it take memory only once they were used. `tests/limits.rs` has statements of the
@@ -346,7 +349,7 @@ impl Engine {
         let run = async move {
             let _permit = permit;
             fault("query");
-            let plan = match plan_statement(&state, statement).await {
+            let plan = match plan_statement(&state, statement, limits.memory_bytes_max).await {
                 Ok(plan) => plan,
                 Err(Planning::Refused(error)) => return drop(planned.send(Err(error))),
                 Err(Planning::Failed(error)) => {
@@ -518,8 +521,34 @@ enum Planning {
     Failed(DataFusionError),
 }
 
-async fn plan_statement(state: &SessionState, statement: Statement) -> Result<Arc<dyn ExecutionPlan>, Planning> {
+async fn plan_statement(
+    state: &SessionState,
+    statement: Statement,
+    memory_bytes_max: usize,
+) -> Result<Arc<dyn ExecutionPlan>, Planning> {
     let plan = state.statement_to_plan(statement).await.map_err(Planning::Failed)?;
     read_only::check_plan(&plan).map_err(Planning::Refused)?;
-    state.create_physical_plan(&plan).await.map_err(Planning::Failed)
+    let plan = state.optimize(&plan).map_err(Planning::Failed)?;
+    check_texts(&plan, memory_bytes_max / TEXT_ROWS).map_err(Planning::Failed)?;
+    state.query_planner().create_physical_plan(&plan, state).await.map_err(Planning::Failed)
+}
+
+/// Refuses long texts that would stand in every row of an answer: a batch has thousands of them.
+fn check_texts(plan: &LogicalPlan, bytes_max: usize) -> DfResult<()> {
+    plan.apply_with_subqueries(|node| {
+        if !matches!(node, LogicalPlan::Projection(_)) {
+            return Ok(TreeNodeRecursion::Continue);
+        }
+        node.apply_expressions(|expr| {
+            expr.apply(|part| match part {
+                Expr::Literal(value, _) if value.try_as_str().flatten().is_some_and(|text| text.len() > bytes_max) => {
+                    Err(DataFusionError::ResourcesExhausted(format!(
+                        "a text in it would be given once a row, and is longer than {bytes_max} bytes"
+                    )))
+                }
+                _ => Ok(TreeNodeRecursion::Continue),
+            })
+        })
+    })
+    .map(drop)
 }

@@ -254,9 +254,9 @@ impl Answering {
                 time(outage.start),
                 ScalarValue::TimestampNanosecond((!outage.is_open).then_some(outage.end), Some("UTC".into())),
                 ScalarValue::Boolean(Some(outage.is_open)),
-                seconds(end - outage.start),
+                seconds(end.saturating_sub(outage.start)),
                 seconds(outage.counted(&target.excluded, outage.start, end)),
-                seconds(end - outage.start - known),
+                seconds(end.saturating_sub(outage.start) - known),
             ]
         };
         within.map(row).collect()
@@ -280,7 +280,7 @@ impl Answering {
         if known_until < to {
             add(known_until, to, "unknown");
         }
-        let row = |(start, end, state)| vec![time(start), time(end), text(state), seconds(end - start)];
+        let row = |(start, end, state)| vec![time(start), time(end), text(state), seconds(end.saturating_sub(start))];
         rows.into_iter().map(row).collect()
     }
 
@@ -309,7 +309,7 @@ impl Answering {
         let whole = self.figures(target, from, to);
         // As people write it: 1 - 0.9999 is 0.0001, and not a bit less.
         let allowed = ((1.0 - objective) * 1e12).round() / 1e12;
-        let budget = allowed * (to - from) as f64 / 1e9;
+        let budget = allowed * to.saturating_sub(from) as f64 / 1e9;
         let spent = whole.down as f64 / 1e9;
         let left = |availability: f64| 1.0 - (1.0 - availability) / allowed * whole_part(&whole);
         let (low, high) = whole.bounds().unzip();

@@ -111,7 +111,7 @@ mod tests {
 
     /// The same, looked up tick by tick: the last slot that has begun, if it still speaks.
     fn by_ticks(slots: &[Slot], windows: &[Window], from: i64, to: i64) -> Figures {
-        let mut figures = Figures { span: to - from, ..Figures::default() };
+        let mut figures = Figures { span: to.saturating_sub(from), ..Figures::default() };
         for tick in from..to {
             let slot = slots.iter().rev().find(|(start, ..)| *start <= tick);
             let Some((_, _, Some(up), said)) = slot.filter(|(start, length, ..)| tick < start + length) else {

@@ -44,6 +44,11 @@ pub(super) fn aggregates() -> Vec<AggregateUDF> {
     spanned.into_iter().chain(plain).map(Into::into).collect()
 }
 
+/// From a time to another; they may be further apart than 64 bits of ns hold.
+fn seconds(from: i64, to: i64) -> f64 {
+    (i128::from(to) - i128::from(from)) as f64 / 1e9
+}
+
 /// The values of a counter, in the order of time.
 struct Samples {
     /// ns since the epoch.
@@ -83,30 +88,29 @@ impl Samples {
     /// By how much an increase grows when it is taken over the whole span.
     fn extrapolation(&self, increase: f64, first: f64, is_counter: bool) -> Option<f64> {
         let Some((from, to)) = self.span else { return Some(1.0) };
-        let seconds = |ns: i64| ns as f64 / 1e9;
         let [start, .., end] = *self.times else { return None };
-        let sampled = seconds(end - start);
+        let sampled = seconds(start, end);
         let distance = sampled / (self.times.len() - 1) as f64;
         let reach = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
-        let mut before = reach(seconds(start - from));
+        let mut before = reach(seconds(from, start));
         if is_counter && increase > 0.0 && first >= 0.0 {
             // There the counter would be zero.
             before = before.min(sampled * (first / increase));
         }
-        Some((sampled + before + reach(seconds(to - end))) / sampled)
+        Some((sampled + before + reach(seconds(end, to))) / sampled)
     }
 
     /// Per second.
     fn rate(&self) -> Option<f64> {
         let (from, to) = self.span.or_else(|| self.times.first().copied().zip(self.times.last().copied()))?;
-        Some(self.increase(true)? / ((to - from) as f64 / 1e9)).filter(|_| to > from)
+        Some(self.increase(true)? / seconds(from, to)).filter(|_| to > from)
     }
 
     /// Per second, by the last two rows.
     fn irate(&self) -> Option<f64> {
         let (&[.., before, last], &[.., earlier, later]) = (&*self.values, &*self.times) else { return None };
         let increase = if last < before { last } else { last - before };
-        Some(increase / ((later - earlier) as f64 / 1e9)).filter(|_| later > earlier)
+        Some(increase / seconds(earlier, later)).filter(|_| later > earlier)
     }
 
     fn resets(&self) -> Option<i64> {
