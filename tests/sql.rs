@@ -43,7 +43,7 @@ fn head_and_segments_are_one_table() {
     assert_eq!(rows, [["21", "1", "1", "20"]]);
 }
 
-/// Statements of one shape are planned once; what differs must count all the same.
+/// Statements of one shape were planned once; what differs must count all the same.
 #[test]
 fn statements_of_one_shape_have_answers_of_their_own() {
     let (server, _dir) = server();

@@ -68,7 +68,7 @@ const TEXT_PARTS: usize = 8;
 const TEXT_ROWS: usize = 16 * 1024;
 /// A statement that is deeper is read on threads with a large stack only.
 const SHALLOW_DEPTH_MAX: usize = 64;
-/// The stack of a thread that plans and runs queries. Pages of it take memory only once they were used. `tests/limits.rs` has statements of the
+/// The stack of a thread that plans and runs queries. Pages of it take memory only once they were used. `tests/figures.rs` has statements of the
 /// greatest depth.
 const STACK_BYTES: usize = 256 << 20;
 

@@ -105,7 +105,7 @@ struct Room {
 }
 
 impl Room {
-    /// Measured: a cell takes about so much beside its text, which is there several times.
+    /// Estimated, and rather too much: what a cell takes beside its text, and how often the data is there.
     const CELL_BYTES: usize = 256;
     const COPIES: usize = 4;
 

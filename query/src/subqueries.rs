@@ -2,7 +2,7 @@
 //!
 //! The planner makes joins of them, and loses something on the way: `NOT IN` of a correlated subquery and `IN` below `IS NULL`, `NOT` and the like know no
 //! "unknown"; a correlated aggregate, limit or set operation is taken out of its subquery as if there were none (`EXISTS (SELECT max(..) ...)` is always
-//! true, and was not). `tests/figures.rs` asks DuckDB the same questions.
+//! true, and was not). `tests/figures.rs` has one of each kind.
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::plan_err;

@@ -56,10 +56,9 @@ pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
     let mut leaving: Vec<(u32, i64)> = Vec::new();
     for table in shared.catalog.tables() {
         let retention = shared.catalog.retentions().of(&table.schema, &table.name);
-        let days = days_bytes(shared, table.id);
         let mut floor = retention.floor(now);
         if let Some(limit) = retention.bytes {
-            floor = floor.max(floor_by_bytes(&days, limit));
+            floor = floor.max(floor_by_bytes(&days_bytes(shared, table.id), limit));
         }
         // What is taken is what would stay.
         table.set_floor(floor);
@@ -68,7 +67,8 @@ pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
             continue;
         }
         floors.insert(table.id, floor);
-        if days.keys().any(|day| day.last() < floor && day.last() >= known) {
+        let leaves = |day: &Day| day.last() < floor && day.last() >= known;
+        if floor > known && days_bytes(shared, table.id).keys().any(leaves) {
             leaving.push((table.id, floor));
         }
     }

@@ -425,12 +425,6 @@ impl Store {
         })
     }
 
-    /// How many columns a table has now, the time included: they are only ever added.
-    pub fn column_count(&self, schema: &str, name: &str) -> Option<usize> {
-        let columns = self.shared.catalog.find_table(schema, name)?.columns();
-        Some(1 + columns.tags.len() + columns.fields.len())
-    }
-
     /// The thread of the store that ended by a panic, if one did. The store then takes no writes, and has to be opened anew.
     pub fn ended(&self) -> Option<&'static str> {
         self.shared.counters.ended()
