@@ -45,7 +45,8 @@ impl Closed {
     pub(crate) fn write(dir: &DataDir) -> Result<()> {
         let mut closed = Closed::default();
         for path in Closed::files(dir)? {
-            if dir.length(&path)?.is_some() {
+            // A file of a header only holds nothing, and may be what is left of a log that could not be made: then not even its header is durable.
+            if dir.length(&path)?.is_some_and(|length| length > FILE_HEADER_BYTES as u64) {
                 let bytes = dir.read(&path)?;
                 closed.0.insert(name(dir, &path), File { length: bytes.len() as u64, hash: xxh3_64(&bytes) });
             }
