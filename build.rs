@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 21] = [
     "nginx",
     "varnishd",
     "traffic_server",
@@ -25,6 +25,7 @@ const PROGRAMS: [&str; 20] = [
     "strace",
     "mounts",
     "namespaces",
+    "root",
     "faketime",
 ];
 /// What Python has to have.
@@ -56,6 +57,8 @@ fn main() {
         "mounts" => {
             succeeds("unshare", &["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"])
         }
+        // As a root that may give files away.
+        "root" => succeeds("setpriv", &["--reuid=65534", "--clear-groups", "true"]),
         "namespaces" => succeeds("unshare", &["--net", "true"]),
         program => folders.iter().any(|folder| folder.join(program).is_file()),
     };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -16,6 +16,7 @@ use tsdb::{DEFAULT_SCHEMA, ScanRequest, Store};
 
 use crate::config;
 use crate::progress;
+use crate::snapshot::refuse_missing;
 
 /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
 #[derive(Debug, clap::Args)]
@@ -49,10 +50,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    if !args.data_dir.is_dir() {
-        bail!("{} is not there; --data-dir takes a folder that fournines serve has made", args.data_dir.display());
-    }
-    let store = Arc::new(Store::open(&args.data_dir, tsdb::Options::default())?);
+    refuse_missing(&args.data_dir)?;
+    let store = Arc::new(Store::open_read_only(&args.data_dir, tsdb::Options::default())?);
     let request = ScanRequest {
         from: args.from.unwrap_or(i64::MIN),
         to: args.to.map_or(i64::MAX, |to| to.saturating_sub(1)),

@@ -38,7 +38,7 @@ use crate::tls::Certificate;
 use crate::tokens::{Denied, Guard, Scope};
 
 /// Every path that there is.
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 25] = [
     "/health",
     "/ping",
     "/ready",
@@ -56,6 +56,7 @@ const PATHS: [&str; 24] = [
     "/api/v1/admin/flush",
     "/api/v1/admin/compact",
     "/api/v1/admin/snapshot",
+    "/api/v1/admin/accept_damage",
     "/api/v1/admin/delete",
     "/api/v1/admin/maintenance",
     "/api/v1/admin/maintenance/end",
@@ -271,6 +272,12 @@ impl Server {
                     Ok(serde_json::json!({ "status": "done", "path": path.display().to_string() }))
                 };
                 self.administer(take).await
+            }
+            ("/api/v1/admin/accept_damage", &Method::POST) => {
+                let accept = |store: &Store| {
+                    store.accept_damage().map(|accepted| serde_json::json!({ "status": "done", "accepted": accepted }))
+                };
+                self.administer(accept).await
             }
             ("/api/v1/admin/delete", &Method::POST) => self.delete(request).await,
             ("/api/v1/admin/maintenance", &Method::POST) => self.exclude(Kind::Maintenance, request).await,

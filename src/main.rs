@@ -13,6 +13,7 @@ macro_rules! errln {
     ($($text:tt)*) => { $crate::say::err(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+mod accept_damage;
 mod bench;
 mod cdn;
 mod client;
@@ -63,6 +64,8 @@ enum Command {
     Cdn(cdn::Args),
     /// Verify every checksum of a data directory or snapshot
     Verify(verify::Args),
+    /// Say that you know of lost rows: answers do not warn of them any more
+    AcceptDamage(accept_damage::Args),
     /// Make a snapshot: a second data directory of hard links, while the server goes on
     Snapshot(snapshot::Args),
     /// Copy a snapshot, verified, to a new data directory
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Probe(args) => probe::run(args),
         Command::Cdn(args) => cdn::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::AcceptDamage(args) => accept_damage::run(args),
         Command::Snapshot(args) => snapshot::run(args),
         Command::Restore(args) => snapshot::restore(args),
         Command::Import(args) => import::run(args),

@@ -73,6 +73,7 @@ impl Collector for StoreMetrics {
             ("store_rolls", "Days rolled to Parquet since the start", stats.rolls),
             ("store_rollup_days_made", "Days of rollups made since the start", stats.rollup_days_made),
             ("store_damaged", "Damaged places found on disk since the start", stats.damaged),
+            ("store_in_doubt", "Last writes of a crash that may have been acknowledged", stats.in_doubt),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;

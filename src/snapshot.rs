@@ -42,9 +42,7 @@ pub struct RestoreArgs {
 pub fn run(args: Args) -> Result<ExitCode> {
     let path = match &args.data_dir {
         Some(dir) => {
-            if !dir.is_dir() {
-                bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
-            }
+            refuse_missing(dir)?;
             let store = Store::open(dir, tsdb::Options::default())?;
             take(&store, dir)?.display().to_string()
         }
@@ -55,6 +53,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     outln!("{path}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Refuses a data directory that is not there: opening would make it.
+pub fn refuse_missing(dir: &Path) -> Result<()> {
+    if !dir.is_dir() {
+        bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
+    }
+    Ok(())
 }
 
 /// Makes a snapshot in the data directory's folder `snapshots`, named after the time.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use query::endpoint::WARNING_HEADER;
@@ -15,6 +15,7 @@ use tsdb::{DEFAULT_SCHEMA, Store};
 use crate::client;
 use crate::config::Config;
 use crate::serve::engine_options;
+use crate::snapshot::refuse_missing;
 use crate::{progress, prompt};
 
 /// Ask a server, or a data directory, in SQL: a statement, or a prompt
@@ -31,7 +32,7 @@ pub struct Args {
     /// The server to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9999", env = "FOURNINES_URL")]
     url: String,
-    /// Open this data directory instead of asking a server; no server may be using it
+    /// Read this data directory instead of asking a server; no server may be using it, and nothing in it is changed
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The schema for tables named without one
@@ -76,13 +77,12 @@ type Take<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<bool> + Send);
 
 impl Source {
     fn open(dir: &Path) -> Result<Source> {
-        if !dir.is_dir() {
-            bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
-        }
-        let mut config = Config::default();
-        config.store.data_dir = dir.to_owned();
-        let store = Arc::new(Store::open(dir, tsdb::Options::default())?);
-        Ok(Source::Directory(Box::new(Engine::new(store, engine_options(&config), Vec::new())?)))
+        refuse_missing(dir)?;
+        let store = Arc::new(Store::open_read_only(dir, tsdb::Options::default())?);
+        let mut options = engine_options(&Config::default());
+        // Nothing in the directory is changed, which may be somebody else's.
+        options.spill_dir = std::env::temp_dir().join(format!("fournines-spill-{}", std::process::id()));
+        Ok(Source::Directory(Box::new(Engine::new(store, options, Vec::new())?)))
     }
 
     /// Asks, and shows on a terminal that it takes a while.

@@ -96,6 +96,7 @@ pub fn change<T>(path: &Path, change: impl FnOnce(&mut Table) -> Result<T>) -> R
         let outcome = change(&mut table)?;
         file.write_all(toml::to_string(&table)?.as_bytes())?;
         file.sync_all()?;
+        tsdb::inherit_owner(&draft)?;
         std::fs::rename(&draft, path)?;
         File::open(folder)?.sync_all()?;
         Ok(outcome)

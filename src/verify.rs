@@ -11,7 +11,7 @@ use crate::progress;
 /// Verify every checksum of a data directory or snapshot
 #[derive(Debug, clap::Args)]
 #[command(after_help = "It only reads; a server may be at work in the directory.
-Exit code: 0 if all is well, 1 if something is damaged, 2 if it could not be read.
+Exit code: 0 if all is well, 1 if something is damaged or missing, 2 if it could not be read.
 
 Examples:
   fournines verify fournines-data
@@ -42,20 +42,26 @@ fn verify(dir: &Path, format: &str) -> Result<bool> {
     })?;
     bar.finish_and_clear();
     let texts = |errors: &[tsdb::Error]| errors.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let (damage, unfinished) = (texts(&found.damage), texts(&found.unfinished));
+    let (damage, missing, unfinished) = (texts(&found.damage), texts(&found.missing), texts(&found.unfinished));
     let quarantined: Vec<_> = found.quarantined.iter().map(|path| path.display().to_string()).collect();
     if format == "json" {
         let report = serde_json::json!({
             "files": found.files, "bytes": found.bytes, "rows": found.rows,
-            "damage": damage, "unfinished": unfinished, "quarantined": quarantined,
+            "damage": damage, "missing": missing, "unfinished": unfinished, "quarantined": quarantined,
         });
         outln!("{report}");
     } else {
         damage.iter().for_each(|error| outln!("damaged     {error}"));
+        missing.iter().for_each(|error| outln!("missing     {error}"));
         unfinished.iter().for_each(|error| outln!("unfinished  {error}"));
         quarantined.iter().for_each(|path| outln!("put aside   {path}"));
         let (files, bytes, rows) = (found.files, ByteSize(found.bytes), found.rows);
         outln!("{files} files, {bytes}, {rows} rows in segments and rolled days: {} damaged", damage.len());
+        if !missing.is_empty() {
+            outln!(
+                "What is missing was lost before, or is in doubt: once it is dealt with, run 'fournines accept-damage'."
+            );
+        }
     }
-    Ok(!damage.is_empty())
+    Ok(!damage.is_empty() || !missing.is_empty())
 }

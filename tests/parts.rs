@@ -186,6 +186,7 @@ fn no_part_is_missing_in_ci() {
         ("strace", cfg!(part = "strace")),
         ("faketime", cfg!(part = "faketime")),
         ("mounts by unshare", cfg!(part = "mounts")),
+        ("root", cfg!(part = "root")),
         ("network namespaces by unshare", cfg!(part = "namespaces")),
         ("Python with duckdb and pyarrow", cfg!(part = "python-duckdb")),
         ("Python with the clients", cfg!(part = "python-clients")),

@@ -22,7 +22,7 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// Bytes of a file before its first block.
 pub(crate) const FILE_HEADER_BYTES: usize = 16;
 /// The version of every file format, written into each file's header.
-pub(crate) const FORMAT_VERSION: u32 = 6;
+pub(crate) const FORMAT_VERSION: u32 = 7;
 
 #[cfg(target_endian = "big")]
 compile_error!("the files are little-endian and viewed in place: a big-endian build needs conversions first");
@@ -33,6 +33,8 @@ compile_error!("the files are little-endian and viewed in place: a big-endian bu
 pub(crate) enum Kind {
     Frame = u32::from_le_bytes(*b"FRAM"),
     Samples = u32::from_le_bytes(*b"SMPL"),
+    /// The start of what one group commit writes to a log.
+    Group = u32::from_le_bytes(*b"GRUP"),
     Catalog = u32::from_le_bytes(*b"CATA"),
     Manifest = u32::from_le_bytes(*b"MANI"),
     /// The index of a segment of version 1, which does not know days and deletions.
@@ -42,6 +44,7 @@ pub(crate) enum Kind {
     Deletion = u32::from_le_bytes(*b"DELE"),
     RollupIndex = u32::from_le_bytes(*b"RIDX"),
     Closed = u32::from_le_bytes(*b"CLOS"),
+    Damage = u32::from_le_bytes(*b"DAMG"),
 }
 
 /// Why bytes are not the block that was expected.
@@ -167,6 +170,7 @@ impl FileHeader {
     pub(crate) const SEGMENT: FileHeader = FileHeader(*b"49NSEG\0\0");
     pub(crate) const MANIFEST: FileHeader = FileHeader(*b"49NMAN\0\0");
     pub(crate) const CLOSED: FileHeader = FileHeader(*b"49NCLS\0\0");
+    pub(crate) const DAMAGE: FileHeader = FileHeader(*b"49NDMG\0\0");
     pub(crate) const ROLLUP: FileHeader = FileHeader(*b"49NRUP\0\0");
 
     pub(crate) fn bytes(&self) -> [u8; FILE_HEADER_BYTES] {

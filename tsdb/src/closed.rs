@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
+use crate::damage_list::DamageList;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::log::CatalogLog;
@@ -34,9 +35,10 @@ impl Closed {
         dir.join(FILE_NAME)
     }
 
-    /// The files that are marked: the manifest and the catalogue, both with their copies, and the logs.
+    /// The files that are marked: the manifest and the catalogue, both with their copies, the list of damage, and the logs.
     fn files(dir: &DataDir) -> Result<Vec<PathBuf>> {
         let mut files: Vec<PathBuf> = Manifest::paths(dir).into_iter().chain(CatalogLog::paths(dir)).collect();
+        files.push(DamageList::path(dir));
         files.extend(dir.list(&dir.join("wal"))?);
         Ok(files)
     }
@@ -48,7 +50,7 @@ impl Closed {
             // A file of a header only holds nothing, and may be what is left of a log that could not be made: then not even its header is durable.
             if dir.length(&path)?.is_some_and(|length| length > FILE_HEADER_BYTES as u64) {
                 let bytes = dir.read(&path)?;
-                closed.0.insert(name(dir, &path), File { length: bytes.len() as u64, hash: xxh3_64(&bytes) });
+                closed.0.insert(dir.name_of(&path), File { length: bytes.len() as u64, hash: xxh3_64(&bytes) });
             }
         }
         let json = serde_json::to_vec(&closed).expect("numbers and names always become JSON");
@@ -80,18 +82,19 @@ impl Closed {
         })
     }
 
-    /// Takes the mark away: from here on it says nothing.
+    /// Takes the mark away, durably: from here on it says nothing.
     pub(crate) fn remove(dir: &DataDir) -> Result<()> {
         let path = Closed::path(dir);
-        match dir.length(&path)? {
-            Some(_) => dir.remove(&path),
-            None => Ok(()),
+        if dir.length(&path)?.is_some() {
+            dir.remove(&path)?;
+            dir.sync_dir(dir.path())?;
         }
+        Ok(())
     }
 
     /// Up to where a file was whole; 0 if that is not known.
     pub(crate) fn extent(&self, dir: &DataDir, path: &Path) -> u64 {
-        self.0.get(&name(dir, path)).map_or(0, |file| file.length)
+        self.0.get(&dir.name_of(path)).map_or(0, |file| file.length)
     }
 
     /// The files that are not what they were.
@@ -115,9 +118,4 @@ impl Closed {
         }
         Ok(changed)
     }
-}
-
-/// A file's name in its data directory.
-fn name(dir: &DataDir, path: &Path) -> String {
-    path.strip_prefix(dir.path()).unwrap_or(path).to_string_lossy().into_owned()
 }

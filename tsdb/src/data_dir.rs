@@ -36,6 +36,11 @@ impl DataDir {
         self.path.join(name)
     }
 
+    /// The name that a file has in it.
+    pub(crate) fn name_of(&self, path: &Path) -> String {
+        path.strip_prefix(&self.path).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
     /// Its lock, held until dropped.
     pub(crate) fn lock(&self) -> Result<Box<dyn Any + Send + Sync>> {
         let path = self.join("LOCK");

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::frame::aligned;
 use crate::map::map;
+use crate::owner::inherit_owner;
 
 /// Where a store keeps its files. The contract is that of a POSIX file system: what is written to a file is durable
 /// after its [`sync`](DiskFile::sync), and entries of a folder (files made, renamed, linked, removed) are durable after
@@ -64,7 +65,8 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir(&self, path: &Path) -> Result<()> {
-        std::fs::create_dir(path)
+        std::fs::create_dir(path)?;
+        inherit_owner(path)
     }
 
     fn sync_dir(&self, path: &Path) -> Result<()> {
@@ -73,6 +75,7 @@ impl Disk for RealDisk {
 
     fn lock(&self, path: &Path) -> Result<Option<Box<dyn Any + Send + Sync>>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        inherit_owner(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -109,6 +112,7 @@ impl Disk for RealDisk {
     fn create(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         file.set_len(0)?;
+        inherit_owner(path)?;
         Ok(Box::new(file))
     }
 

@@ -1,37 +1,125 @@
 //! What was found damaged since the store was opened, and what is done about it: it is kept, counted and reported.
 
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
+use crate::damage_list::DamageList;
 use crate::data_dir::DataDir;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::unit::Place;
 
 /// The damage that is known.
 #[derive(Debug)]
 pub(crate) struct Health {
     dir: DataDir,
-    /// Concerns every answer: what is missing is not known.
+    /// Concerns every answer, and is found again at each opening: what is missing is not known.
     general: boxcar::Vec<String>,
+    /// Concerns every answer, and is found only once.
+    list: Mutex<DamageList>,
+    /// Files in which something was found.
+    files: Mutex<HashSet<PathBuf>>,
     /// How many damaged places were found.
     count: AtomicUsize,
+    /// How many places were found that may have been acknowledged.
+    in_doubt: AtomicUsize,
 }
 
 impl Health {
-    pub(crate) fn new(dir: DataDir) -> Health {
-        Health { dir, general: boxcar::Vec::new(), count: AtomicUsize::new(0) }
+    /// What is known already of a data directory.
+    pub(crate) fn load(dir: DataDir) -> Result<Health> {
+        let (list, damage) = match DamageList::read(&dir) {
+            Ok(list) => (list, None),
+            Err(error @ Error::Corrupt { .. }) => (DamageList::default(), Some(error)),
+            Err(error) => return Err(error),
+        };
+        for error in list.open(&dir) {
+            tracing::error!("{error}; it was found before: see 'fournines accept-damage --help'");
+        }
+        let health = Health {
+            dir,
+            general: boxcar::Vec::new(),
+            list: Mutex::new(list),
+            files: Mutex::default(),
+            count: AtomicUsize::new(0),
+            in_doubt: AtomicUsize::new(0),
+        };
+        // What was in it is not known, so it stands for all of it.
+        damage.iter().for_each(|error| health.lost_once(error));
+        Ok(health)
     }
 
     /// Something was damaged that could be made up for: nothing is missing.
     pub(crate) fn mended(&self, error: &Error) {
         tracing::error!("{error}; it was made up for");
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.found(error);
     }
 
     /// Something is damaged, and what it held is missing from answers.
     pub(crate) fn lost(&self, error: &Error) {
         tracing::error!("{error}; what it held is missing");
         self.general.push(error.to_string());
+        self.found(error);
+    }
+
+    /// As [`lost`](Self::lost), where nothing is going to show it any more. [`keep`](Self::keep) makes that last.
+    pub(crate) fn lost_once(&self, error: &Error) {
+        if self.list().add(&self.dir, error) {
+            tracing::error!("{error}; what it held is missing");
+            self.found(error);
+        }
+    }
+
+    /// The last that was written before a crash is not what it was: it may have been acknowledged.
+    pub(crate) fn in_doubt(&self, error: &Error) {
+        let Error::Corrupt { path, offset, reason } = error else { return self.lost_once(error) };
+        let reason =
+            format!("{reason}; it was the last that was written, and whether its rows were acknowledged is in doubt");
+        let error = Error::corrupt(path, *offset, reason);
+        if self.list().add(&self.dir, &error) {
+            tracing::error!("{error}; its bytes are in quarantine/");
+            self.files().insert(path.clone());
+            self.in_doubt.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Makes the list of damage last.
+    pub(crate) fn keep(&self) -> Result<()> {
+        let list = self.list();
+        let is_known = DamageList::read(&self.dir).is_ok_and(|stored| stored == *list);
+        if is_known { Ok(()) } else { list.store(&self.dir) }
+    }
+
+    /// Somebody knows of what was lost or is in doubt: answers do not mention it any more. Returns what that is.
+    pub(crate) fn accept(&self) -> Result<Vec<String>> {
+        let mut list = self.list();
+        let mut accepted = list.clone();
+        accepted.accept();
+        accepted.store(&self.dir)?;
+        let open = list.open(&self.dir).map(|error| error.to_string()).collect();
+        *list = accepted;
+        Ok(open)
+    }
+
+    /// Was something found in this file?
+    pub(crate) fn knows(&self, path: &Path) -> bool {
+        self.files().contains(path)
+    }
+
+    fn found(&self, error: &Error) {
+        if let Error::Corrupt { path, .. } = error {
+            self.files().insert(path.clone());
+        }
         self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn list(&self) -> MutexGuard<'_, DamageList> {
+        self.list.lock().expect("nothing panics while it holds the list")
+    }
+
+    fn files(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+        self.files.lock().expect("nothing panics while it holds the files")
     }
 
     /// A place in a segment or a rolled day is damaged: it is left out from now on, its bytes are kept.
@@ -54,7 +142,13 @@ impl Health {
 
     /// What every answer has to mention.
     pub(crate) fn general(&self) -> Vec<String> {
-        self.general.iter().map(|(_, warning)| warning.clone()).collect()
+        let again = self.general.iter().map(|(_, warning)| warning.clone());
+        again.chain(self.list().open(&self.dir).map(|error| error.to_string())).collect()
+    }
+
+    /// How many places may have been acknowledged.
+    pub(crate) fn count_in_doubt(&self) -> usize {
+        self.in_doubt.load(Ordering::Relaxed)
     }
 
     /// How many damaged places were found.

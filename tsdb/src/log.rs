@@ -32,64 +32,159 @@ pub(crate) fn create(dir: &DataDir, number: u64) -> Result<AppendFile> {
 }
 
 /// What blocks a log file has.
-const LOG_KINDS: [Kind; 3] = [Kind::Frame, Kind::Samples, Kind::Deletion];
+const LOG_KINDS: [Kind; 4] = [Kind::Frame, Kind::Samples, Kind::Deletion, Kind::Group];
+
+/// What stands at the start of what a group commit writes: `synced` bytes of the file were durable before, and these are `bytes` more, without this mark.
+pub(crate) fn group_mark(synced: u64, bytes: u64) -> Vec<u8> {
+    let mark = [synced, bytes].map(u64::to_le_bytes).concat();
+    block::wrap(&mark, Kind::Group)
+}
 
 /// What is wrong with a log file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// The file's header: nothing is missing.
     Header,
-    /// A block, and what it held is missing.
+    /// A block that was durable, and what it held is missing.
     Lost,
-    /// The end: what a write that a crash cut short leaves behind, or a last block that was damaged later.
-    Tail,
+    /// A block of the last group that is as long as it was, and not what it was: nobody knows whether it was acknowledged.
+    Doubt,
+    /// What a write that a crash cut short leaves behind: it was never acknowledged.
+    Torn,
 }
 
-/// The entries of a log file, and where the next one belongs; nothing if a crash cut its making short. Damage in the
-/// middle is stepped over, and so is damage of what was whole up to `extent`; every fault is told to `note` with its bytes.
+/// What the marks of a log file say, and the mark of a clean end.
+struct Known {
+    /// Up to here all was durable once.
+    durable: u64,
+    /// From where to where the last group is known to go.
+    last_group: std::ops::Range<u64>,
+    /// Does the file have marks? Those of version 6 and before have none.
+    has_marks: bool,
+}
+
+impl Known {
+    fn of(bytes: &[u8], found: &[Found], extent: u64) -> Known {
+        let mut known = Known { durable: extent, last_group: 0..0, has_marks: false };
+        for found in found {
+            let Found::Block { kind: Kind::Group, offset, length } = *found else { continue };
+            let Some((synced, group)) = parse_mark(&bytes[offset..offset + length]) else { continue };
+            known.has_marks = true;
+            known.durable = known.durable.max(synced.min(offset as u64));
+            let end = (offset as u64).saturating_add(block::padded(length) as u64).saturating_add(group);
+            known.last_group = offset as u64..end;
+        }
+        known
+    }
+
+    /// What bytes are that are no good block.
+    fn fault(&self, file: &[u8], offset: usize, is_followed: bool) -> Fault {
+        let at = offset as u64;
+        if at < self.durable || (is_followed && !self.has_marks) {
+            return Fault::Lost;
+        }
+        let rest = &file[offset..];
+        let Some(header) = rest.first_chunk::<HEADER_BYTES>() else { return Fault::Torn };
+        if self.last_group.contains(&at) && (file.len() as u64) < self.last_group.end {
+            return Fault::Torn;
+        }
+        let kind = block::u32_at(header, 8);
+        let is_cut =
+            LOG_KINDS.iter().any(|known| *known as u32 == kind) && block::u32_at(header, 12) as usize > rest.len();
+        // A sector that was never written.
+        let is_hole = header.iter().all(|byte| *byte == 0);
+        if is_hole || (is_cut && !self.last_group.contains(&at)) { Fault::Torn } else { Fault::Doubt }
+    }
+}
+
+fn parse_mark(block: &[u8]) -> Option<(u64, u64)> {
+    let payload = block.get(HEADER_BYTES..HEADER_BYTES + 16)?;
+    Some((block::u64_at(payload, 0), block::u64_at(payload, 8)))
+}
+
+/// A log file as it was read.
+#[derive(Debug)]
+pub(crate) struct ReadLog {
+    pub entries: Vec<Entry>,
+    /// Where the next entry belongs.
+    pub end: u64,
+    /// Are there bytes in its middle that were not durable and are no good block? The next group would say that they were.
+    pub has_holes: bool,
+}
+
+/// Reads a log file; nothing if a crash cut its making short. What is no good block is stepped over and told to `note` with its bytes. Up to
+/// `extent` the file was whole.
 pub(crate) fn read(
     dir: &DataDir,
     number: u64,
     extent: u64,
     mut note: impl FnMut(Fault, &Error, &[u8]),
-) -> Result<Option<(Vec<Entry>, u64)>> {
+) -> Result<Option<ReadLog>> {
     let path = path(dir, number);
     let bytes = dir.read(&path)?;
     let damaged = |offset: usize, reason: String| Error::corrupt(&path, offset as u64, reason);
     let header = FileHeader::LOG.damage(&bytes, &path)?;
-    let (mut entries, mut end) = (Vec::new(), FILE_HEADER_BYTES);
-    for found in block::scan(&bytes, FILE_HEADER_BYTES, &LOG_KINDS) {
+    let found: Vec<Found> = block::scan(&bytes, FILE_HEADER_BYTES, &LOG_KINDS).collect();
+    let known = Known::of(&bytes, &found, extent);
+    let mut log = ReadLog { entries: Vec::new(), end: FILE_HEADER_BYTES as u64, has_holes: false };
+    let mut holes_from = None;
+    for found in found {
         let (fault, offset, length, reason) = match found {
             Found::Block { kind, offset, length } => {
-                end = offset + block::padded(length);
-                match entry(kind, bytes.slice(offset..offset + length)) {
+                let parsed = match kind {
+                    Kind::Group => parse_mark(&bytes[offset..offset + length])
+                        .map(|_| None)
+                        .ok_or_else(|| format!("a mark of {length} bytes")),
+                    kind => entry(kind, bytes.slice(offset..offset + length)).map(Some),
+                };
+                match parsed {
                     Ok(entry) => {
-                        entries.push(entry);
+                        log.end = (offset + block::padded(length)) as u64;
+                        log.entries.extend(entry);
                         continue;
                     }
                     Err(reason) => (Fault::Lost, offset, length, reason),
                 }
             }
-            Found::Damage { offset, length, reason } => (Fault::Lost, offset, length, reason.to_string()),
+            Found::Damage { offset, length, reason } => {
+                (known.fault(&bytes, offset, true), offset, length, reason.to_string())
+            }
             Found::Tail { offset, length, reason } => {
-                let fault = if (offset as u64) < extent { Fault::Lost } else { Fault::Tail };
-                (fault, offset, length, reason.to_string())
+                (known.fault(&bytes, offset, false), offset, length, reason.to_string())
             }
         };
+        if fault != Fault::Lost {
+            holes_from.get_or_insert(offset as u64);
+        }
         note(fault, &damaged(offset, format!("{length} bytes: {reason}")), &bytes[offset..offset + length]);
     }
+    log.has_holes = holes_from.is_some_and(|from| from < log.end);
     if (bytes.len() as u64) < extent {
         let missing = format!("{} bytes are missing at its end", extent - bytes.len() as u64);
         note(Fault::Lost, &damaged(bytes.len(), missing), &[]);
     }
     if let Some(error) = header {
         // The header is durable before anything follows it.
-        if end == FILE_HEADER_BYTES {
+        if log.end == FILE_HEADER_BYTES as u64 {
             return Ok(None);
         }
         note(Fault::Header, &error, &bytes[..FILE_HEADER_BYTES]);
     }
-    Ok(Some((entries, end as u64)))
+    Ok(Some(log))
+}
+
+/// Writes a log file anew with these entries, all durable, and returns its length.
+pub(crate) fn rewrite(dir: &DataDir, number: u64, entries: &[Entry]) -> Result<u64> {
+    let mut file = FileHeader::LOG.bytes().to_vec();
+    for entry in entries {
+        match entry {
+            Entry::Deletion(deletion) => file.extend(block::wrap(&deletion.encode(), Kind::Deletion)),
+            rows => file.extend_from_slice(rows.block()),
+        }
+        file.resize(block::padded(file.len()), 0);
+    }
+    dir.replace(&path(dir, number), &file)?;
+    Ok(file.len() as u64)
 }
 
 /// The entry that a good block holds.

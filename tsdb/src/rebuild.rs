@@ -56,7 +56,7 @@ pub(crate) fn manifest(dir: &DataDir, catalog: &Catalog, health: &Health) -> Res
                 let youngest = days.entry((id.table, id.day)).or_insert(id);
                 *youngest = if id.through > youngest.through { id } else { *youngest };
             }
-            Err(error @ Error::Corrupt { .. }) => health.lost(&error),
+            Err(error @ Error::Corrupt { .. }) => health.lost_once(&error),
             Err(error) => return Err(error),
         }
     }

@@ -16,7 +16,7 @@ use crate::footer::Footers;
 use crate::head::{Entry, Head};
 use crate::health::Health;
 use crate::last_rows::LastRows;
-use crate::log::{self, CatalogLog, Fault, Replayed};
+use crate::log::{self, CatalogLog, Fault, ReadLog, Replayed};
 use crate::manifest::{Manifest, SegmentId};
 use crate::rebuild::{self, References};
 use crate::retention::{Retentions, now};
@@ -49,13 +49,12 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         dir.sync_dir(&dir.join(part))?;
     }
     dir.sync_dir(dir.path())?;
-    let health = Health::new(dir.clone());
+    let health = Health::load(dir.clone())?;
     let retentions = Retentions { general: options.retention, tables: options.table_retention.clone() };
     let catalog = Arc::new(Catalog::limited(retentions, options.catalog_bytes_max, options.limits));
     refuse_missing_catalog(&dir)?;
     let closed = Closed::read(&dir, |error| health.mended(error))?;
-    // What the readers below find is told by them, with what it means; this is for bytes that mean nothing.
-    closed.changed(&dir)?.iter().for_each(|error| tracing::warn!("{error}"));
+    let changed = closed.changed(&dir)?;
     let replayed = CatalogLog::replay(&dir, &catalog, &closed, |error| health.mended(error))?;
     let mut manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;
     let (segments, lost_segments) = open_segments(&dir, &manifest, &health)?;
@@ -77,6 +76,11 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         fits.map_err(|reason| Error::corrupt(day.path(), 0, reason))
     })?;
     heads.iter().try_for_each(|head| log::check(&dir, head.number, head.entries.iter(), &catalog))?;
+    // What the readers found they told with what it means; this is for bytes that mean nothing.
+    let means_nothing = |error: &&Error| matches!(error, Error::Corrupt { path, .. } if !health.knows(path));
+    changed.iter().filter(means_nothing).for_each(|error| health.mended(error));
+    // Before what shows it goes away.
+    health.keep()?;
     Closed::remove(&dir)?;
     let (heads, log) = open_heads(&dir, &manifest, heads)?;
     let catalog_log = CatalogLog::open(&dir, &catalog_contents)?;
@@ -192,7 +196,7 @@ fn complete_catalog(dir: &DataDir, replayed: Replayed, made_up: &[u8], health: &
     if damage.is_some() || !made_up.is_empty() {
         let paths = CatalogLog::paths(dir);
         let reason = "rows refer to what is not in it, nor in its copy";
-        health.lost(&damage.unwrap_or_else(|| Error::corrupt(&paths[0], contents.len() as u64, reason)));
+        health.lost_once(&damage.unwrap_or_else(|| Error::corrupt(&paths[0], contents.len() as u64, reason)));
         rebuild::keep(dir, &paths)?;
     }
     if !made_up.is_empty() {
@@ -246,6 +250,8 @@ struct StoredHead {
     entries: Vec<Entry>,
     /// Where the next entry belongs.
     end: u64,
+    /// Is the file to be written anew?
+    has_holes: bool,
 }
 
 /// What is in the log files that are not sealed, oldest first.
@@ -263,16 +269,16 @@ fn read_heads(dir: &DataDir, manifest: &Manifest, closed: &Closed, health: &Heal
                 (Fault::Header, _) => health.mended(error),
                 (_, Error::Corrupt { offset, .. }) => {
                     match fault {
-                        Fault::Tail => tracing::warn!("{error}; it was an unfinished write and is cut off"),
-                        _ => health.lost(error),
+                        Fault::Torn => tracing::warn!("{error}; it was an unfinished write and is left out"),
+                        Fault::Doubt => health.in_doubt(error),
+                        _ => health.lost_once(error),
                     }
-                    // A last block that was damaged later looks like a write that was cut short.
                     dir.quarantine(&path, *offset as usize, bytes);
                 }
                 _ => unreachable!("a fault is damage at some offset"),
             })?;
         match recovered {
-            Some((entries, end)) => heads.push(StoredHead { number, entries, end }),
+            Some(ReadLog { entries, end, has_holes }) => heads.push(StoredHead { number, entries, end, has_holes }),
             None => dir.remove(&path)?,
         }
     }
@@ -280,7 +286,10 @@ fn read_heads(dir: &DataDir, manifest: &Manifest, closed: &Closed, health: &Heal
 }
 
 /// The heads, and the last of their files, to be written on.
-fn open_heads(dir: &DataDir, manifest: &Manifest, stored: Vec<StoredHead>) -> Result<(Vec<Arc<Head>>, AppendFile)> {
+fn open_heads(dir: &DataDir, manifest: &Manifest, mut stored: Vec<StoredHead>) -> Result<(Vec<Arc<Head>>, AppendFile)> {
+    for head in stored.iter_mut().filter(|head| head.has_holes) {
+        head.end = log::rewrite(dir, head.number, &head.entries)?;
+    }
     let log = match stored.last() {
         Some(last) => AppendFile::open(dir, &log::path(dir, last.number), last.end)?,
         None => log::create(dir, manifest.first_log)?,

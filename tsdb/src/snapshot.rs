@@ -4,11 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::damage_list::DamageList;
 use crate::data_dir::{DataDir, NewFile};
 use crate::disk::RealDisk;
 use crate::error::{Error, IoContext, Result};
 use crate::log::CatalogLog;
 use crate::manifest::Manifest;
+use crate::owner::take_owner;
+use crate::read_only_disk::ReadOnlyDisk;
 use crate::rolled;
 use crate::segment;
 use crate::shared::Shared;
@@ -41,6 +44,11 @@ pub(crate) fn snapshot(shared: &Shared, to: &Path) -> Result<()> {
     // What it refers to was in the catalogue before.
     for (own, other) in CatalogLog::paths(dir).iter().zip(CatalogLog::paths(&target)) {
         target.replace(&other, &dir.read(own)?)?;
+    }
+    // What is missing here is missing there.
+    let list = DamageList::read(dir)?;
+    if list != DamageList::default() {
+        list.store(&target)?;
     }
     // Days of rollups are made anew.
     Manifest { rollup_days: Vec::new(), ..manifest.clone() }.store(&target)
@@ -81,8 +89,8 @@ fn refuse_existing(target: &DataDir) -> Result<()> {
 /// ```
 pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>, mut progress: impl FnMut(u64, u64)) -> Result<()> {
     let (from, to) = (from.as_ref(), to.as_ref());
-    let source = DataDir::new(Arc::new(RealDisk), from);
-    let target = source.at(to);
+    let source = DataDir::new(Arc::new(ReadOnlyDisk), from);
+    let target = DataDir::new(Arc::new(RealDisk), to);
     refuse_existing(&target)?;
     let found = verify(from, |_, _| {})?;
     if let Some(damage) = found.damage.into_iter().next() {
@@ -90,6 +98,8 @@ pub fn restore(from: impl AsRef<Path>, to: impl AsRef<Path>, mut progress: impl 
     }
     let _lock = source.lock()?;
     target.create_dir(to)?;
+    // Whoever ran the old one runs the new one.
+    take_owner(to, from).on("give to the owner of the snapshot", to)?;
     let is_data = |path: &PathBuf| {
         let first = path.strip_prefix(from).ok().and_then(|path| path.iter().next());
         !NOT_DATA.iter().any(|name| first == Some(name.as_ref())) && path.extension().is_none_or(|kind| kind != "tmp")

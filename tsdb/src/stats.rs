@@ -119,6 +119,8 @@ pub struct Stats {
     pub footers_bytes: u64,
     /// Damaged places that were found on disk since the store was opened.
     pub damaged: u64,
+    /// Places at the end of a log that were found since, and may have been acknowledged.
+    pub in_doubt: u64,
     /// Tables.
     pub tables: u64,
     /// Series of all tables.

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -29,7 +29,10 @@ use crate::error::{Error, IoContext, Result, RowError};
 use crate::filter::Filter;
 use crate::keeper::{self, Task};
 use crate::limits::Limits;
+use crate::log::CatalogLog;
+use crate::manifest::Manifest;
 use crate::parts::{self, Part};
+use crate::read_only_disk::ReadOnlyDisk;
 use crate::recovery::{self, Recovered};
 use crate::retention::{self, Retention};
 use crate::ring::{Full, Ring};
@@ -124,8 +127,9 @@ impl Default for Options {
 pub struct Store {
     shared: Arc<Shared>,
     orders: Ring<Order>,
-    /// Taken by the first close.
+    /// Taken by the first close; nothing in a store that is only read.
     threads: Mutex<Option<Threads>>,
+    is_read_only: bool,
     /// Held for as long as the store is open.
     _lock: Box<dyn Any + Send + Sync>,
 }
@@ -215,6 +219,7 @@ impl Store {
         let writer = LogWriter {
             shared: shared.clone(),
             catalog_log,
+            synced: log.length(),
             log,
             head,
             orders: orders_in,
@@ -235,7 +240,47 @@ impl Store {
             tasks,
         };
         let threads = Mutex::new(Some(threads));
-        Ok(Store { shared, orders, threads, _lock: lock })
+        Ok(Store { shared, orders, threads, is_read_only: false, _lock: lock })
+    }
+
+    /// Opens the store in `dir` for reading: nothing in the folder is changed, which may be on a medium that cannot be written, or belong to somebody else. What
+    /// [`open`](Self::open) would mend or finish is so in memory only. Several may read at the same time.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); [`Error::Corrupt`] if there is no store. What would write later gets [`Error::ReadOnly`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use tsdb::{Options, Store};
+    ///
+    /// Store::open(dir.path(), Options::default())?.close()?;
+    /// let store = Store::open_read_only(dir.path(), Options::default())?;
+    /// assert!(store.flush().is_err());
+    /// # Ok::<(), tsdb::Error>(())
+    /// ```
+    pub fn open_read_only(dir: impl AsRef<Path>, mut options: Options) -> Result<Store> {
+        let dir = DataDir::new(Arc::new(ReadOnlyDisk), dir.as_ref());
+        let manifests = Manifest::paths(&dir);
+        let catalogs = CatalogLog::paths(&dir);
+        let is_there = |path: &PathBuf| dir.length(path).map(|length| length.is_some());
+        if !manifests.iter().chain(&catalogs).map(is_there).collect::<Result<Vec<bool>>>()?.contains(&true) {
+            return Err(Error::corrupt(&manifests[0], 0, "there is no manifest: this is no data directory"));
+        }
+        let lock = dir.lock()?;
+        options.page_rows = options.page_rows.clamp(1, PAGE_ROWS_MAX);
+        let Recovered { shared, .. } = recovery::recover(dir, options)?;
+        let (orders, _) = Ring::new(1, 0);
+        orders.end();
+        Ok(Store { shared, orders, threads: Mutex::new(None), is_read_only: true, _lock: lock })
+    }
+
+    /// Refuses what a store that is only read cannot do.
+    fn writable(&self) -> Result<()> {
+        match self.is_read_only {
+            true => Err(Error::ReadOnly { reason: "it was opened for reading only".into() }),
+            false => Ok(()),
+        }
     }
 
     /// An empty batch of rows for a schema; the schema and what is in it are made by the first write to it.
@@ -275,6 +320,7 @@ impl Store {
     /// If the batch was made by another store.
     pub fn submit(&self, batch: Batch) -> Result<Ack> {
         assert!(batch.belongs_to(&self.shared.catalog), "a batch is written to the store that made it");
+        self.writable()?;
         let (answer, ack) = oneshot::channel();
         let entries = batch.into_entries();
         if entries.is_empty() {
@@ -298,6 +344,7 @@ impl Store {
 
     /// Gives the writer an order; waits while the ring is full.
     fn order(&self, order: Order) -> Result<()> {
+        self.writable()?;
         self.orders.push(order).map_err(|full| self.refusal(full))
     }
 
@@ -442,6 +489,7 @@ impl Store {
             rollup_days: view.rollup_days.values().flatten().count() as u64,
             rollup_bytes: view.rollup_days.values().flatten().map(|day| day.file.file_bytes() as u64).sum(),
             damaged: self.shared.health.count() as u64,
+            in_doubt: self.shared.health.count_in_doubt() as u64,
             catalog_bytes: self.shared.catalog.bytes() as u64,
             footers_bytes: self.shared.footers.bytes() as u64,
             last_rows_bytes: self.shared.last_rows.bytes() as u64,
@@ -491,6 +539,17 @@ impl Store {
         Ack(ack).wait()
     }
 
+    /// Somebody knows of what was lost from logs, or is in doubt: answers do not warn of it any more, now and after every opening. Returns what it was. What is
+    /// damaged in files that are still there goes on being told.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]: nothing has changed.
+    pub fn accept_damage(&self) -> Result<Vec<String>> {
+        self.writable()?;
+        self.shared.health.accept()
+    }
+
     /// Makes a snapshot in the folder `to`, which must not be there: a data directory with every row that was
     /// acknowledged before the call, and a few that came during it. Segments and rolled days are hard links, so it
     /// takes hardly any room or time. To use it, copy it with [`restore`](crate::restore).
@@ -536,6 +595,7 @@ impl Store {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn declare_rollup(&self, rollup: Rollup) -> Result<()> {
+        self.writable()?;
         rollups::declare(&self.shared, rollup)?;
         if let Some(threads) = &*self.threads() {
             let _ = threads.tasks.try_send(Task::Look(Which::All)); // it has something to do, or comes by itself
@@ -560,6 +620,7 @@ impl Store {
     ///
     /// [`Error::Rollup`] if there is none of that name, or it is one of the configuration; [`Error::Io`].
     pub fn remove_rollup(&self, name: &str) -> Result<()> {
+        self.writable()?;
         rollups::remove(&self.shared, name)
     }
 

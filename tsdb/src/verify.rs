@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::block::FILE_HEADER_BYTES;
 use crate::catalog::Catalog;
 use crate::closed::Closed;
+use crate::damage_list::DamageList;
 use crate::data_dir::DataDir;
 use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, Result};
@@ -31,6 +32,8 @@ pub struct Verification {
     pub rows: u64,
     /// What is wrong, each with its file and place.
     pub damage: Vec<Error>,
+    /// What was lost before, or is in doubt, and nobody has accepted: see [`Store::accept_damage`](crate::Store::accept_damage).
+    pub missing: Vec<Error>,
     /// Damaged bytes that were put aside before.
     pub quarantined: Vec<PathBuf>,
     /// Unfinished writes at the ends of logs: what a crash leaves, or a store that is writing right now.
@@ -125,6 +128,11 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
             if !self.found.damage.iter().any(|known| of(known) == of(&error)) {
                 self.found.damage.push(error);
             }
+        }
+        match DamageList::read(&dir) {
+            Ok(list) => self.found.missing.extend(list.open(&dir)),
+            Err(error @ Error::Corrupt { .. }) => self.found.damage.push(error),
+            Err(error) => return Err(error),
         }
         self.found.quarantined = dir.list(&dir.join("quarantine"))?;
         Ok(manifest)
@@ -245,10 +253,10 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
             unfinished.clear();
             let extent = closed.extent(&self.dir, path);
             let read = log::read(&self.dir, number, extent, |fault, error, _| match fault {
-                Fault::Tail => unfinished.push(error.clone()),
-                Fault::Header | Fault::Lost => damage.push(error.clone()),
+                Fault::Torn => unfinished.push(error.clone()),
+                Fault::Header | Fault::Lost | Fault::Doubt => damage.push(error.clone()),
             })?;
-            read.iter().try_for_each(|(entries, _)| log::check(&self.dir, number, entries.iter(), catalog))?;
+            read.iter().try_for_each(|log| log::check(&self.dir, number, log.entries.iter(), catalog))?;
             Ok(read)
         };
         let mut outcome = read(catalog);
@@ -261,7 +269,7 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         }
         self.found.damage.extend(damage);
         self.found.unfinished.extend(unfinished);
-        let end = self.note(outcome)?.flatten().map_or(0, |(_, end)| end);
+        let end = self.note(outcome)?.flatten().map_or(0, |log| log.end);
         self.read(end as usize);
         Ok(())
     }

@@ -104,10 +104,11 @@ fn check(disk: &SimulatedDisk, done: &[Done], position: usize, what: &str) {
     let found = read(&store);
     let stats = store.stats();
     assert_eq!(stats.damaged, 0, "{what}: a crash was taken for damage");
+    let under_way = done.iter().find(|done| done.from < position && position < done.to);
+    assert!(stats.in_doubt == 0 || under_way.is_some(), "{what}: what was acknowledged is in doubt");
     if found == acknowledged {
         return;
     }
-    let under_way = done.iter().find(|done| done.from < position && position < done.to);
     let Some(under_way) = under_way else {
         panic!("{what}: found {found:#?}\nacknowledged {acknowledged:#?}");
     };
