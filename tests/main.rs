@@ -19,6 +19,7 @@ mod documentation;
 mod durability;
 mod figures;
 mod forward;
+mod fuzz;
 mod grammar;
 mod import;
 mod line_protocol;
