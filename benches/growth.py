@@ -1,34 +1,25 @@
 """How the cost of a query grows with what is stored: 20 targets, a slot a minute, after 1, 7, 30 and 365 days.
 
-  benches/growth.py FOURNINES PORT FOLDER
+  benches/growth.py FOURNINES FOLDER
 
-FOURNINES is the program, PORT a free one on loopback, FOLDER a new folder for its data. Medians in ms over a kept connection.
+FOURNINES is the program, FOLDER a new folder for its data. Medians in ms over a kept connection.
 """
 
-import http.client
 import random
 import statistics
-import subprocess
 import sys
 import time
-import urllib.parse
 
-PROGRAM, PORT, FOLDER = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+import serving
+
+PROGRAM, FOLDER = sys.argv[1], sys.argv[2]
 START_S = 1735689600  # 2025-01-01
 TARGETS = 20
 SEED = 5
 
-server = subprocess.Popen([PROGRAM, "serve", "--data-dir", FOLDER, "--listen", f"127.0.0.1:{PORT}"], stdout=subprocess.DEVNULL)
-time.sleep(1.5)
-connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=600)
+server, port = serving.serve(PROGRAM, FOLDER)
+client = serving.Client(port, "growth")
 choose = random.Random(SEED)
-
-
-def request(method, path, body=None):
-    connection.request(method, path, body)
-    answer = connection.getresponse()
-    text = answer.read()
-    assert answer.status in (200, 204), (answer.status, text[:200])
 
 
 def day(number):
@@ -45,13 +36,7 @@ def iso(second):
 
 
 def median_ms(statement, times):
-    def once():
-        path = "/api/v3/query_sql?" + urllib.parse.urlencode({"q": statement(), "db": "growth"})
-        start = time.perf_counter()
-        request("GET", path)
-        return (time.perf_counter() - start) * 1000
-
-    return statistics.median(once() for _ in range(times))
+    return statistics.median(client.ask_ms(statement()) for _ in range(times))
 
 
 def measure(days):
@@ -74,15 +59,13 @@ def measure(days):
     ]
 
 
-try:
-    print("| days | rows | a target's hour by minutes | its rows | newest of each | p99 of all | availability() of all |")
-    stored = 0
-    for days in (1, 7, 30, 365):
-        for number in range(stored, days):
-            request("POST", "/write?db=growth&precision=s", "\n".join(day(number)).encode())
-        stored = days
-        request("POST", "/api/v1/admin/compact", "")
-        cells = [days, f"{days * 1440 * TARGETS:,}"] + [f"{ms:.2f}" for ms in measure(days)]
-        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-finally:
-    server.kill()
+print("| days | rows | a target's hour by minutes | its rows | newest of each | p99 of all | availability() of all |")
+stored = 0
+for days in (1, 7, 30, 365):
+    for number in range(stored, days):
+        client.request("POST", "/write?db=growth&precision=s", "\n".join(day(number)).encode())
+    stored = days
+    client.request("POST", "/api/v1/admin/compact", "")
+    cells = [days, f"{days * 1440 * TARGETS:,}"] + [f"{ms:.2f}" for ms in measure(days)]
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+serving.stop(server)

@@ -3,8 +3,8 @@
     benches/memory.py target/release/fournines [minutes] [values a second] [folder]
 
 500 targets every 10 s against nginx on loopback, `fournines bench ingest` at 1.5 M values a second, 17 questions a second over 4 connections. A row is printed a
-minute: what the process has (`VmRSS`), of it what is its own (`RssAnon`) and what of files is mapped (`RssFile`, which the system takes back at will), the peak,
-and the slowest answers. Needs nginx.
+minute, of its highest moment: what the process has (`VmRSS`), of it what is its own (`RssAnon`), what of files is mapped (`RssFile`, which the system takes back at
+will), and the rows that are not sealed; then the peak of all, and the slowest answers. Needs nginx.
 """
 
 import os
@@ -57,6 +57,11 @@ def look(port, start, times, errors, end):
             client = Client(port)
 
 
+def head_bytes(client):
+    text = client.request("GET", "/metrics").decode()
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("fournines_store_head_bytes "))
+
+
 with tempfile.TemporaryDirectory(dir=sys.argv[4] if len(sys.argv) > 4 else None) as root:
     ports = free_ports(20)
     nginx(root, ports)
@@ -72,20 +77,21 @@ with tempfile.TemporaryDirectory(dir=sys.argv[4] if len(sys.argv) > 4 else None)
         time.sleep(3)
         client = Client(port)
         times, errors, end = [], [], time.time() + MINUTES * 60 - 5
-        people = [threading.Thread(target=look, args=(port, start, times, errors, end)) for _ in range(CONNECTIONS)]
+        people = [threading.Thread(target=look, args=(port, start, times, errors, end), daemon=True) for _ in range(CONNECTIONS)]
         for person in people:
             person.start()
-        print("| minute | MB | own | of files | peak | CPU s | questions | median ms | slowest ms |")
+        print("| minute | MB | own | of files | heads | peak | CPU s | questions | median ms | slowest ms |")
         minute, used = 0, cpu_s(server)
         while load.poll() is None:
             minute += 1
-            highest = 0
-            for _ in range(600):
-                time.sleep(0.1)
-                highest = max(highest, status_kb(server, "VmRSS"))
+            highest = [0] * 4
+            for _ in range(300):
+                time.sleep(0.2)
+                now = [status_kb(server, key) for key in ("VmRSS", "RssAnon", "RssFile")]
+                highest = max(highest, now + [head_bytes(client) / 1024])
                 if load.poll() is not None:
                     break
-            kb = [highest] + [status_kb(server, key) for key in ("RssAnon", "RssFile", "VmHWM")]
+            kb = highest + [status_kb(server, "VmHWM")]
             answered, times[:] = sorted(times), []
             spent, used = cpu_s(server) - used, cpu_s(server)
             figures = [f"{value / 1024:.0f}" for value in kb] + [f"{spent:.0f}", len(answered)]
@@ -96,7 +102,7 @@ with tempfile.TemporaryDirectory(dir=sys.argv[4] if len(sys.argv) > 4 else None)
         print(load.stdout.read())
         missed = client.rows("SELECT count(*) AS slots, sum(CASE WHEN outcome = 'missed' THEN 1 ELSE 0 END) AS missed FROM probe")[0]
         print(f"slots: {missed}, questions that failed: {len(errors)} {errors[:3]}")
-        stop(server)
     finally:
         load.terminate()
         load.wait()
+        stop(server)

@@ -3,10 +3,12 @@
 import atexit
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -60,8 +62,6 @@ def start(command, port, path="/", **more):
 
 def drain(process):
     """Reads what a program says from now on, so that it does not wait for a reader."""
-    import threading
-
     threading.Thread(target=lambda: [None for _ in process.stderr], daemon=True).start()
 
 
@@ -85,8 +85,14 @@ class Client:
         self.db = db
 
     def request(self, method, path, body=None):
-        self.connection.request(method, path, body)
-        answer = self.connection.getresponse()
+        try:
+            self.connection.request(method, path, body)
+            answer = self.connection.getresponse()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            # It was closed while nobody asked.
+            self.connection.close()
+            self.connection.request(method, path, body)
+            answer = self.connection.getresponse()
         text = answer.read()
         assert answer.status in (200, 204), (answer.status, text[:200])
         return text
@@ -112,8 +118,6 @@ def status_kb(process, key):
 def cpu_s(process):
     """The processor time that a process has taken."""
     fields = open(f"/proc/{process.pid}/stat").read().rsplit(")", 1)[1].split()
-    import os
-
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

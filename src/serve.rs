@@ -302,6 +302,7 @@ fn store_options(config: &Config) -> tsdb::Options {
             batch_values_max: config.store.batch_values_max,
         },
         footers_bytes_max: config.store.footers_max.as_u64() as usize,
+        compact_bytes_max: config.store.compact_memory.as_u64() as usize,
         roll_after: config.store.roll_after,
         retention: general,
         table_retention: config.store.table.iter().map(own).collect(),

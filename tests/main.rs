@@ -24,6 +24,7 @@ mod grammar;
 mod import;
 mod line_protocol;
 mod nginx;
+mod night;
 mod oracle;
 mod parts;
 mod prober;

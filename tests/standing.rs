@@ -249,7 +249,7 @@ fn silly_values_are_refused_where_they_are_read() {
     assert_eq!(server.rows("SELECT count(*) FROM m"), [["1"]]);
 }
 
-const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+pub const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// A server whose clock is read from a file (`+0`, `+3650d`), while what only goes on does as ever.
 fn with_clock(data_dir: &Path, config: &str, clock: &Path) -> Server {

@@ -61,7 +61,7 @@ impl Level {
 /// # Errors
 ///
 /// It is over a limit; the sentence names the knob.
-pub(crate) fn measure(tokens: &[Token], limits: SizeLimits) -> Result<Size> {
+pub(crate) fn measure<'a>(tokens: impl IntoIterator<Item = &'a Token>, limits: SizeLimits) -> Result<Size> {
     let mut known: HashMap<String, Size> = HashMap::new();
     let mut open: Vec<Level> = vec![Level::default()];
     // The word before, if it may be the name of a subquery: `name AS (`, `name (columns) AS (`.

@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use datafusion::error::{DataFusionError, Result};
-use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::parser::{DFParserBuilder, ParserInput, Statement};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
     ObjectName, Query, Select, SetExpr, SetOperator, SetQuantifier, Statement as SqlStatement, TableFactor,
     TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+use datafusion::sql::sqlparser::tokenizer::{TokenWithSpan, Tokenizer};
 
 use crate::asof;
 use crate::size::{Size, SizeLimits, measure};
@@ -28,8 +28,12 @@ pub(crate) struct Parsed {
 ///
 /// It is over a limit, or its quotes do not end.
 pub(crate) fn size_of(sql: &str, limits: SizeLimits) -> Result<Size> {
-    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize();
-    measure(&tokens.map_err(|error| DataFusionError::Plan(error.to_string()))?, limits)
+    measure(tokens_of(sql)?.iter().map(|token| &token.token), limits)
+}
+
+fn tokens_of(sql: &str) -> Result<Vec<TokenWithSpan>> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
+    tokens.map_err(|error| DataFusionError::Plan(error.to_string()))
 }
 
 /// How much a condition may be that stands by itself: it is read on any thread.
@@ -55,9 +59,12 @@ pub(crate) fn check_condition(text: &str) -> Result<()> {
 ///
 /// It is over a limit, wrong, or has what is not answered right.
 pub(crate) fn parse(sql: &str, limits: SizeLimits) -> Result<Parsed> {
-    let size = size_of(sql, limits)?;
+    let tokens = tokens_of(sql)?;
+    let size = measure(tokens.iter().map(|token| &token.token), limits)?;
     // Parentheses and the like are levels, too: what was measured is let through.
-    let parser = DFParserBuilder::new(sql).with_dialect(&GenericDialect {}).with_recursion_limit(limits.depth_max * 4);
+    let parser = DFParserBuilder::new(ParserInput::Tokens(tokens))
+        .with_dialect(&GenericDialect {})
+        .with_recursion_limit(limits.depth_max * 4);
     let mut statements = parser.build()?.parse_statements()?;
     let (Some(mut statement), None) = (statements.pop_front(), statements.pop_front()) else {
         return Err(DataFusionError::Plan("expected one statement".into()));

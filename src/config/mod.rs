@@ -127,6 +127,8 @@ pub struct Store {
     pub batch_values_max: usize,
     /// The footers of rolled days are kept in memory up to this size. Default 64 MiB.
     pub footers_max: ByteSize,
+    /// A merge of segments takes about this much memory at the most. Default 64 MiB.
+    pub compact_memory: ByteSize,
     /// A day that ended longer ago than this rolls to Parquet. Default: never.
     #[serde(deserialize_with = "some_duration")]
     pub roll_after: Option<Duration>,
@@ -168,6 +170,7 @@ impl Default for Store {
             string_max: ByteSize::kib(64),
             batch_values_max: 64 << 20,
             footers_max: ByteSize::mib(64),
+            compact_memory: ByteSize::mib(64),
             roll_after: None,
             retention: None,
             retention_bytes: None,
@@ -283,6 +286,7 @@ impl Config {
             ("store.ring_max", store.ring_max, 64 * KIB, 1024 * GIB),
             ("store.catalog_max", store.catalog_max, 32 * KIB, 1024 * GIB),
             ("store.string_max", store.string_max, 16, 16 * MIB),
+            ("store.compact_memory", store.compact_memory, MIB, 1024 * GIB),
             ("query.memory", query.memory, MIB, 1024 * 1024 * GIB),
         ];
         for (key, value, min, max) in sizes {

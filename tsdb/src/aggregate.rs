@@ -12,7 +12,7 @@ use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, TimestampN
 use hashbrown::HashMap;
 
 use crate::bucket::{BucketCursor, Buckets};
-use crate::catalog::{ColumnRef, Table};
+use crate::catalog::{ColumnRef, TIME_COLUMN, Table};
 use crate::cells::{CellColumn, Cells, Fold, FoldKind};
 use crate::day::Day;
 use crate::error::{Error, Result};
@@ -21,7 +21,7 @@ use crate::filter::Filter;
 use crate::rollup::{self, Cut, Wanted};
 use crate::rollup_file::BlockCells;
 use crate::rows::Rows;
-use crate::scan::{Scan, ScanRequest, TIME_COLUMN};
+use crate::scan::{Scan, ScanRequest};
 use crate::series_runs::series_runs;
 use crate::shared::Shared;
 use crate::tag::ABSENT;

@@ -8,9 +8,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128, xxh3_128_with_seed};
 
@@ -23,6 +24,9 @@ use crate::spellings::{Snapshot, Spellings};
 use crate::tag::{ABSENT, Tag};
 use crate::value::{FieldType, Value};
 
+/// The name of the timestamp's column.
+pub const TIME_COLUMN: &str = "time";
+
 /// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
 const SPARE_SPELLINGS: usize = 1024;
 
@@ -30,7 +34,7 @@ const SPARE_SPELLINGS: usize = 1024;
 /// series where `cargo bench -p benches --bench series` measures 141.
 const TABLE_BYTES: usize = 1024;
 const TAG_BYTES: usize = 1024;
-const FIELD_BYTES: usize = 192;
+const FIELD_BYTES: usize = 384;
 /// Beside its text, which is there twice: as it grows, and as answers have it.
 const TAG_VALUE_BYTES: usize = 48;
 /// Its codes and one spelling.
@@ -66,6 +70,31 @@ pub(crate) struct Columns {
     pub tags: Vec<Arc<str>>,
     pub fields: Vec<(Arc<str>, FieldType)>,
     by_name: HashMap<Arc<str>, ColumnRef>,
+    arrow: Made,
+}
+
+/// The Arrow schema of columns, made when it is first wanted. Columns that are copied are about to change: theirs is another.
+#[derive(Debug, Default)]
+struct Made(OnceLock<SchemaRef>);
+
+impl Clone for Made {
+    fn clone(&self) -> Made {
+        Made::default()
+    }
+}
+
+impl Columns {
+    /// `time`, the tags, the fields.
+    pub(crate) fn arrow(&self) -> &SchemaRef {
+        self.arrow.0.get_or_init(|| {
+            let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
+            let tag = DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into());
+            let mut fields = vec![Field::new(TIME_COLUMN, time, false)];
+            fields.extend(self.tags.iter().map(|name| Field::new(&**name, tag.clone(), true)));
+            fields.extend(self.fields.iter().map(|(name, kind)| Field::new(&**name, kind.arrow(), true)));
+            Arc::new(Schema::new(fields))
+        })
+    }
 }
 
 /// A column's place among the tags or among the fields.

@@ -3,6 +3,9 @@
 //! Neighbours in age are merged when there are enough of them and none of them is larger than the others together.
 //! So a row's segment at least doubles each time that the row is rewritten, and the number of segments grows with the
 //! logarithm of the data. A segment of which half was rolled or has left is rewritten alone.
+//!
+//! A merge streams: it holds a page of each segment, a few of what it writes, and what is said of all pages. As many neighbours as that leaves room for within
+//! `Options::compact_bytes_max` are merged at once, two at the least; the rest follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -30,7 +33,7 @@ pub(crate) fn compact_worthwhile(shared: &Arc<Shared>) -> Result<()> {
     loop {
         let view = shared.view.load_full();
         let Some(range) = worth(&view) else { return Ok(()) };
-        compact_or_leave(shared, &view, range)?;
+        compact_or_leave(shared, &view, affordable(&view, range, shared.options.compact_bytes_max))?;
     }
 }
 
@@ -44,8 +47,28 @@ pub(crate) fn compact_all(shared: &Arc<Shared>) -> Result<()> {
                 || (stretch.len() == 1 && gains(&view, &view.segments[stretch.start], is_oldest(&view, stretch.start)))
         };
         let Some(range) = stretches.into_iter().find(wanted) else { return Ok(()) };
-        compact_or_leave(shared, &view, range)?;
+        compact_or_leave(shared, &view, affordable(&view, range, shared.options.compact_bytes_max))?;
     }
+}
+
+/// The first of some neighbours whose merge takes no more memory than this, two at the least.
+fn affordable(view: &View, range: Range<usize>, bytes_max: usize) -> Range<usize> {
+    let sizes: Vec<(usize, usize)> =
+        view.segments[range.clone()].iter().map(|segment| segment.decoded_bytes()).collect();
+    range.start..range.start + affordable_count(&sizes, bytes_max)
+}
+
+/// Of each segment, what a page takes and what is said of its pages.
+fn affordable_count(sizes: &[(usize, usize)], bytes_max: usize) -> usize {
+    /// Pages that wait to be written, with the one that is put together of them.
+    const WRITTEN: usize = 4;
+    let needs = |count: usize| -> usize {
+        let sizes = &sizes[..count];
+        let largest = sizes.iter().map(|(page, _)| page).max().copied().unwrap_or(0);
+        // What is said of pages is there twice: as it is read, and as it is written.
+        sizes.iter().map(|(page, known)| page + 2 * known).sum::<usize>() + WRITTEN * largest
+    };
+    (2..=sizes.len()).rev().find(|count| needs(*count) <= bytes_max).unwrap_or(sizes.len().min(2))
 }
 
 /// Merges neighbours, unless one of them is found damaged: then it is known to be, and the others go on without it.
@@ -155,7 +178,10 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
     let tables: BTreeSet<u32> = inputs.iter().flat_map(|segment| segment.days().map(|(table, _)| table)).collect();
     for table in tables {
         let known = shared.catalog.table(table).expect("a segment's tables are known");
-        for unit in layers.units(table, &Filter::new(view.floor(table), i64::MAX, None)) {
+        let days: BTreeSet<Day> = inputs.iter().flat_map(|segment| segment.days_of(table)).collect();
+        let all = Filter::new(view.floor(table), i64::MAX, None);
+        // A day at a time, so that what is known of pages is of one day only.
+        for unit in days.into_iter().flat_map(|day| layers.units(table, &all.on(day))) {
             let kinds: BTreeMap<u32, FieldType> =
                 unit.segments().flat_map(|segment| segment.fields(table, unit.day)).collect();
             let fields: Vec<u32> = kinds.keys().copied().collect();
@@ -198,6 +224,16 @@ mod tests {
         assert_eq!(worthwhile(&[100, 120, 110, 100]), Some(0..4));
         assert_eq!(worthwhile(&[5000, 100, 120, 110]), None);
         assert_eq!(worthwhile(&[5000, 100, 120, 110, 100]), Some(1..5));
+    }
+
+    #[test]
+    fn as_many_are_merged_as_memory_allows_and_two_at_the_least() {
+        let sizes = [(1000, 10); 8];
+        assert_eq!(affordable_count(&sizes, 1 << 20), 8);
+        assert_eq!(affordable_count(&sizes, 8000), 3); // 4 pages that wait, and 1020 bytes of each
+        assert_eq!(affordable_count(&sizes, 10), 2);
+        assert_eq!(affordable_count(&sizes[..1], 10), 1);
+        assert_eq!(affordable_count(&[(10, 0), (10, 0), (1_000_000, 0)], 10_000), 2);
     }
 
     #[test]

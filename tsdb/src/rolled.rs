@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::DEFAULT_SCHEMA;
-use crate::catalog::{Catalog, Table};
+use crate::catalog::{Catalog, TIME_COLUMN, Table};
 use crate::codec::leb128;
 use crate::data_dir::DataDir;
 use crate::day::Day;
@@ -33,7 +33,6 @@ use crate::footer::{Footer, Footers};
 use crate::manifest::RolledId;
 use crate::merge::Source;
 use crate::rows::{Rows, pick, take_ranges};
-use crate::scan::TIME_COLUMN;
 use crate::segment::PAGE_ROWS_MAX;
 use crate::unit::{OnDamage, Place};
 

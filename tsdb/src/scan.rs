@@ -8,9 +8,9 @@ use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, RecordBatchOptions};
 use arrow_array::{TimestampNanosecondArray, new_null_array};
 use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::SchemaRef;
 
-use crate::catalog::{ColumnRef, Table};
+use crate::catalog::{ColumnRef, TIME_COLUMN, Table};
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::field_predicate::{Conditions, FieldPredicate};
@@ -24,8 +24,6 @@ use crate::tag::ABSENT;
 use crate::unit::{Layers, Unit, Warnings, leave_out};
 use crate::view::View;
 
-/// The name of the timestamp's column.
-pub const TIME_COLUMN: &str = "time";
 /// Units of fewer rows are not worth taking apart.
 const SPLIT_ROWS_MIN: usize = 32 * 1024;
 
@@ -61,17 +59,6 @@ impl Default for ScanRequest {
             whole_series: false,
         }
     }
-}
-
-/// The Arrow schema of a table as it is now: `time`, the tags, the fields.
-pub(crate) fn arrow_schema(table: &Table) -> SchemaRef {
-    let columns = table.columns();
-    let time = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
-    let tag = DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into());
-    let mut fields = vec![Field::new(TIME_COLUMN, time, false)];
-    fields.extend(columns.tags.iter().map(|name| Field::new(&**name, tag.clone(), true)));
-    fields.extend(columns.fields.iter().map(|(name, kind)| Field::new(&**name, kind.arrow(), true)));
-    Arc::new(Schema::new(fields))
 }
 
 /// A column of the answer.
@@ -367,8 +354,8 @@ fn distribute(units: Vec<Unit>, partitions: usize) -> Vec<Vec<Unit>> {
 impl Projection {
     /// These columns of a table, or all.
     pub(crate) fn new(table: &Arc<Table>, columns: Option<&[String]>) -> Result<Projection> {
-        let whole = arrow_schema(table);
         let known = table.columns();
+        let whole = known.arrow();
         let names: Vec<&str> = match columns {
             Some(names) => names.iter().map(String::as_str).collect(),
             None => whole.fields().iter().map(|field| field.name().as_str()).collect(),

@@ -29,6 +29,8 @@ use crate::value::FieldType;
 
 /// The most rows that a page has: a day of a series that has one every ten seconds.
 pub const PAGE_ROWS_MAX: usize = 8640;
+/// What is known of a page, without its fields, in memory.
+const PAGE_BYTES: usize = 150;
 /// The last bytes of a segment file, behind the offset of the index.
 pub(crate) const END_MARK: [u8; 8] = *b"49NSEGX\0";
 
@@ -128,6 +130,21 @@ impl Segment {
     pub(crate) fn bytes_of(&self, table: u32) -> impl Iterator<Item = (Day, usize)> + '_ {
         self.sections_of(table)
             .filter_map(|at| Some((*self.section_days(at).first()?, self.index.sections[at].bytes as usize)))
+    }
+
+    /// About how many bytes its largest page takes once it is decoded, and what is said of all its pages.
+    pub(crate) fn decoded_bytes(&self) -> (usize, usize) {
+        let page = |section: &Section| {
+            let rows = (section.rows as usize).clamp(1, PAGE_ROWS_MAX);
+            // Series and time, and of each field a number; texts by what they take packed, which is a quarter at the least.
+            let numbers = rows * (12 + 8 * section.fields.len());
+            numbers + 4 * (section.bytes as usize / (section.rows as usize).div_ceil(rows).max(1))
+        };
+        let known = |section: &Section| {
+            (section.rows as usize).div_ceil(PAGE_ROWS_MAX) * (PAGE_BYTES + 4 * section.fields.len())
+        };
+        let sections = &self.index.sections;
+        (sections.iter().map(page).max().unwrap_or(0), sections.iter().map(known).sum())
     }
 
     /// Sections are in the order of their tables.

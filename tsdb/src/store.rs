@@ -39,7 +39,7 @@ use crate::ring::{Full, Ring};
 use crate::rollup::{Rollup, RollupState};
 use crate::rollups::{self, Which};
 use crate::rows::Rows;
-use crate::scan::{Projection, Scan, ScanRequest, arrow_schema};
+use crate::scan::{Projection, Scan, ScanRequest};
 use crate::sealer::Sealer;
 use crate::segment::PAGE_ROWS_MAX;
 use crate::series_set::{SeriesSet, TagPredicate};
@@ -73,6 +73,8 @@ pub struct Options {
     pub limits: Limits,
     /// Footers of rolled days are kept in memory up to this many bytes; others are parsed when they are needed.
     pub footers_bytes_max: usize,
+    /// A merge of segments takes about this much memory at the most, where two segments allow.
+    pub compact_bytes_max: usize,
     /// A day that ended longer ago than this is rolled to Parquet; `None` for never.
     pub roll_after: Option<Duration>,
     /// What is kept of every table.
@@ -94,6 +96,7 @@ impl Default for Options {
             catalog_bytes_max: 1024 * 1024 * 1024,
             limits: Limits::default(),
             footers_bytes_max: 64 * 1024 * 1024,
+            compact_bytes_max: 64 * 1024 * 1024,
             roll_after: None,
             retention: Retention::default(),
             table_retention: BTreeMap::new(),
@@ -466,7 +469,7 @@ impl Store {
         Some(TableInfo {
             schema: table.schema.clone(),
             name: table.name.clone(),
-            columns: arrow_schema(table),
+            columns: table.columns().arrow().clone(),
             tags: table.columns().tags.iter().map(ToString::to_string).collect(),
             series: table.series_count(),
         })
