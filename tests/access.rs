@@ -179,6 +179,29 @@ fn one_connection_too_many_is_told_to_come_back() {
     wait_for("room", || post(&format!("{}/write", server.url), b"m f=1 1").is_ok_and(|reply| reply.status == 204));
 }
 
+/// Under TLS it was closed without a word: what is told in plain text is none to who speaks TLS.
+#[test]
+#[cfg_attr(not(part = "curl"), ignore = "needs curl: .ci/run installs it")]
+fn one_connection_too_many_is_told_under_tls_too() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path());
+    let path = dir.path().display();
+    let config = format!("[server]\ntls_cert = '{path}/cert.pem'\ntls_key = '{path}/key.pem'\nconnections_max = 4\n");
+    let server = Server::start(&dir.path().join("data"), &config);
+    let own = server.url.trim_start_matches("https://");
+    let held: Vec<_> = (0..4).map(|_| TcpStream::connect(own).unwrap()).collect();
+    std::thread::sleep(Duration::from_millis(200));
+    let told =
+        Command::new("curl").args(["-sik", "--max-time", "8", &format!("{}/health", server.url)]).output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout);
+    assert!(told.starts_with("HTTP/1.1 503") && told.contains("server.connections_max"), "{told}");
+    drop(held);
+    wait_for("room", || {
+        let told = Command::new("curl").args(["-sik", &format!("{}/health", server.url)]).output().unwrap();
+        told.stdout.starts_with(b"HTTP/1.1 200")
+    });
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = GzEncoder::new(Vec::new(), Compression::best());
     packer.write_all(bytes).unwrap();

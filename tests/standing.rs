@@ -170,6 +170,22 @@ fn a_panic_takes_down_what_it_is_in() {
     }
 }
 
+/// Nor does one in a check: its slot says so, and those after it are measured.
+#[test]
+fn a_panic_in_a_check_is_that_checks() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = "[[target]]\nname = 'own'\nurl = 'tcp://127.0.0.1:1'\ninterval = '200ms'\ntimeout = '100ms'\n";
+    let server = Bare::start(&dir.path().join("data"), target, Stdio::null(), Some("check:4"));
+    let count = |condition: &str| -> u64 {
+        let sql = format!("SELECT count(*) FROM probe WHERE {condition}").replace(' ', "+");
+        let (_, body) = server.get(&format!("/api/v3/query_sql?q={sql}&format=csv")).unwrap();
+        body.lines().last().unwrap().parse().unwrap()
+    };
+    wait_for("slots behind it", || count("outcome = 'fail'") >= 8);
+    assert_eq!(count("outcome = 'missed' AND message LIKE '%25broke off%25'"), 1);
+    assert_eq!(server.get("/ready").unwrap().0, 200);
+}
+
 /// Ten seconds are how long a head may take, and were how long a connection could be idle: agents that write every ten seconds found it closed under their
 /// next request.
 #[test]

@@ -158,8 +158,15 @@ impl Prober {
         let miss = |reason| self.row(&target, slot, &Measurement::missed(reason), None);
         let Some(permit) = permit else { return self.recorder.record(miss(None)).await };
         let (start, lag) = (Instant::now(), Some(now_ns() - slot.start_ns));
-        let attempts = self.attempts(&target, slot).await;
+        // A panic in a check is that check's only. Dropped with this future, the task stops.
+        let (own, its) = (self.clone(), target.clone());
+        let mut checking = JoinSet::new();
+        checking.spawn(async move { own.attempts(&its, slot).await });
+        let attempts = checking.join_next().await.and_then(Result::ok);
         drop(permit);
+        let Some(attempts) = attempts else {
+            return self.recorder.record(miss(Some("the check broke off; the server's log says why".into()))).await;
+        };
         // What was found while the prober itself was in trouble says nothing about a target, nor does how long it took.
         let own_trouble = attempts.last().and_then(Measurement::own_trouble).map(str::to_owned);
         if let Some(reason) = self.canary.trouble_since(start).await.or(own_trouble) {
@@ -186,6 +193,7 @@ impl Prober {
     async fn attempts(&self, target: &Target, slot: Slot) -> Vec<Measurement> {
         let mut attempts = Vec::new();
         loop {
+            tsdb::fault("check");
             let measurement = target.probe(&self.network).await;
             let is_down = measurement.outcome == Outcome::Fail;
             attempts.push(measurement);
