@@ -43,11 +43,6 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mimalloc::MiMalloc;
-
-/// Gives back what is free, and takes less of a small query's time: `docs/performance.md` has both.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measures whether services keep 99.99 %: probes, a time-series store and SQL, in one binary.
 #[derive(Debug, Parser)]

@@ -4,10 +4,12 @@
 //! views as Arrow arrays without a copy. `docs/format.md` has the layout byte by byte.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow_array::{ArrayRef, BooleanArray, PrimitiveArray, StringArray, types};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use bytes::Bytes;
+use memmap2::MmapMut;
 
 use crate::block::{self, HEADER_BYTES, Kind, u32_at, u64_at};
 use crate::columns::Column as Values;
@@ -32,8 +34,50 @@ impl AsRef<[u8]> for Aligned {
     }
 }
 
+/// Bytes of this length and more have pages of their own. Heads are made of them: freed by another thread than made them, and all at once, what an allocator
+/// has of them it keeps, which was more than all that was in use.
+const PAGES_MIN: usize = 32 * 1024;
+/// So many have pages of their own at a time: a process may have 65,530 mappings in all.
+const MAPPINGS_MAX: usize = 16_384;
+
+/// Pages of their own, which the system has back when they are dropped.
+struct Pages(MmapMut);
+
+static MAPPINGS: AtomicUsize = AtomicUsize::new(0);
+
+impl Pages {
+    /// Zeros; nothing if there are too many already.
+    fn new(length: usize) -> Option<Pages> {
+        if MAPPINGS.fetch_add(1, Ordering::Relaxed) < MAPPINGS_MAX
+            && let Ok(map) = MmapMut::map_anon(length)
+        {
+            return Some(Pages(map));
+        }
+        MAPPINGS.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        MAPPINGS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl AsRef<[u8]> for Pages {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Fresh aligned bytes of this length, as `fill` leaves them.
 pub(crate) fn aligned<E>(length: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Bytes, E> {
+    if length >= PAGES_MIN
+        && let Some(mut pages) = Pages::new(length)
+    {
+        fill(&mut pages.0)?;
+        return Ok(Bytes::from_owner(pages));
+    }
     let mut words = vec![0u64; length.div_ceil(8)];
     fill(&mut bytemuck::cast_slice_mut(&mut words)[..length])?;
     Ok(Bytes::from_owner(Aligned { words, length }))
