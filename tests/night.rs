@@ -104,7 +104,7 @@ fn write(address: &Address, next: &AtomicUsize, stop: &AtomicBool) {
             let sent = url.map(|url| agent.post(format!("{url}/write?precision=ms")).send(&body));
             match sent.map(|answer| answer.map(|answer| answer.status().as_u16())) {
                 Some(Ok(204)) => break,
-                Some(Ok(status @ (400..=499 | 500..=502))) if status != 429 => panic!("a write was answered {status}"),
+                Some(Ok(status @ 400..=502)) if status != 429 => panic!("a write was answered {status}"),
                 _ => std::thread::sleep(Duration::from_millis(5)),
             }
         }
