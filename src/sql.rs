@@ -57,11 +57,20 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Some(dir) => Source::open(dir)?,
         None => Source::Server(args.url),
     };
-    match statement {
-        Some(statement) => runtime.block_on(source.ask(&statement, &args.db, args.format, &mut print))?,
-        None => prompt::run(&source, &args.db, args.format, &runtime)?,
+    let answered = match statement {
+        Some(statement) => runtime.block_on(source.ask(&statement, &args.db, args.format, &mut print)),
+        None => prompt::run(&source, &args.db, args.format, &runtime),
+    };
+    if let Source::Directory(engine) = source {
+        drop(engine);
+        let _ = std::fs::remove_dir_all(spill_dir()); // it is there only if something was spilled
     }
-    Ok(ExitCode::SUCCESS)
+    answered.map(|()| ExitCode::SUCCESS)
+}
+
+/// Where questions to a directory spill to: nothing in the directory is changed, which may be somebody else's.
+fn spill_dir() -> PathBuf {
+    std::env::temp_dir().join(format!("fournines-spill-{}", std::process::id()))
 }
 
 /// Who answers.
@@ -80,8 +89,7 @@ impl Source {
         refuse_missing(dir)?;
         let store = Arc::new(Store::open_read_only(dir, tsdb::Options::default())?);
         let mut options = engine_options(&Config::default());
-        // Nothing in the directory is changed, which may be somebody else's.
-        options.spill_dir = std::env::temp_dir().join(format!("fournines-spill-{}", std::process::id()));
+        options.spill_dir = spill_dir();
         Ok(Source::Directory(Box::new(Engine::new(store, options, Vec::new())?)))
     }
 

@@ -76,8 +76,12 @@ fn what_only_reads_needs_no_writing() {
     text(&on_read_only(&data_dir, &["restore", path, restored.to_str().unwrap()]));
     assert_eq!(state(&data_dir), before);
     // Where it could be written nothing is, either.
-    let asked = Command::new(BIN).args(["sql", "--data-dir"]).arg(&restored).args(["--format", "csv", sql]).output();
-    assert_eq!(text(&asked.unwrap()).lines().count(), 5);
+    let scratch = dir.path().join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let mut command = Command::new(BIN);
+    command.args(["sql", "--data-dir"]).arg(&restored).args(["--format", "csv", sql]).env("TMPDIR", &scratch);
+    assert_eq!(text(&command.output().unwrap()).lines().count(), 5);
+    assert_eq!(files(&scratch), Vec::<PathBuf>::new());
     let server = Server::start(&restored, "");
     assert_eq!(server.rows("SELECT count(*) FROM m"), [["4"]]);
     // While a server is at work the answer would be of another moment.

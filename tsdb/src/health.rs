@@ -94,11 +94,13 @@ impl Health {
     /// Somebody knows of what was lost or is in doubt: answers do not mention it any more. Returns what that is.
     pub(crate) fn accept(&self) -> Result<Vec<String>> {
         let mut list = self.list();
-        let mut accepted = list.clone();
-        accepted.accept();
-        accepted.store(&self.dir)?;
-        let open = list.open(&self.dir).map(|error| error.to_string()).collect();
-        *list = accepted;
+        let open: Vec<String> = list.open(&self.dir).map(|error| error.to_string()).collect();
+        if !open.is_empty() {
+            let mut accepted = list.clone();
+            accepted.accept();
+            accepted.store(&self.dir)?;
+            *list = accepted;
+        }
         Ok(open)
     }
 
