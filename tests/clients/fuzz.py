@@ -514,6 +514,7 @@ class Fuzz:
     def __init__(self, program, seed, seconds):
         self.program, self.seed, self.end = program, seed, time.time() + seconds
         self.choose, self.asked, self.answered, self.refused, self.differences = random.Random(seed), 0, 0, 0, []
+        self.failed = []
         self.connection = duckdb.connect(config={"threads": 1})
 
     def run(self):
@@ -522,8 +523,10 @@ class Fuzz:
             with tempfile.TemporaryDirectory() as folder:
                 self.round(folder, threads=[1, 4][number % 2])
             number += 1
-        print(f"seed {self.seed}: {number} rounds, {self.asked} statements, {self.answered} rows, {self.refused} refused, {len(self.differences)} differences")
-        return 1 if self.differences or self.asked < 100 else 0
+        print(f"seed {self.seed}: {number} rounds, {self.asked} statements, {self.answered} rows, {self.refused} refused, {len(self.failed)} that DuckDB fails at, {len(self.differences)} differences")
+        print(*self.failed[:2], sep="\n")
+        # Many would be statements that are wrong.
+        return 1 if self.differences or self.asked < 100 or len(self.failed) > self.asked / 50 else 0
 
     def round(self, folder, threads):
         choose, rows = self.choose, Rows(self.choose)
@@ -568,7 +571,12 @@ class Fuzz:
                 parameters, theirs = [], "reckoned"
             else:
                 ours, parameters, theirs = Statement(rows, self.choose).render()
-                expected = self.connection.execute(theirs).fetchall()
+                try:
+                    expected = self.connection.execute(theirs).fetchall()
+                except duckdb.Error as error:
+                    # DuckDB 2.0 has faults of its own, like a constant of a sum's comparison that it takes for an INT8.
+                    self.failed.append(f"{error}: {theirs}")
+                    continue
             found, refusal = server.ask(ours, parameters)
             self.asked += 1
             if refusal and refusal.startswith("400") and REFUSED.search(refusal):
