@@ -105,6 +105,36 @@ fn every_condition_of_a_statement_counts() {
     );
 }
 
+/// A condition on one side of an outer join was also put on the other side, where it may be, and then taken for that one by the name of its column: rows without a
+/// partner came out although `coalesce(a.host, 'none')` of them is no less than "it's". Found by the fuzzer of SQL.
+#[test]
+fn a_condition_above_a_join_stays_with_its_side() {
+    let mut lines: Vec<String> = ["alpha", "beta"].iter().map(|host| format!("m,host={host} f=1 {START_S}")).collect();
+    let right = [("alps", 1, 0), ("zed", 2, 0), ("beta", 3, 0), ("beta", 4, 10_000)];
+    lines.extend(right.map(|(host, v, after)| format!("n,host={host} v={v} {}", START_S + after)));
+    let joined = |join: &str, condition: &str| {
+        format!(
+            "SELECT a.host AS x, b.host AS y, b.v FROM {join} ON a.host = b.host AND date_trunc('hour', a.time) = date_trunc('hour', b.time) \
+             WHERE {condition} ORDER BY b.v"
+        )
+    };
+    let mut cases: Vec<(String, &[&str])> = Vec::new();
+    for join in ["m AS a RIGHT JOIN n AS b", "n AS b LEFT JOIN m AS a"] {
+        cases.push((joined(join, "coalesce(a.host, 'none') < 'it''s'"), &["beta,beta,3.0"]));
+        cases.push((joined(join, "coalesce(a.host, 'none') = 'beta'"), &["beta,beta,3.0"]));
+        cases.push((joined(join, "a.host IS NOT NULL AND a.host < 'c'"), &["beta,beta,3.0"]));
+        cases.push((
+            joined(join, "coalesce(a.host, 'aaa') < 'it''s'"),
+            &[",alps,1.0", ",zed,2.0", "beta,beta,3.0", ",beta,4.0"],
+        ));
+        cases.push((joined(join, "a.host IS NULL AND b.host < 'c'"), &[",alps,1.0", ",beta,4.0"]));
+    }
+    cases
+        .push((joined("m AS a FULL JOIN n AS b", "coalesce(a.host, 'none') < 'it''s'"), &["beta,beta,3.0", "alpha,,"]));
+    let cases: Vec<Case<'_>> = cases.iter().map(|(sql, rows)| (sql.as_str(), *rows)).collect();
+    hold(&lines, &cases);
+}
+
 /// A view was still found by its shape when a measurement of its name came.
 #[test]
 fn a_measurement_hides_a_view_at_once() {

@@ -20,6 +20,8 @@ use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -56,6 +58,7 @@ use crate::subset;
 use crate::summary::SummarizeInScan;
 use crate::system::SystemTable;
 use crate::tell_apart::TellApart;
+use crate::unique_names::UniqueNames;
 use crate::views::StateOf;
 
 /// The name of the one catalogue.
@@ -261,6 +264,7 @@ impl Engine {
             .with_runtime_env(environment)
             .with_default_features()
             .with_optimizer_rules(sound_rules())
+            .with_physical_optimizer_rules(sound_physical_rules())
             // No file formats: nothing in a statement can name a file.
             .with_file_formats(Vec::new())
             .with_table_factories(std::collections::HashMap::new())
@@ -450,6 +454,16 @@ fn sound_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         }
     }
     rules
+}
+
+/// DataFusion's rules for physical plans, but for those that go by names of columns.
+fn sound_physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let by_name = ["FilterPushdown", "FilterPushdown(Post)"];
+    let rule = |rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| match by_name.contains(&rule.name()) {
+        true => Arc::new(UniqueNames(rule)),
+        false => rule,
+    };
+    PhysicalOptimizer::new().rules.into_iter().map(rule).collect()
 }
 
 /// DataFusion's planner, and our own nodes.

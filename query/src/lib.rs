@@ -42,6 +42,7 @@ mod summary;
 mod system;
 mod table;
 mod tell_apart;
+mod unique_names;
 mod views;
 
 pub use engine::{Answer, Encoded, Engine, Options};

@@ -41,7 +41,6 @@ NUMBERS = {"m": {"f": (-120, 120), "i": (-60, 1000), "u": (0, 1000)}, "n": {"v":
 ARROW = {"f": pa.float64(), "v": pa.float64(), "i": pa.int64(), "k": pa.int64(), "u": pa.uint64(), "up": pa.bool_(), "note": pa.string()}
 WIDTHS = {"1m": "1 minute", "15m": "15 minutes", "1h": "1 hour", "1d": "1 day"}
 FIELDS = {"m": ["f", "i", "u", "up", "note"], "n": ["v", "k"]}
-ASK_DISTINCT = "distinct" in sys.argv[4:]
 # What is refused with a sentence, as it would be answered wrongly: see `docs/sql.md`.
 REFUSED = re.compile("correlated|EXCEPT ALL|INTERSECT ALL")
 
@@ -208,42 +207,44 @@ class Statement:
             return f"{self.time()} {choose.choice(['<', '<=', '>', '>='])} {column}"
         return f"{column} {choose.choice(['<', '<=', '>', '>=', '=', '<>'])} {self.time()}"
 
+    def compared(self, column, literal):
+        """A column compared with literals, in the ways that all kinds have."""
+        choose, kind = self.choose, self.choose.random()
+        sign = choose.choice(["<", "<=", "=", "=", "<>", ">=", ">"])
+        if kind < 0.5:
+            return f"{column} {sign} {literal()}"
+        if kind < 0.65:
+            return f"{literal()} {sign} {column}"
+        if kind < 0.85:
+            return f"{column} {choose.choice(['IN', 'NOT IN'])} ({', '.join(literal() for _ in range(choose.randrange(1, 4)))})"
+        return f"{column} IS {choose.choice(['', 'NOT '])}NULL"
+
     def of_tag(self, table, alias):
         choose = self.choose
         tag, values = choose.choice(list(TAGS[table].items()))
         column, kind = alias + tag, choose.random()
-        if kind < 0.3:
-            return f"{column} {choose.choice(['=', '=', '<>'])} {self.text(values)}"
-        if kind < 0.4:
-            return f"{self.text(values)} {choose.choice(['=', '<>', '<'])} {column}"
-        if kind < 0.55:
-            return f"{column} {choose.choice(['IN', 'NOT IN'])} ({', '.join(self.text(values) for _ in range(choose.randrange(1, 4)))})"
-        if kind < 0.65:
+        if kind < 0.1:
             pattern = choose.choice(["'al%'", "'%a'", "'a_%'", "''", "'z%'", "'r1'", "'alpha'"])
             return f"{column} {choose.choice(['LIKE', 'NOT LIKE'])} {pattern}"
-        if kind < 0.8:
-            return f"{column} IS {choose.choice(['', 'NOT '])}NULL"
-        if kind < 0.9:
+        if kind < 0.2:
             return f"({column} IS {choose.choice(['', 'NOT '])}DISTINCT FROM {self.text(values)})"
-        return f"coalesce({column}, 'none') {choose.choice(['=', '<', '>='])} {self.text(values)}"
+        if kind < 0.3:
+            return f"coalesce({column}, 'none') {choose.choice(['=', '<', '>='])} {self.text(values)}"
+        return self.compared(column, lambda: self.text(values))
 
     def of_number(self, table, alias):
         choose = self.choose
         if table == "m" and choose.random() < 0.25:
             return alias + choose.choice(["up", "up IS NULL", "up IS NOT TRUE", "note = 'x'", "note <> 'zz'", "note IS NOT NULL", "note IN ('y', '')"])
         field, (low, high) = choose.choice(list(NUMBERS[table].items()))
-        column, kind, sign = alias + field, choose.random(), choose.choice(["<", "<=", "=", "<>", ">=", ">"])
-        if kind < 0.45:
-            return f"{column} {sign} {self.number(low, high)}"
-        if kind < 0.55:
-            return f"{self.number(low, high)} {sign} {column}"
-        if kind < 0.7:
+        column, kind = alias + field, choose.random()
+        if kind < 0.15:
             return f"{column} {choose.choice(['', 'NOT '])}BETWEEN {self.number(low, high)} AND {self.number(low, high)}"
-        if kind < 0.8:
-            return f"{column} {choose.choice(['IN', 'NOT IN'])} ({', '.join(self.number(low, high) for _ in range(choose.randrange(1, 4)))})"
-        if kind < 0.9:
-            return f"{column} IS {choose.choice(['', 'NOT '])}NULL"
-        return f"{column} * 2 {sign} {self.number(low, high)}"
+        if kind < 0.25:
+            return f"{column} * 2 {choose.choice(['<', '=', '>='])} {self.number(low, high)}"
+        if kind < 0.3:
+            return f"coalesce({column}, {self.number(low, high)}) > {self.number(low, high)}"
+        return self.compared(column, lambda: self.number(low, high))
 
     def where(self, table, alias="", before="WHERE"):
         parts = []
@@ -255,7 +256,7 @@ class Statement:
     # Statements. Each is ordered by what tells its rows apart.
 
     def select(self):
-        kinds = [self.groups] * 5 + [self.plain] * 2 + [self.join] * 3 + [self.semi_join, self.newest, self.window, self.sets, self.nested, self.total]
+        kinds = [self.groups] * 5 + [self.plain] * 2 + [self.join] * 3 + [self.join_rows] * 2 + [self.semi_join, self.newest, self.window, self.sets, self.nested, self.total]
         return self.choose.choice(kinds)()
 
     def aggregates(self, table, alias=""):
@@ -336,12 +337,17 @@ class Statement:
         if " WHERE " not in source and choose.random() < 0.4:
             source += self.where("n", "b.")
         keys = choose.sample(["a.host", "b.host", "a.rack", "b.svc", "date_trunc('day', a.time)"], choose.randrange(0, 3))
-        values = self.aggregates("m", "a.") + self.aggregates("n", "b.")
-        # Open fault: seed 52 of 95 s found one `count(DISTINCT b.v)` over a RIGHT JOIN with four threads that was 247 where DuckDB has 245. Until it is
-        # understood it is not asked here, so that other faults are seen; `distinct` as a fourth argument asks it.
-        if not ASK_DISTINCT:
-            values = [value for value in values if "DISTINCT" not in value] or ["count(*)"]
-        return self.grouped(keys, values, source)
+        return self.grouped(keys, self.aggregates("m", "a.") + self.aggregates("n", "b."), source)
+
+    def join_rows(self):
+        """Rows of a join whose order goes by columns of both sides that have one name."""
+        choose = self.choose
+        near = choose.choice(["a.time = b.time", "a.host = b.host AND date_trunc('day', a.time) = date_trunc('day', b.time)", "a.i = b.k"])
+        source = f"m AS a {choose.choice(['JOIN', 'LEFT JOIN', 'RIGHT JOIN'])} n AS b ON {near}{self.where('m', 'a.') if choose.random() < 0.5 else self.where('n', 'b.')}"
+        keys = ["a.host", "b.host", "a.time", "b.time", "a.rack", "b.svc"]
+        choose.shuffle(keys)
+        order = ", ".join(f"{key} {choose.choice(['ASC NULLS LAST', 'DESC NULLS FIRST'])}" for key in keys)
+        return f"SELECT a.i AS c0, b.k AS c1, b.host AS c2, a.host AS c3 FROM {source} ORDER BY {order} LIMIT {choose.choice([1, 5, 50])}"
 
     def semi_join(self):
         choose = self.choose
