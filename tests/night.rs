@@ -116,7 +116,10 @@ fn write(address: &Address, next: &AtomicUsize, stop: &AtomicBool) {
 fn ask(address: &Address, mut random: Rng, stop: &AtomicBool) -> usize {
     let (agent, mut answered) = (agent(), 0);
     while !stop.load(Ordering::Relaxed) {
-        let Some(url) = address.read().unwrap().clone() else { continue };
+        let Some(url) = address.read().unwrap().clone() else {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        };
         let question = serde_json::json!({ "q": statement(&mut random), "format": "csv" }).to_string();
         let post = agent.post(format!("{url}/api/v3/query_sql")).header("content-type", "application/json");
         if let Ok(answer) = post.send(&question) {

@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
+use crate::block::{FILE_HEADER_BYTES, FileHeader, Kind};
 use crate::damage_list::DamageList;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
+use crate::json_file::JsonFile;
 use crate::log::CatalogLog;
 use crate::manifest::Manifest;
 
-/// The mark's name in the data directory.
-const FILE_NAME: &str = "CLOSED";
+const FILE: JsonFile = JsonFile { name: "CLOSED", header: FileHeader::CLOSED, kind: Kind::Closed };
 
 /// What the files were.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -31,10 +31,6 @@ struct File {
 }
 
 impl Closed {
-    pub(crate) fn path(dir: &DataDir) -> PathBuf {
-        dir.join(FILE_NAME)
-    }
-
     /// The files that are marked: the manifest and the catalogue, both with their copies, the list of damage, and the logs.
     fn files(dir: &DataDir) -> Result<Vec<PathBuf>> {
         let mut files: Vec<PathBuf> = Manifest::paths(dir).into_iter().chain(CatalogLog::paths(dir)).collect();
@@ -53,38 +49,23 @@ impl Closed {
                 closed.0.insert(dir.name_of(&path), File { length: bytes.len() as u64, hash: xxh3_64(&bytes) });
             }
         }
-        let json = serde_json::to_vec(&closed).expect("numbers and names always become JSON");
-        let file = [&FileHeader::CLOSED.bytes()[..], &block::wrap(&json, Kind::Closed)].concat();
-        dir.replace(&Closed::path(dir), &file)
+        FILE.store(dir, &closed)
     }
 
     /// The mark, if there is one; without one nothing is known. One that is damaged is told to `note`.
     pub(crate) fn read(dir: &DataDir, mut note: impl FnMut(&Error)) -> Result<Closed> {
-        let path = Closed::path(dir);
-        if dir.length(&path)?.is_none() {
-            return Ok(Closed::default());
+        match FILE.read(dir, &mut note) {
+            Err(error @ Error::Corrupt { .. }) => {
+                note(&error);
+                Ok(Closed::default())
+            }
+            outcome => outcome.map(Option::unwrap_or_default),
         }
-        let bytes = dir.read(&path)?;
-        if let Some(error) = FileHeader::CLOSED.damage(&bytes, &path)? {
-            note(&error);
-        }
-        let rest = bytes.get(FILE_HEADER_BYTES..).unwrap_or_default();
-        let block = block::open(rest, Kind::Closed).map_err(|error| error.to_string()).and_then(|block| {
-            let has_tail =
-                rest[block.len()..].iter().any(|byte| *byte != 0) || rest.len() != block::padded(block.len());
-            if has_tail { Err("there are bytes behind its block".into()) } else { Ok(block) }
-        });
-        let closed =
-            block.and_then(|block| serde_json::from_slice(&block[HEADER_BYTES..]).map_err(|error| error.to_string()));
-        closed.or_else(|reason| {
-            note(&Error::corrupt(&path, 0, reason));
-            Ok(Closed::default())
-        })
     }
 
     /// Takes the mark away, durably: from here on it says nothing.
     pub(crate) fn remove(dir: &DataDir) -> Result<()> {
-        let path = Closed::path(dir);
+        let path = FILE.path(dir);
         if dir.length(&path)?.is_some() {
             dir.remove(&path)?;
             dir.sync_dir(dir.path())?;

@@ -17,11 +17,12 @@ use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::manifest::SegmentId;
+use crate::reading::Reading;
 use crate::rollup;
 use crate::segment::Segment;
 use crate::segment_writer::SegmentWriter;
 use crate::shared::Shared;
-use crate::unit::{Layers, refuse_damage};
+use crate::unit::Layers;
 use crate::value::FieldType;
 use crate::view::View;
 
@@ -174,7 +175,7 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
     let mut writer = SegmentWriter::create(&shared.dir, id, first_log, page_rows, Effort::Small)?;
     let layers = Layers { view, segments: inputs, rolled: false, heads: false };
     // A page that is found damaged here keeps its segment from being merged.
-    let on_damage = refuse_damage(shared);
+    let reading = Reading::in_background(shared);
     let tables: BTreeSet<u32> = inputs.iter().flat_map(|segment| segment.days().map(|(table, _)| table)).collect();
     for table in tables {
         let known = shared.catalog.table(table).expect("a segment's tables are known");
@@ -186,7 +187,7 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
                 unit.segments().flat_map(|segment| segment.fields(table, unit.day)).collect();
             let fields: Vec<u32> = kinds.keys().copied().collect();
             writer.start_section(table, unit.day, &kinds.into_iter().collect::<Vec<_>>())?;
-            for rows in unit.read(known, &fields, true, &on_damage) {
+            for rows in unit.read(known, &fields, true, &reading) {
                 if shared.closing.load(Ordering::Relaxed) {
                     return Err(Error::Closed);
                 }

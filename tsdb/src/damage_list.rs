@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
+use crate::block::{FileHeader, Kind};
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
+use crate::json_file::JsonFile;
 
-/// The list's name in the data directory.
-pub(crate) const FILE_NAME: &str = "DAMAGE";
+const FILE: JsonFile = JsonFile { name: "DAMAGE", header: FileHeader::DAMAGE, kind: Kind::Damage };
 
 /// What is known, the oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,39 +28,21 @@ struct Item {
 
 impl DamageList {
     pub(crate) fn path(dir: &DataDir) -> PathBuf {
-        dir.join(FILE_NAME)
+        FILE.path(dir)
     }
 
-    /// The list of a data directory, which mostly has none.
+    /// The list of a data directory, which mostly has none. A header that is damaged is told to `note`.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] if the list itself is damaged.
-    pub(crate) fn read(dir: &DataDir) -> Result<DamageList> {
-        let path = DamageList::path(dir);
-        if dir.length(&path)?.is_none() {
-            return Ok(DamageList::default());
-        }
-        let bytes = dir.read(&path)?;
-        if let Some(error) = FileHeader::DAMAGE.damage(&bytes, &path)? {
-            return Err(error);
-        }
-        let rest = &bytes[FILE_HEADER_BYTES..];
-        let block = block::open(rest, Kind::Damage).map_err(|error| error.to_string()).and_then(|block| {
-            let is_whole =
-                rest.len() == block::padded(block.len()) && rest[block.len()..].iter().all(|byte| *byte == 0);
-            if is_whole { Ok(block) } else { Err("there are bytes behind its block".into()) }
-        });
-        let list =
-            block.and_then(|block| serde_json::from_slice(&block[HEADER_BYTES..]).map_err(|error| error.to_string()));
-        list.map_err(|reason| Error::corrupt(&path, 0, reason))
+    pub(crate) fn read(dir: &DataDir, note: impl FnOnce(&Error)) -> Result<DamageList> {
+        FILE.read(dir, note).map(Option::unwrap_or_default)
     }
 
     /// Makes this the list of a data directory, durably.
     pub(crate) fn store(&self, dir: &DataDir) -> Result<()> {
-        let json = serde_json::to_vec(self).expect("numbers and texts always become JSON");
-        let file = [&FileHeader::DAMAGE.bytes()[..], &block::wrap(&json, Kind::Damage)].concat();
-        dir.replace(&DamageList::path(dir), &file)
+        FILE.store(dir, self)
     }
 
     /// Adds damage, unless it is known; is it new?

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::io::{IoSlice, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,6 +90,11 @@ impl DataDir {
     /// The whole file, at an address that suits frames.
     pub(crate) fn read(&self, path: &Path) -> Result<Bytes> {
         self.disk.read(path).on("read", path)
+    }
+
+    /// These bytes of a file, as far as it has them.
+    pub(crate) fn read_range(&self, path: &Path, range: Range<usize>) -> Result<Bytes> {
+        self.disk.read_range(path, range).on("read", path)
     }
 
     /// The bytes of a finished file.
@@ -237,14 +243,16 @@ pub(crate) struct AppendFile {
     file: Box<dyn DiskFile>,
     path: PathBuf,
     length: u64,
+    /// So many bytes of it are durable.
+    synced: u64,
 }
 
 impl AppendFile {
     /// A new file that starts with `header`; durable, with its name. What an attempt that failed left of it goes away.
     pub(crate) fn create(dir: &DataDir, path: &Path, header: &[u8]) -> Result<AppendFile> {
         let file = dir.disk.create(path).on("create", path)?;
-        let mut file = AppendFile { file, path: path.to_owned(), length: 0 };
-        file.append(&[IoSlice::new(header)])?;
+        let mut file = AppendFile { file, path: path.to_owned(), length: 0, synced: 0 };
+        file.append(&mut [IoSlice::new(header)])?;
         file.sync()?;
         dir.sync_dir(path.parent().expect("a file lies in a folder"))?;
         Ok(file)
@@ -258,7 +266,7 @@ impl AppendFile {
             file.set_length(length).on("cut", path)?;
         }
         file.sync().on("sync", path)?;
-        Ok(AppendFile { file, path: path.to_owned(), length })
+        Ok(AppendFile { file, path: path.to_owned(), length, synced: length })
     }
 
     /// Appends all of `parts`, or none: what was written of them when the disk filled up is cut off again.
@@ -266,9 +274,8 @@ impl AppendFile {
     /// # Errors
     ///
     /// [`Error::DiskFull`] leaves the file as it was; after any other error its end is not known.
-    pub(crate) fn append(&mut self, parts: &[IoSlice<'_>]) -> Result<()> {
-        let mut left: Vec<IoSlice<'_>> = parts.to_vec();
-        let mut left = &mut left[..];
+    pub(crate) fn append(&mut self, parts: &mut [IoSlice<'_>]) -> Result<()> {
+        let mut left = parts;
         let mut written = 0;
         while !left.is_empty() {
             // The system takes at most 1024 slices in one call and says how far it came.
@@ -298,8 +305,15 @@ impl AppendFile {
     }
 
     /// Makes all that was appended durable.
-    pub(crate) fn sync(&self) -> Result<()> {
-        self.file.sync().on("sync", &self.path)
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.file.sync().on("sync", &self.path)?;
+        self.synced = self.length;
+        Ok(())
+    }
+
+    /// How many of its bytes are durable.
+    pub(crate) fn synced(&self) -> u64 {
+        self.synced
     }
 
     /// Its length in bytes.

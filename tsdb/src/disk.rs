@@ -6,6 +6,8 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, IoSlice, Read, Result, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -33,6 +35,8 @@ pub trait Disk: Debug + Send + Sync {
     fn length(&self, path: &Path) -> Result<Option<u64>>;
     /// The whole file, at an address that is a multiple of 8.
     fn read(&self, path: &Path) -> Result<Bytes>;
+    /// These bytes of a file, as far as it has them.
+    fn read_range(&self, path: &Path, range: Range<usize>) -> Result<Bytes>;
     /// The bytes of a file that nobody writes to any more; they stay readable when the file is removed.
     fn map(&self, path: &Path) -> Result<Bytes>;
     /// A new empty file, in place of one that may be there, to be written to.
@@ -103,6 +107,14 @@ impl Disk for RealDisk {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len() as usize;
         aligned(length, |bytes| file.read_exact(bytes))
+    }
+
+    fn read_range(&self, path: &Path, range: Range<usize>) -> Result<Bytes> {
+        let file = File::open(path)?;
+        let end = range.end.min(file.metadata()?.len() as usize);
+        let mut bytes = vec![0; end.saturating_sub(range.start)];
+        file.read_exact_at(&mut bytes, range.start as u64)?;
+        Ok(bytes.into())
     }
 
     fn map(&self, path: &Path) -> Result<Bytes> {

@@ -501,6 +501,28 @@ mod tests {
         assert!(frame.column(9).is_none());
     }
 
+    /// Longer ones than `PAGES_MIN` have pages of their own, until there are too many: nobody can tell by what is in them.
+    #[test]
+    fn bytes_are_aligned_and_as_filled_wherever_they_are() {
+        let fill = |bytes: &mut [u8]| -> Result<(), ()> {
+            assert!(bytes.iter().all(|byte| *byte == 0));
+            bytes.iter_mut().zip(1..).for_each(|(byte, at): (_, usize)| *byte = at as u8);
+            Ok(())
+        };
+        for length in [0, 1, 8, PAGES_MIN - 1, PAGES_MIN, PAGES_MIN + 1, 3 * PAGES_MIN + 5] {
+            let bytes = aligned(length, fill).unwrap();
+            assert_eq!((bytes.len(), bytes.as_ptr() as usize % 8), (length, 0));
+            let tail = bytes.slice(length / 2..);
+            drop(bytes);
+            assert!(tail.iter().zip(length / 2 + 1..).all(|(byte, at)| *byte == at as u8), "{length}");
+        }
+        let many: Vec<Bytes> =
+            (0..MAPPINGS_MAX + 10).map(|_| aligned(PAGES_MIN, |_| Ok::<_, ()>(())).unwrap()).collect();
+        assert!(many.iter().all(|bytes| bytes.len() == PAGES_MIN));
+        drop(many);
+        assert!(Pages::new(PAGES_MIN).is_some(), "what was given back can be had again");
+    }
+
     proptest::proptest! {
         /// Bytes with a right checksum but any content (an attacker, a bug) are refused or readable, never a panic.
         #[test]

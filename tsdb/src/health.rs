@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard};
 use crate::damage_list::DamageList;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
-use crate::unit::Place;
+use crate::reading::Place;
 
 /// The damage that is known.
 #[derive(Debug)]
@@ -29,24 +29,27 @@ pub(crate) struct Health {
 impl Health {
     /// What is known already of a data directory.
     pub(crate) fn load(dir: DataDir) -> Result<Health> {
-        let (list, damage) = match DamageList::read(&dir) {
-            Ok(list) => (list, None),
-            Err(error @ Error::Corrupt { .. }) => (DamageList::default(), Some(error)),
-            Err(error) => return Err(error),
-        };
-        for error in list.open(&dir) {
-            tracing::error!("{error}; it was found before: see 'fournines accept-damage --help'");
-        }
         let health = Health {
             dir,
             general: boxcar::Vec::new(),
-            list: Mutex::new(list),
+            list: Mutex::default(),
             files: Mutex::default(),
             count: AtomicUsize::new(0),
             in_doubt: AtomicUsize::new(0),
         };
-        // What was in it is not known, so it stands for all of it.
-        damage.iter().for_each(|error| health.lost_once(error));
+        match DamageList::read(&health.dir, |error| health.mended(error)) {
+            Ok(list) => *health.list() = list,
+            Err(error @ Error::Corrupt { .. }) => {
+                // What was in it is not known, so that it stands for all of it.
+                let path = DamageList::path(&health.dir);
+                health.dir.quarantine(&path, 0, &health.dir.read(&path)?);
+                health.lost_once(&error);
+            }
+            Err(error) => return Err(error),
+        }
+        for error in health.list().open(&health.dir) {
+            tracing::error!("{error}; answers say so until 'fournines accept-damage'");
+        }
         Ok(health)
     }
 
@@ -87,7 +90,7 @@ impl Health {
     /// Makes the list of damage last.
     pub(crate) fn keep(&self) -> Result<()> {
         let list = self.list();
-        let is_known = DamageList::read(&self.dir).is_ok_and(|stored| stored == *list);
+        let is_known = DamageList::read(&self.dir, |_| {}).is_ok_and(|stored| stored == *list);
         if is_known { Ok(()) } else { list.store(&self.dir) }
     }
 

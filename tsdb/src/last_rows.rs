@@ -16,9 +16,10 @@ use crate::error::Result;
 use crate::filter::Filter;
 use crate::frame::Frame;
 use crate::head::Entry;
+use crate::reading::{Reading, Warnings};
 use crate::rows::{Pick, Rows, gather};
 use crate::shared::Shared;
-use crate::unit::{Layers, Warnings, leave_out};
+use crate::unit::Layers;
 use crate::view::View;
 
 /// The newest rows of tables.
@@ -107,7 +108,7 @@ impl Known {
         fields: usize,
         upto: (u64, usize),
     ) -> Result<Option<Known>> {
-        let on_damage = leave_out(shared, &self.warnings);
+        let reading = Reading::of_answer(shared, &self.warnings);
         let mut parts = vec![self.rows.clone()];
         // Segments that were sealed since: their heads may have been in only in part.
         let first_head = view.heads.first().map_or(u64::MAX, |head| head.number);
@@ -122,7 +123,7 @@ impl Known {
             let layers = Layers { view, segments: &new, rolled: false, heads: false };
             let numbers: Vec<u32> = (0..fields as u32).collect();
             for unit in layers.units(table.id, &Filter::ALL) {
-                for rows in unit.read(table, &numbers, true, &on_damage) {
+                for rows in unit.read(table, &numbers, true, &reading) {
                     parts.push(last_of_runs(&rows?));
                 }
             }
@@ -153,7 +154,7 @@ fn from_scratch(
     upto: (u64, usize),
 ) -> Result<Known> {
     let warnings = Warnings::default();
-    let on_damage = leave_out(shared, &warnings);
+    let reading = Reading::of_answer(shared, &warnings);
     let numbers: Vec<u32> = (0..fields as u32).collect();
     let layers = Layers { view, segments: &view.segments, rolled: true, heads: true };
     let days = layers.units(table.id, &Filter::new(view.floor(table.id), i64::MAX, None));
@@ -164,7 +165,7 @@ fn from_scratch(
             break;
         }
         let mut day = Vec::new();
-        for rows in unit.read(table, &numbers, true, &on_damage) {
+        for rows in unit.read(table, &numbers, true, &reading) {
             day.push(last_of_runs(&rows?));
         }
         // A series can go on from one batch to the next.

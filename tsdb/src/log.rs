@@ -1,6 +1,7 @@
 //! Logs: files of blocks that grow at the end. The write-ahead log holds frames, the catalogue's log its changes.
 
 use std::io::IoSlice;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -57,19 +58,16 @@ pub(crate) enum Fault {
 struct Known {
     /// Up to here all was durable once.
     durable: u64,
-    /// From where to where the last group is known to go.
-    last_group: std::ops::Range<u64>,
-    /// Does the file have marks? Those of version 6 and before have none.
-    has_marks: bool,
+    /// From where to where the last group is known to go; empty without marks, which files of version 6 and before do not have.
+    last_group: Range<u64>,
 }
 
 impl Known {
     fn of(bytes: &[u8], found: &[Found], extent: u64) -> Known {
-        let mut known = Known { durable: extent, last_group: 0..0, has_marks: false };
+        let mut known = Known { durable: extent, last_group: 0..0 };
         for found in found {
             let Found::Block { kind: Kind::Group, offset, length } = *found else { continue };
             let Some((synced, group)) = parse_mark(&bytes[offset..offset + length]) else { continue };
-            known.has_marks = true;
             known.durable = known.durable.max(synced.min(offset as u64));
             let end = (offset as u64).saturating_add(block::padded(length) as u64).saturating_add(group);
             known.last_group = offset as u64..end;
@@ -80,7 +78,7 @@ impl Known {
     /// What bytes are that are no good block.
     fn fault(&self, file: &[u8], offset: usize, is_followed: bool) -> Fault {
         let at = offset as u64;
-        if at < self.durable || (is_followed && !self.has_marks) {
+        if at < self.durable || (is_followed && self.last_group.is_empty()) {
             return Fault::Lost;
         }
         let rest = &file[offset..];
@@ -299,8 +297,8 @@ impl CatalogLog {
     pub(crate) fn append(&mut self, block: &[u8]) -> Result<()> {
         let [first, copy] = &mut self.0;
         let length = first.length();
-        first.append(&[IoSlice::new(block)])?;
-        if let Err(error) = copy.append(&[IoSlice::new(block)]) {
+        first.append(&mut [IoSlice::new(block)])?;
+        if let Err(error) = copy.append(&mut [IoSlice::new(block)]) {
             first.cut(length)?;
             return Err(error);
         }

@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, IoSlice, Result};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -56,6 +57,10 @@ impl Disk for ReadOnlyDisk {
 
     fn read(&self, path: &Path) -> Result<Bytes> {
         RealDisk.read(path)
+    }
+
+    fn read_range(&self, path: &Path, range: Range<usize>) -> Result<Bytes> {
+        RealDisk.read_range(path, range)
     }
 
     fn map(&self, path: &Path) -> Result<Bytes> {

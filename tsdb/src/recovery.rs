@@ -13,7 +13,7 @@ use crate::closed::Closed;
 use crate::data_dir::{AppendFile, DataDir};
 use crate::error::{Error, Result};
 use crate::footer::Footers;
-use crate::head::{Entry, Head};
+use crate::head::Head;
 use crate::health::Health;
 use crate::last_rows::LastRows;
 use crate::log::{self, CatalogLog, Fault, ReadLog, Replayed};
@@ -61,7 +61,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     let heads = read_heads(&dir, &manifest, &closed, &health)?;
     let mut references = References::default();
     segments.iter().for_each(|segment| references.segment(segment));
-    heads.iter().flat_map(|head| &head.entries).for_each(|entry| references.entry(entry));
+    heads.iter().flat_map(|head| &head.log.entries).for_each(|entry| references.entry(entry));
     manifest.rolled.iter().try_for_each(|id| references.rolled_name(&dir, &catalog, *id))?;
     references.add_tables(&catalog);
     let footers = Footers::new(options.footers_bytes_max);
@@ -75,7 +75,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         let fits = catalog.check(day.id().table, &[], day.last_series());
         fits.map_err(|reason| Error::corrupt(day.path(), 0, reason))
     })?;
-    heads.iter().try_for_each(|head| log::check(&dir, head.number, head.entries.iter(), &catalog))?;
+    heads.iter().try_for_each(|head| log::check(&dir, head.number, head.log.entries.iter(), &catalog))?;
     // What the readers found they told with what it means; this is for bytes that mean nothing.
     let means_nothing = |error: &&Error| matches!(error, Error::Corrupt { path, .. } if !health.knows(path));
     changed.iter().filter(means_nothing).for_each(|error| health.mended(error));
@@ -247,11 +247,7 @@ fn remove_leftovers(dir: &DataDir, manifest: &Manifest, catalog: &Catalog) -> Re
 /// What a log file that is not sealed holds.
 struct StoredHead {
     number: u64,
-    entries: Vec<Entry>,
-    /// Where the next entry belongs.
-    end: u64,
-    /// Is the file to be written anew?
-    has_holes: bool,
+    log: ReadLog,
 }
 
 /// What is in the log files that are not sealed, oldest first.
@@ -278,7 +274,7 @@ fn read_heads(dir: &DataDir, manifest: &Manifest, closed: &Closed, health: &Heal
                 _ => unreachable!("a fault is damage at some offset"),
             })?;
         match recovered {
-            Some(ReadLog { entries, end, has_holes }) => heads.push(StoredHead { number, entries, end, has_holes }),
+            Some(log) => heads.push(StoredHead { number, log }),
             None => dir.remove(&path)?,
         }
     }
@@ -287,14 +283,14 @@ fn read_heads(dir: &DataDir, manifest: &Manifest, closed: &Closed, health: &Heal
 
 /// The heads, and the last of their files, to be written on.
 fn open_heads(dir: &DataDir, manifest: &Manifest, mut stored: Vec<StoredHead>) -> Result<(Vec<Arc<Head>>, AppendFile)> {
-    for head in stored.iter_mut().filter(|head| head.has_holes) {
-        head.end = log::rewrite(dir, head.number, &head.entries)?;
+    for head in stored.iter_mut().filter(|head| head.log.has_holes) {
+        head.log.end = log::rewrite(dir, head.number, &head.log.entries)?;
     }
     let log = match stored.last() {
-        Some(last) => AppendFile::open(dir, &log::path(dir, last.number), last.end)?,
+        Some(last) => AppendFile::open(dir, &log::path(dir, last.number), last.log.end)?,
         None => log::create(dir, manifest.first_log)?,
     };
-    let mut heads: Vec<_> = stored.into_iter().map(|head| Arc::new(Head::new(head.number, head.entries))).collect();
+    let mut heads: Vec<_> = stored.into_iter().map(|head| Arc::new(Head::new(head.number, head.log.entries))).collect();
     if heads.is_empty() {
         heads.push(Arc::new(Head::new(manifest.first_log, Vec::new())));
     }

@@ -32,9 +32,9 @@ use crate::filter::Filter;
 use crate::footer::{Footer, Footers};
 use crate::manifest::RolledId;
 use crate::merge::Source;
+use crate::reading::{OnDamage, Place};
 use crate::rows::{Rows, pick, take_ranges};
 use crate::segment::PAGE_ROWS_MAX;
-use crate::unit::{OnDamage, Place};
 
 /// The key of the store's own metadata in the file.
 pub(crate) const METADATA_KEY: &str = "fournines";

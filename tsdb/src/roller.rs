@@ -23,11 +23,12 @@ use crate::day::Day;
 use crate::error::{Error, IoContext, Result};
 use crate::filter::Filter;
 use crate::manifest::RolledId;
+use crate::reading::Reading;
 use crate::rolled::{METADATA_KEY, Metadata, RolledDay, folder, path};
 use crate::rollup;
 use crate::scan::Projection;
 use crate::shared::Shared;
-use crate::unit::{Layers, refuse_damage};
+use crate::unit::Layers;
 
 /// Rows of a row group: what DuckDB likes, and small enough to be checked at once.
 const GROUP_ROWS: usize = 122_880;
@@ -85,12 +86,12 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     let layers = Layers { view: &view, segments: &view.segments, rolled: true, heads: false };
     let units = layers.units(table.id, &Filter::ALL.on(day));
     let projection = Projection::new(table, None)?;
-    let on_damage = refuse_damage(shared);
+    let reading = Reading::in_background(shared);
     let mut id = RolledId { table: table.id, day, through, tail_at: 0, tail_checksum: 0 };
     let mut writer: Option<DayWriter> = None;
     let mut sample: Vec<(RecordBatch, Vec<u32>)> = Vec::new();
     for unit in units {
-        for rows in unit.read(table, &projection.fields, true, &on_damage) {
+        for rows in unit.read(table, &projection.fields, true, &reading) {
             let rows = rows?;
             if shared.closing.load(Ordering::Relaxed) {
                 return Err(Error::Closed);

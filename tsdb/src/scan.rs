@@ -16,12 +16,13 @@ use crate::error::{Error, Result};
 use crate::field_predicate::{Conditions, FieldPredicate};
 use crate::filter::Filter;
 use crate::merge::Source;
+use crate::reading::{Reading, Warnings};
 use crate::rows::Rows;
 use crate::series_runs::series_runs;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::tag::ABSENT;
-use crate::unit::{Layers, Unit, Warnings, leave_out};
+use crate::unit::{Layers, Unit};
 use crate::view::View;
 
 /// Units of fewer rows are not worth taking apart.
@@ -285,9 +286,9 @@ impl Scan {
     /// What reads a unit.
     fn reader(&self) -> impl Fn(Unit, bool) -> Source<'static> + Send + use<> {
         let (projection, conditions) = (self.projection.clone(), self.conditions.clone());
-        let on_damage = leave_out(&self.shared, &self.warnings);
+        let reading = Reading::of_answer(&self.shared, &self.warnings);
         move |unit, times| {
-            let rows = unit.read(&projection.table, &projection.fields, times, &on_damage);
+            let rows = unit.read(&projection.table, &projection.fields, times, &reading);
             let (conditions, columns) = (conditions.clone(), projection.columns);
             let rows = rows.map(move |rows| rows.map(|rows| conditions.apply(rows, columns)));
             Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))

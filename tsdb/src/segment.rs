@@ -167,7 +167,11 @@ impl Segment {
             let days = |section: usize| -> BTreeSet<Day> {
                 let pages = self.index.pages(section, |_, _| self.index.sections[section].day.is_none());
                 let days = |page: Page| {
-                    let times = self.chunk(&page, 1).ok().flatten().map(|chunk| codec::decode_times(chunk, page.rows));
+                    let times = self
+                        .chunk(&page, self.page_bytes(&page), 1)
+                        .ok()
+                        .flatten()
+                        .map(|chunk| codec::decode_times(chunk, page.rows));
                     match times {
                         Some(Ok(times)) => times.iter().map(|time| Day::of(*time)).collect::<BTreeSet<_>>(),
                         _ => [Day::of(*page.times.start()), Day::of(*page.times.end())].into(),
@@ -195,9 +199,9 @@ impl Segment {
         &self.index.sections[page.section as usize]
     }
 
-    /// The rows of a page that a filter wants; nothing is decoded beyond what that needs. Without `times`, these are left out if
-    /// the filter does not look at them.
-    pub(crate) fn read(&self, page: &Page, fields: &[u32], times: bool, filter: &Filter) -> Result<Rows> {
+    /// The rows of a page that a filter wants, out of the page's bytes; nothing is decoded beyond what that needs. Without `times`, these are left out
+    /// if the filter does not look at them.
+    pub(crate) fn read(&self, page: &Page, bytes: &[u8], fields: &[u32], times: bool, filter: &Filter) -> Result<Rows> {
         let section = self.section(page);
         let damaged = |reason: String| Error::corrupt(&self.path, page.offset, reason);
         if self.damaged.iter().any(|(_, known)| *known == (page.section, page.number)) {
@@ -208,7 +212,7 @@ impl Segment {
                 "what the index says of the pages here has changed since the segment was opened".into(),
             ));
         }
-        let key = |place| self.chunk(page, place)?.ok_or_else(|| damaged("the keys are missing".into()));
+        let key = |place| self.chunk(page, bytes, place)?.ok_or_else(|| damaged("the keys are missing".into()));
         let series = codec::decode_series(key(0)?, page.rows).map_err(damaged)?;
         let is_timeless = !times && filter.wants_all_times(*page.times.start(), *page.times.end());
         let mut ranges = filter.ranges_of_series(&series);
@@ -232,7 +236,7 @@ impl Segment {
                 columns.push(None);
                 continue;
             };
-            let array = self.chunk(page, place + 2)?.map(|chunk| {
+            let array = self.chunk(page, bytes, place + 2)?.map(|chunk| {
                 let kind = section.fields[place].1;
                 let array = codec::decode_field(chunk, page.rows, wanted.clone(), kind).map_err(damaged)?;
                 Ok::<_, Error>(take_ranges(&array, &of_wanted).expect("ranges lie inside the page"))
@@ -245,7 +249,7 @@ impl Segment {
     /// Says what is wrong with a page, chunk by chunk; every chunk is decoded.
     pub(crate) fn verify(&self, page: &Page) -> Result<()> {
         let fields: Vec<u32> = self.section(page).fields.iter().map(|(field, _)| *field).collect();
-        let rows = self.read(page, &fields, true, &Filter::ALL)?;
+        let rows = self.read(page, self.page_bytes(page), &fields, true, &Filter::ALL)?;
         let wrong = |what: &str| Error::corrupt(&self.path, page.offset, format!("the index says another {what}"));
         let (first, last) = (rows.series.first(), rows.series.last());
         if first != Some(page.series.start()) || last != Some(page.series.end()) {
@@ -297,12 +301,12 @@ impl Segment {
         &self.bytes[extent.start.min(end)..end]
     }
 
-    /// A chunk of a page as it lies in the file; nothing for a field without a value.
-    fn chunk(&self, page: &Page, place: usize) -> Result<Option<Stored<'_>>> {
+    /// A chunk of a page's bytes; nothing for a field without a value.
+    fn chunk<'a>(&self, page: &Page, bytes: &'a [u8], place: usize) -> Result<Option<Stored<'a>>> {
         let Some(range) = page.chunk(place) else { return Ok(None) };
-        let offset = range.start as u64;
-        let past = || Error::corrupt(&self.path, offset, "a chunk lies past the end of the file");
-        let bytes = self.bytes.get(range).ok_or_else(past)?;
+        let start = page.extent().start;
+        let past = || Error::corrupt(&self.path, range.start as u64, "a chunk lies past the end of the file");
+        let bytes = bytes.get(range.start - start..range.end - start).ok_or_else(past)?;
         Ok(Some(if page.is_version_1 { Stored::Version1(bytes) } else { Stored::Current(bytes) }))
     }
 }

@@ -222,7 +222,6 @@ impl Store {
         let writer = LogWriter {
             shared: shared.clone(),
             catalog_log,
-            synced: log.length(),
             log,
             head,
             orders: orders_in,

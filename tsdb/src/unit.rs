@@ -3,20 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use crate::catalog::Table;
 use crate::day::Day;
 use crate::deletion::Deletion;
-use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::head::frames_of;
 use crate::head_rows::HeadRows;
 use crate::merge::{Merge, Source};
+use crate::reading::Reading;
 use crate::rolled::RolledDay;
 use crate::segment::{PAGE_ROWS_MAX, Segment};
 use crate::segment_index::Page;
-use crate::shared::Shared;
 use crate::view::View;
 
 /// Where rows are looked for.
@@ -41,55 +40,6 @@ pub(crate) struct Unit {
     segments: Vec<(Arc<Segment>, Vec<Page>, Filter)>,
     /// Younger than the segments.
     head: Option<Arc<HeadRows>>,
-}
-
-/// A place whose rows cannot be read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place<'a> {
-    Page(&'a Segment, &'a Page),
-    RowGroup(&'a RolledDay, usize),
-}
-
-/// What happens when a place cannot be read: `Ok` leaves its rows out.
-pub(crate) type OnDamage = Arc<dyn Fn(Place<'_>, Error) -> Result<()> + Send + Sync>;
-
-/// For work that must not lose what cannot be read: the damage is noted, and the work given up.
-pub(crate) fn refuse_damage(shared: &Arc<Shared>) -> OnDamage {
-    let shared = shared.clone();
-    Arc::new(move |place, error| {
-        shared.health.lost_rows(place, &error);
-        Err(error)
-    })
-}
-
-/// What keeps an answer from being whole, in words.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Warnings(Arc<Mutex<BTreeSet<String>>>);
-
-impl Warnings {
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().expect("nothing panics while it holds the warnings")
-    }
-
-    pub(crate) fn list(&self) -> Vec<String> {
-        self.lock().iter().cloned().collect()
-    }
-}
-
-/// For answers: the damage is noted, its rows are left out, and the answer's warnings say so.
-pub(crate) fn leave_out(shared: &Arc<Shared>, warnings: &Warnings) -> OnDamage {
-    let (shared, warnings) = (shared.clone(), warnings.clone());
-    Arc::new(move |place, error| {
-        shared.health.lost_rows(place, &error);
-        let warning = match &error {
-            Error::Corrupt { path, offset, .. } => {
-                format!("damaged rows were left out: {} at byte {offset}", path.display())
-            }
-            other => other.to_string(),
-        };
-        warnings.lock().insert(warning);
-        Ok(())
-    })
 }
 
 impl Layers<'_> {
@@ -230,20 +180,16 @@ impl Unit {
 
     /// Its rows, in key order, each key once, of these fields of the table. Without `times`, those of pages whose rows are all
     /// wanted are left out where nothing has to be merged.
-    pub(crate) fn read(self, table: &Arc<Table>, fields: &[u32], times: bool, on_damage: &OnDamage) -> Source<'static> {
+    pub(crate) fn read(self, table: &Arc<Table>, fields: &[u32], times: bool, reading: &Reading) -> Source<'static> {
         let times = times || self.rolled.is_some() || self.head.is_some() || self.segments.len() > 1;
         let mut sources: Vec<Source<'static>> = Vec::new();
         if let Some((rolled, filter)) = self.rolled {
-            sources.push(rolled.read(table, fields, filter, on_damage.clone()));
+            sources.push(rolled.read(table, fields, filter, reading.on_damage.clone()));
         }
         for (segment, pages, filter) in self.segments {
-            let (fields, on_damage) = (fields.to_vec(), on_damage.clone());
-            sources.push(Box::new(pages.into_iter().filter_map(move |page| {
-                match segment.read(&page, &fields, times, &filter) {
-                    Err(error @ Error::Corrupt { .. }) => on_damage(Place::Page(&segment, &page), error).err().map(Err),
-                    rows => Some(rows),
-                }
-            })));
+            let (fields, reading) = (fields.to_vec(), reading.clone());
+            let rows = move |page: Page| reading.page(&segment, &page, &fields, times, &filter);
+            sources.push(Box::new(pages.into_iter().filter_map(rows)));
         }
         if let Some(head) = &self.head {
             sources.push(Box::new(head.read(self.day, &self.reach, fields.to_vec(), PAGE_ROWS_MAX)));

@@ -16,10 +16,10 @@ use crate::footer::Footers;
 use crate::log::{self, CatalogLog, Fault};
 use crate::manifest::Manifest;
 use crate::merge::Source;
+use crate::reading::OnDamage;
 use crate::rolled::RolledDay;
 use crate::rollup_file::RollupFile;
 use crate::segment::{self, Segment};
-use crate::unit::OnDamage;
 
 /// What a verification found.
 #[derive(Debug, Clone, Default)]
@@ -129,10 +129,12 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
                 self.found.damage.push(error);
             }
         }
-        match DamageList::read(&dir) {
-            Ok(list) => self.found.missing.extend(list.open(&dir)),
-            Err(error @ Error::Corrupt { .. }) => self.found.damage.push(error),
-            Err(error) => return Err(error),
+        let list = {
+            let damage = &mut self.found.damage;
+            DamageList::read(&dir, |error| damage.push(error.clone()))
+        };
+        if let Some(list) = self.note(list)? {
+            self.found.missing.extend(list.open(&dir));
         }
         self.found.quarantined = dir.list(&dir.join("quarantine"))?;
         Ok(manifest)

@@ -58,8 +58,6 @@ pub(crate) struct LogWriter {
     pub shared: Arc<Shared>,
     pub catalog_log: CatalogLog,
     pub log: AppendFile,
-    /// So many bytes of it are durable.
-    pub synced: u64,
     pub head: Arc<Head>,
     pub orders: Taker<Order>,
     pub seals: Sender<Seal>,
@@ -161,16 +159,15 @@ impl LogWriter {
     fn try_commit(&mut self, blocks: &[IoSlice<'_>]) -> Result<()> {
         self.commit_catalog()?;
         let bytes = blocks.iter().map(|block| block.len() as u64).sum();
-        let mark = log::group_mark(self.synced, bytes);
-        let mark = [IoSlice::new(&mark)];
-        self.log.append(&[&mark, blocks].concat())?;
+        let mark = log::group_mark(self.log.synced(), bytes);
+        let mut parts: Vec<_> = std::iter::once(IoSlice::new(&mark)).chain(blocks.iter().copied()).collect();
+        self.log.append(&mut parts)?;
         match self.shared.options.durability {
             Durability::Sync => {
                 let start = Instant::now();
-                self.log.sync()?;
-                self.synced = self.log.length();
+                let outcome = self.log.sync();
                 self.shared.counters.sync_ns.record(start.elapsed().as_nanos() as u64);
-                Ok(())
+                outcome
             }
             Durability::Process => {
                 self.unsynced_since.get_or_insert_with(Instant::now);
@@ -193,9 +190,7 @@ impl LogWriter {
         if self.broken.is_some() {
             return Ok(()); // whoever waited for what is not synced was told so
         }
-        self.log.sync().inspect_err(|error| self.break_off(error))?;
-        self.synced = self.log.length();
-        Ok(())
+        self.log.sync().inspect_err(|error| self.break_off(error))
     }
 
     fn break_off(&mut self, error: &Error) {
@@ -233,7 +228,6 @@ impl LogWriter {
         self.sync()?;
         let number = self.head.number + 1;
         self.log = log::create(&self.shared.dir, number)?;
-        self.synced = self.log.length();
         let new = Arc::new(Head::new(number, Vec::new()));
         self.shared.view.rcu(|view| {
             let mut view = View::clone(view);

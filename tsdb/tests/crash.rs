@@ -30,7 +30,15 @@ fn crashes_wanted() -> usize {
 
 /// A tiny head, so that seals also happen by themselves, tiny pages, and days that roll at once.
 fn options() -> Options {
-    Options { head_bytes_max: 3000, page_rows: 4, roll_after: Some(Duration::ZERO), ..Options::default() }
+    // Two segments are merged at a time.
+    let compact_bytes_max = 1;
+    Options {
+        head_bytes_max: 3000,
+        page_rows: 4,
+        compact_bytes_max,
+        roll_after: Some(Duration::ZERO),
+        ..Options::default()
+    }
 }
 
 fn open(disk: &SimulatedDisk) -> tsdb::Result<Store> {

@@ -202,6 +202,27 @@ fn a_flipped_bit_behind_a_kill_is_named_too() {
     assert!(flips.all > 1000 && flips.lossy > flips.all / 2 && flips.harmless < flips.all / 10);
 }
 
+/// The list of damage is a file, too: what was in it is not known any more, and answers say that.
+#[test]
+fn a_damaged_list_of_damage_is_damage() {
+    let (disk, _) = fill();
+    let log = files(&disk).into_iter().find(|path| path.parent().unwrap().ends_with("wal")).unwrap();
+    let mut contents = disk.contents(&log);
+    let last = contents.len() - 3;
+    contents[last] ^= 1;
+    let listed = disk.with(&log, contents);
+    assert_eq!(read(&listed).1.len(), 1);
+    let list = Path::new(DIR).join("DAMAGE");
+    let contents = listed.contents(&list);
+    for at in 0..contents.len() {
+        let mut damaged = contents.clone();
+        damaged[at] ^= 1 << (at % 8);
+        let bad = listed.with(&list, damaged);
+        assert!(damaged_files(&bad).iter().any(|error| error.contains("DAMAGE")), "byte {at} is not named");
+        assert!(!read(&bad).1.is_empty() && !read(&bad).1.is_empty(), "byte {at}: nothing is told any more");
+    }
+}
+
 #[test]
 fn one_lost_file_of_a_pair_costs_nothing() {
     let (disk, count) = fill();

@@ -1,9 +1,11 @@
 //! Runs targets on their schedules and records a row a slot.
 
 use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, TagPredicate};
@@ -158,13 +160,10 @@ impl Prober {
         let miss = |reason| self.row(&target, slot, &Measurement::missed(reason), None);
         let Some(permit) = permit else { return self.recorder.record(miss(None)).await };
         let (start, lag) = (Instant::now(), Some(now_ns() - slot.start_ns));
-        // A panic in a check is that check's only. Dropped with this future, the task stops.
-        let (own, its) = (self.clone(), target.clone());
-        let mut checking = JoinSet::new();
-        checking.spawn(async move { own.attempts(&its, slot).await });
-        let attempts = checking.join_next().await.and_then(Result::ok);
+        // A panic in a check is that check's only: what it had is not looked at again.
+        let attempts = AssertUnwindSafe(self.attempts(&target, slot)).catch_unwind().await;
         drop(permit);
-        let Some(attempts) = attempts else {
+        let Ok(attempts) = attempts else {
             return self.recorder.record(miss(Some("the check broke off; the server's log says why".into()))).await;
         };
         // What was found while the prober itself was in trouble says nothing about a target, nor does how long it took.

@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Error, ErrorKind, IoSlice, Result};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -365,6 +366,13 @@ impl Disk for SimulatedDisk {
         let mut words = vec![0u64; contents.len().div_ceil(8)];
         bytemuck::cast_slice_mut(&mut words)[..contents.len()].copy_from_slice(contents);
         Ok(Bytes::from_owner(Aligned(words)).slice(..contents.len()))
+    }
+
+    fn read_range(&self, path: &Path, range: Range<usize>) -> Result<Bytes> {
+        let state = self.state();
+        let contents = &state.files[state.file(path)?];
+        let end = range.end.min(contents.len());
+        Ok(Bytes::copy_from_slice(&contents[range.start.min(end)..end]))
     }
 
     fn map(&self, path: &Path) -> Result<Bytes> {
