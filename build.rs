@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 21] = [
+const PROGRAMS: [&str; 22] = [
     "nginx",
     "varnishd",
     "traffic_server",
@@ -27,6 +27,7 @@ const PROGRAMS: [&str; 21] = [
     "namespaces",
     "root",
     "faketime",
+    "chromium",
 ];
 /// What Python has to have.
 const PYTHON: [(&str, &str); 2] = [

@@ -14,9 +14,9 @@ use parquet::file::properties::WriterProperties;
 use query::line_protocol::Lines;
 use tsdb::{DEFAULT_SCHEMA, ScanRequest, Store};
 
-use crate::config;
 use crate::progress;
 use crate::snapshot::refuse_missing;
+use domain::instant;
 
 /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
 #[derive(Debug, clap::Args)]
@@ -39,10 +39,10 @@ pub struct Args {
     #[arg(long, default_value = "parquet", value_parser = ["parquet", "csv", "lp"])]
     format: String,
     /// The first time wanted, like 2026-11-01T00:00:00Z [default: the first there is]
-    #[arg(long, value_name = "TIME", value_parser = config::instant)]
+    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
     from: Option<i64>,
     /// Up to this time, which is not wanted itself [default: the last there is]
-    #[arg(long, value_name = "TIME", value_parser = config::instant)]
+    #[arg(long, value_name = "TIME", value_parser = instant::parse)]
     to: Option<i64>,
     /// The file to write [default: standard output]
     #[arg(long, short, value_name = "FILE")]

@@ -1,6 +1,7 @@
 //! `serve --forward`: what is measured here goes to another server, too, and waits on disk while that is away.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -27,7 +28,7 @@ pub async fn store_newest(ingest: &Ingest, dir: &Path) -> Result<()> {
         return Ok(());
     };
     let body = tokio::fs::read(&file).await.with_context(|| format!("read {}", file.display()))?;
-    let answer = ingest.line_protocol(Influx::V1V2, Request::new(Full::new(Bytes::from(body)))).await;
+    let answer = ingest.line_protocol(Arc::default(), Influx::V1V2, Request::new(Full::new(Bytes::from(body)))).await;
     let status = answer.status();
     if !status.is_success() {
         let body = answer.into_body().collect().await?.to_bytes();

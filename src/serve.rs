@@ -13,6 +13,10 @@ use ingest::body::Limits;
 use ingest::write::Ingest;
 use query::Engine;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use server::metrics::system_ingest;
+use server::tls::Certificate;
+use server::tokens::Guard;
+use server::{Neighbours, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -22,12 +26,8 @@ use web_probe::{Ask, Changes, Prober, Probing, Recorder, Spool, Target};
 use crate::client;
 use crate::config::{Config, Durability, TableRetention};
 use crate::forward;
-use crate::http::Server;
 use crate::log;
-use crate::metrics::system_ingest;
 use crate::scrape;
-use crate::tls::Certificate;
-use crate::tokens::Guard;
 
 /// How often this machine and this server's own health are measured.
 const OWN_INTERVAL: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     tokio::task::spawn_blocking(move || own.configure_rollups(rollups)).await??;
     let ingest = Arc::new(Ingest::new(store.clone(), body_limits(&config)));
     let engine = Arc::new(Engine::new(store.clone(), engine_options(&config), vec![system_ingest(&store, &ingest)])?);
-    let server = Server::new(store.clone(), engine, ingest.clone(), guard, &config);
+    let server = Server::new(store.clone(), engine, ingest.clone(), guard, server_options(&config));
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
 
     let spool = match &config.probe.forward {
@@ -249,6 +249,24 @@ fn certificate(config: &Config) -> Result<Option<Arc<Certificate>>> {
         (Some(certificate), Some(key)) => Certificate::load(certificate, key).map(Some),
         (None, None) => Ok(None),
         _ => bail!("server.tls_cert and server.tls_key belong together: one of them is missing"),
+    }
+}
+
+fn server_options(config: &Config) -> server::Options {
+    let server = &config.server;
+    server::Options {
+        data_dir: config.store.data_dir.as_path().into(),
+        header_timeout: server.header_timeout,
+        header_bytes_max: server.header_max.as_u64() as usize,
+        idle_timeout: server.idle_timeout,
+        connections_max: server.connections_max,
+        base_path: server.base_path.trim_end_matches('/').to_owned(),
+        neighbours: Neighbours {
+            origins: server.origins.clone(),
+            hosts: server.hosts.clone(),
+            checks_hosts: server.listen.ip().is_loopback() || !server.hosts.is_empty(),
+            trusted_proxies: server.trusted_proxies.clone(),
+        },
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
+use server::snapshots;
 use tsdb::Store;
 
 use crate::client;
@@ -44,7 +44,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Some(dir) => {
             refuse_missing(dir)?;
             let store = Store::open(dir, tsdb::Options::default())?;
-            take(&store, dir)?.display().to_string()
+            snapshots::take(&store, dir)?.display().to_string()
         }
         None => {
             let answer = client::post(&args.url, "/api/v1/admin/snapshot")?;
@@ -61,14 +61,6 @@ pub fn refuse_missing(dir: &Path) -> Result<()> {
         bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
     }
     Ok(())
-}
-
-/// Makes a snapshot in the data directory's folder `snapshots`, named after the time.
-pub fn take(store: &Store, data_dir: &Path) -> tsdb::Result<PathBuf> {
-    let name = humantime::format_rfc3339_millis(SystemTime::now()).to_string().replace(':', "-");
-    let path = data_dir.join("snapshots").join(name);
-    store.snapshot(&path)?;
-    Ok(path)
 }
 
 pub fn restore(args: RestoreArgs) -> Result<ExitCode> {

@@ -144,11 +144,11 @@ fn slow_and_idle_clients_are_let_go() {
     // Nothing at all, half a head, a head without its body, and nothing behind a request.
     let idle = connect();
     let mut half = connect();
-    half.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\n").unwrap();
+    half.write_all(b"POST /write HTTP/1.1\r\nhost: localhost\r\n").unwrap();
     let mut slow = connect();
-    slow.write_all(b"POST /write HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nm f=1").unwrap();
+    slow.write_all(b"POST /write HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nm f=1").unwrap();
     let mut quiet = connect();
-    quiet.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    quiet.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let answers = [idle, half, slow, quiet].map(|stream| std::thread::spawn(|| answer_of(stream)));
     let answers = answers.map(|thread| thread.join().unwrap());
     for (answer, time) in &answers {

@@ -135,15 +135,15 @@ fn a_condition_above_a_join_stays_with_its_side() {
     hold(&lines, &cases);
 }
 
-/// A view was still found by its shape when a measurement of its name came.
+/// A measurement could take the name of a view, and a statement that was known by its shape went on with the view. Names of views are reserved.
 #[test]
-fn a_measurement_hides_a_view_at_once() {
+fn a_measurement_does_not_hide_a_view() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), "");
     let sql = "SELECT count(*) AS n FROM response_daily WHERE target = 'a'";
     assert_eq!(server.rows(sql), [["0"]]);
-    assert_eq!(server.write("", b"response_daily,target=a v=1 1\nresponse_daily,target=a v=1 2").status, 204);
-    assert_eq!(server.rows(sql), [["2"]]);
+    assert_eq!(server.write("", b"response_daily,target=a v=1 1\nresponse_daily,target=a v=1 2").status, 400);
+    assert_eq!(server.rows(sql), [["0"]]);
 }
 
 /// Of comparisons of one column the planner dropped one: it went by the side on which a literal stood, took `tag LIKE 'x'` and `tag <> 'x'` for true at

@@ -168,6 +168,7 @@ pub fn dnsmasq(dir: &Path, options: &[&str]) -> (Program, u16) {
 fn no_part_is_missing_in_ci() {
     let parts = [
         ("nginx", cfg!(part = "nginx")),
+        ("chromium", cfg!(part = "chromium")),
         ("varnishd", cfg!(part = "varnishd")),
         ("traffic_server", cfg!(part = "traffic_server")),
         ("haproxy", cfg!(part = "haproxy")),

@@ -9,7 +9,7 @@ use arrow::array::{DictionaryArray, Float64Array, RecordBatch, TimestampMillisec
 use arrow::datatypes::Int32Type;
 use arrow::ipc::writer::StreamWriter;
 
-use crate::server::{Server, agent};
+use crate::server::{Reply, Server, agent};
 
 /// Rows of each protocol, and of a request.
 const ROWS: usize = 24_000;
@@ -28,27 +28,29 @@ fn row(n: usize) -> (String, i64, f64) {
     (format!("host {}", n % 7), 1_767_225_600_000 + n as i64, value)
 }
 
-/// A protocol: its table, its path, its media type, and how rows are written.
-struct Protocol {
-    table: &'static str,
+/// A protocol: the table that its rows go to here, its path, its media type, and how rows of a table are written.
+pub struct Protocol {
+    pub table: &'static str,
+    /// `{table}` stands for the table.
     path: &'static str,
     media_type: &'static str,
-    encode: fn(&[usize]) -> Vec<u8>,
+    encode: fn(&str, &[usize]) -> Vec<u8>,
 }
 
-const PROTOCOLS: [Protocol; 10] = [
-    Protocol {
-        table: "lp1",
-        path: "/write?precision=ms",
-        media_type: "text/plain",
-        encode: |rows| line_protocol("lp1", rows),
-    },
-    Protocol {
-        table: "lp3",
-        path: "/api/v3/write_lp?db=public",
-        media_type: "text/plain",
-        encode: |rows| line_protocol("lp3", rows),
-    },
+impl Protocol {
+    /// Sends rows of a table once.
+    pub fn send(&self, agent: &ureq::Agent, url: &str, table: &str, rows: &[usize]) -> Result<Reply, ureq::Error> {
+        let path = self.path.replace("{table}", table);
+        let request = agent.post(format!("{url}{path}")).header("Content-Type", self.media_type);
+        let mut answer = request.send(&(self.encode)(table, rows)[..])?;
+        let body = String::from_utf8_lossy(&answer.body_mut().read_to_vec()?).into_owned();
+        Ok(Reply { status: answer.status().as_u16(), body })
+    }
+}
+
+pub const PROTOCOLS: [Protocol; 10] = [
+    Protocol { table: "lp1", path: "/write?precision=ms", media_type: "text/plain", encode: line_protocol },
+    Protocol { table: "lp3", path: "/api/v3/write_lp?db=public", media_type: "text/plain", encode: line_protocol },
     Protocol { table: "rw1", path: "/api/v1/write", media_type: "application/x-protobuf", encode: remote_write_1 },
     Protocol {
         table: "rw2",
@@ -62,13 +64,13 @@ const PROTOCOLS: [Protocol; 10] = [
     Protocol { table: "json", path: "/api/v1/import/json?precision=ms", media_type: "application/json", encode: json },
     Protocol {
         table: "csv",
-        path: "/api/v1/import/csv?precision=ms&measurement=csv",
+        path: "/api/v1/import/csv?precision=ms&measurement={table}",
         media_type: "text/csv",
         encode: csv,
     },
     Protocol {
         table: "arrow",
-        path: "/api/v1/import/arrow?measurement=arrow",
+        path: "/api/v1/import/arrow?measurement={table}",
         media_type: "application/vnd.apache.arrow.stream",
         encode: arrow,
     },
@@ -82,23 +84,23 @@ fn line_protocol(table: &str, rows: &[usize]) -> Vec<u8> {
     lines.collect::<String>().into_bytes()
 }
 
-fn text(rows: &[usize]) -> Vec<u8> {
+fn text(table: &str, rows: &[usize]) -> Vec<u8> {
     let lines = rows.iter().map(|n| {
         let (host, time, value) = row(*n);
-        format!("text{{host=\"{host}\"}} {value} {time}\n")
+        format!("{table}{{host=\"{host}\"}} {value} {time}\n")
     });
     lines.collect::<String>().into_bytes()
 }
 
-fn json(rows: &[usize]) -> Vec<u8> {
+fn json(table: &str, rows: &[usize]) -> Vec<u8> {
     let lines = rows.iter().map(|n| {
         let (host, time, value) = row(*n);
-        format!("{{\"measurement\":\"json\",\"tags\":{{\"host\":\"{host}\"}},\"time\":{time},\"fields\":{{\"value\":{value:e}}}}}\n")
+        format!("{{\"measurement\":\"{table}\",\"tags\":{{\"host\":\"{host}\"}},\"time\":{time},\"fields\":{{\"value\":{value:e}}}}}\n")
     });
     lines.collect::<String>().into_bytes()
 }
 
-fn csv(rows: &[usize]) -> Vec<u8> {
+fn csv(_: &str, rows: &[usize]) -> Vec<u8> {
     let lines = rows.iter().map(|n| {
         let (host, time, value) = row(*n);
         format!("{time},{host},{value:e}\n")
@@ -106,7 +108,7 @@ fn csv(rows: &[usize]) -> Vec<u8> {
     format!("time,host,value\ntime,tag,float\n{}", lines.collect::<String>()).into_bytes()
 }
 
-fn arrow(rows: &[usize]) -> Vec<u8> {
+fn arrow(_: &str, rows: &[usize]) -> Vec<u8> {
     let rows: Vec<_> = rows.iter().map(|n| row(*n)).collect();
     let hosts: DictionaryArray<Int32Type> = rows.iter().map(|(host, ..)| host.as_str()).collect();
     let times = TimestampMillisecondArray::from_iter_values(rows.iter().map(|(_, time, _)| *time));
@@ -165,16 +167,16 @@ fn snappy(message: Message) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(&message.0).unwrap()
 }
 
-fn remote_write_1(rows: &[usize]) -> Vec<u8> {
+fn remote_write_1(table: &str, rows: &[usize]) -> Vec<u8> {
     snappy(rows.iter().fold(Message::default(), |request, n| {
-        let labels = Message::default().bytes(1, &pair("__name__", "rw1")).bytes(1, &pair("host", &row(*n).0));
+        let labels = Message::default().bytes(1, &pair("__name__", table)).bytes(1, &pair("host", &row(*n).0));
         request.bytes(1, &labels.bytes(2, &sample(*n)).0)
     }))
 }
 
-fn remote_write_2(rows: &[usize]) -> Vec<u8> {
+fn remote_write_2(table: &str, rows: &[usize]) -> Vec<u8> {
     let hosts: Vec<String> = rows.iter().map(|n| row(*n).0).collect();
-    let names = ["", "__name__", "rw2", "host"].into_iter().chain(hosts.iter().map(String::as_str));
+    let names = ["", "__name__", table, "host"].into_iter().chain(hosts.iter().map(String::as_str));
     let request = names.fold(Message::default(), |request, symbol| request.bytes(4, symbol.as_bytes()));
     snappy(rows.iter().enumerate().fold(request, |request, (at, n)| {
         let mut refs = Message::default();
@@ -183,7 +185,7 @@ fn remote_write_2(rows: &[usize]) -> Vec<u8> {
     }))
 }
 
-fn otlp(rows: &[usize]) -> Vec<u8> {
+fn otlp(table: &str, rows: &[usize]) -> Vec<u8> {
     let points = rows.iter().fold(Message::default(), |gauge, n| {
         let (host, time, value) = row(*n);
         let text = Message::default().bytes(1, host.as_bytes());
@@ -192,12 +194,12 @@ fn otlp(rows: &[usize]) -> Vec<u8> {
             Message::default().eight(3, time as u64 * 1_000_000).eight(4, value.to_bits()).bytes(7, &attribute.0);
         gauge.bytes(1, &point.0)
     });
-    let metric = Message::default().bytes(1, b"otlp").bytes(5, &points.0);
+    let metric = Message::default().bytes(1, table.as_bytes()).bytes(5, &points.0);
     let scope = Message::default().bytes(2, &metric.0);
     Message::default().bytes(1, &Message::default().bytes(2, &scope.0).0).0
 }
 
-fn otlp_json(rows: &[usize]) -> Vec<u8> {
+fn otlp_json(table: &str, rows: &[usize]) -> Vec<u8> {
     let points: Vec<String> = rows
         .iter()
         .map(|n| {
@@ -209,7 +211,7 @@ fn otlp_json(rows: &[usize]) -> Vec<u8> {
         })
         .collect();
     format!(
-        "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"name\":\"otlp_json\",\"gauge\":{{\"dataPoints\":[{}]}}}}]}}]}}]}}",
+        "{{\"resourceMetrics\":[{{\"scopeMetrics\":[{{\"metrics\":[{{\"name\":\"{table}\",\"gauge\":{{\"dataPoints\":[{}]}}}}]}}]}}]}}",
         points.join(",")
     )
     .into_bytes()
@@ -220,15 +222,10 @@ fn send(protocol: &Protocol, url: &str, sent: &AtomicUsize) {
     let agent = agent();
     for first in (0..ROWS).step_by(REQUEST_ROWS) {
         let rows: Vec<usize> = (first..first + REQUEST_ROWS).collect();
-        let body = (protocol.encode)(&rows);
         loop {
-            let request = agent.post(format!("{url}{}", protocol.path)).header("Content-Type", protocol.media_type);
-            match request.send(&body[..]) {
-                Ok(answer) if answer.status().is_success() => break,
-                Ok(mut answer) if answer.status() != 503 => {
-                    let why = answer.body_mut().read_to_string().unwrap();
-                    panic!("{}: {} {why}", protocol.table, answer.status());
-                }
+            match protocol.send(&agent, url, protocol.table, &rows) {
+                Ok(reply) if (200..300).contains(&reply.status) => break,
+                Ok(Reply { status, body }) if status != 503 => panic!("{}: {status} {body}", protocol.table),
                 _ => std::thread::sleep(Duration::from_millis(20)),
             }
         }

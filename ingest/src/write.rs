@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, he
 use http_body_util::Full;
 use tsdb::{Batch, DEFAULT_SCHEMA, Store};
 
+use crate::admission::Agents;
 use crate::body::{self, Arriving, Body, Budget, Encoding, Limits, Refusal};
 use crate::line_protocol::{self, Precision};
 use crate::metadata::{Metadata, MetricInfo, Said};
@@ -70,9 +71,14 @@ impl Ingest {
     /// `204` when every line is stored. `400` when lines were refused: the others *are* stored, unless the request says
     /// `accept_partial=false`, and the body lists each refused line with its number and the reason. Nothing was stored on
     /// any other status. With `no_sync=true` the answer does not wait for the disk.
-    pub async fn line_protocol(&self, influx: Influx, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
+    pub async fn line_protocol(
+        &self,
+        agent: Arc<Agents>,
+        influx: Influx,
+        request: Request<impl Arriving>,
+    ) -> Response<Full<Bytes>> {
         let outcome = self
-            .request(Protocol::LineProtocol, request, Encoding::Identity, |query, _, body, taken| {
+            .request(agent, Protocol::LineProtocol, request, Encoding::Identity, |query, _, body, taken| {
                 let unset = if influx == Influx::V3 { Precision::AUTO } else { Precision::default() };
                 let precision = query.precision(unset)?;
                 taken.report = line_protocol::parse(body, precision, now_ns(), &mut taken.batch);
@@ -94,13 +100,13 @@ impl Ingest {
     ///
     /// `204` when every sample is stored. `400` when some were refused: the others *are* stored. The headers
     /// `X-Prometheus-Remote-Write-...-Written` say how many, as 2.0 has them.
-    pub async fn remote_write(&self, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
+    pub async fn remote_write(&self, agent: Arc<Agents>, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let version = match version(request.headers()) {
             Ok(version) => version,
             Err(refusal) => return text(refusal.status, &refusal.reason),
         };
         let outcome = self
-            .request(Protocol::RemoteWrite, request, Encoding::Snappy, |query, _, body, taken| {
+            .request(agent, Protocol::RemoteWrite, request, Encoding::Snappy, |query, _, body, taken| {
                 self.described(&query.schema, taken, |batch, describe| {
                     remote_write::decode(body, version, batch, describe)
                 })
@@ -125,7 +131,7 @@ impl Ingest {
     /// `POST /v1/metrics`: OTLP over HTTP, as protobuf or JSON.
     ///
     /// `200`, with `partial_success` in the answer if data points were refused.
-    pub async fn otlp(&self, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
+    pub async fn otlp(&self, agent: Arc<Agents>, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let kind = media_type(request.headers());
         let is_json = match kind.as_str() {
             "application/json" => true,
@@ -137,7 +143,7 @@ impl Ingest {
             }
         };
         let outcome = self
-            .request(Protocol::Otlp, request, Encoding::Identity, |query, _, body, taken| {
+            .request(agent, Protocol::Otlp, request, Encoding::Identity, |query, _, body, taken| {
                 self.described(&query.schema, taken, |batch, describe| match is_json {
                     true => otlp_json::decode(body, now_ns(), batch, describe),
                     false => otlp::decode(body, now_ns(), batch, describe),
@@ -149,9 +155,9 @@ impl Ingest {
     }
 
     /// `POST /api/v1/import/prometheus`: text exposition or OpenMetrics. Answers as [`line_protocol`](Self::line_protocol).
-    pub async fn prometheus(&self, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
+    pub async fn prometheus(&self, agent: Arc<Agents>, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let outcome = self
-            .request(Protocol::Prometheus, request, Encoding::Identity, |query, head, body, taken| {
+            .request(agent, Protocol::Prometheus, request, Encoding::Identity, |query, head, body, taken| {
                 let is_open_metrics = media_type(&head.headers) == "application/openmetrics-text";
                 let options = exposition::Options { now: now_ns(), is_open_metrics, tags: &[] };
                 self.described(&query.schema, taken, |batch, describe| {
@@ -164,10 +170,15 @@ impl Ingest {
 
     /// `POST /api/v1/import/json`, `/csv`, `/arrow`: rows. Parameters are `measurement`, `tags` and `precision`. Answers as
     /// [`line_protocol`](Self::line_protocol).
-    pub async fn rows(&self, protocol: Protocol, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
+    pub async fn rows(
+        &self,
+        agent: Arc<Agents>,
+        protocol: Protocol,
+        request: Request<impl Arriving>,
+    ) -> Response<Full<Bytes>> {
         let unpacked_max = self.limits.unpacked_bytes_max;
         let outcome = self
-            .request(protocol, request, Encoding::Identity, |query, _, body, taken| {
+            .request(agent, protocol, request, Encoding::Identity, |query, _, body, taken| {
                 let options = query.row_options()?;
                 let batch = &mut taken.batch;
                 taken.report = match protocol {
@@ -206,7 +217,10 @@ impl Ingest {
         options: exposition::Options<'_>,
     ) -> Result<Report, tsdb::Error> {
         let start = Instant::now();
-        let mut taken = Taken { batch: self.store.batch(DEFAULT_SCHEMA), report: Report::default(), said: Vec::new() };
+        let mut batch = self.store.batch(DEFAULT_SCHEMA);
+        // Whoever is scraped does not say what counts either.
+        batch.admit_by(Arc::<Agents>::default());
+        let mut taken = Taken { batch, report: Report::default(), said: Vec::new() };
         if let Some(page) = page {
             self.stats.body(Protocol::Scrape, page.body.arrived, page.body.bytes.len());
             let options = exposition::Options { is_open_metrics: page.is_open_metrics, ..options };
@@ -239,6 +253,8 @@ impl Ingest {
                 descriptions.push((said, info.kind, [info.metric, info.unit, info.help].map(str::to_owned)));
             }
         })?;
+        // From here on the server speaks.
+        taken.batch.admit_all();
         let now = now_ns();
         for (said, kind, [metric, unit, help]) in descriptions {
             let info = MetricInfo { metric: &metric, kind, unit: &unit, help: &help };
@@ -253,13 +269,14 @@ impl Ingest {
     /// One request from its head to what is stored of it.
     async fn request(
         &self,
+        agent: Arc<Agents>,
         protocol: Protocol,
         request: Request<impl Arriving>,
         implied: Encoding,
         decode: impl FnOnce(&Query, &Parts, &[u8], &mut Taken) -> Result<(), Refusal>,
     ) -> Result<Report, Refusal> {
         let start = Instant::now();
-        let outcome = self.try_request(protocol, request, implied, decode).await;
+        let outcome = self.try_request(agent, protocol, request, implied, decode).await;
         match &outcome {
             Ok(report) => self.stats.stored(protocol, report),
             Err(refusal) => self.stats.refused(protocol, word(refusal.status), 1),
@@ -270,6 +287,7 @@ impl Ingest {
 
     async fn try_request(
         &self,
+        agent: Arc<Agents>,
         protocol: Protocol,
         request: Request<impl Arriving>,
         implied: Encoding,
@@ -280,7 +298,8 @@ impl Ingest {
         let body = body::read(&head.headers, body, self.limits, &self.budget, implied).await?;
         let Body { bytes, arrived, .. } = &body;
         self.stats.body(protocol, *arrived, bytes.len());
-        let batch = self.store.batch(&query.schema);
+        let mut batch = self.store.batch(&query.schema);
+        batch.admit_by(agent);
         let mut taken = Taken { batch, report: Report::default(), said: Vec::new() };
         // What takes long gives its thread's other requests to another thread.
         match bytes.len() > LONG_BYTES {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
-use tsdb::{DEFAULT_SCHEMA, Store};
+use domain::reserved;
+use tsdb::{DEFAULT_SCHEMA, Store, TableInfo};
 
 use crate::known;
 use crate::system::{SYSTEM_SCHEMA, SystemSchema, SystemTable};
@@ -44,6 +45,13 @@ impl CatalogProvider for StoreCatalog {
     }
 }
 
+/// The stored table that a name in SQL means. A view has its name for itself: what an earlier version let agents write there has another one.
+pub(crate) fn stored_table(store: &Store, schema: &str, name: &str) -> Option<TableInfo> {
+    let measurement = reserved::measurement(name)?;
+    let of_old = || (measurement != name).then(|| store.table(schema, measurement)).flatten();
+    store.table(schema, name).or_else(of_old)
+}
+
 /// The measurements of one schema, and what is always there.
 struct StoreSchema {
     store: Arc<Store>,
@@ -62,12 +70,12 @@ impl SchemaProvider for StoreSchema {
     fn table_names(&self) -> Vec<String> {
         let stored = self.store.tables().filter(|(schema, _)| *schema == self.name).map(|(_, name)| name);
         let ready = known::names().chain(views::names()).map(str::to_owned);
-        let names: BTreeSet<String> = stored.map(str::to_owned).chain(ready).collect();
+        let names: BTreeSet<String> = stored.map(reserved::sql_name).chain(ready).collect();
         names.into_iter().collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        if let Some(info) = self.store.table(&self.name, name) {
+        if let Some(info) = stored_table(&self.store, &self.name, name) {
             return known::complete(StoreTable { store: self.store.clone(), info }).map(Some);
         }
         match known::empty(name) {
@@ -78,6 +86,6 @@ impl SchemaProvider for StoreSchema {
 
     fn table_exist(&self, name: &str) -> bool {
         let is_ready = known::names().chain(views::names()).any(|known| known == name);
-        is_ready || self.store.table(&self.name, name).is_some()
+        is_ready || stored_table(&self.store, &self.name, name).is_some()
     }
 }

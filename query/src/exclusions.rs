@@ -10,6 +10,7 @@ use datafusion::common::DFSchema;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
 use datafusion::physical_expr::PhysicalExpr;
+use domain::tables::{EXCLUSIONS, MAINTENANCE, PROBE};
 use std::sync::Arc;
 use tsdb::{Row, ScanRequest, Store, TIME_COLUMN, Value};
 
@@ -52,8 +53,8 @@ impl Kind {
     /// The name of the table.
     pub fn table(self) -> &'static str {
         match self {
-            Kind::Maintenance => "maintenance",
-            Kind::Exclusion => "exclusions",
+            Kind::Maintenance => MAINTENANCE.name,
+            Kind::Exclusion => EXCLUSIONS.name,
         }
     }
 
@@ -135,7 +136,7 @@ fn check_targets(store: &Store, state: &SessionState, schema: &str, targets: &st
         return Ok(());
     }
     let tables = store.tables().filter(|(of, _)| *of == schema).filter_map(|(_, name)| store.table(schema, name));
-    let probe = crate::known::tags("probe").map(str::to_owned).collect();
+    let probe = PROBE.tags.iter().copied().map(str::to_owned).collect();
     let tags: Vec<Vec<String>> = std::iter::once(probe).chain(tables.map(|table| table.tags)).collect();
     let refused = match Condition::new(state, targets, &tags[0]) {
         Ok(_) => return Ok(()),

@@ -34,6 +34,7 @@ use tsdb::{
     TIME_COLUMN, TagPredicate,
 };
 
+use crate::catalog::stored_table;
 use crate::direct::{Asked, Wanted};
 use crate::edge_rows::{Edge, ROWS_MAX};
 use crate::functions::time_bucket::{TIME_BUCKET, buckets_of};
@@ -182,7 +183,7 @@ fn table_of(name: &ObjectName, schema: &str, store: &Arc<Store>) -> Option<Store
         [schema, name] => (part(schema)?, part(name)?),
         _ => return None,
     };
-    let info = store.table(&schema, &name)?;
+    let info = stored_table(store, &schema, &name)?;
     known::is_complete(&info).then(|| StoreTable { store: store.clone(), info })
 }
 

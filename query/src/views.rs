@@ -1,4 +1,5 @@
-//! Views that are ready to use, and the list of series. A measurement of the same name comes before them.
+//! Views that are ready to use, and the list of series. Agents cannot write to their names ([`domain::reserved`]); what an earlier version took
+//! is read as `stored_` and the name.
 
 use std::sync::{Arc, OnceLock};
 
@@ -105,4 +106,15 @@ fn series(store: &Store, schema: &str) -> Result<Arc<dyn TableProvider>> {
     let columns: Vec<ArrayRef> = vec![Arc::new(StringArray::from(tables)), Arc::new(StringArray::from(tags)), times];
     let batch = RecordBatch::try_new(schema.clone(), columns)?;
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// A view that is not reserved could be hidden: whoever may write could change what it says.
+    #[test]
+    fn every_view_is_reserved() {
+        assert_eq!(super::names().collect::<BTreeSet<_>>(), domain::reserved::VIEWS.into_iter().collect());
+    }
 }

@@ -4,7 +4,7 @@ mod maintenance;
 mod targets;
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +46,14 @@ pub struct Config {
 pub struct Server {
     /// Where to listen. Default 127.0.0.1:9999.
     pub listen: SocketAddr,
+    /// Requests may come under a path that begins so (`/fournines`), as from a proxy that does not take it off. Default none.
+    pub base_path: String,
+    /// Pages of these origins (`https://status.example.org`) may do what their users may. Default none.
+    pub origins: Vec<String>,
+    /// Names under which requests without a token may ask, beside `localhost` and addresses. Default none.
+    pub hosts: Vec<String>,
+    /// Addresses of proxies whose `X-Forwarded-Host` says which name was asked. Default none.
+    pub trusted_proxies: Vec<IpAddr>,
     /// Listen on an address that others can reach although anybody may then read and write. Default false.
     pub allow_without_token: bool,
     /// The largest request body as it arrives. Default 32 MiB.
@@ -77,6 +85,10 @@ impl Default for Server {
     fn default() -> Server {
         Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 9999)),
+            base_path: String::new(),
+            origins: Vec::new(),
+            hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
             allow_without_token: false,
             body_max: ByteSize::mib(32),
             unpacked_max: ByteSize::mib(128),
@@ -101,7 +113,7 @@ pub struct Store {
     /// `sync` (default): acknowledged rows survive a power cut. `process`: they survive a killed process, and a power
     /// cut takes the last second.
     pub durability: Durability,
-    /// The head is sealed into a segment when it reaches this size. Default 64 MiB.
+    /// The head is sealed into a segment when it reaches this size. Default 32 MiB.
     pub head_max: ByteSize,
     /// The newest rows of series are kept in memory up to this size. Default 64 MiB.
     pub last_rows_max: ByteSize,
@@ -157,7 +169,7 @@ impl Default for Store {
         Store {
             data_dir: "fournines-data".into(),
             durability: Durability::Sync,
-            head_max: ByteSize::mib(64),
+            head_max: ByteSize::mib(32),
             last_rows_max: ByteSize::mib(64),
             catalog_max: ByteSize::gib(1),
             ring_slots: 1024,
@@ -306,6 +318,20 @@ impl Config {
                 bail!("{key}: expected 10ms or longer, found {value:?}");
             }
         }
+        if !server.base_path.is_empty() && !server.base_path.starts_with('/') {
+            bail!("server.base_path: expected a path like /fournines, found '{}'", server.base_path);
+        }
+        let is_origin = |origin: &&String| {
+            let url = url::Url::parse(origin);
+            url.is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == **origin)
+        };
+        if let Some(origin) = server.origins.iter().find(|origin| !is_origin(origin)) {
+            bail!("server.origins: expected an origin like https://status.example.org, found '{origin}'");
+        }
+        let is_name = |host: &&String| !host.is_empty() && !host.contains(['/', ' ']);
+        if let Some(host) = server.hosts.iter().find(|host| !is_name(host)) {
+            bail!("server.hosts: expected a name like watch.example.org, found '{host}'");
+        }
         Ok(())
     }
 
@@ -358,14 +384,6 @@ fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>
     duration(input).map(Some)
 }
 
-/// A time as people write it (`2026-11-01T00:00:00Z`), in ns since the epoch.
-pub fn instant(text: &str) -> Result<i64> {
-    let time = humantime::parse_rfc3339_weak(text)
-        .with_context(|| format!("'{text}' is not a time like 2026-11-01T00:00:00Z"))?;
-    let since = time.duration_since(std::time::UNIX_EPOCH).context("times before 1970 are written as nanoseconds")?;
-    i64::try_from(since.as_nanos()).context("the time is too late for nanoseconds in 64 bits")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,18 +416,63 @@ mod tests {
         std::fs::write(dir.path().join("client.pem"), certificate.pem()).unwrap();
         std::fs::write(dir.path().join("client.key"), key.serialize_pem()).unwrap();
         let manual = manual.replace("/etc/fournines", dir.path().to_str().unwrap());
-        let kinds = |block: &str| {
+        let targets = |block: &str| {
             let shown: Config = toml::from_str(block.split_once("```").unwrap().0).unwrap();
-            shown.targets(&[]).unwrap().iter().map(Target::kind).collect::<Vec<_>>()
+            shown.targets(&[]).unwrap()
         };
-        let all: Vec<_> = manual.split("```toml").skip(1).flat_map(kinds).collect();
+        let all = || -> Vec<Target> { manual.split("```toml").skip(1).flat_map(targets).collect() };
+        // A target of every kind, read again, is the one that is probed already: it goes on, and forgets nothing.
+        assert!(all() == all());
         assert_eq!(
-            all,
+            all().iter().map(Target::kind).collect::<Vec<_>>(),
             [
                 "http", "http", "http", "http", "http", "tcp", "tcp", "postgres", "redis", "dns", "icmp", "steps",
                 "links", "scrape", "host", "cdn"
             ]
         );
+    }
+
+    /// Whatever a target is told makes it another one.
+    #[test]
+    fn a_target_that_is_told_something_else_is_another_one() {
+        let target = |url: &str, told: &str| -> Target {
+            let config: Config = toml::from_str(&format!("[[target]]\nname = 'a'\nurl = '{url}'\n{told}")).unwrap();
+            config.targets(&[]).unwrap().remove(0)
+        };
+        let web = "https://a.example/";
+        for (url, one, other) in [
+            (web, "", "interval = '11s'"),
+            (web, "", "timeout = '4s'"),
+            (web, "", "slow = '1s'"),
+            (web, "", "fail = '1s'"),
+            (web, "", "retries = 1"),
+            (web, "", "group = 'b'"),
+            (web, "", "allow_link_local = true"),
+            (web, "", "ip = 'v6'"),
+            (web, "", "ip = 'both'"),
+            (web, "", "resolvers = ['127.0.0.1:53']"),
+            (web, "", "method = 'HEAD'"),
+            (web, "", "headers = { a = 'b' }"),
+            (web, "expect = { body = 'a' }", "expect = { body = 'b' }"),
+            (web, "expect = { headers = { a = 'a' } }", "expect = { headers = { a = 'b' } }"),
+            (web, "expect = { json = { '$.a' = 'a' } }", "expect = { json = { '$.b' = 'a' } }"),
+            (web, "expect = { status = [200] }", "expect = { status = [201] }"),
+            (web, "", "watch_content = true"),
+            (web, "kind = 'cdn'", "kind = 'cdn'\ncdn = { keep = '3h' }"),
+            (web, "kind = 'cdn'\ncdn = { mark = 'a' }", "kind = 'cdn'\ncdn = { mark = 'b' }"),
+            (web, "kind = 'cdn'\ncdn = { edges = ['127.0.0.1'] }", "kind = 'cdn'\ncdn = { edges = ['127.0.0.2'] }"),
+            (web, "kind = 'links'", "kind = 'links'\nlinks = { depth = 3 }"),
+            (web, "", "kind = 'scrape'"),
+            ("tcp://a.example:1", "send = 'a'", "send = 'b'"),
+            ("tcp://a.example:1", "expect = { body = 'a' }", "expect = { body = 'b' }"),
+            ("dns:a.example", "resolvers = ['127.0.0.1:53']", "resolvers = ['127.0.0.1:54']"),
+            ("icmp:a.example", "pings = 2", "pings = 3"),
+            ("redis://a.example", "send = 'PING'", "send = 'GET a'"),
+        ] {
+            assert!(target(url, one) == target(url, one), "{url} {one}");
+            assert!(target(url, one) != target(url, other), "{url} {one} {other}");
+        }
+        assert!(target(web, "") != target("https://b.example/", ""));
     }
 
     #[test]

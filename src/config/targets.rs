@@ -10,12 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
-use regex::Regex;
 use serde::Deserialize;
 use serde_json_path::JsonPath;
 use url::Url;
 use web_probe::{
-    Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Step, Target, without_password,
+    Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Pattern, Step, Target,
+    without_password,
 };
 
 use super::some_duration;
@@ -180,7 +180,7 @@ impl StepConfig {
     fn step(&self, mut ask: HttpAsk) -> Result<Step> {
         set_request(&mut ask, self.method.as_ref(), &self.headers, self.body.as_ref())?;
         let pattern = |(name, text): (&String, &String)| {
-            let pattern = Regex::new(text).with_context(|| format!("extract: {name}"))?;
+            let pattern = text.parse().with_context(|| format!("extract: {name}"))?;
             Ok((name.clone(), pattern))
         };
         Ok(Step {
@@ -219,7 +219,7 @@ struct CdnConfig {
 }
 
 /// `expect = { ... }`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ExpectConfig {
     /// Statuses that are up. Default 200 to 399.
@@ -248,7 +248,7 @@ struct ExpectConfig {
 impl ExpectConfig {
     /// What an answer has to be.
     fn expect(&self, watch_content: bool) -> Result<Expect> {
-        let pattern = |text: &str, key: &str| Regex::new(text).with_context(|| format!("expect.{key}"));
+        let pattern = |text: &str, key: &str| text.parse::<Pattern>().with_context(|| format!("expect.{key}"));
         let some_pattern = |text: &Option<String>, key| text.as_deref().map(|text| pattern(text, key)).transpose();
         let mut expect = Expect {
             body: some_pattern(&self.body, "body")?,
@@ -356,7 +356,7 @@ impl TargetConfig {
             .client_subnets
             .iter()
             .map(|text| text.parse().map_err(|error: String| anyhow!("cdn.client_subnets: {error}")));
-        let mark = own.mark.as_deref().map(Regex::new).transpose().context("cdn.mark")?;
+        let mark = own.mark.as_deref().map(str::parse).transpose().context("cdn.mark")?;
         if mark.is_none() && own.mark_within.is_some() {
             bail!("cdn.mark_within: there is no cdn.mark");
         }
@@ -407,7 +407,7 @@ impl TargetConfig {
 
     /// Does the target itself say what an answer has to be?
     fn is_held(&self) -> bool {
-        format!("{:?}", self.expect) != format!("{:?}", ExpectConfig::default())
+        self.expect != ExpectConfig::default()
     }
 
     /// The requests of a scenario.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap as FastMap;
 
+use crate::admission::Admission;
 use crate::catalog::{Catalog, ColumnRef, SeriesRef, Table};
 use crate::columns::{Column, Columns};
 use crate::error::RowError;
@@ -30,7 +31,9 @@ const UNKNOWN: usize = usize::MAX;
 pub struct Batch {
     catalog: Arc<Catalog>,
     schema: String,
-    /// Keys the hash of spellings: those of one schema and format.
+    /// Which series it takes; all of them without one.
+    admission: Option<Arc<dyn Admission>>,
+    /// Keys the hash of spellings: those of one schema, admission and format.
     seed: u64,
     /// The series that were known when the batch was begun.
     spellings: Snapshot,
@@ -86,6 +89,7 @@ impl Batch {
             spellings: catalog.spellings(),
             catalog,
             schema: schema.into(),
+            admission: None,
             tables: Vec::new(),
             samples: SamplesBuilder::default(),
             places: FastMap::new(),
@@ -112,9 +116,28 @@ impl Batch {
         Batch::new(Arc::new(catalog), schema)
     }
 
-    /// Says how series are spelled in this batch. What formats with different names spell alike is not mixed up.
+    /// Says which series are taken from here on. Before [`spelled_as`](Self::spelled_as), which it undoes.
+    pub fn admit_by(&mut self, admission: Arc<dyn Admission>) {
+        self.admission = Some(admission);
+        self.spelled_as("");
+    }
+
+    /// Takes rows of every series again: for what is not said by whoever sent the rows.
+    pub fn admit_all(&mut self) {
+        self.admission = None;
+        self.spelled_as("");
+    }
+
+    /// Says how series are spelled in this batch. What formats with different names spell alike is not mixed up, nor what was admitted by different rules.
     pub fn spelled_as(&mut self, format: &str) {
-        self.seed = self.catalog.spelling_seed(&self.schema, format);
+        let admission = self.admission.as_ref().map(|admission| admission.key());
+        self.seed = self.catalog.spelling_seed(&self.schema, admission, format);
+    }
+
+    fn admit(&self, row: &Row<'_>) -> Result<(), RowError> {
+        let Some(admission) = &self.admission else { return Ok(()) };
+        let outcome = admission.check(&self.schema, row.measurement, row.tags);
+        outcome.map_err(|reason| RowError::NotAdmitted { reason })
     }
 
     /// The limits of the store that the batch is for.
@@ -174,11 +197,13 @@ impl Batch {
         if row.fields.is_empty() {
             return Err(RowError::NoFields);
         }
+        self.admit(row)?;
         self.catalog.series(&self.schema, row, Some(Catalog::spelling(self.seed, spelling)))
     }
 
     /// The series of a row, made if it is new; the row need not have fields.
     pub(crate) fn series(&self, row: &Row<'_>) -> Result<SeriesRef, RowError> {
+        self.admit(row)?;
         self.catalog.series(&self.schema, row, None)
     }
 

@@ -259,9 +259,9 @@ impl Catalog {
         self.tables.iter().map(|(_, table)| table)
     }
 
-    /// What the keys of spellings of a schema and format are made with: it is the same for every row of a request.
-    pub(crate) fn spelling_seed(&self, schema: &str, format: &str) -> u64 {
-        self.seed ^ xxh3_128(format!("{schema}\0{format}").as_bytes()) as u64
+    /// What the keys of spellings of a schema, admission and format are made with: it is the same for every row of a request.
+    pub(crate) fn spelling_seed(&self, schema: &str, admission: Option<&str>, format: &str) -> u64 {
+        self.seed ^ xxh3_128(format!("{schema}\0{admission:?}\0{format}").as_bytes()) as u64
     }
 
     /// The key of a series' spelling.

@@ -192,6 +192,12 @@ pub enum RowError {
         /// The tag.
         tag: String,
     },
+    /// The batch does not take rows of this series.
+    #[error("{reason}")]
+    NotAdmitted {
+        /// Why not.
+        reason: String,
+    },
     /// A row without a field says nothing.
     #[error("a row needs at least one field")]
     NoFields,
@@ -288,6 +294,7 @@ impl RowError {
             RowError::FieldType { .. } => "field_type",
             RowError::ColumnKind { .. } => "column_kind",
             RowError::ReservedName { .. } | RowError::DuplicateTag { .. } | RowError::Empty { .. } => "name",
+            RowError::NotAdmitted { .. } => "not_admitted",
             RowError::NoFields => "no_fields",
             RowError::Columns { .. } => "columns",
             RowError::TooManyColumns { .. }

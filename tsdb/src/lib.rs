@@ -7,6 +7,7 @@
 //! that wait) -> head -> sealer -> segment; a [`Scan`] reads head and segments as one table, as Arrow.
 //! `docs/format.md` describes every file, ARCHITECTURE.md the whole.
 
+mod admission;
 mod aggregate;
 mod appender;
 mod batch;
@@ -83,6 +84,7 @@ mod verify;
 mod view;
 mod writer;
 
+pub use admission::Admission;
 pub use aggregate::{Aggregate, AggregateRequest, Aggregation, Function, Groups};
 pub use appender::{AppendError, Writer};
 pub use batch::{Batch, DEFAULT_SCHEMA};

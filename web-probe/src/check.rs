@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tsdb::FieldType;
+use domain::Column;
 
 use crate::failure::{Class, Failure};
 use crate::measurement::{Hop, Measurement, Outcome, OwnRow, Phases};
@@ -37,7 +37,7 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
 pub(crate) struct Columns {
     pub table: &'static str,
     pub tags: &'static [&'static str],
-    pub fields: &'static [(&'static str, FieldType)],
+    pub fields: &'static [Column],
 }
 
 /// What a check is at: what it times, and what it was doing when time was up.

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use domain::tables::HOST;
 use sysinfo::{Disks, Networks, ProcessRefreshKind, ProcessesToUpdate, System};
-use tsdb::FieldType;
 
 use crate::check::{Check, Checking, Columns, Findings, Memory};
 use crate::failure::{Class, Failure};
@@ -12,24 +12,6 @@ use crate::network::Network;
 use crate::recorder::Field;
 use crate::target::Target;
 
-/// The table of host rows.
-const TABLE: &str = "host";
-/// Its fields. Rates and the cpu are means since the row before; disks are all file systems together, and the fullest.
-const FIELDS: [(&str, FieldType); 13] = [
-    ("cpu_percent", FieldType::F64),
-    ("load1", FieldType::F64),
-    ("load5", FieldType::F64),
-    ("load15", FieldType::F64),
-    ("memory_used_bytes", FieldType::I64),
-    ("memory_total_bytes", FieldType::I64),
-    ("memory_percent", FieldType::F64),
-    ("disk_used_bytes", FieldType::I64),
-    ("disk_total_bytes", FieldType::I64),
-    ("disk_fullest_percent", FieldType::F64),
-    ("network_received_bytes_per_s", FieldType::F64),
-    ("network_sent_bytes_per_s", FieldType::F64),
-    ("processes", FieldType::I64),
-];
 /// The first row comes this soon: use of the cpu is a difference between two looks.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
 
@@ -43,7 +25,7 @@ impl Check for HostCheck {
     }
 
     fn columns(&self) -> &'static [Columns] {
-        &[Columns { table: TABLE, tags: &["host"], fields: &FIELDS }]
+        &[Columns { table: HOST.name, tags: HOST.tags, fields: HOST.fields }]
     }
 
     fn run<'a>(&'a self, _: &'a Target, _: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
@@ -62,7 +44,7 @@ impl Check for HostCheck {
                 (sampler, fields)
             });
             let (sampler, fields) = looked.await?;
-            findings.rows.push(OwnRow { table: TABLE, tags: vec![("host", sampler.name.clone())], fields });
+            findings.rows.push(OwnRow { table: HOST.name, tags: vec![("host", sampler.name.clone())], fields });
             self.0.with(|kept| *kept = Some(sampler));
             Ok(())
         })

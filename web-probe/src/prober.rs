@@ -5,13 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use domain::tables::{CDN, PROBE};
 use futures::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tsdb::{DEFAULT_SCHEMA, FieldType, ScanRequest, TagPredicate};
+use tsdb::{DEFAULT_SCHEMA, ScanRequest, TagPredicate};
 
 use crate::canary::Canary;
-use crate::cdn::SUMMARY_TABLE;
 use crate::failure::Class;
 use crate::measurement::{Hop, Measurement, Outcome, OwnRow};
 use crate::network::Network;
@@ -20,8 +20,6 @@ use crate::schedule::{Schedule, Slot, now_ns};
 use crate::scrape::{Pages, Scrape};
 use crate::target::Target;
 
-/// The table of probe rows.
-pub(crate) const TABLE: &str = "probe";
 /// The table of attempts, of slots with more than one: a row an attempt, `attempt` being its number.
 const ATTEMPTS_TABLE: &str = "probe_attempt";
 /// The table of requests of scenarios: a row a request, `step` being its name.
@@ -30,28 +28,6 @@ const STEPS_TABLE: &str = "probe_step";
 const LINKS_TABLE: &str = "probe_link";
 /// The table of requests of chains of redirects: a row a request, `hop` being its number.
 const HOPS_TABLE: &str = "probe_hop";
-/// The tags of probe rows.
-pub(crate) const TAGS: [&str; 5] = ["target", "kind", "group", "location", "edge"];
-/// Its fields. `interval_ms` is the length of the slot: the time that the row speaks for.
-const FIELDS: [(&str, FieldType); 17] = [
-    ("outcome", FieldType::Str),
-    ("maintenance", FieldType::Str),
-    ("up", FieldType::Bool),
-    ("dns_ms", FieldType::F64),
-    ("connect_ms", FieldType::F64),
-    ("tls_ms", FieldType::F64),
-    ("wait_ms", FieldType::F64),
-    ("transfer_ms", FieldType::F64),
-    ("total_ms", FieldType::F64),
-    ("status", FieldType::I64),
-    ("bytes", FieldType::I64),
-    ("error", FieldType::Str),
-    ("message", FieldType::Str),
-    ("cert_expires_s", FieldType::I64),
-    ("address", FieldType::Str),
-    ("lag_ms", FieldType::F64),
-    ("interval_ms", FieldType::F64),
-];
 /// How many slots in a row are recorded as missed. A clock that jumps further was set, not slept through: what lies
 /// between is left without rows, which statistics count as unknown all the same.
 const MISSED_SLOTS_MAX: i64 = 10_000;
@@ -78,7 +54,7 @@ impl Prober {
     ///
     /// Outside of a runtime of tokio.
     pub fn new(recorder: Recorder, concurrency: usize, location: String, pages: Pages) -> Prober {
-        recorder.declare(TABLE, &TAGS, &FIELDS);
+        recorder.declare(PROBE.name, PROBE.tags, PROBE.fields);
         let permits = Arc::new(Semaphore::new(concurrency));
         Prober { recorder, network: Network::new(), canary: Canary::start(), permits, location, pages }
     }
@@ -146,7 +122,7 @@ impl Prober {
             ],
             ..ScanRequest::default()
         };
-        let scan = self.recorder.store().scan(DEFAULT_SCHEMA, TABLE, &request);
+        let scan = self.recorder.store().scan(DEFAULT_SCHEMA, PROBE.name, &request);
         scan.is_ok_and(|scan| scan.read_all().any(|batch| batch.is_ok_and(|batch| batch.num_rows() > 0)))
     }
 
@@ -242,7 +218,7 @@ impl Prober {
         let fields = measurement.fields.clone();
         if !measurement.edges.is_empty() && !fields.is_empty() {
             let tags = self.tags(target);
-            self.recorder.record(Record { table: SUMMARY_TABLE, tags, time_ns: slot.start_ns, fields }).await;
+            self.recorder.record(Record { table: CDN.name, tags, time_ns: slot.start_ns, fields }).await;
         }
         for OwnRow { table, tags, fields } in measurement.rows.iter().cloned() {
             self.recorder.record(Record { table, tags, time_ns: slot.start_ns, fields }).await;
@@ -305,7 +281,7 @@ impl Prober {
         fields.extend(measurement.address.map(|address| ("address", Field::Str(address.to_string()))));
         fields.extend(lag_ns.map(|lag| ("lag_ms", Field::F64((lag / 1000) as f64 / 1e3))));
         fields.extend(measurement.fields.iter().cloned());
-        Record { table: TABLE, tags: self.tags(target), time_ns: slot.start_ns, fields }
+        Record { table: PROBE.name, tags: self.tags(target), time_ns: slot.start_ns, fields }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::Column;
 use tokio::sync::mpsc;
-use tsdb::{Batch, DEFAULT_SCHEMA, Error, FieldType, Row, Store, Value};
+use tsdb::{Batch, DEFAULT_SCHEMA, Error, Row, Store, Value};
 
 use crate::spool::Spool;
 
@@ -86,8 +87,9 @@ impl Recorder {
     }
 
     /// Makes a table with all the columns that rows may have, so that queries can name them from the first second.
-    pub(crate) fn declare(&self, table: &str, tags: &[&str], fields: &[(&str, FieldType)]) {
-        if let Err(error) = self.store.declare(DEFAULT_SCHEMA, table, tags, fields) {
+    pub(crate) fn declare(&self, table: &str, tags: &[&str], fields: &[Column]) {
+        let fields: Vec<_> = fields.iter().map(|field| (field.name, field.kind)).collect();
+        if let Err(error) = self.store.declare(DEFAULT_SCHEMA, table, tags, &fields) {
             tracing::error!("the limits of the store have no room for the table {table}: {error}");
         }
     }

@@ -30,6 +30,8 @@ use crate::tls::TlsCheck;
 pub struct Target {
     /// Its name in the tag `target`.
     pub name: String,
+    /// What it was made of.
+    pub(crate) made_of: Arc<(Url, Ask)>,
     /// What is done.
     pub(crate) check: Arc<dyn Check>,
     /// The tag `group`.
@@ -71,7 +73,7 @@ pub enum ConnectTo {
 }
 
 /// What a check is told beside its address. Each kind takes what it can use, and refuses the rest.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Ask {
     /// `http`: what is asked.
     pub http: HttpAsk,
@@ -119,6 +121,7 @@ impl Target {
             .map_err(|error| format!("'{address}' is not an address like https://example.org/: {error}"))?;
         let resolver = (!ask.resolvers.is_empty() && url.scheme() != "dns").then(|| Resolver::at(&ask.resolvers));
         let shown = if url.password().is_some() { without_password(&url) } else { address.to_owned() };
+        let made_of = Arc::new((url.clone(), ask.clone()));
         let check = check(&url, ask).map_err(|reason| format!("'{shown}': {reason}"))?;
         let name = match url.scheme() {
             "http" | "https" => url.to_string(),
@@ -127,6 +130,7 @@ impl Target {
         };
         Ok(Target {
             name,
+            made_of,
             check,
             group: None,
             interval: Duration::from_secs(10),
@@ -162,6 +166,19 @@ impl Target {
     /// The tag `kind`.
     pub fn kind(&self) -> &'static str {
         self.check.kind()
+    }
+}
+
+impl PartialEq for Target {
+    /// Is the same done in the same way? What its check remembers is no part of that.
+    fn eq(&self, other: &Target) -> bool {
+        // The check and the resolver are made of `made_of` and `connect_to`.
+        let Target { name, made_of, check: _, group, interval, timeout, retries, slow, fail, maintenance, .. } = self;
+        let Target { allow_link_local, connect_to, resolver: _, .. } = self;
+        (name, made_of, group, interval) == (&other.name, &other.made_of, &other.group, &other.interval)
+            && (timeout, retries, slow, fail) == (&other.timeout, &other.retries, &other.slow, &other.fail)
+            && (maintenance, allow_link_local) == (&other.maintenance, &other.allow_link_local)
+            && connect_to == &other.connect_to
     }
 }
 

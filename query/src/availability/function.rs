@@ -18,6 +18,7 @@ use super::reading::Meaning;
 use super::timeline::Confirm;
 use crate::arguments::Arguments;
 use crate::calendar::{Buckets, zone};
+use crate::catalog::stored_table;
 use crate::exclusions::Exclusions;
 use crate::known;
 use crate::once_exec::OnceExec;
@@ -160,8 +161,9 @@ impl Question {
         let named = arguments.name("table")?;
         // A name may have dots of its own: `cpu.load`, `public.cpu.load`.
         let dots = named.match_indices('.').map(|(at, _)| (&named[..at], &named[at + 1..]));
-        let found =
-            std::iter::once((default_schema, named)).chain(dots).find_map(|(schema, name)| store.table(schema, name));
+        let found = std::iter::once((default_schema, named))
+            .chain(dots)
+            .find_map(|(schema, name)| stored_table(&store, schema, name));
         let (_, name) = named.split_once('.').unwrap_or((default_schema, named));
         let table = found.map(|info| Arc::new(StoreTable { store: store.clone(), info }));
         let meaning = match &table {

@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use domain::tables::{CDN, EDGE_FIELDS, PROBE};
 use futures::StreamExt;
 use hyper::header::{self, HeaderValue};
-use regex::Regex;
 use tokio::time::timeout_at;
-use tsdb::FieldType;
 use url::Url;
 
 pub use edges::Subnet;
@@ -28,7 +27,7 @@ use crate::check::{Check, Checking, Columns, Findings, Memory, Phase};
 use crate::failure::{Class, Failure};
 use crate::http::{Answer, Expect, HttpAsk, hop};
 use crate::network::Network;
-use crate::prober::{TABLE, TAGS};
+use crate::pattern::Pattern;
 use crate::recorder::Field;
 use crate::schedule::now_ns;
 use crate::target::{ConnectTo, Target};
@@ -42,45 +41,6 @@ const MARGIN: Duration = Duration::from_millis(20);
 /// Makes Akamai's edges say what others say unasked.
 const PRAGMA: HeaderValue =
     HeaderValue::from_static("akamai-x-cache-on, akamai-x-cache-remote-on, akamai-x-check-cacheable");
-
-/// What rows of edges have beside those of other checks.
-const EDGE_FIELDS: [(&str, FieldType); 15] = [
-    ("cache", FieldType::Str),
-    ("vendor", FieldType::Str),
-    ("pop", FieldType::Str),
-    ("age_s", FieldType::I64),
-    ("ttl_s", FieldType::I64),
-    ("protocol", FieldType::Str),
-    ("cert_sha256", FieldType::Str),
-    ("content_sha256", FieldType::Str),
-    ("validator", FieldType::Str),
-    ("cache_headers", FieldType::Str),
-    ("freshness", FieldType::Str),
-    ("mark", FieldType::Str),
-    ("content_agrees", FieldType::Bool),
-    ("cert_agrees", FieldType::Bool),
-    ("validator_agrees", FieldType::Bool),
-];
-/// The table of what the edges of a target come to together: a row a slot.
-pub(crate) const SUMMARY_TABLE: &str = "cdn";
-/// Its fields.
-const SUMMARY_FIELDS: [(&str, FieldType); 15] = [
-    ("edge_count", FieldType::I64),
-    ("up_count", FieldType::I64),
-    ("hit_count", FieldType::I64),
-    ("content_count", FieldType::I64),
-    ("certificate_count", FieldType::I64),
-    ("edges_added", FieldType::Str),
-    ("edges_gone", FieldType::Str),
-    ("dns_failures", FieldType::I64),
-    ("dns_message", FieldType::Str),
-    ("origin_status", FieldType::I64),
-    ("origin_wait_ms", FieldType::F64),
-    ("origin_total_ms", FieldType::F64),
-    ("origin_sha256", FieldType::Str),
-    ("origin_error", FieldType::Str),
-    ("origin_message", FieldType::Str),
-];
 
 /// What is asked of the edges of a host name, beside the address.
 #[derive(Debug, Clone)]
@@ -103,6 +63,15 @@ pub struct CdnAsk {
     pub progress: Arc<Progress>,
 }
 
+impl PartialEq for CdnAsk {
+    /// Is the same asked? How far it is, is no part of that.
+    fn eq(&self, other: &CdnAsk) -> bool {
+        let CdnAsk { edges, origin, client_subnets, keep, lifetime, mark, same_certificate, progress: _ } = self;
+        (edges, origin, client_subnets, keep) == (&other.edges, &other.origin, &other.client_subnets, &other.keep)
+            && (lifetime, mark, same_certificate) == (&other.lifetime, &other.mark, &other.same_certificate)
+    }
+}
+
 impl Default for CdnAsk {
     fn default() -> CdnAsk {
         CdnAsk {
@@ -119,10 +88,10 @@ impl Default for CdnAsk {
 }
 
 /// A mark in the body that shows of a write: a number that grows, or a text.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// Its first group is the mark; all of it if it has none.
-    pub pattern: Regex,
+    pub pattern: Pattern,
     /// Every edge has to have it so long after the origin.
     pub within: Duration,
 }
@@ -412,8 +381,8 @@ impl Check for CdnCheck {
 
     fn columns(&self) -> &'static [Columns] {
         &[
-            Columns { table: TABLE, tags: &TAGS, fields: &EDGE_FIELDS },
-            Columns { table: SUMMARY_TABLE, tags: &["target", "kind", "group", "location"], fields: &SUMMARY_FIELDS },
+            Columns { table: PROBE.name, tags: PROBE.tags, fields: EDGE_FIELDS },
+            Columns { table: CDN.name, tags: CDN.tags, fields: CDN.fields },
         ]
     }
 

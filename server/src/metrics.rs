@@ -28,6 +28,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Counts for a store and what takes rows for it.
     pub fn new(store: Arc<Store>, ingest: Arc<Ingest>) -> Metrics {
         let mut registry = Registry::with_prefix("fournines");
         let requests = Family::default();

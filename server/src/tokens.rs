@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
+use ingest::admission::Agents;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -28,14 +30,14 @@ const PREFIX: &str = "fn9";
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a token allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Send rows
+    /// Send rows.
     Write,
-    /// Ask SQL, read metrics
+    /// Ask SQL, read metrics.
     Read,
-    /// Flush, compact, snapshot, delete
+    /// Flush, compact, snapshot, delete.
     Admin,
 }
 
@@ -52,7 +54,6 @@ impl Scope {
 
 /// A token as it is kept: without its secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Kept {
     /// What people call it.
     pub name: String,
@@ -62,6 +63,33 @@ pub struct Kept {
     hash: String,
     /// When it was made, as RFC 3339 has it.
     pub created: String,
+    /// What it may write.
+    #[serde(flatten)]
+    pub limits: Limits,
+}
+
+/// What a token with the scope `write` may write; what is empty limits nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Only to these schemas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schemas: Vec<String>,
+    /// Only these measurements; one that ends in `*` stands for all that begin so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measurements: Vec<String>,
+    /// Only series whose tags have one of these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, Vec<String>>,
+}
+
+impl Limits {
+    /// In one line, for people; empty if there are none.
+    pub fn summary(&self) -> String {
+        let list = |what: &str, names: &[String]| (!names.is_empty()).then(|| format!("{what} {}", names.join(", ")));
+        let tags = self.tags.iter().map(|(tag, values)| format!("{tag}={}", values.join("|")));
+        let lists = [list("schemas", &self.schemas), list("measurements", &self.measurements)];
+        lists.into_iter().flatten().chain(tags).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// Tokens by their numbers.
@@ -107,8 +135,8 @@ pub fn change<T>(path: &Path, change: impl FnOnce(&mut Table) -> Result<T>) -> R
     outcome
 }
 
-/// A new token: its number, what is kept, and the token itself, which is shown once.
-pub fn create(name: &str, scopes: &[Scope]) -> Result<(String, Kept, String)> {
+/// A new token with some limits: its number, what is kept, and the token itself, which is shown once.
+pub fn create(name: &str, scopes: &[Scope], limits: Limits) -> Result<(String, Kept, String)> {
     let mut random = [0; 36];
     if SystemRandom::new().fill(&mut random).is_err() {
         bail!("the system gives no random numbers");
@@ -118,7 +146,7 @@ pub fn create(name: &str, scopes: &[Scope]) -> Result<(String, Kept, String)> {
     scopes.sort_unstable();
     scopes.dedup();
     let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
-    let kept = Kept { name: name.into(), scopes, hash: hash(&secret), created };
+    let kept = Kept { name: name.into(), scopes, hash: hash(&secret), created, limits };
     Ok((id.clone(), kept, format!("{PREFIX}_{id}_{secret}")))
 }
 
@@ -142,11 +170,30 @@ pub enum Denied {
     Scope,
 }
 
+/// Whoever has a token.
+#[derive(Debug)]
+struct Holder {
+    scopes: Vec<Scope>,
+    hash: String,
+    agent: Arc<Agents>,
+}
+
+fn holders(table: Table) -> BTreeMap<String, Holder> {
+    let holder = |kept: Kept| {
+        let Limits { schemas, measurements, tags } = &kept.limits;
+        let agent = Agents::limited(schemas, measurements, tags).into();
+        Holder { scopes: kept.scopes, hash: kept.hash, agent }
+    };
+    table.into_iter().map(|(id, kept)| (id, holder(kept))).collect()
+}
+
 /// What a server knows of tokens.
 #[derive(Debug)]
 pub struct Guard {
     path: PathBuf,
-    table: ArcSwap<Table>,
+    table: ArcSwap<BTreeMap<String, Holder>>,
+    /// Whoever comes while there are no tokens.
+    anybody: Arc<Agents>,
     /// There are tokens, or were since the start: then a request without one is let in no more, even if all are revoked.
     is_closed: AtomicBool,
     started: Instant,
@@ -164,7 +211,8 @@ impl Guard {
         Ok(Guard {
             path,
             is_closed: AtomicBool::new(!table.is_empty()),
-            table: ArcSwap::from_pointee(table),
+            table: ArcSwap::from_pointee(holders(table)),
+            anybody: Arc::default(),
             started: Instant::now(),
             looked_ms: AtomicU64::new(0),
             seen: ArcSwap::from_pointee(seen),
@@ -176,11 +224,15 @@ impl Guard {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    /// May a request with these headers do what needs this scope?
-    pub fn check(&self, headers: &HeaderMap, scope: Scope) -> std::result::Result<(), Denied> {
+    /// May a request with these headers do what needs this scope, and as whom?
+    ///
+    /// # Errors
+    ///
+    /// It may not.
+    pub fn check(&self, headers: &HeaderMap, scope: Scope) -> std::result::Result<Arc<Agents>, Denied> {
         self.follow();
         if !self.has_tokens() {
-            return Ok(());
+            return Ok(self.anybody.clone());
         }
         let table = self.table.load();
         let token = token(headers).ok_or(Denied::Unknown)?;
@@ -188,12 +240,12 @@ impl Guard {
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.strip_prefix('_')?.split_once('_'))
             .ok_or(Denied::Unknown)?;
-        let kept = table.get(id).ok_or(Denied::Unknown)?;
-        let is_right = bool::from(hash(secret).as_bytes().ct_eq(kept.hash.as_bytes()));
-        match (is_right, kept.scopes.contains(&scope)) {
+        let holder = table.get(id).ok_or(Denied::Unknown)?;
+        let is_right = bool::from(hash(secret).as_bytes().ct_eq(holder.hash.as_bytes()));
+        match (is_right, holder.scopes.contains(&scope)) {
             (false, _) => Err(Denied::Unknown),
             (true, false) => Err(Denied::Scope),
-            (true, true) => Ok(()),
+            (true, true) => Ok(holder.agent.clone()),
         }
     }
 
@@ -217,7 +269,7 @@ impl Guard {
             }
             Ok(table) => {
                 self.is_closed.fetch_or(!table.is_empty(), Ordering::Relaxed);
-                self.table.store(table.into());
+                self.table.store(holders(table).into());
             }
             Err(error) => tracing::error!("the tokens stay as they are: {error:#}"),
         }
@@ -248,6 +300,11 @@ mod tests {
     use super::*;
     use hyper::header::HeaderValue;
 
+    /// What a check comes to, whoever it is.
+    fn outcome(guard: &Guard, headers: &HeaderMap, scope: Scope) -> std::result::Result<(), Denied> {
+        guard.check(headers, scope).map(drop)
+    }
+
     fn headers(value: &str) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())])
     }
@@ -256,8 +313,8 @@ mod tests {
     fn a_token_allows_its_scopes_and_only_its_hash_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let guard = Guard::open(dir.path()).unwrap();
-        assert_eq!(guard.check(&HeaderMap::new(), Scope::Admin), Ok(()), "without tokens everything is allowed");
-        let (id, kept, token) = create("probe", &[Scope::Write]).unwrap();
+        assert_eq!(outcome(&guard, &HeaderMap::new(), Scope::Admin), Ok(()), "without tokens everything is allowed");
+        let (id, kept, token) = create("probe", &[Scope::Write], Limits::default()).unwrap();
         change(&path(dir.path()), |table| Ok(table.insert(id.clone(), kept))).unwrap();
         let text = std::fs::read_to_string(path(dir.path())).unwrap();
         // A secret may have underscores of its own.
@@ -267,38 +324,45 @@ mod tests {
         let guard = Guard::open(dir.path()).unwrap();
         let basic = format!("Basic {}", STANDARD.encode(format!("anyone:{token}")));
         for value in [format!("Bearer {token}"), format!("Token {token}"), basic] {
-            assert_eq!(guard.check(&headers(&value), Scope::Write), Ok(()), "{value}");
-            assert_eq!(guard.check(&headers(&value), Scope::Read), Err(Denied::Scope));
+            assert_eq!(outcome(&guard, &headers(&value), Scope::Write), Ok(()), "{value}");
+            assert_eq!(outcome(&guard, &headers(&value), Scope::Read), Err(Denied::Scope));
         }
         let others = [format!("Bearer {token}x"), "Bearer fn9_00000000_x".into(), "Bearer".into(), "Basic %".into()];
         for value in others {
-            assert_eq!(guard.check(&headers(&value), Scope::Write), Err(Denied::Unknown), "{value}");
+            assert_eq!(outcome(&guard, &headers(&value), Scope::Write), Err(Denied::Unknown), "{value}");
         }
-        assert_eq!(guard.check(&HeaderMap::new(), Scope::Write), Err(Denied::Unknown));
+        assert_eq!(outcome(&guard, &HeaderMap::new(), Scope::Write), Err(Denied::Unknown));
     }
 
     #[test]
     fn a_running_guard_follows_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let (id, kept, token) = create("a", &[Scope::Read]).unwrap();
+        let (id, kept, token) = create("a", &[Scope::Read], Limits::default()).unwrap();
         change(&path(dir.path()), |table| Ok(table.insert(id.clone(), kept))).unwrap();
         let guard = Guard::open(dir.path()).unwrap();
         let look = |guard: &Guard| {
             guard.looked_ms.store(0, Ordering::Relaxed);
             std::thread::sleep(LOOK_INTERVAL);
-            guard.check(&headers(&format!("Bearer {token}")), Scope::Read)
+            outcome(guard, &headers(&format!("Bearer {token}")), Scope::Read)
         };
         assert_eq!(look(&guard), Ok(()));
         std::fs::remove_file(path(dir.path())).unwrap();
         assert_eq!(look(&guard), Ok(()), "it goes on with the tokens that it knows");
-        assert_eq!(guard.check(&HeaderMap::new(), Scope::Read), Err(Denied::Unknown), "nobody else comes in");
-        let (other, kept, _) = create("b", &[Scope::Read]).unwrap();
+        assert_eq!(outcome(&guard, &HeaderMap::new(), Scope::Read), Err(Denied::Unknown), "nobody else comes in");
+        let (other, kept, _) = create("b", &[Scope::Read], Limits::default()).unwrap();
         change(&path(dir.path()), |table| Ok(table.insert(other, kept))).unwrap();
         assert_eq!(look(&guard), Err(Denied::Unknown), "revoked");
         change(&path(dir.path()), |table| Ok(std::mem::take(table))).unwrap();
         assert_eq!(look(&guard), Err(Denied::Unknown));
-        assert_eq!(guard.check(&HeaderMap::new(), Scope::Read), Err(Denied::Unknown), "the last one was no open door");
-        change(&path(dir.path()), |table| Ok(table.insert("c".into(), create("c", &[Scope::Read])?.1))).unwrap();
+        assert_eq!(
+            outcome(&guard, &HeaderMap::new(), Scope::Read),
+            Err(Denied::Unknown),
+            "the last one was no open door"
+        );
+        change(&path(dir.path()), |table| {
+            Ok(table.insert("c".into(), create("c", &[Scope::Read], Limits::default())?.1))
+        })
+        .unwrap();
         assert!(change(&path(dir.path()), |_| -> Result<()> { bail!("no") }).is_err());
         assert_eq!(load(&path(dir.path())).unwrap().len(), 1, "a change that fails changes nothing");
     }

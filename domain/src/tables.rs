@@ -1,0 +1,26 @@
+//! The tables, one a file.
+
+mod alerts;
+mod cdn;
+mod exclusion;
+mod host;
+mod probe;
+
+use crate::table::Table;
+
+pub use alerts::ALERTS;
+pub use cdn::{CDN, EDGE_FIELDS};
+pub use exclusion::{EXCLUSIONS, MAINTENANCE};
+pub use host::HOST;
+pub use probe::PROBE;
+
+/// The table of what is said of metrics: type, unit, help.
+pub const METADATA: &str = "metric_metadata";
+
+/// The tables that SQL knows whether rows were written or not.
+pub const KNOWN: [&Table; 4] = [&PROBE, &MAINTENANCE, &EXCLUSIONS, &ALERTS];
+
+/// A known table by its name.
+pub fn known(name: &str) -> Option<&'static Table> {
+    KNOWN.into_iter().find(|table| table.name == name)
+}

@@ -1,0 +1,27 @@
+//! The one door: everything that comes in over HTTP passes here.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`Server`] | connections: how many, how long, over TLS or not |
+//! | `routes` | the table of paths: what each takes, which scope it needs, who answers |
+//! | `door` | who is let in: tokens, hosts, origins |
+//! | [`tokens`], [`tls`] | the files beside the data that say who may come, and over which certificate |
+//! | `health`, `ingesting`, `admin` | what answers; SQL is answered by [`query::endpoint`] |
+//! | [`metrics`] | what is counted |
+//!
+//! A path that is not in the table is refused, and one that is names its scope: nothing comes in because a list was forgotten.
+
+mod admin;
+mod answer;
+mod connections;
+mod door;
+mod head_timed;
+mod health;
+mod ingesting;
+pub mod metrics;
+mod routes;
+pub mod snapshots;
+pub mod tls;
+pub mod tokens;
+
+pub use connections::{Neighbours, Options, Server};

@@ -1,0 +1,144 @@
+//! The table of paths. What is not in it is refused, and what is in it says which scope it needs.
+
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, StatusCode};
+use ingest::admission::Agents;
+use ingest::stats::Protocol;
+use ingest::write::Influx;
+use query::Kind;
+use query::endpoint::Body;
+
+use crate::answer::{failed, not_allowed};
+use crate::connections::Services;
+use crate::tokens::Scope;
+use crate::{admin, health, ingesting};
+
+/// A request that was let in.
+pub(crate) struct Call {
+    /// What it is answered from.
+    pub services: Arc<Services>,
+    /// As whom it may write.
+    pub agent: Arc<Agents>,
+    pub request: Request<Incoming>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// A path.
+pub(crate) struct Route {
+    /// The path, in which `{name}` stands for a part that is anything.
+    pub pattern: &'static str,
+    pub methods: &'static [Method],
+    /// What a token has to allow. Only what says whether the server is alive needs nothing.
+    pub scope: Option<Scope>,
+    answer: fn(Call) -> Answering,
+}
+
+const GET: &[Method] = &[Method::GET, Method::HEAD];
+const POST: &[Method] = &[Method::POST];
+
+const fn open(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
+    Route { pattern, methods: GET, scope: None, answer }
+}
+
+const fn read(pattern: &'static str, methods: &'static [Method], answer: fn(Call) -> Answering) -> Route {
+    Route { pattern, methods, scope: Some(Scope::Read), answer }
+}
+
+const fn write(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
+    Route { pattern, methods: POST, scope: Some(Scope::Write), answer }
+}
+
+const fn administer(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
+    Route { pattern, methods: POST, scope: Some(Scope::Admin), answer }
+}
+
+/// Every path that there is.
+pub(crate) const ROUTES: [Route; 25] = [
+    open("/health", |call| Box::pin(health::health(call))),
+    open("/ping", |call| Box::pin(health::ping(call))),
+    open("/ready", |call| Box::pin(health::ready(call))),
+    read("/metrics", GET, |call| Box::pin(health::metrics(call))),
+    write("/write", |call| Box::pin(ingesting::line_protocol(call, Influx::V1V2))),
+    write("/api/v2/write", |call| Box::pin(ingesting::line_protocol(call, Influx::V1V2))),
+    write("/api/v3/write_lp", |call| Box::pin(ingesting::line_protocol(call, Influx::V3))),
+    write("/api/v1/write", |call| Box::pin(ingesting::remote_write(call))),
+    write("/v1/metrics", |call| Box::pin(ingesting::otlp(call))),
+    write("/api/v1/import/prometheus", |call| Box::pin(ingesting::prometheus(call))),
+    write("/api/v1/import/json", |call| Box::pin(ingesting::rows(call, Protocol::Json))),
+    write("/api/v1/import/csv", |call| Box::pin(ingesting::rows(call, Protocol::Csv))),
+    write("/api/v1/import/arrow", |call| Box::pin(ingesting::rows(call, Protocol::Arrow))),
+    read("/api/v3/query_sql", &[Method::GET, Method::POST], |call| {
+        Box::pin(async move { query::endpoint::query_sql(&call.services.engine, call.request).await })
+    }),
+    administer("/api/v1/admin/flush", |call| Box::pin(admin::flush(call))),
+    administer("/api/v1/admin/compact", |call| Box::pin(admin::compact(call))),
+    administer("/api/v1/admin/snapshot", |call| Box::pin(admin::snapshot(call))),
+    administer("/api/v1/admin/accept_damage", |call| Box::pin(admin::accept_damage(call))),
+    administer("/api/v1/admin/delete", |call| Box::pin(admin::delete(call))),
+    administer("/api/v1/admin/maintenance", |call| Box::pin(admin::exclude(call, Kind::Maintenance))),
+    administer("/api/v1/admin/maintenance/end", |call| Box::pin(admin::end_exclusion(call, Kind::Maintenance))),
+    administer("/api/v1/admin/exclusions", |call| Box::pin(admin::exclude(call, Kind::Exclusion))),
+    administer("/api/v1/admin/exclusions/end", |call| Box::pin(admin::end_exclusion(call, Kind::Exclusion))),
+    administer("/api/v1/admin/rollups", |call| Box::pin(admin::declare_rollup(call))),
+    administer("/api/v1/admin/rollups/remove", |call| Box::pin(admin::remove_rollup(call))),
+];
+
+static ROUTER: LazyLock<matchit::Router<Route>> = LazyLock::new(|| {
+    let mut router = matchit::Router::new();
+    for route in ROUTES {
+        router.insert(route.pattern, route).expect("the table's patterns are right, and no two are alike");
+    }
+    router
+});
+
+impl Route {
+    /// The route of a path.
+    pub(crate) fn of(path: &str) -> Option<&'static Route> {
+        ROUTER.at(path).ok().map(|found| found.value)
+    }
+
+    /// Answers a request that was let in, if it has a method that the path takes.
+    pub(crate) async fn answer(&self, call: Call) -> Response<Body> {
+        match self.methods.contains(call.request.method()) {
+            true => (self.answer)(call).await,
+            false => {
+                let names: Vec<_> = self.methods.iter().map(Method::as_str).collect();
+                not_allowed(&names.join(", "))
+            }
+        }
+    }
+}
+
+/// The answer where there is nothing.
+pub(crate) fn nothing(path: &str) -> Response<Body> {
+    let patterns: Vec<_> = ROUTES.iter().map(|route| route.pattern).collect();
+    failed(StatusCode::NOT_FOUND, &format!("there is nothing at {path}; there are {}", patterns.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_found_and_only_those() {
+        for route in &ROUTES {
+            assert_eq!(Route::of(route.pattern).map(|found| found.pattern), Some(route.pattern));
+        }
+        for path in ["/", "/write/", "//write", "/api/v1/admin", "/api/v1/admin/flush/x", "/WRITE"] {
+            assert!(Route::of(path).is_none(), "{path}");
+        }
+    }
+
+    /// Only these may be asked by anybody: whoever adds another says it here.
+    #[test]
+    fn what_needs_no_token_only_says_that_it_is_alive() {
+        let open = ROUTES.iter().filter(|route| route.scope.is_none()).map(|route| route.pattern);
+        assert_eq!(open.collect::<Vec<_>>(), ["/health", "/ping", "/ready"]);
+        let administers = |route: &Route| route.pattern.starts_with("/api/v1/admin/");
+        assert!(ROUTES.iter().all(|route| administers(route) == (route.scope == Some(Scope::Admin))));
+    }
+}
