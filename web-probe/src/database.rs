@@ -1,7 +1,7 @@
 //! What checks of databases share: where one is, who asks, what is asked, and what has to come back.
 
+use crate::pattern::Pattern;
 use percent_encoding::percent_decode_str;
-use regex::Regex;
 use url::{Host, Url};
 
 use crate::check::Findings;
@@ -23,7 +23,7 @@ pub(crate) struct Database {
     pub tls: bool,
     pub statement: String,
     /// What the first value of the answer has to contain.
-    pub expect: Option<Regex>,
+    pub expect: Option<Pattern>,
 }
 
 impl Database {
@@ -33,7 +33,7 @@ impl Database {
         port: u16,
         statement: Option<String>,
         usual: &str,
-        expect: Option<Regex>,
+        expect: Option<Pattern>,
     ) -> Result<Database, String> {
         let text = |encoded: &str| -> Result<Option<String>, String> {
             let decoded = percent_decode_str(encoded).decode_utf8();

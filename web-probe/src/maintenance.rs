@@ -12,7 +12,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
 /// A window, and who answers for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Window {
     /// When it is.
     pub when: When,
@@ -23,7 +23,7 @@ pub struct Window {
 }
 
 /// When a window is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum When {
     /// Between two instants, ns since the epoch.
     Once(Range<i64>),
@@ -32,7 +32,7 @@ pub enum When {
 }
 
 /// Conditions on what a clock shows; an empty list is none.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Recurrence {
     /// Whose clock.
     pub time_zone: TimeZone,

@@ -63,7 +63,7 @@ impl Probing {
         let (mut new, mut changed) = (Vec::new(), Vec::new());
         for target in targets {
             match old.remove(&target.name) {
-                Some(running) if format!("{:?}", running.target) == format!("{target:?}") => {
+                Some(running) if *running.target == target => {
                     changes.kept += 1;
                     self.running.insert(target.name.clone(), running);
                 }

@@ -13,13 +13,14 @@ use crate::check::{Check, Checking, Findings};
 use crate::failure::{Class, Failure};
 use crate::http::{Cookies, Expect, HttpAsk, follow};
 use crate::network::Network;
+use crate::pattern::Pattern;
 use crate::target::Target;
 
 /// What is left at the end of the timeout to put it all together.
 const MARGIN: Duration = Duration::from_millis(20);
 
 /// One request of several. In the address, the values of headers and the body `{name}` stands for what an earlier step extracted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The tag `step`.
     pub name: String,
@@ -30,7 +31,7 @@ pub struct Step {
     /// What counts as up.
     pub expect: Expect,
     /// Names, and where their values are found in the body: in the first group, or in all of it.
-    pub extract: Vec<(String, Regex)>,
+    pub extract: Vec<(String, Pattern)>,
 }
 
 /// A scenario.

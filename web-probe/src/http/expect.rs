@@ -3,34 +3,34 @@
 use std::ops::RangeInclusive;
 
 use hyper::header::{HeaderName, HeaderValue};
-use regex::Regex;
 use serde_json_path::JsonPath;
 use url::Url;
 
 use super::exchange::Answer;
 use crate::failure::{Class, Failure};
+use crate::pattern::Pattern;
 
 /// What an answer must be for the target to be up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Expect {
     /// Statuses that are up.
     pub status: Vec<RangeInclusive<u16>>,
     /// A pattern that the body must contain, within its first [`BODY_BYTES_SEARCHED`](Self::BODY_BYTES_SEARCHED).
-    pub body: Option<Regex>,
+    pub body: Option<Pattern>,
     /// Headers that must be there, one value of each with a pattern.
-    pub headers: Vec<(HeaderName, Regex)>,
+    pub headers: Vec<(HeaderName, Pattern)>,
     /// A pattern that the address of the last answer must contain.
-    pub final_url: Option<Regex>,
+    pub final_url: Option<Pattern>,
     /// The protocol of the last answer, as `HTTP/2`.
     pub protocol: Option<String>,
     /// Bytes of the body, as they arrived.
     pub bytes: RangeInclusive<u64>,
     /// Places in a JSON body (RFC 9535), at one of each a value with a pattern. A text is matched without its quotes.
-    pub json: Vec<(JsonPath, Regex)>,
+    pub json: Vec<(JsonPath, Pattern)>,
     /// The SHA-256 of the body without what [`masks`](Self::masks) match, in hexadecimal digits.
     pub sha256: Option<String>,
     /// Parts of the body that may change: they are taken out before it is hashed.
-    pub masks: Vec<Regex>,
+    pub masks: Vec<Pattern>,
     /// Record that hash, and whether it changed.
     pub watch_content: bool,
 }
@@ -142,7 +142,7 @@ fn as_text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn judge_header(answer: &Answer, name: &HeaderName, pattern: &Regex) -> Result<(), Failure> {
+fn judge_header(answer: &Answer, name: &HeaderName, pattern: &Pattern) -> Result<(), Failure> {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let found: Vec<String> = answer.headers.get_all(name).iter().map(text).collect();
     match found.iter().any(|value| pattern.is_match(value)) {
