@@ -58,7 +58,10 @@ fn a_page_that_is_scraped_says_nothing_for_the_server() {
     let pages = "SELECT count(*) > 1 AS some FROM scrape_samples_scraped";
     wait_for("two pages", || server.sql(pages, "csv").body.contains("true"));
     assert_eq!(server.rows("SELECT DISTINCT value FROM scrape_samples_scraped"), [["1.0"]]);
-    assert_eq!(server.rows("SELECT (SELECT count(*) FROM maintenance) AS one, (SELECT count(*) FROM alerts) AS other"), [["0", "0"]]);
+    assert_eq!(
+        server.rows("SELECT (SELECT count(*) FROM maintenance) AS one, (SELECT count(*) FROM alerts) AS other"),
+        [["0", "0"]]
+    );
 }
 
 /// The views of an earlier version were hidden by measurements of their names. These stay readable, and the views are back.

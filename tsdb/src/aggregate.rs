@@ -12,20 +12,21 @@ use arrow_array::{ArrayRef, DictionaryArray, Int32Array, RecordBatch, TimestampN
 use hashbrown::HashMap;
 
 use crate::bucket::{BucketCursor, Buckets};
-use crate::catalog::{ColumnRef, TIME_COLUMN, Table};
+use crate::catalog::{ColumnRef, Table};
 use crate::cells::{CellColumn, Cells, Fold, FoldKind};
+use crate::cuts::{Cut, Wanted, cuts};
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::field_predicate::FieldPredicate;
 use crate::filter::Filter;
-use crate::rollup::{self, Cut, Wanted};
+use crate::function::Function;
+use crate::names::TIME_COLUMN;
 use crate::rollup_file::BlockCells;
 use crate::rows::Rows;
 use crate::scan::{Scan, ScanRequest};
 use crate::series_runs::series_runs;
 use crate::shared::Shared;
 use crate::tag::ABSENT;
-use crate::value::FieldType;
 use crate::view::View;
 
 /// Which rows are aggregated, and how.
@@ -48,29 +49,6 @@ pub struct Aggregate {
     pub function: Function,
     /// Of which field; of none, rows are counted.
     pub field: Option<String>,
-}
-
-/// How values become one.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Function {
-    /// How many rows, or values of a field: `Int64`.
-    Count,
-    /// Their sum, in the field's type; one of integers that is beyond it is an error.
-    Sum,
-    /// Their mean: `Float64`.
-    Mean,
-    /// The smallest, in the field's type; NaN is greater than every number.
-    Min,
-    /// The largest, in the field's type; NaN is greater than every number.
-    Max,
-    /// The one of the earliest time, in the field's type; not of strings.
-    First,
-    /// The one of the latest time, in the field's type; not of strings.
-    Last,
-    /// What a part of them (0 to 1) does not exceed, as of [`Sketch::quantile`]: `Float64`.
-    Quantile(f64),
-    /// All of them as a [`Sketch`]: `Binary`.
-    Sketch,
 }
 
 /// An aggregation under way, over a snapshot of the rows that were visible when it began.
@@ -107,27 +85,17 @@ enum By {
     Series,
 }
 
-impl Function {
-    /// Can it be made of values of a type?
-    pub(crate) fn takes(self, kind: FieldType) -> bool {
-        match self {
-            Function::Count => true,
-            Function::First | Function::Last => kind != FieldType::Str,
-            _ => !matches!(kind, FieldType::Bool | FieldType::Str),
-        }
-    }
-
-    fn fold(self) -> FoldKind {
-        match self {
-            Function::Count => FoldKind::Count,
-            Function::Sum => FoldKind::Sum,
-            Function::Mean => FoldKind::Mean,
-            Function::Min => FoldKind::Min,
-            Function::Max => FoldKind::Max,
-            Function::First => FoldKind::First,
-            Function::Last => FoldKind::Last,
-            Function::Quantile(_) | Function::Sketch => FoldKind::Sketch,
-        }
+/// How a function's values are folded.
+fn fold_of(function: Function) -> FoldKind {
+    match function {
+        Function::Count => FoldKind::Count,
+        Function::Sum => FoldKind::Sum,
+        Function::Mean => FoldKind::Mean,
+        Function::Min => FoldKind::Min,
+        Function::Max => FoldKind::Max,
+        Function::First => FoldKind::First,
+        Function::Last => FoldKind::Last,
+        Function::Quantile(_) | Function::Sketch => FoldKind::Sketch,
     }
 }
 
@@ -152,7 +120,7 @@ impl Aggregation {
             folds: &folds,
             fields: rows.columns.as_deref().unwrap_or_default(),
         };
-        let cuts = rollup::cuts(&view, &wanted, &filter);
+        let cuts = cuts(&view, &wanted, &filter);
         let spans = cuts.iter().map(|cut| (cut.day.id.day, (cut.from, cut.to))).collect();
         let scan = Arc::new(Scan::outside(shared, &view, table, &rows, &filter, &spans)?);
         let (shared, bucket, table) = (shared.clone(), request.bucket.clone(), table.clone());
@@ -202,7 +170,7 @@ impl Aggregation {
                     Some((at, kind))
                 }
             };
-            let fold = Fold { kind: function.fold(), field };
+            let fold = Fold { kind: fold_of(*function), field };
             let at = folds.iter().position(|known| *known == fold).unwrap_or_else(|| {
                 folds.push(fold);
                 folds.len() - 1

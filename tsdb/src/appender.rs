@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::catalog::SeriesRef;
 use crate::columns::Columns;
 use crate::error::{Result, RowError};
 use crate::row::Row;
+use crate::series_ref::SeriesRef;
 use crate::store::{Ack, Store};
 
 /// Appends columns to one schema of a store. Made by [`Store::writer`].
@@ -37,7 +37,7 @@ pub enum AppendError {
     Row(#[from] RowError),
     /// Why the store takes nothing now.
     #[error(transparent)]
-    Store(#[from] crate::Error),
+    Store(#[from] crate::error::Error),
 }
 
 impl Writer {

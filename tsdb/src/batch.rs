@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::HashMap as FastMap;
 
 use crate::admission::Admission;
-use crate::catalog::{Catalog, ColumnRef, SeriesRef, Table};
+use crate::catalog::{Catalog, ColumnRef, Table};
 use crate::columns::{Column, Columns};
 use crate::error::RowError;
 use crate::frame::FrameBuilder;
@@ -15,11 +15,10 @@ use crate::limits::Limits;
 use crate::retention::Retentions;
 use crate::row::Row;
 use crate::samples::{NO_RUN, SamplesBuilder};
+use crate::series_ref::SeriesRef;
 use crate::spellings::Snapshot;
 use crate::value::{FieldType, Value};
 
-/// The schema of a write that names none.
-pub const DEFAULT_SCHEMA: &str = "public";
 /// Stands for a column that is yet to be added.
 const UNKNOWN: usize = usize::MAX;
 

@@ -16,16 +16,16 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128, xxh3_128_with_seed};
 
 use crate::change::Change;
+use crate::clock::now;
 use crate::error::RowError;
 use crate::limits::Limits;
-use crate::retention::{Retentions, now};
+use crate::names::TIME_COLUMN;
+use crate::retention::Retentions;
 use crate::row::{Row, check_name, check_row};
+use crate::series_ref::SeriesRef;
 use crate::spellings::{Snapshot, Spellings};
 use crate::tag::{ABSENT, Tag};
 use crate::value::{FieldType, Value};
-
-/// The name of the timestamp's column.
-pub const TIME_COLUMN: &str = "time";
 
 /// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
 const SPARE_SPELLINGS: usize = 1024;
@@ -43,13 +43,6 @@ const SERIES_BYTES: usize = 56;
 const SPELLING_BYTES: usize = 48;
 /// Its place in a tag's column and in the set of a value.
 const SERIES_TAG_BYTES: usize = 10;
-
-/// Which table and which series of it. Valid for the store that made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SeriesRef {
-    pub(crate) table: u32,
-    pub(crate) series: u32,
-}
 
 /// A table: one measurement of one schema.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type, UInt64Type}
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, PrimitiveArray};
 use arrow_buffer::ScalarBuffer;
 
-use crate::aggregate::Function;
+use crate::function::Function;
 use crate::sketch::Sketch;
 use crate::value::FieldType;
 

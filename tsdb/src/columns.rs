@@ -1,6 +1,6 @@
 //! Rows as columns, for programs that hold the series themselves: no name is looked up, nothing is parsed, values are copied once.
 
-use crate::catalog::SeriesRef;
+use crate::series_ref::SeriesRef;
 use crate::value::{FieldType, Value};
 
 /// Rows of one table, column by column; all columns have as many values as there are rows.

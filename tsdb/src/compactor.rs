@@ -16,9 +16,9 @@ use crate::codec::Effort;
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::manifest::SegmentId;
+use crate::ids::SegmentId;
+use crate::outliving;
 use crate::reading::Reading;
-use crate::rollup;
 use crate::segment::Segment;
 use crate::segment_writer::SegmentWriter;
 use crate::shared::Shared;
@@ -143,17 +143,17 @@ fn compact(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()>
     let inputs = &view.segments[range];
     let merged = merge(shared, view, inputs, oldest)?;
     let number = merged.id().number;
-    let outliving = rollup::outliving(view);
+    let outliving = outliving::outliving(view);
     let ids: BTreeSet<SegmentId> = inputs.iter().map(|segment| segment.id()).collect();
     shared.change(
         |manifest| {
             manifest.segments.retain(|id| !ids.contains(id));
             manifest.segments.push(merged.id());
             manifest.segments.sort_unstable();
-            rollup::prolong(manifest.rollup_days.iter_mut(), &outliving, number);
+            outliving::prolong(manifest.rollup_days.iter_mut(), &outliving, number);
         },
         |view| {
-            rollup::prolong(view.rollup_days.values_mut().flatten().map(|day| &mut day.id), &outliving, number);
+            outliving::prolong(view.rollup_days.values_mut().flatten().map(|day| &mut day.id), &outliving, number);
             view.segments.retain(|segment| !ids.contains(&segment.id()));
             view.segments.push(merged.clone());
             view.segments.sort_unstable_by_key(|segment| segment.id());

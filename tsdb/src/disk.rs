@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use crate::frame::aligned;
+use crate::aligned::aligned;
 use crate::map::map;
 use crate::owner::inherit_owner;
 

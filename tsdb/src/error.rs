@@ -97,7 +97,7 @@ pub enum Error {
         /// The column.
         column: String,
         /// Its type.
-        kind: crate::FieldType,
+        kind: crate::value::FieldType,
     },
     /// A sum has no value in the type of its field.
     #[error(
@@ -109,7 +109,7 @@ pub enum Error {
         /// The column.
         column: String,
         /// Its type.
-        kind: crate::FieldType,
+        kind: crate::value::FieldType,
     },
     /// A rollup cannot be declared.
     #[error("rollup '{name}': {reason}")]
@@ -127,9 +127,9 @@ pub enum Error {
         /// The column.
         column: String,
         /// Its type.
-        kind: crate::FieldType,
+        kind: crate::value::FieldType,
         /// The type of the value.
-        with: crate::FieldType,
+        with: crate::value::FieldType,
     },
 }
 
@@ -164,9 +164,9 @@ pub enum RowError {
         /// The field.
         column: String,
         /// The type that its first write fixed.
-        known: crate::FieldType,
+        known: crate::value::FieldType,
         /// The type in the refused row.
-        got: crate::FieldType,
+        got: crate::value::FieldType,
     },
     /// One name cannot be both a tag and a field.
     #[error("'{column}' of '{table}' is a {known}, this row uses it as a {got}")]

@@ -10,7 +10,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::manifest::RolledId;
+use crate::ids::RolledId;
 use crate::rolled::{METADATA_KEY, Metadata};
 
 /// The footer of a rolled day.

@@ -6,15 +6,15 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::aligned::aligned;
 use crate::block::{self, FILE_HEADER_BYTES, Found, HEADER_BYTES, Kind};
 use crate::catalog::Catalog;
 use crate::change::Change;
 use crate::codec::{self, Stored};
-use crate::frame::aligned;
 use crate::log;
 use crate::manifest::Manifest;
+use crate::options::PAGE_ROWS_MAX;
 use crate::segment;
-use crate::segment::PAGE_ROWS_MAX;
 use crate::value::FieldType;
 
 /// Logs: of frames and deletions, and of the catalogue's changes.

@@ -8,7 +8,16 @@ use std::sync::{Mutex, MutexGuard};
 use crate::damage_list::DamageList;
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
-use crate::reading::Place;
+use crate::rolled::RolledDay;
+use crate::segment::Segment;
+use crate::segment_index::Page;
+
+/// A place whose rows cannot be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Page(&'a Segment, &'a Page),
+    RowGroup(&'a RolledDay, usize),
+}
 
 /// The damage that is known.
 #[derive(Debug)]

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
+use crate::clock::now;
 use crate::error::{Error, Result};
 use crate::fault::fault;
+use crate::newest::newest_rows;
 use crate::rollups::{self, Which};
 use crate::shared::Shared;
 use crate::writer::Answer;
-use crate::{compactor, retention, roller};
+use crate::{compactor, retainer, roller};
 
 /// How often the keeper looks whether days have closed or rows have grown too old.
 const INTERVAL: Duration = Duration::from_mins(5);
@@ -43,7 +45,7 @@ pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
             Ok(Task::All { answer }) => {
                 fault("keeper");
                 let outcome = look(shared, &mut clock, Which::Quiet).and_then(|()| compactor::compact_all(shared));
-                let outcome = outcome.and_then(|()| rollups::make_due(shared, retention::now(), Which::All));
+                let outcome = outcome.and_then(|()| rollups::make_due(shared, now(), Which::All));
                 let _ = answer.send(outcome); // whoever asked may have gone away
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -62,7 +64,7 @@ struct Clock {
 
 impl Clock {
     fn new() -> Clock {
-        Clock { started: Instant::now(), start_ns: retention::now(), jumped: None }
+        Clock { started: Instant::now(), start_ns: now(), jumped: None }
     }
 
     /// May rows leave by what the clock says?
@@ -109,11 +111,11 @@ fn look(shared: &Arc<Shared>, clock: &mut Clock, which: Which) -> Result<()> {
     // Before a sealed head is merged into something large, the newest rows take in what it has.
     for table in shared.last_rows.known() {
         let table = shared.catalog.table(table).expect("it was asked for");
-        shared.last_rows.read(shared, table)?;
+        newest_rows(shared, table)?;
     }
-    let now = retention::now();
+    let now = now();
     if clock.is_trusted(now) {
-        retention::retain(shared, now)?;
+        retainer::retain(shared, now)?;
     }
     roller::roll_due(shared, now)?;
     compactor::compact_worthwhile(shared)?;

@@ -12,33 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::{self, FILE_HEADER_BYTES, FileHeader, HEADER_BYTES, Kind};
 use crate::data_dir::DataDir;
-use crate::day::Day;
 use crate::error::{Error, Result};
-use crate::health::Health;
-use crate::rollup::{Rollup, RollupId};
+use crate::ids::{RolledId, RollupId, SegmentId};
+use crate::rollup::Rollup;
 
 /// The manifest's name in the data directory, and its copy's.
 const FILE_NAMES: [&str; 2] = ["MANIFEST", "MANIFEST.copy"];
-
-/// Which segment: the number of the youngest log file that it holds, and how often that was compacted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct SegmentId {
-    pub number: u64,
-    pub generation: u32,
-}
-
-/// A day of a table in a Parquet file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) struct RolledId {
-    pub table: u32,
-    pub day: Day,
-    /// The youngest segment whose rows of that day are in it: rows of the day in it and older ones do not count.
-    pub through: u64,
-    /// Where the row groups end in the file; behind them are Parquet's own indexes and its footer.
-    pub tail_at: u64,
-    /// XXH3-64 of what is there.
-    pub tail_checksum: u64,
-}
 
 /// What counts in a data directory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -65,8 +44,12 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a folder. If both are damaged or missing, `make` gives another.
-    pub(crate) fn load(dir: &DataDir, health: &Health, make: impl FnOnce() -> Result<Manifest>) -> Result<Manifest> {
+    /// The manifest of a folder. If both are damaged or missing, `make` gives another. One that is damaged is told to `note`.
+    pub(crate) fn load(
+        dir: &DataDir,
+        note: impl Fn(&Error),
+        make: impl FnOnce() -> Result<Manifest>,
+    ) -> Result<Manifest> {
         let [first, copy] = Manifest::paths(dir).map(|path| Manifest::read(dir, &path));
         let (manifest, failure) = match (first, copy) {
             (Ok(Some(manifest)), Ok(Some(copy))) if manifest == copy => return Ok(manifest),
@@ -80,7 +63,7 @@ impl Manifest {
             (Err(error), _) | (_, Err(error)) => return Err(error),
         };
         if let Some(error) = failure {
-            health.mended(&error);
+            note(&error);
         }
         manifest.store(dir)?;
         Ok(manifest)

@@ -1,47 +1,27 @@
 //! How stored rows are read: for an answer, or by work in the background.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use crate::data_dir::DataDir;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::rolled::RolledDay;
+use crate::health::Place;
+use crate::rolled::OnDamagedGroup;
 use crate::rows::Rows;
 use crate::segment::Segment;
 use crate::segment_index::Page;
 use crate::shared::Shared;
-
-/// A place whose rows cannot be read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place<'a> {
-    Page(&'a Segment, &'a Page),
-    RowGroup(&'a RolledDay, usize),
-}
+use crate::warnings::Warnings;
 
 /// What happens when a place cannot be read: `Ok` leaves its rows out.
-pub(crate) type OnDamage = Arc<dyn Fn(Place<'_>, Error) -> Result<()> + Send + Sync>;
+type OnDamage = Arc<dyn Fn(Place<'_>, Error) -> Result<()> + Send + Sync>;
 
 /// How stored rows are read.
 #[derive(Clone)]
 pub(crate) struct Reading {
-    pub on_damage: OnDamage,
+    on_damage: OnDamage,
     /// Pages are copied from the files in here, and not looked at where they are mapped.
     copied_from: Option<DataDir>,
-}
-
-/// What keeps an answer from being whole, in words.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Warnings(Arc<Mutex<BTreeSet<String>>>);
-
-impl Warnings {
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.0.lock().expect("nothing panics while it holds the warnings")
-    }
-
-    pub(crate) fn list(&self) -> Vec<String> {
-        self.lock().iter().cloned().collect()
-    }
 }
 
 impl Reading {
@@ -68,10 +48,16 @@ impl Reading {
                 }
                 other => other.to_string(),
             };
-            warnings.lock().insert(warning);
+            warnings.add(warning);
             Ok(())
         };
         Reading { on_damage: Arc::new(on_damage), copied_from: None }
+    }
+
+    /// The same for row groups of rolled days.
+    pub(crate) fn on_damaged_group(&self) -> OnDamagedGroup {
+        let on_damage = self.on_damage.clone();
+        Arc::new(move |day, group, error| on_damage(Place::RowGroup(day, group), error))
     }
 
     /// The rows of a page that a filter wants; nothing if it is damaged and left out.

@@ -9,24 +9,27 @@ use arc_swap::ArcSwap;
 
 use crate::block::{self, FILE_HEADER_BYTES, Kind};
 use crate::catalog::Catalog;
+use crate::clock::now;
 use crate::closed::Closed;
 use crate::data_dir::{AppendFile, DataDir};
 use crate::error::{Error, Result};
 use crate::footer::Footers;
 use crate::head::Head;
 use crate::health::Health;
+use crate::ids::SegmentId;
 use crate::last_rows::LastRows;
 use crate::log::{self, CatalogLog, Fault, ReadLog, Replayed};
-use crate::manifest::{Manifest, SegmentId};
+use crate::manifest::Manifest;
+use crate::options::Options;
 use crate::rebuild::{self, References};
-use crate::retention::{Retentions, now};
+use crate::retention::Retentions;
 use crate::rolled::{self, RolledDay};
-use crate::rollup::{Rollup, RollupDay};
+use crate::rollup::Rollup;
+use crate::rollup_day::RollupDay;
 use crate::rollup_file::{self, RollupFile};
 use crate::segment::{self, Segment};
 use crate::shared::Shared;
 use crate::stats::Counters;
-use crate::store::Options;
 use crate::view::{ByDay, View};
 
 /// The folders that the store's own files are in.
@@ -56,7 +59,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     let closed = Closed::read(&dir, |error| health.mended(error))?;
     let changed = closed.changed(&dir)?;
     let replayed = CatalogLog::replay(&dir, &catalog, &closed, |error| health.mended(error))?;
-    let mut manifest = Manifest::load(&dir, &health, || make_manifest(&dir, &catalog, &health))?;
+    let mut manifest = Manifest::load(&dir, |error| health.mended(error), || make_manifest(&dir, &catalog, &health))?;
     let (segments, lost_segments) = open_segments(&dir, &manifest, &health)?;
     let heads = read_heads(&dir, &manifest, &closed, &health)?;
     let mut references = References::default();

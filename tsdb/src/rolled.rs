@@ -22,19 +22,19 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::batch::DEFAULT_SCHEMA;
-use crate::catalog::{Catalog, TIME_COLUMN, Table};
+use crate::catalog::{Catalog, Table};
 use crate::codec::leb128;
 use crate::data_dir::DataDir;
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
 use crate::footer::{Footer, Footers};
-use crate::manifest::RolledId;
+use crate::ids::RolledId;
 use crate::merge::Source;
-use crate::reading::{OnDamage, Place};
+use crate::names::DEFAULT_SCHEMA;
+use crate::names::TIME_COLUMN;
+use crate::options::PAGE_ROWS_MAX;
 use crate::rows::{Rows, pick, take_ranges};
-use crate::segment::PAGE_ROWS_MAX;
 
 /// The key of the store's own metadata in the file.
 pub(crate) const METADATA_KEY: &str = "fournines";
@@ -119,6 +119,9 @@ pub(crate) struct RolledDay {
     checked: Vec<AtomicBool>,
     damaged: Vec<AtomicBool>,
 }
+
+/// What happens when a row group of a day cannot be read: `Ok` leaves its rows out.
+pub(crate) type OnDamagedGroup = Arc<dyn Fn(&RolledDay, usize, Error) -> Result<()> + Send + Sync>;
 
 impl RolledDay {
     pub(crate) fn open(dir: &DataDir, table: &Table, id: RolledId, footers: &Arc<Footers>) -> Result<RolledDay> {
@@ -248,14 +251,14 @@ impl RolledDay {
         table: &Table,
         fields: &[u32],
         filter: Filter,
-        on_damage: OnDamage,
+        on_damage: OnDamagedGroup,
     ) -> Source<'static> {
         let known = table.columns();
         let names: Vec<String> = fields.iter().map(|field| known.fields[*field as usize].0.to_string()).collect();
         let footer = match self.footer() {
             Ok(footer) => footer,
             // It was read when the store was opened, and has become damaged since.
-            Err(error) => return Box::new(on_damage(Place::RowGroup(self, 0), error).err().map(Err).into_iter()),
+            Err(error) => return Box::new(on_damage(self, 0, error).err().map(Err).into_iter()),
         };
         let day = self.clone();
         Box::new((0..self.groups.len()).flat_map(move |group| -> Source<'static> {
@@ -264,7 +267,7 @@ impl RolledDay {
             }
             match day.read_group(group, &footer, &names, &filter) {
                 Ok(rows) => rows,
-                Err(error) => Box::new(on_damage(Place::RowGroup(&day, group), error).err().map(Err).into_iter()),
+                Err(error) => Box::new(on_damage(&day, group, error).err().map(Err).into_iter()),
             }
         }))
     }

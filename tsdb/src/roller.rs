@@ -22,10 +22,10 @@ use crate::data_dir::NewFile;
 use crate::day::Day;
 use crate::error::{Error, IoContext, Result};
 use crate::filter::Filter;
-use crate::manifest::RolledId;
+use crate::ids::RolledId;
+use crate::outliving;
 use crate::reading::Reading;
 use crate::rolled::{METADATA_KEY, Metadata, RolledDay, folder, path};
-use crate::rollup;
 use crate::scan::Projection;
 use crate::shared::Shared;
 use crate::unit::Layers;
@@ -114,16 +114,16 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     let new = Arc::new(RolledDay::open(&shared.dir, table, id, &shared.footers)?);
     let old = view.rolled.get(&(table.id, day)).cloned();
     shared.last_rows.forget(table.id);
-    let outliving = rollup::outliving(&view);
+    let outliving = outliving::outliving(&view);
     shared.change(
         |manifest| {
             manifest.rolled.retain(|other| (other.table, other.day) != (id.table, id.day));
             manifest.rolled.push(id);
             manifest.rolled.sort_unstable();
-            rollup::prolong(manifest.rollup_days.iter_mut(), &outliving, through);
+            outliving::prolong(manifest.rollup_days.iter_mut(), &outliving, through);
         },
         |view| {
-            rollup::prolong(view.rollup_days.values_mut().flatten().map(|day| &mut day.id), &outliving, through);
+            outliving::prolong(view.rollup_days.values_mut().flatten().map(|day| &mut day.id), &outliving, through);
             view.rolled.insert((id.table, id.day), new.clone());
         },
     )?;

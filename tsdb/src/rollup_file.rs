@@ -23,7 +23,7 @@ use crate::codec::{self, Effort, Stored};
 use crate::data_dir::{DataDir, NewFile};
 use crate::error::{Error, IoContext, Result};
 use crate::filter::Filter;
-use crate::rollup::RollupId;
+use crate::ids::RollupId;
 use crate::value::FieldType;
 
 /// Columns of a block before those of its fields: the series, the number of the bucket in the day, how many rows.

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::aggregate::{Aggregate, AggregateRequest, Aggregation, Function};
+use crate::aggregate::{Aggregate, AggregateRequest, Aggregation};
 use crate::bucket::{Bucket, Buckets};
 use crate::catalog::Table;
 use crate::day::Day;
 use crate::error::{Error, Result};
-use crate::rollup::{Rollup, RollupDay, RollupId, RollupState};
+use crate::function::Function;
+use crate::ids::RollupId;
+use crate::rollup::{Rollup, RollupState};
+use crate::rollup_day::RollupDay;
 use crate::rollup_file::{FieldCells, RollupFile, RollupWriter};
 use crate::scan::ScanRequest;
 use crate::shared::Shared;

@@ -6,8 +6,9 @@
 
 use bytes::Bytes;
 
+use crate::aligned::aligned;
 use crate::block::{self, HEADER_BYTES, Kind, u32_at};
-use crate::frame::{Frame, aligned};
+use crate::frame::Frame;
 
 /// Bytes of the block's own header, behind the block header.
 const SAMPLES_HEADER_BYTES: usize = 8;

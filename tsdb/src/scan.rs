@@ -10,13 +10,14 @@ use arrow_array::{TimestampNanosecondArray, new_null_array};
 use arrow_buffer::{NullBufferBuilder, ScalarBuffer};
 use arrow_schema::SchemaRef;
 
-use crate::catalog::{ColumnRef, TIME_COLUMN, Table};
+use crate::catalog::{ColumnRef, Table};
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::field_predicate::{Conditions, FieldPredicate};
 use crate::filter::Filter;
 use crate::merge::Source;
-use crate::reading::{Reading, Warnings};
+use crate::names::TIME_COLUMN;
+use crate::reading::Reading;
 use crate::rows::Rows;
 use crate::series_runs::series_runs;
 use crate::series_set::{SeriesSet, TagPredicate};
@@ -24,6 +25,7 @@ use crate::shared::Shared;
 use crate::tag::ABSENT;
 use crate::unit::{Layers, Unit};
 use crate::view::View;
+use crate::warnings::Warnings;
 
 /// Units of fewer rows are not worth taking apart.
 const SPLIT_ROWS_MIN: usize = 32 * 1024;

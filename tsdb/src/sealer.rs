@@ -14,25 +14,19 @@ use crate::fault::fault;
 use crate::filter::Filter;
 use crate::head::{Entry, Head, frames_of};
 use crate::head_rows::HeadRows;
+use crate::ids::SegmentId;
 use crate::keeper::Task;
 use crate::log;
-use crate::manifest::SegmentId;
 use crate::rollups::Which;
 use crate::segment::Segment;
 use crate::segment_writer::SegmentWriter;
 use crate::shared::Shared;
 use crate::sweeper;
 use crate::value::FieldType;
-use crate::writer::Answer;
+use crate::writer::{Answer, Seal};
 
 /// How long the sealer waits before it tries again what failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// A head to seal if there is one, and somebody to tell that all heads up to here are sealed.
-pub(crate) struct Seal {
-    pub head: Option<Arc<Head>>,
-    pub answer: Option<Answer>,
-}
 
 /// The sealer's own state.
 pub(crate) struct Sealer {

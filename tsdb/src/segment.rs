@@ -22,13 +22,12 @@ use crate::data_dir::DataDir;
 use crate::day::Day;
 use crate::error::{Error, Result};
 use crate::filter::Filter;
-use crate::manifest::SegmentId;
+use crate::ids::SegmentId;
+use crate::options::PAGE_ROWS_MAX;
 use crate::rows::{Rows, pick, take_ranges};
 use crate::segment_index::{Page, Section, SegmentIndex};
 use crate::value::FieldType;
 
-/// The most rows that a page has: a day of a series that has one every ten seconds.
-pub const PAGE_ROWS_MAX: usize = 8640;
 /// What is known of a page, without its fields, in memory.
 const PAGE_BYTES: usize = 150;
 /// The last bytes of a segment file, behind the offset of the index.

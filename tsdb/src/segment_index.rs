@@ -13,7 +13,7 @@ use crate::block::{self, u32_at, u64_at};
 use crate::codec::leb128::{self, unzigzag, zigzag};
 use crate::day::Day;
 use crate::deletion::Deletion;
-use crate::segment::PAGE_ROWS_MAX;
+use crate::options::PAGE_ROWS_MAX;
 use crate::value::FieldType;
 
 /// The most pages that are decoded for one.

@@ -15,9 +15,10 @@ use crate::data_dir::{DataDir, NewFile};
 use crate::day::Day;
 use crate::deletion::Deletion;
 use crate::error::{IoContext, Result};
-use crate::manifest::SegmentId;
+use crate::ids::SegmentId;
+use crate::options::PAGE_ROWS_MAX;
 use crate::rows::Rows;
-use crate::segment::{self, END_MARK, PAGE_ROWS_MAX, Segment};
+use crate::segment::{self, END_MARK, Segment};
 use crate::segment_index::{IndexDraft, Page, SectionDraft};
 use crate::value::FieldType;
 

@@ -12,8 +12,8 @@ use crate::footer::Footers;
 use crate::health::Health;
 use crate::last_rows::LastRows;
 use crate::manifest::Manifest;
+use crate::options::Options;
 use crate::stats::Counters;
-use crate::store::Options;
 use crate::view::View;
 
 /// The state of an open store.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
-use crate::catalog::SeriesRef;
+use crate::series_ref::SeriesRef;
 
 /// Slots at the start.
 const SLOTS_MIN: usize = 1024;

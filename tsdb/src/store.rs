@@ -1,7 +1,6 @@
 //! The store: what a program that embeds `tsdb` holds in its hand.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -10,7 +9,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -21,6 +19,7 @@ use crate::aggregate::{AggregateRequest, Aggregation};
 use crate::appender::Writer;
 use crate::batch::Batch;
 use crate::catalog::{ColumnRef, Table};
+use crate::clock::now;
 use crate::closed::Closed;
 use crate::data_dir::DataDir;
 use crate::deletion::Deletion;
@@ -28,81 +27,27 @@ use crate::disk::{Disk, RealDisk};
 use crate::error::{Error, IoContext, Result, RowError};
 use crate::filter::Filter;
 use crate::keeper::{self, Task};
-use crate::limits::Limits;
 use crate::log::CatalogLog;
 use crate::manifest::Manifest;
+use crate::newest::newest_rows;
+use crate::options::Options;
+use crate::options::PAGE_ROWS_MAX;
 use crate::parts::{self, Part};
 use crate::read_only_disk::ReadOnlyDisk;
 use crate::recovery::{self, Recovered};
-use crate::retention::{self, Retention};
 use crate::ring::{Full, Ring};
 use crate::rollup::{Rollup, RollupState};
 use crate::rollups::{self, Which};
 use crate::rows::Rows;
 use crate::scan::{Projection, Scan, ScanRequest};
 use crate::sealer::Sealer;
-use crate::segment::PAGE_ROWS_MAX;
 use crate::series_set::{SeriesSet, TagPredicate};
 use crate::shared::Shared;
 use crate::snapshot;
 use crate::stats::{Stats, WriterStats};
 use crate::sweeper;
 use crate::value::FieldType;
-use crate::writer::{Durability, LogWriter, Order};
-
-/// How a store is opened.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// When a write is acknowledged.
-    pub durability: Durability,
-    /// The head is sealed when its frames reach this many bytes.
-    pub head_bytes_max: usize,
-    /// A page has at most this many rows, itself at most [`PAGE_ROWS_MAX`]. Smaller pages find the rows of one series
-    /// faster and compress less.
-    pub page_rows: usize,
-    /// How many write requests may wait for the writer before [`Error::Busy`].
-    pub ring_slots: usize,
-    /// How many bytes their rows may have together before [`Error::Busy`].
-    pub ring_bytes_max: usize,
-    /// The newest rows of series are kept in memory up to this many bytes; a table with more is read each time.
-    pub last_rows_bytes_max: usize,
-    /// Tables, columns, tag values and series take about this many bytes of memory at the most; rows of new series are
-    /// refused then. A store that has more already opens all the same.
-    pub catalog_bytes_max: usize,
-    /// How much rows, tables and batches may have.
-    pub limits: Limits,
-    /// Footers of rolled days are kept in memory up to this many bytes; others are parsed when they are needed.
-    pub footers_bytes_max: usize,
-    /// A merge of segments takes about this much memory at the most, where two segments allow.
-    pub compact_bytes_max: usize,
-    /// A day that ended longer ago than this is rolled to Parquet; `None` for never.
-    pub roll_after: Option<Duration>,
-    /// What is kept of every table.
-    pub retention: Retention,
-    /// What is kept of tables by themselves, by schema and name.
-    pub table_retention: BTreeMap<(String, String), Retention>,
-}
-
-impl Default for Options {
-    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests of 256 MiB; nothing rolls, nothing leaves.
-    fn default() -> Options {
-        Options {
-            durability: Durability::Sync,
-            head_bytes_max: 64 * 1024 * 1024,
-            page_rows: PAGE_ROWS_MAX,
-            ring_slots: 1024,
-            ring_bytes_max: 256 * 1024 * 1024,
-            last_rows_bytes_max: 64 * 1024 * 1024,
-            catalog_bytes_max: 1024 * 1024 * 1024,
-            limits: Limits::default(),
-            footers_bytes_max: 64 * 1024 * 1024,
-            compact_bytes_max: 64 * 1024 * 1024,
-            roll_after: None,
-            retention: Retention::default(),
-            table_retention: BTreeMap::new(),
-        }
-    }
-}
+use crate::writer::{LogWriter, Order};
 
 /// A time-series store in a directory of its own.
 ///
@@ -411,7 +356,7 @@ impl Store {
     ) -> Result<(RecordBatch, Vec<String>)> {
         let table = self.find_table(schema, table)?;
         let filter = Filter::new(i64::MIN, i64::MAX, SeriesSet::choose(table, tags)?.map(Arc::new));
-        let (rows, left_out) = self.shared.last_rows.read(&self.shared, table)?;
+        let (rows, left_out) = newest_rows(&self.shared, table)?;
         let projection = Projection::new(table, columns)?;
         let floor = self.shared.view.load().floor(table.id);
         let wanted = |row: &usize| rows.times[*row] >= floor && filter.wants_series(rows.series[*row]);
@@ -628,7 +573,7 @@ impl Store {
 
     /// The rollups that are declared, by name, and how far they are.
     pub fn rollups(&self) -> Vec<RollupState> {
-        rollups::states(&self.shared, retention::now())
+        rollups::states(&self.shared, now())
     }
 
     /// What the store is made of: where the rows of each table and day are.

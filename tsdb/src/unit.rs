@@ -12,9 +12,10 @@ use crate::filter::Filter;
 use crate::head::frames_of;
 use crate::head_rows::HeadRows;
 use crate::merge::{Merge, Source};
+use crate::options::PAGE_ROWS_MAX;
 use crate::reading::Reading;
 use crate::rolled::RolledDay;
-use crate::segment::{PAGE_ROWS_MAX, Segment};
+use crate::segment::Segment;
 use crate::segment_index::Page;
 use crate::view::View;
 
@@ -184,7 +185,7 @@ impl Unit {
         let times = times || self.rolled.is_some() || self.head.is_some() || self.segments.len() > 1;
         let mut sources: Vec<Source<'static>> = Vec::new();
         if let Some((rolled, filter)) = self.rolled {
-            sources.push(rolled.read(table, fields, filter, reading.on_damage.clone()));
+            sources.push(rolled.read(table, fields, filter, reading.on_damaged_group()));
         }
         for (segment, pages, filter) in self.segments {
             let (fields, reading) = (fields.to_vec(), reading.clone());

@@ -16,8 +16,7 @@ use crate::footer::Footers;
 use crate::log::{self, CatalogLog, Fault};
 use crate::manifest::Manifest;
 use crate::merge::Source;
-use crate::reading::OnDamage;
-use crate::rolled::RolledDay;
+use crate::rolled::{OnDamagedGroup, RolledDay};
 use crate::rollup_file::RollupFile;
 use crate::segment::{self, Segment};
 
@@ -187,7 +186,7 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         Ok(catalog)
     }
 
-    fn segment(&mut self, id: crate::manifest::SegmentId, path: &Path, catalog: &Catalog) -> Result<()> {
+    fn segment(&mut self, id: crate::ids::SegmentId, path: &Path, catalog: &Catalog) -> Result<()> {
         let bytes = self.dir.map(path);
         let Some(bytes) = self.note(bytes)? else { return Ok(()) };
         self.found.damage.extend(segment::verify_ends(path, &bytes));
@@ -218,7 +217,7 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         }
     }
 
-    fn rolled(&mut self, id: crate::manifest::RolledId, catalog: &Catalog) -> Result<()> {
+    fn rolled(&mut self, id: crate::ids::RolledId, catalog: &Catalog) -> Result<()> {
         let Some(table) = catalog.table(id.table) else {
             let reason = format!("a rolled day of table {}, which is not in the catalogue", id.table);
             self.found.damage.push(Error::corrupt(&self.dir.join("MANIFEST"), 0, reason));
@@ -228,7 +227,7 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         let rolled = RolledDay::open(&self.dir, table, id, &Footers::new(1 << 30));
         let Some(rolled) = self.note(rolled)?.map(Arc::new) else { return Ok(()) };
         let fields: Vec<u32> = (0..table.columns().fields.len() as u32).collect();
-        let refuse: OnDamage = Arc::new(|_, error| Err(error));
+        let refuse: OnDamagedGroup = Arc::new(|_, _, error| Err(error));
         let rows: Source<'static> = rolled.read(table, &fields, Filter::ALL, refuse);
         let mut count = 0;
         for rows in rows {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::day::Day;
 use crate::deletion::Deletion;
 use crate::head::{Head, frames_of};
-use crate::manifest::SegmentId;
+use crate::ids::SegmentId;
 use crate::rolled::RolledDay;
-use crate::rollup::{Rollup, RollupDay};
+use crate::rollup::Rollup;
+use crate::rollup_day::RollupDay;
 use crate::segment::Segment;
 
 /// Something of days of tables, by the table's number and the day.

@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 use crate::fault::fault;
 use crate::head::{Entry, Head};
 use crate::log::{self, CatalogLog};
+use crate::options::Durability;
 use crate::ring::Taker;
-use crate::sealer::Seal;
 use crate::shared::Shared;
 use crate::view::View;
 
@@ -29,6 +29,12 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where an answer goes.
 pub(crate) type Answer = oneshot::Sender<Result<()>>;
+
+/// A head to seal if there is one, and somebody to tell that all heads up to here are sealed.
+pub(crate) struct Seal {
+    pub head: Option<Arc<Head>>,
+    pub answer: Option<Answer>,
+}
 
 /// What the writer is asked to do.
 #[derive(Debug)]
@@ -41,16 +47,6 @@ pub(crate) enum Order {
     Flush { answer: Answer },
     /// Sync what is there and end.
     Close,
-}
-
-/// When a write is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// After the log is synced: acknowledged rows survive a power cut.
-    #[default]
-    Sync,
-    /// Once the operating system has the rows, which survive a killed process; the log is synced every second.
-    Process,
 }
 
 /// The writer's own state.
