@@ -24,6 +24,7 @@ mod forward;
 mod fuzz;
 mod grammar;
 mod import;
+mod layers;
 mod line_protocol;
 mod nginx;
 mod night;

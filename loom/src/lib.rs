@@ -5,10 +5,15 @@
 #![cfg(loom)]
 #![allow(dead_code)]
 
-#[path = "../../tsdb/src/published.rs"]
+#[path = "../../tsdb/src/base/published.rs"]
 mod published;
-#[path = "../../tsdb/src/ring.rs"]
+#[path = "../../tsdb/src/write/ring.rs"]
 mod ring;
+
+/// As the store's folder of that name.
+mod base {
+    pub(crate) use crate::sync;
+}
 
 mod sync {
     pub(crate) use loom::sync::Arc;

@@ -14,8 +14,7 @@ use serde::de::DeserializeOwned;
 use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate};
 
 use crate::answer::{done, failed, json};
-use crate::connections::Services;
-use crate::routes::Call;
+use crate::call::{Call, Services};
 use crate::snapshots;
 
 /// The body of an administrative request may be this long, in bytes.

@@ -23,10 +23,11 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tsdb::{Store, fault};
 
+use crate::call::{Call, Services};
 use crate::door::{self, Door};
 use crate::head_timed::{HeadTimed, Waits};
 use crate::metrics::Metrics;
-use crate::routes::{self, Call, Route};
+use crate::routes::{self, Route};
 use crate::tls::Certificate;
 use crate::tokens::Guard;
 
@@ -42,16 +43,6 @@ const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a client may take for the handshake of TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What requests are answered from.
-#[derive(Debug)]
-pub(crate) struct Services {
-    pub store: Arc<Store>,
-    pub engine: Arc<Engine>,
-    pub ingest: Arc<Ingest>,
-    pub metrics: Metrics,
-    pub data_dir: Arc<Path>,
-}
 
 /// How a server listens.
 #[derive(Debug, Clone)]

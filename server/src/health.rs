@@ -4,8 +4,8 @@ use hyper::{Response, StatusCode};
 use query::endpoint::Body;
 
 use crate::answer::{failed, json, respond};
+use crate::call::Call;
 use crate::metrics;
-use crate::routes::Call;
 
 pub(crate) async fn health(_: Call) -> Response<Body> {
     alive()

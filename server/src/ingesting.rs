@@ -6,7 +6,7 @@ use ingest::write::Influx;
 use query::endpoint::Body;
 
 use crate::answer::boxed;
-use crate::routes::Call;
+use crate::call::Call;
 
 pub(crate) async fn line_protocol(call: Call, influx: Influx) -> Response<Body> {
     call.services.ingest.line_protocol(call.agent, influx, call.request).await.map(boxed)

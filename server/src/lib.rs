@@ -13,6 +13,7 @@
 
 mod admin;
 mod answer;
+mod call;
 mod connections;
 mod door;
 mod head_timed;

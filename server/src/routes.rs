@@ -1,29 +1,18 @@
 //! The table of paths. What is not in it is refused, and what is in it says which scope it needs.
 
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
-use ingest::admission::Agents;
+use hyper::{Method, Response, StatusCode};
 use ingest::stats::Protocol;
 use ingest::write::Influx;
 use query::Kind;
 use query::endpoint::Body;
 
 use crate::answer::{failed, not_allowed};
-use crate::connections::Services;
+use crate::call::Call;
 use crate::tokens::Scope;
 use crate::{admin, health, ingesting};
-
-/// A request that was let in.
-pub(crate) struct Call {
-    /// What it is answered from.
-    pub services: Arc<Services>,
-    /// As whom it may write.
-    pub agent: Arc<Agents>,
-    pub request: Request<Incoming>,
-}
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 

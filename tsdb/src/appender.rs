@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::batch::Batch;
-use crate::columns::Columns;
-use crate::error::{Result, RowError};
-use crate::row::Row;
-use crate::series_ref::SeriesRef;
+use crate::base::error::{Result, RowError};
+use crate::base::row::Row;
+use crate::base::series_ref::SeriesRef;
+use crate::rows::columns::Columns;
 use crate::store::{Ack, Store};
+use crate::write::batch::Batch;
 
 /// Appends columns to one schema of a store. Made by [`Store::writer`].
 ///
@@ -37,7 +37,7 @@ pub enum AppendError {
     Row(#[from] RowError),
     /// Why the store takes nothing now.
     #[error(transparent)]
-    Store(#[from] crate::error::Error),
+    Store(#[from] crate::base::error::Error),
 }
 
 impl Writer {

@@ -6,16 +6,16 @@
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::aligned::aligned;
-use crate::block::{self, FILE_HEADER_BYTES, Found, HEADER_BYTES, Kind};
-use crate::catalog::Catalog;
-use crate::change::Change;
+use crate::base::options::PAGE_ROWS_MAX;
+use crate::base::value::FieldType;
+use crate::catalog::change::Change;
+use crate::catalog::registry::Catalog;
 use crate::codec::{self, Stored};
-use crate::log;
-use crate::manifest::Manifest;
-use crate::options::PAGE_ROWS_MAX;
-use crate::segment;
-use crate::value::FieldType;
+use crate::files::aligned::aligned;
+use crate::files::block::{self, FILE_HEADER_BYTES, Found, HEADER_BYTES, Kind};
+use crate::log::manifest::Manifest;
+use crate::log::wal;
+use crate::segment::file as segment;
 
 /// Logs: of frames and deletions, and of the catalogue's changes.
 pub fn log(bytes: &[u8]) {
@@ -38,7 +38,7 @@ fn block_of_log(kind: Kind, block: &[u8]) {
         to.copy_from_slice(block);
         Ok(())
     });
-    let _ = log::entry(kind, block.expect("nothing fails"));
+    let _ = wal::entry(kind, block.expect("nothing fails"));
 }
 
 /// The ends of a segment's file.

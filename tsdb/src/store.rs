@@ -15,39 +15,39 @@ use arrow_schema::SchemaRef;
 use crossbeam::channel::{Sender, bounded};
 use tokio::sync::oneshot;
 
-use crate::aggregate::{AggregateRequest, Aggregation};
 use crate::appender::Writer;
-use crate::batch::Batch;
-use crate::catalog::{ColumnRef, Table};
-use crate::clock::now;
-use crate::closed::Closed;
-use crate::data_dir::DataDir;
-use crate::deletion::Deletion;
-use crate::disk::{Disk, RealDisk};
-use crate::error::{Error, IoContext, Result, RowError};
-use crate::filter::Filter;
-use crate::keeper::{self, Task};
-use crate::log::CatalogLog;
-use crate::manifest::Manifest;
-use crate::newest::newest_rows;
-use crate::options::Options;
-use crate::options::PAGE_ROWS_MAX;
-use crate::parts::{self, Part};
-use crate::read_only_disk::ReadOnlyDisk;
-use crate::recovery::{self, Recovered};
-use crate::ring::{Full, Ring};
-use crate::rollup::{Rollup, RollupState};
-use crate::rollups::{self, Which};
-use crate::rows::Rows;
-use crate::scan::{Projection, Scan, ScanRequest};
-use crate::sealer::Sealer;
-use crate::series_set::{SeriesSet, TagPredicate};
-use crate::shared::Shared;
-use crate::snapshot;
-use crate::stats::{Stats, WriterStats};
-use crate::sweeper;
-use crate::value::FieldType;
-use crate::writer::{LogWriter, Order};
+use crate::base::clock::now;
+use crate::base::error::{Error, IoContext, Result, RowError};
+use crate::base::options::Options;
+use crate::base::options::PAGE_ROWS_MAX;
+use crate::base::value::FieldType;
+use crate::catalog::deletion::Deletion;
+use crate::catalog::filter::Filter;
+use crate::catalog::registry::{ColumnRef, Table};
+use crate::catalog::rollup::{Rollup, RollupState};
+use crate::catalog::series_set::{SeriesSet, TagPredicate};
+use crate::files::data_dir::DataDir;
+use crate::files::disk::{Disk, RealDisk};
+use crate::files::read_only_disk::ReadOnlyDisk;
+use crate::log::closed::Closed;
+use crate::log::manifest::Manifest;
+use crate::log::wal::CatalogLog;
+use crate::open::recovery::{self, Recovered};
+use crate::open::snapshot;
+use crate::read::aggregate::{AggregateRequest, Aggregation};
+use crate::read::newest::newest_rows;
+use crate::read::parts::{self, Part};
+use crate::read::scan::{Projection, Scan, ScanRequest};
+use crate::rows::keyed::Rows;
+use crate::state::shared::Shared;
+use crate::state::stats::{Stats, WriterStats};
+use crate::upkeep::keeper::{self, Task};
+use crate::upkeep::rollup_maker::{self, Which};
+use crate::upkeep::sealer::Sealer;
+use crate::upkeep::sweeper;
+use crate::write::batch::Batch;
+use crate::write::log_writer::{LogWriter, Order};
+use crate::write::ring::{Full, Ring};
 
 /// A time-series store in a directory of its own.
 ///
@@ -543,7 +543,7 @@ impl Store {
     /// ```
     pub fn declare_rollup(&self, rollup: Rollup) -> Result<()> {
         self.writable()?;
-        rollups::declare(&self.shared, rollup)?;
+        rollup_maker::declare(&self.shared, rollup)?;
         if let Some(threads) = &*self.threads() {
             let _ = threads.tasks.try_send(Task::Look(Which::All)); // it has something to do, or comes by itself
         }
@@ -557,7 +557,7 @@ impl Store {
     /// As [`declare_rollup`](Self::declare_rollup).
     pub fn configure_rollups(&self, rollups: Vec<Rollup>) -> Result<()> {
         let names: Vec<&str> = rollups.iter().map(|rollup| rollup.name.as_str()).collect();
-        rollups::keep_configured(&self.shared, &names)?;
+        rollup_maker::keep_configured(&self.shared, &names)?;
         rollups.into_iter().try_for_each(|rollup| self.declare_rollup(Rollup { configured: true, ..rollup }))
     }
 
@@ -568,12 +568,12 @@ impl Store {
     /// [`Error::Rollup`] if there is none of that name, or it is one of the configuration; [`Error::Io`].
     pub fn remove_rollup(&self, name: &str) -> Result<()> {
         self.writable()?;
-        rollups::remove(&self.shared, name)
+        rollup_maker::remove(&self.shared, name)
     }
 
     /// The rollups that are declared, by name, and how far they are.
     pub fn rollups(&self) -> Vec<RollupState> {
-        rollups::states(&self.shared, now())
+        rollup_maker::states(&self.shared, now())
     }
 
     /// What the store is made of: where the rows of each table and day are.

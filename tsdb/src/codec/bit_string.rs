@@ -1,6 +1,6 @@
 //! Strings of bits, the lowest of a byte first.
 
-use crate::block::u64_at;
+use crate::files::block::u64_at;
 
 /// Appends bits.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::{Codec, Effort, leb128, numbers};
-use crate::block::u64_at;
+use crate::files::block::u64_at;
 
 /// Digits behind the point that are tried.
 const EXPONENT_MAX: u8 = 14;

@@ -34,8 +34,8 @@ use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::block::{self, Kind, u64_at};
-use crate::value::FieldType;
+use crate::base::value::FieldType;
+use crate::files::block::{self, Kind, u64_at};
 
 /// How the values of a chunk are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -58,7 +58,7 @@ pub(super) fn decode_version_2(bytes: &[u8], rows: usize) -> Result<Vec<u32>, St
     let (pairs, rest) = bytes.as_chunks::<8>();
     let mut series = Vec::with_capacity(rows);
     for pair in pairs {
-        let [id, length] = [0, 4].map(|at| crate::block::u32_at(pair, at));
+        let [id, length] = [0, 4].map(|at| crate::files::block::u32_at(pair, at));
         if length as usize > rows - series.len() {
             return Err(format!("runs are longer than {rows} rows"));
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::{Codec, Effort, numbers};
-use crate::block::u32_at;
+use crate::files::block::u32_at;
 
 pub(super) fn encode<'a>(values: impl Iterator<Item = &'a str>, effort: Effort, out: &mut Vec<u8>) -> Codec {
     let (mut code_of, mut distinct) = (HashMap::new(), Vec::new());

@@ -1,0 +1,327 @@
+//! Rolled days: a day of a table as a Parquet file that other programs read as it stands.
+//!
+//! `parquet/<table>/date=YYYY-MM-DD/<through>.parquet`, sorted by series and time, with `time`, the tags (as
+//! dictionaries) and the fields as columns. What the store needs beyond that stands in the file's metadata under the
+//! key `fournines`: which rows are of which series, and a checksum of every row group.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::TimestampNanosecondType;
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::SchemaRef;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReaderBuilder, RowSelection};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::base::day::Day;
+use crate::base::error::{Error, Result};
+use crate::base::ids::RolledId;
+use crate::base::names::DEFAULT_SCHEMA;
+use crate::base::names::TIME_COLUMN;
+use crate::base::options::PAGE_ROWS_MAX;
+use crate::catalog::filter::Filter;
+use crate::catalog::registry::{Catalog, Table};
+use crate::codec::leb128;
+use crate::files::data_dir::DataDir;
+use crate::rolled::footer::{Footer, Footers};
+use crate::rows::keyed::{Rows, pick, take_ranges};
+use crate::rows::merge::Source;
+
+/// The key of the store's own metadata in the file.
+pub(crate) const METADATA_KEY: &str = "fournines";
+/// What a folder's name cannot have, or what would be ambiguous in it.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'\\').add(b'%').add(b'@').add(b'=');
+/// Longer names are cut and made unique by a hash: file systems take 255 bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// The store's own metadata in the file, as JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Metadata {
+    pub schema: String,
+    pub table: String,
+    /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
+    pub groups: Vec<(u64, u64)>,
+    /// The series in the order of the rows: for each the distance from the one before and its number of rows, as LEB128,
+    /// all in base64.
+    pub series: String,
+}
+
+impl Metadata {
+    pub(crate) fn encode_series(runs: &[(u32, u32)]) -> String {
+        let (mut out, mut last) = (Vec::new(), 0);
+        for (series, rows) in runs {
+            leb128::write((series - last).into(), &mut out);
+            leb128::write((*rows).into(), &mut out);
+            last = *series;
+        }
+        BASE64_STANDARD.encode(out)
+    }
+
+    pub(crate) fn decode_series(&self) -> Result<Vec<(u32, u32)>, String> {
+        let bytes = BASE64_STANDARD.decode(&self.series).map_err(|error| error.to_string())?;
+        let (mut rest, mut runs, mut last) = (&bytes[..], Vec::new(), 0u32);
+        while !rest.is_empty() {
+            last = last.wrapping_add(leb128::read(&mut rest)? as u32);
+            runs.push((last, leb128::read(&mut rest)? as u32));
+        }
+        Ok(runs)
+    }
+}
+
+/// The folder of a table's rolled days.
+pub(crate) fn folder(dir: &DataDir, table: &Table) -> PathBuf {
+    let escaped = |name: &str| {
+        let mut name = utf8_percent_encode(name, ESCAPED).to_string();
+        if name.starts_with('.') {
+            name.replace_range(..1, "%2E");
+        }
+        if name.len() > NAME_BYTES_MAX {
+            let hash = xxh3_64(name.as_bytes());
+            let end = (0..=NAME_BYTES_MAX - 17).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+            name.truncate(end);
+            name = format!("{name}~{hash:016x}");
+        }
+        name
+    };
+    let mut name = escaped(&table.name);
+    if table.schema != DEFAULT_SCHEMA {
+        name = format!("{name}@{}", escaped(&table.schema));
+    }
+    dir.join("parquet").join(name)
+}
+
+/// The file of a rolled day.
+pub(crate) fn path(dir: &DataDir, table: &Table, id: RolledId) -> PathBuf {
+    folder(dir, table).join(format!("date={}", id.day)).join(format!("{:010}.parquet", id.through))
+}
+
+/// An open rolled day.
+#[derive(Debug)]
+pub(crate) struct RolledDay {
+    id: RolledId,
+    path: PathBuf,
+    bytes: Bytes,
+    footers: Arc<Footers>,
+    /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
+    groups: Vec<(u64, u64)>,
+    rows: usize,
+    column_count: usize,
+    last_series: Option<u32>,
+    checked: Vec<AtomicBool>,
+    damaged: Vec<AtomicBool>,
+}
+
+/// What happens when a row group of a day cannot be read: `Ok` leaves its rows out.
+pub(crate) type OnDamagedGroup = Arc<dyn Fn(&RolledDay, usize, Error) -> Result<()> + Send + Sync>;
+
+impl RolledDay {
+    pub(crate) fn open(dir: &DataDir, table: &Table, id: RolledId, footers: &Arc<Footers>) -> Result<RolledDay> {
+        let path = path(dir, table, id);
+        let bytes = dir.map(&path)?;
+        let footer = footers.get(id, &bytes).map_err(|reason| Error::corrupt(&path, id.tail_at, reason))?;
+        let flags = || footer.groups.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(RolledDay {
+            id,
+            path,
+            bytes,
+            footers: footers.clone(),
+            groups: footer.groups.clone(),
+            rows: footer.rows(),
+            column_count: footer.parquet.schema().fields().len(),
+            last_series: footer.series.last().map(|(series, _)| *series),
+            checked: flags(),
+            damaged: flags(),
+        })
+    }
+
+    /// The rolled day in a file of which no manifest says anything. Its footer is believed if it speaks of row groups that
+    /// are as it says.
+    pub(crate) fn find(dir: &DataDir, catalog: &Catalog, path: &Path) -> Result<RolledId> {
+        let damaged = |reason: &str| Error::corrupt(path, 0, reason);
+        let bytes = dir.map_or_empty(path)?;
+        let footer =
+            std::panic::catch_unwind(|| Footer::parse(&bytes)).map_err(|_| damaged("the footer is damaged"))?;
+        let footer = footer.map_err(|reason| damaged(&reason))?;
+        let mut start = 0;
+        for (end, checksum) in &footer.groups {
+            if bytes.get(start..*end as usize).map(xxh3_64) != Some(*checksum) {
+                return Err(damaged("the checksum of a row group differs, and of the footer none is known"));
+            }
+            start = *end as usize;
+        }
+        let (schema, name) = &footer.table;
+        let table = catalog.find_table(schema, name).ok_or_else(|| damaged("its table is not in the catalogue"))?;
+        let day = path.parent().and_then(|folder| Day::parse(folder.file_name()?.to_str()?.strip_prefix("date=")?));
+        let through = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
+        let (Some(day), Some(through)) = (day, through) else { return Err(damaged("its name is none of ours")) };
+        let tail_checksum = xxh3_64(&bytes[start..]);
+        Ok(RolledId { table: table.id, day, through, tail_at: start as u64, tail_checksum })
+    }
+
+    /// The schema and name of a rolled day's table, looked for among all files.
+    pub(crate) fn names(dir: &DataDir, id: RolledId) -> Result<Option<(String, String)>> {
+        let end = Path::new(&format!("date={}", id.day)).join(format!("{:010}.parquet", id.through));
+        for path in dir.list_all(&dir.join("parquet"))?.iter().filter(|path| path.ends_with(&end)) {
+            if let Ok(footer) = Footer::checked(&dir.map_or_empty(path)?, id) {
+                return Ok(Some(footer.table));
+            }
+        }
+        Ok(None)
+    }
+
+    fn footer(&self) -> Result<Arc<Footer>> {
+        let footer = self.footers.get(self.id, &self.bytes);
+        footer.map_err(|reason| Error::corrupt(&self.path, self.id.tail_at, reason))
+    }
+
+    pub(crate) fn id(&self) -> RolledId {
+        self.id
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its columns as its file has them: the time, the tags, the fields.
+    pub(crate) fn columns(&self) -> Result<SchemaRef> {
+        Ok(self.footer()?.parquet.schema().clone())
+    }
+
+    /// How many columns that are.
+    pub(crate) fn column_count(&self) -> usize {
+        self.column_count
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The length of its file.
+    pub(crate) fn file_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The largest series that it has rows of.
+    pub(crate) fn last_series(&self) -> Option<u32> {
+        self.last_series
+    }
+
+    /// Where a row group lies in the file.
+    pub(crate) fn extent(&self, group: usize) -> Range<usize> {
+        let start = if group == 0 { 0 } else { self.groups[group - 1].0 as usize };
+        start..self.groups[group].0 as usize
+    }
+
+    pub(crate) fn bytes(&self, extent: Range<usize>) -> &[u8] {
+        self.bytes.get(extent).unwrap_or_default()
+    }
+
+    /// Marks a row group as damaged; says whether that is new.
+    pub(crate) fn set_damaged(&self, group: usize) -> bool {
+        !self.damaged[group].swap(true, Ordering::Relaxed)
+    }
+
+    /// Compares the checksum of a row group, once.
+    pub(crate) fn check(&self, group: usize) -> Result<()> {
+        if self.checked[group].load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let extent = self.extent(group);
+        let (got, expected) = (xxh3_64(self.bytes(extent.clone())), self.groups[group].1);
+        if got != expected {
+            let reason = format!("checksum of the row group is {got:#018x}, expected {expected:#018x}");
+            return Err(Error::corrupt(&self.path, extent.start as u64, reason));
+        }
+        self.checked[group].store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The rows that a filter wants, in key order.
+    pub(crate) fn read(
+        self: &Arc<RolledDay>,
+        table: &Table,
+        fields: &[u32],
+        filter: Filter,
+        on_damage: OnDamagedGroup,
+    ) -> Source<'static> {
+        let known = table.columns();
+        let names: Vec<String> = fields.iter().map(|field| known.fields[*field as usize].0.to_string()).collect();
+        let footer = match self.footer() {
+            Ok(footer) => footer,
+            // It was read when the store was opened, and has become damaged since.
+            Err(error) => return Box::new(on_damage(self, 0, error).err().map(Err).into_iter()),
+        };
+        let day = self.clone();
+        Box::new((0..self.groups.len()).flat_map(move |group| -> Source<'static> {
+            if !footer.runs(group).any(|(series, _)| filter.wants_series(series)) {
+                return Box::new(std::iter::empty());
+            }
+            match day.read_group(group, &footer, &names, &filter) {
+                Ok(rows) => rows,
+                Err(error) => Box::new(on_damage(&day, group, error).err().map(Err).into_iter()),
+            }
+        }))
+    }
+
+    /// The rows of a row group.
+    fn read_group(
+        self: &Arc<RolledDay>,
+        group: usize,
+        footer: &Footer,
+        names: &[String],
+        filter: &Filter,
+    ) -> Result<Source<'static>> {
+        self.check(group)?;
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::corrupt(&self.path, self.extent(group).start as u64, error.to_string())
+        };
+        let schema = footer.parquet.metadata().file_metadata().schema_descr();
+        let place = |name: &str| (0..schema.num_columns()).find(|at| schema.column(*at).name() == name);
+        let wanted = std::iter::once(TIME_COLUMN).chain(names.iter().map(String::as_str)).filter_map(place);
+        // Rows of other series are not decoded.
+        let (mut ranges, mut series, mut start) = (Vec::new(), Vec::new(), 0);
+        for (id, rows) in footer.runs(group) {
+            if filter.wants_series(id) {
+                ranges.push(start..start + rows);
+                series.resize(series.len() + rows, id);
+            }
+            start += rows;
+        }
+        let selection = RowSelection::from_consecutive_ranges(ranges.into_iter(), start);
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), footer.parquet.clone())
+            .with_row_groups(vec![group])
+            .with_projection(ProjectionMask::leaves(schema, wanted))
+            .with_row_selection(selection)
+            .with_batch_size(PAGE_ROWS_MAX)
+            .build()
+            .map_err(|error| failed(&error))?;
+        let (names, filter, day, mut at) = (names.to_vec(), filter.clone(), self.clone(), 0);
+        Ok(Box::new(reader.map(move |batch| {
+            let batch =
+                batch.map_err(|error| Error::corrupt(&day.path, day.extent(group).start as u64, error.to_string()))?;
+            let time = batch.column_by_name(TIME_COLUMN).expect("it was asked for");
+            let times = time.as_primitive::<TimestampNanosecondType>().values().clone();
+            let own: ScalarBuffer<u32> = series[at..at + batch.num_rows()].to_vec().into();
+            at += batch.num_rows();
+            let ranges = filter.ranges(&own, &times);
+            let column = |name: &String| {
+                let column = batch.column_by_name(name)?;
+                Some(take_ranges(column, &ranges).expect("ranges lie inside the batch"))
+            };
+            let columns = match ranges.is_empty() {
+                true => vec![None; names.len()],
+                false => names.iter().map(column).collect(),
+            };
+            Ok(Rows { series: pick(&own, &ranges), times: pick(&times, &ranges), columns })
+        })))
+    }
+}
