@@ -23,6 +23,7 @@ mod export;
 mod forward;
 mod import;
 mod log;
+mod memory;
 mod probe;
 mod progress;
 mod prompt;

@@ -27,6 +27,7 @@ use crate::client;
 use crate::config::{Config, Durability, TableRetention};
 use crate::forward;
 use crate::log;
+use crate::memory;
 use crate::scrape;
 
 /// How often this machine and this server's own health are measured.
@@ -134,6 +135,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         Prober::new(recorder, config.probe.concurrency, config.probe.location.clone(), scrape::pages(ingest.clone()));
     let mut probing = Probing::start(prober, targets);
     let mut measuring: JoinSet<()> = JoinSet::new();
+    measuring.spawn(memory::give_back());
     measuring.spawn(async move {
         while hangup.recv().await.is_some() {
             match sources.load() {
