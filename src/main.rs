@@ -23,6 +23,7 @@ mod export;
 mod forward;
 mod import;
 mod log;
+mod manual;
 mod memory;
 mod probe;
 mod progress;
@@ -80,6 +81,10 @@ enum Command {
     Rollup(rollup::Args),
     /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
     Export(export::Args),
+    /// Print what a shell needs to complete commands
+    Completions(manual::CompletionsArgs),
+    /// Write the manual pages: one for each command
+    Man(manual::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -99,6 +104,8 @@ fn main() -> ExitCode {
         Command::Exclusion(args) => exclusion::exclusion(args),
         Command::Rollup(args) => rollup::run(args),
         Command::Export(args) => export::run(args),
+        Command::Completions(args) => Ok(manual::completions(&args)),
+        Command::Man(args) => manual::man(&args),
     };
     log::flush();
     say::end(outcome.unwrap_or_else(|error| {

@@ -13,6 +13,7 @@ use ingest::body::Limits;
 use ingest::write::Ingest;
 use query::Engine;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sd_notify::NotifyState;
 use server::metrics::system_ingest;
 use server::tls::Certificate;
 use server::tokens::Guard;
@@ -115,6 +116,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let engine = Arc::new(Engine::new(store.clone(), engine_options(&config), vec![system_ingest(&store, &ingest)])?);
     let server = Server::new(store.clone(), engine, ingest.clone(), guard, server_options(&config));
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
+    tell_supervisor(NotifyState::Ready);
 
     let spool = match &config.probe.forward {
         None => None,
@@ -163,6 +165,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         }
     };
     server.run(listener, certificate, stop, GRACE).await?;
+    tell_supervisor(NotifyState::Stopping);
     // Probes under way are given up: their slots are not known. Rows that were measured are still stored.
     measuring.shutdown().await;
     let _ = tokio::time::timeout(GRACE, recording).await;
@@ -340,6 +343,13 @@ pub fn engine_options(config: &Config) -> query::Options {
         rows_max: config.query.rows_max,
         size: query::SizeLimits { depth_max: config.query.depth_max, terms_max: config.query.terms_max },
         spill_dir: config.store.data_dir.join("spill"),
+    }
+}
+
+/// Says to systemd, or whoever started it and wants to know, how far it is.
+fn tell_supervisor(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!("whoever started the server cannot be told how far it is: {error}");
     }
 }
 

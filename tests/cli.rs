@@ -139,3 +139,39 @@ fn a_stalled_prober_records_missed_slots() {
                 WHERE gap > INTERVAL '200 milliseconds'";
     wait_for("the slots to be without gaps", || server.rows(gaps) == [["0"]]);
 }
+
+/// A supervisor that waits for "ready" started what comes behind it too early, or gave the server up.
+#[test]
+fn a_supervisor_is_told_when_it_is_ready_and_when_it_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let server = Server::start_under(Command::new(BIN).env("NOTIFY_SOCKET", &path), &dir.path().join("data"), "");
+    let told = || {
+        let mut message = [0; 256];
+        let length = socket.recv(&mut message).unwrap();
+        String::from_utf8_lossy(&message[..length]).trim().to_owned()
+    };
+    assert_eq!(told(), "READY=1");
+    assert!(server.stop(Signal::SIGTERM).0.success());
+    assert_eq!(told(), "STOPPING=1");
+}
+
+/// What packages install beside the binary.
+#[test]
+fn manual_pages_and_completions_are_of_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| Command::new(BIN).args(args).output().unwrap();
+    assert!(run(&["man", dir.path().to_str().unwrap()]).status.success());
+    for page in ["fournines.1", "fournines-serve.1", "fournines-sql.1", "fournines-token-create.1"] {
+        let text = std::fs::read_to_string(dir.path().join(page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}: {text}");
+    }
+    let token = std::fs::read_to_string(dir.path().join("fournines-token.1")).unwrap();
+    assert!(token.contains("fournines token create"), "examples: {token}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = String::from_utf8(run(&["completions", shell]).stdout).unwrap();
+        assert!(script.contains("accept\\-damage") || script.contains("accept-damage"), "{shell}");
+    }
+}
