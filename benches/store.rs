@@ -28,9 +28,9 @@ fn write_and_seal(criterion: &mut Criterion) {
         bencher.iter_batched(batch, |batch| store.write(batch).expect("there is room"), BatchSize::PerIteration);
     });
     // A program that embeds the store: it holds the series, and appends columns.
-    let writer = store.writer("public");
+    let appender = store.appender("public");
     let hosts: Vec<_> =
-        (0..HOSTS).map(|host| writer.series("own", &[("host", &host.to_string())]).expect("new")).collect();
+        (0..HOSTS).map(|host| appender.series("own", &[("host", &host.to_string())]).expect("new")).collect();
     let series: Vec<_> = (0..STEPS).flat_map(|_| hosts.iter().copied()).collect();
     let values: Vec<f64> = (0..series.len()).map(|row| (row % 1009) as f64 / 8.0).collect();
     let names: Vec<String> = (0..FIELDS).map(|field| format!("f{field}")).collect();
@@ -41,7 +41,7 @@ fn write_and_seal(criterion: &mut Criterion) {
             start += STEPS as i64;
             let times: Vec<i64> = (0..series.len()).map(|row| (start + (row / HOSTS) as i64) * 1_000_000_000).collect();
             let rows = Columns { series: &series, times: &times, fields: &fields };
-            writer.append(&rows).expect("it fits").wait().expect("there is room");
+            appender.append(&rows).expect("it fits").wait().expect("there is room");
         });
     });
     group.bench_function("seal", |bencher| {

@@ -9,7 +9,7 @@ use crate::rows::columns::Columns;
 use crate::store::{Ack, Store};
 use crate::write::batch::Batch;
 
-/// Appends columns to one schema of a store. Made by [`Store::writer`].
+/// Appends columns to one schema of a store. Made by [`Store::appender`].
 ///
 /// ```
 /// use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::write::batch::Batch;
 ///
 /// # let dir = tempfile::tempdir().unwrap();
 /// let store = Arc::new(Store::open(dir.path(), Options::default())?);
-/// let writer = store.writer("public");
-/// let hosts = ["a", "b"].map(|host| writer.series("cpu", &[("host", host)]).unwrap());
+/// let appender = store.appender("public");
+/// let hosts = ["a", "b"].map(|host| appender.series("cpu", &[("host", host)]).unwrap());
 /// let rows = Columns { series: &hosts, times: &[10, 10], fields: &[("usage", Column::F64(&[0.5, 1.5]))] };
-/// writer.append(&rows)?.wait()?; // durable
+/// appender.append(&rows)?.wait()?; // durable
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Writer {
+pub struct Appender {
     store: Arc<Store>,
     schema: String,
 }
@@ -40,9 +40,9 @@ pub enum AppendError {
     Store(#[from] crate::base::error::Error),
 }
 
-impl Writer {
-    pub(crate) fn new(store: Arc<Store>, schema: &str) -> Writer {
-        Writer { store, schema: schema.into() }
+impl Appender {
+    pub(crate) fn new(store: Arc<Store>, schema: &str) -> Appender {
+        Appender { store, schema: schema.into() }
     }
 
     /// The series of a measurement with these tags, made if it is new. It is good for as long as the store is open.

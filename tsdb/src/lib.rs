@@ -3,6 +3,29 @@
 //! Rows of a measurement become a table: tags that say what is measured, fields with what was measured, and a time.
 //! [`Store`] is the face: open, write, scan, flush, close. It knows nothing of HTTP, SQL or probes.
 //!
+//! ```
+//! use tsdb::{Options, Row, ScanRequest, Store, Value};
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! let store = Store::open(dir.path(), Options::default())?;
+//! let mut batch = store.batch("public");
+//! let fields = [("ms", Value::F64(12.5))];
+//! batch.push(&Row { measurement: "response", tags: &[("site", "portal")], time: 1_767_225_600_000_000_000, fields: &fields })?;
+//! store.write(batch)?; // durable when this returns
+//! let rows: usize = store.scan("public", "response", &ScanRequest::default())?.read_all().map(|batch| batch.unwrap().num_rows()).sum();
+//! assert_eq!(rows, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! `examples/keep_and_ask.rs` asks with conditions.
+//!
+//! | | |
+//! | --- | --- |
+//! | write | [`Store::batch`] and [`Store::write`] or [`Store::submit`]; [`Store::appender`] for columns; [`Admission`] for whose rows are taken |
+//! | read | [`Store::scan`], [`Store::aggregate`], [`Store::last_rows`] |
+//! | keep | [`Options`], [`Retention`], [`Rollup`], [`Store::delete`] |
+//! | look after | [`verify()`], [`restore`], [`Store::snapshot`], [`Store::stats`] |
+//!
 //! Inside, a value goes one way: [`Batch`] (rows become columns of a frame) -> ring -> writer (log, one sync for all
 //! that wait) -> head -> sealer -> segment; a [`Scan`] reads head and segments as one table, as Arrow.
 //! `docs/format.md` describes every file, ARCHITECTURE.md the whole.
@@ -26,7 +49,7 @@ mod store;
 mod upkeep;
 mod write;
 
-pub use appender::{AppendError, Writer};
+pub use appender::{AppendError, Appender};
 pub use base::admission::Admission;
 pub use base::bucket::{Bucket, Buckets, Calendar};
 pub use base::error::{Error, Result, RowError};

@@ -15,7 +15,7 @@ use arrow_schema::SchemaRef;
 use crossbeam::channel::{Sender, bounded};
 use tokio::sync::oneshot;
 
-use crate::appender::Writer;
+use crate::appender::Appender;
 use crate::base::clock::now;
 use crate::base::error::{Error, IoContext, Result, RowError};
 use crate::base::options::Options;
@@ -236,8 +236,8 @@ impl Store {
     }
 
     /// What appends columns to a schema.
-    pub fn writer(self: &Arc<Store>, schema: &str) -> Writer {
-        Writer::new(self.clone(), schema)
+    pub fn appender(self: &Arc<Store>, schema: &str) -> Appender {
+        Appender::new(self.clone(), schema)
     }
 
     /// Makes a table with these columns before it has rows, so that queries can name them all. Columns that it has
