@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`table`] | how a table is declared: tags, fields, types, units |
 //! | [`tables`] | the tables, one a file |
-//! | [`reserved`] | names that agents cannot write to |
+//! | [`mod@reserved`] | names that agents cannot write to |
 //! | [`instant`] | times as people write them |
 //!
 //! Nothing here does anything. A table is declared once, and whoever writes or reads it takes the names from here.

@@ -295,7 +295,7 @@ impl Store {
         self.orders.push(order).map_err(|full| self.refusal(full))
     }
 
-    /// Stores a batch; returns when it is durable (see [`Durability`]) and visible to scans.
+    /// Stores a batch; returns when it is durable (see [`Durability`](crate::Durability)) and visible to scans.
     ///
     /// # Errors
     ///

@@ -29,9 +29,9 @@ pub struct Options {
     /// A page has at most this many rows, itself at most [`PAGE_ROWS_MAX`]. Smaller pages find the rows of one series
     /// faster and compress less.
     pub page_rows: usize,
-    /// How many write requests may wait for the writer before [`Error::Busy`].
+    /// How many write requests may wait for the writer before [`Error::Busy`](crate::Error::Busy).
     pub ring_slots: usize,
-    /// How many bytes their rows may have together before [`Error::Busy`].
+    /// How many bytes their rows may have together before [`Error::Busy`](crate::Error::Busy).
     pub ring_bytes_max: usize,
     /// The newest rows of series are kept in memory up to this many bytes; a table with more is read each time.
     pub last_rows_bytes_max: usize,

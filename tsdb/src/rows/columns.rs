@@ -6,7 +6,7 @@ use crate::base::value::{FieldType, Value};
 /// Rows of one table, column by column; all columns have as many values as there are rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Columns<'a> {
-    /// The series of each row, as [`Writer::series`](crate::Writer::series) gave it; all of one table.
+    /// The series of each row, as [`Appender::series`](crate::Appender::series) gave it; all of one table.
     pub series: &'a [SeriesRef],
     /// The time of each row, ns since the epoch.
     pub times: &'a [i64],
