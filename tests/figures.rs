@@ -513,3 +513,37 @@ fn ask_long(server: &Server, sql: &str) -> String {
     let request = agent().post(format!("{}/api/v3/query_sql", server.url)).header("content-type", "application/json");
     request.send(body).unwrap().body_mut().read_to_string().unwrap()
 }
+
+/// Two lists of values about one column were put together as if there were no NULL: `i NOT IN (1) OR i NOT IN (2)` was true for a row without `i`, and
+/// `NOT (i IN (1) AND i IN (2))`, too. Found by random statements beside DuckDB.
+#[test]
+fn lists_about_one_column_are_null_where_it_is() {
+    let lines =
+        ["l,h=a i=1i,f=1 1", "l,h=a i=2i,f=2 2", "l,h=b i=3i,f=4 3", "l,h=b f=8 4", "l,h=c f=16 5"].map(str::to_owned);
+    let sum = "SELECT sum(f) AS s FROM l WHERE";
+    let cases = [
+        (format!("{sum} i NOT IN (1, 5) OR i NOT IN (2, 6)"), "7.0"),
+        (format!("{sum} NOT (i IN (1, 5) AND i IN (2, 6))"), "7.0"),
+        (format!("{sum} NOT (i IN (1, 2) AND i NOT IN (1, 2, 3))"), "7.0"),
+        (format!("{sum} (i IN (1, 5) AND i IN (2, 6)) IS NULL"), "24.0"),
+        (format!("{sum} i IN (1, 2) AND i IN (2, 3)"), "2.0"),
+        (format!("{sum} i NOT IN (1, 5) AND i NOT IN (2, 6)"), "4.0"),
+        (format!("{sum} i NOT IN (1, 2, 7) OR i NOT IN (2, 3, 8)"), "5.0"),
+        (format!("{sum} h NOT IN ('a', 'x') OR h NOT IN ('b', 'y')"), "31.0"),
+        (
+            "SELECT sum(f) AS s FROM (SELECT f, i IN (1, 5) AS a, i IN (2, 6) AS b FROM l) WHERE NOT (a AND b)".into(),
+            "7.0",
+        ),
+        ("SELECT sum(f) FILTER (WHERE i NOT IN (1, 5) OR i NOT IN (2, 6)) AS s FROM l".into(), "7.0"),
+    ];
+    let cases: Vec<(&str, Vec<Vec<&str>>)> = cases.iter().map(|(sql, sum)| (sql.as_str(), vec![vec![*sum]])).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    assert_eq!(server.write("?precision=s", lines.join("\n").as_bytes()).status, 204);
+    for state in ["head", "segment"] {
+        for (sql, rows) in &cases {
+            assert_eq!(&server.rows(sql), rows, "{state}: {sql}");
+        }
+        post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap();
+    }
+}

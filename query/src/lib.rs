@@ -22,6 +22,7 @@ mod known;
 mod lag;
 mod latest;
 pub mod line_protocol;
+mod lists_apart;
 mod newest;
 mod once_exec;
 mod operators;

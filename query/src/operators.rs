@@ -6,6 +6,7 @@
 //! - `a || b` makes no text that is larger than a query may be (`functions/guarded.rs`);
 //! - a tag is a text where it is matched with a pattern: the optimizer makes `tag = 'x'` of `tag LIKE 'x'`, with a literal of another type than that of
 //!   `tag <> 'x'`, and takes both for true at once;
+//! - two lists of values about one column are told apart (`lists_apart.rs`);
 //! - a zero with a sign is a zero where it is compared: the optimizer takes `v = 0.0 AND v <> -0.0` for `v = 0.0`.
 //!
 //! And [`PushDown`] is DataFusion's rule of that name without the way in which it simplifies conditions on one column, which drops some.
@@ -25,6 +26,8 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 
+use crate::lists_apart::Lists;
+
 /// Puts operators that mean what SQL says into plans.
 #[derive(Debug)]
 pub(crate) struct SoundOperators {
@@ -40,6 +43,7 @@ impl AnalyzerRule for SoundOperators {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut lists = Lists::default();
         let sound = plan.transform_up_with_subqueries(|node| {
             let schema = merge_schema(&node.inputs());
             let names = NamePreserver::new(&node);
@@ -47,6 +51,8 @@ impl AnalyzerRule for SoundOperators {
             let node = node.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let expr = expr.transform_up(|part| self.sound(part, &schema))?;
+                changed |= expr.transformed;
+                let expr = lists.tell_apart(expr.data)?;
                 changed |= expr.transformed;
                 Ok(expr.update_data(|expr| name.restore(expr)))
             })?;
