@@ -90,7 +90,7 @@ fn every_path_takes_the_tokens_that_it_names_and_no_others() {
     ] {
         let headers = [("Authorization", tokens[2].as_str())];
         let status = status(&server, "POST", path, &headers);
-        assert!(status == 404 || path.contains(".."), "{path}: {status}");
+        assert_eq!(status, 404, "{path}");
     }
 }
 
