@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use client::asking;
 use tsdb::Store;
 
-use crate::client;
-use crate::snapshot::refuse_missing;
+use crate::data_dir::refuse_missing;
 
 /// Say that you know of lost rows: answers do not warn of them any more
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             Store::open(dir, tsdb::Options::default())?.accept_damage()?
         }
         None => {
-            let answer = client::post(&args.url, "/api/v1/admin/accept_damage")?;
+            let answer = asking::post(&args.url, "/api/v1/admin/accept_damage")?;
             let accepted = answer["accepted"].as_array().context("the server did not say what was accepted")?;
             accepted.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
         }

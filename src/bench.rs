@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use benches::load::{self, Load, Outcome, Progress};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
+use domain::duration;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::IntervalLogWriterBuilder;
 
@@ -65,7 +66,7 @@ struct Ingest {
     #[arg(long, default_value_t = 4)]
     connections: usize,
     /// How long it takes
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, default_value = "10s", value_parser = duration::parse)]
     duration: Duration,
     /// Makes the same values again
     #[arg(long, default_value_t = 1)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
+use domain::duration;
 use web_probe::{Ask, CdnAsk, Field, Measurement, Network, Progress, Subnet, Target};
 
 use crate::config::resolver;
@@ -51,7 +52,7 @@ pub struct Args {
     #[arg(long = "client-subnet", value_name = "NETWORK", value_parser = |text: &str| text.parse::<Subnet>())]
     client_subnets: Vec<Subnet>,
     /// An edge that takes longer fails
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     timeout: Duration,
     /// A table for people, or JSON for programs
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -72,7 +73,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let ask = Ask { cdn: Some(cdn), resolvers: args.resolvers, ..Ask::default() };
     let mut target = Target::new(&args.url, ask).map_err(anyhow::Error::msg)?;
-    (target.timeout, target.allow_link_local) = (args.timeout, args.allow_link_local);
+    (target.terms.timeout, target.terms.allow_link_local) = (args.timeout, args.allow_link_local);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a thread")?;
     let measurement = runtime.block_on(measure(&target, &progress));
     match args.format {

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use client::asking;
 use query::Kind;
 use serde_json::{Value, json};
-
-use crate::client;
 
 /// Planned work: time that leaves availability, with who says so and why
 #[derive(Debug, clap::Args)]
@@ -99,16 +98,16 @@ fn run(kind: Kind, args: Args) -> Result<ExitCode> {
             let entry =
                 json!({ "db": db, "targets": targets, "from": from, "to": to, "author": author, "reason": reason });
             let answer: Value =
-                serde_json::from_slice(&client::ask_whole(&url, &path, &entry)?).context("the answer is no JSON")?;
+                serde_json::from_slice(&asking::ask_whole(&url, &path, &entry)?).context("the answer is no JSON")?;
             let Some(id) = answer["id"].as_str() else { bail!("{url} gave no id: {answer}") };
             outln!("{id}");
         }
         Command::End { id, to } => {
-            client::ask_whole(&url, &format!("{path}/end"), &json!({ "db": db, "id": id, "to": to }))?;
+            asking::ask_whole(&url, &format!("{path}/end"), &json!({ "db": db, "id": id, "to": to }))?;
         }
         Command::List { format } => {
             let q = format!("SELECT id, time AS start, until, targets, author, reason FROM {table} ORDER BY start, id");
-            let rows = client::ask_whole(&url, "/api/v3/query_sql", &json!({ "q": q, "db": db, "format": format }))?;
+            let rows = asking::ask_whole(&url, "/api/v3/query_sql", &json!({ "q": q, "db": db, "format": format }))?;
             crate::say::out(format_args!("{}", String::from_utf8_lossy(&rows)));
         }
     }

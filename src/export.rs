@@ -14,8 +14,8 @@ use parquet::file::properties::WriterProperties;
 use query::line_protocol::Lines;
 use tsdb::{DEFAULT_SCHEMA, ScanRequest, Store};
 
+use crate::data_dir::refuse_missing;
 use crate::progress;
-use crate::snapshot::refuse_missing;
 use domain::instant;
 
 /// Write the rows of a measurement to a file: Parquet, CSV or line protocol

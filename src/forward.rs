@@ -1,25 +1,14 @@
-//! `serve --forward`: what is measured here goes to another server, too, and waits on disk while that is away.
+//! `serve --forward`: what is measured here goes to another server, too, and waits on disk while that is away ([`client::forward`]).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use client::asking;
 use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request, StatusCode, header};
+use hyper::Request;
 use ingest::write::{Influx, Ingest};
-
-use crate::client::{self, HttpClient};
-
-/// Where what the other server refuses for good is kept.
-const REFUSED: &str = "refused";
-/// From one look at the folder to the next.
-const INTERVAL: Duration = Duration::from_millis(200);
-/// The longest wait before it is tried again.
-const WAIT_MAX: Duration = Duration::from_secs(10);
-/// The other server has to answer within this.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Stores the rows of the newest file of a spool: a process that was killed may have kept them for the other server and not stored them here yet.
 /// Where it had, nothing changes.
@@ -32,75 +21,7 @@ pub async fn store_newest(ingest: &Ingest, dir: &Path) -> Result<()> {
     let status = answer.status();
     if !status.is_success() {
         let body = answer.into_body().collect().await?.to_bytes();
-        bail!("store {}: {}", file.display(), client::reason(&body).unwrap_or_else(|| status.to_string()));
+        bail!("store {}: {}", file.display(), asking::reason(&body).unwrap_or_else(|| status.to_string()));
     }
-    Ok(())
-}
-
-/// Sends the files of a spool, the oldest first, for ever. Of trouble that goes on the log speaks once.
-pub async fn run(url: String, dir: PathBuf) -> Result<()> {
-    let client = client::new()?;
-    let (mut wait, mut is_in_trouble) = (INTERVAL, false);
-    loop {
-        tokio::time::sleep(wait).await;
-        match send_all(&client, &url, &dir).await {
-            Ok(()) => {
-                if std::mem::take(&mut is_in_trouble) {
-                    tracing::info!("{url} takes rows again");
-                }
-                wait = INTERVAL;
-            }
-            Err(error) => {
-                if !std::mem::replace(&mut is_in_trouble, true) {
-                    tracing::warn!("rows for {url} wait in {}: {error:#}", dir.display());
-                }
-                wait = (wait * 2).min(WAIT_MAX);
-            }
-        }
-    }
-}
-
-async fn send_all(client: &HttpClient, url: &str, dir: &Path) -> Result<()> {
-    for file in web_probe::files(dir).with_context(|| format!("read {}", dir.display()))? {
-        let body = tokio::fs::read(&file).await.with_context(|| format!("read {}", file.display()))?;
-        let sending = tokio::time::timeout(TIMEOUT, send(client, url, body.into())).await;
-        match sending.context("no answer in time")?? {
-            Sent::Taken => tokio::fs::remove_file(&file).await?,
-            Sent::Refused(reason) => refuse(&file, dir, &reason).await?,
-        }
-    }
-    Ok(())
-}
-
-/// What became of rows.
-enum Sent {
-    Taken,
-    /// They will never be taken, or some of them will not.
-    Refused(String),
-}
-
-async fn send(client: &HttpClient, url: &str, body: Bytes) -> Result<Sent> {
-    let request = client::request(Method::POST, url, "/write?precision=ns")?
-        .header(header::CONTENT_TYPE, "text/plain")
-        .body(Full::new(body))?;
-    let answer = client.request(request).await.context("it does not answer")?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await?.to_bytes();
-    match status {
-        status if status.is_success() => Ok(Sent::Taken),
-        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
-            Ok(Sent::Refused(client::reason(&body).unwrap_or_else(|| status.to_string())))
-        }
-        status => bail!("it answers {status}: {}", client::reason(&body).unwrap_or_default()),
-    }
-}
-
-/// Puts a file aside, for somebody to look at.
-async fn refuse(file: &Path, dir: &Path, reason: &str) -> Result<()> {
-    let aside = dir.join(REFUSED);
-    tokio::fs::create_dir_all(&aside).await?;
-    let to = aside.join(file.file_name().context("a file has a name")?);
-    tokio::fs::rename(file, &to).await?;
-    tracing::error!("rows are refused by the other server, and are kept in {}: {reason}", to.display());
     Ok(())
 }

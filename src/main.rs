@@ -16,8 +16,8 @@ macro_rules! errln {
 mod accept_damage;
 mod bench;
 mod cdn;
-mod client;
 mod config;
+mod data_dir;
 mod exclusion;
 mod export;
 mod forward;

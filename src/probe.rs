@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
-use web_probe::{Ask, Field, Hop, Measurement, Network, Outcome, Target};
+use domain::duration;
+use web_probe::{Ask, Detail, Field, Hop, Measurement, Network, Outcome, Target};
 
 /// The longest bar, in characters.
 const BAR_CHARS: f64 = 40.0;
@@ -27,7 +28,7 @@ pub struct Args {
     /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A, icmp:host, postgres://, mysql://, redis://, or host: for this machine
     url: String,
     /// A probe that takes longer fails
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
     timeout: Duration,
     /// A table for people, or JSON for programs
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -46,7 +47,7 @@ pub enum Format {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let mut target = Target::new(&args.url, Ask::default()).map_err(anyhow::Error::msg)?;
-    (target.timeout, target.allow_link_local) = (args.timeout, args.allow_link_local);
+    (target.terms.timeout, target.terms.allow_link_local) = (args.timeout, args.allow_link_local);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a thread")?;
     let measurement = runtime.block_on(target.probe(&Network::new()));
     match args.format {
@@ -147,13 +148,13 @@ pub fn as_json(target: &Target, measurement: &Measurement) -> serde_json::Value 
         };
         row["edges"] = measurement.edges.iter().map(edge).collect();
     }
-    if !measurement.steps.is_empty() {
-        let step = |(step, own): &(String, Measurement)| {
-            let mut row = as_json(target, own);
-            row["step"] = step.as_str().into();
-            row
-        };
-        row["steps"] = measurement.steps.iter().map(step).collect();
+    for Detail { of, name, found } in &measurement.details {
+        let mut part = as_json(target, found);
+        part[of.tag] = name.as_str().into();
+        match row[of.list].as_array_mut() {
+            Some(parts) => parts.push(part),
+            None => row[of.list] = [part].into_iter().collect(),
+        }
     }
     for (name, field) in all_fields(measurement) {
         row[*name] = match field {

@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use client::asking;
 use serde_json::{Value, json};
-
-use crate::client;
 
 /// Buckets that are worked out ahead, so that queries over long spans need not read every row
 #[derive(Debug, clap::Args)]
@@ -67,16 +66,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
             let declaration = json!({
                 "name": name, "db": db, "measurement": measurement, "interval": interval, "where": condition, "fields": fields,
             });
-            let answer = client::ask_whole(&url, "/api/v1/admin/rollups", &declaration)?;
+            let answer = asking::ask_whole(&url, "/api/v1/admin/rollups", &declaration)?;
             let answer: Value = serde_json::from_slice(&answer).context("the answer is no JSON")?;
             outln!("{}", answer["name"].as_str().context("the answer has no name")?);
         }
         Command::Remove { name } => {
-            client::ask_whole(&url, "/api/v1/admin/rollups/remove", &json!({ "name": name }))?;
+            asking::ask_whole(&url, "/api/v1/admin/rollups/remove", &json!({ "name": name }))?;
         }
         Command::List { format } => {
             let q = "SELECT * FROM system.rollups ORDER BY name";
-            let rows = client::ask_whole(&url, "/api/v3/query_sql", &json!({ "q": q, "format": format }))?;
+            let rows = asking::ask_whole(&url, "/api/v3/query_sql", &json!({ "q": q, "format": format }))?;
             crate::say::out(format_args!("{}", String::from_utf8_lossy(&rows)));
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use client::asking;
 use hyper::Method;
 use ingest::body::Limits;
 use ingest::write::Ingest;
@@ -24,7 +25,6 @@ use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
 use web_probe::{Ask, Changes, Prober, Probing, Recorder, Spool, Target};
 
-use crate::client;
 use crate::config::{Config, Durability, TableRetention};
 use crate::forward;
 use crate::log;
@@ -75,7 +75,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     config.probe.location = args.location.unwrap_or(config.probe.location);
     config.probe.forward = args.forward.or(config.probe.forward);
     if let Some(url) = &config.probe.forward {
-        client::request(Method::POST, url, "/write").with_context(|| format!("probe.forward is '{url}'"))?;
+        asking::request(Method::POST, url, "/write").with_context(|| format!("probe.forward is '{url}'"))?;
     }
     let given = args.probe.iter().map(|address| Target::new(address, Ask::default()).map_err(anyhow::Error::msg));
     // It does not ask itself over TLS, whose certificate is for another name.
@@ -113,7 +113,9 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let (rollups, own) = (config.rollups()?, store.clone());
     tokio::task::spawn_blocking(move || own.configure_rollups(rollups)).await??;
     let ingest = Arc::new(Ingest::new(store.clone(), body_limits(&config)));
-    let engine = Arc::new(Engine::new(store.clone(), engine_options(&config), vec![system_ingest(&store, &ingest)])?);
+    let spill_dir = config.store.data_dir.join("spill");
+    let engine = engine(&config, store.clone(), spill_dir, vec![system_ingest(&store, &ingest)])?;
+    let engine = Arc::new(engine);
     let server = Server::new(store.clone(), engine, ingest.clone(), guard, server_options(&config));
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
     tell_supervisor(NotifyState::Ready);
@@ -151,7 +153,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     });
     if let Some((url, dir)) = forwarding {
         measuring.spawn(async move {
-            if let Err(error) = forward::run(url, dir).await {
+            if let Err(error) = client::forward::run(url, dir, web_probe::files).await {
                 tracing::error!("nothing is forwarded: {error:#}");
             }
         });
@@ -333,17 +335,26 @@ fn store_options(config: &Config) -> tsdb::Options {
     }
 }
 
-/// The limits of queries, as configured.
-pub fn engine_options(config: &Config) -> query::Options {
-    query::Options {
+/// SQL over a store, within the limits of the configuration.
+pub fn engine(
+    config: &Config,
+    store: Arc<Store>,
+    spill_dir: PathBuf,
+    system: Vec<query::SystemTable>,
+) -> Result<Engine> {
+    let limits = runner::Limits {
         threads: config.query.threads.max(1),
         memory_bytes_max: config.query.memory.as_u64() as usize,
         timeout: config.query.timeout,
         concurrency: config.query.concurrency,
         rows_max: config.query.rows_max,
+    };
+    let runner = runner::Runner::new(limits).context("query threads cannot be started")?;
+    let options = query::Options {
         size: query::SizeLimits { depth_max: config.query.depth_max, terms_max: config.query.terms_max },
-        spill_dir: config.store.data_dir.join("spill"),
-    }
+        spill_dir,
+    };
+    Ok(Engine::new(store, Arc::new(runner), options, system)?)
 }
 
 /// Says to systemd, or whoever started it and wants to know, how far it is.

@@ -1,13 +1,14 @@
 //! `fournines snapshot` and `fournines restore`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use client::asking;
 use server::snapshots;
 use tsdb::Store;
 
-use crate::client;
+use crate::data_dir::refuse_missing;
 use crate::progress;
 
 /// Make a snapshot: a second data directory of hard links, while the server goes on
@@ -47,20 +48,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
             snapshots::take(&store, dir)?.display().to_string()
         }
         None => {
-            let answer = client::post(&args.url, "/api/v1/admin/snapshot")?;
+            let answer = asking::post(&args.url, "/api/v1/admin/snapshot")?;
             answer["path"].as_str().context("the server did not say where the snapshot is")?.to_owned()
         }
     };
     outln!("{path}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Refuses a data directory that is not there: opening would make it.
-pub fn refuse_missing(dir: &Path) -> Result<()> {
-    if !dir.is_dir() {
-        bail!("{} is not there; --data-dir takes a folder that fournines serve has made", dir.display());
-    }
-    Ok(())
 }
 
 pub fn restore(args: RestoreArgs) -> Result<ExitCode> {

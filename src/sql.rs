@@ -6,16 +6,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use client::asking;
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use query::endpoint::WARNING_HEADER;
 use query::{Engine, Format};
 use tsdb::{DEFAULT_SCHEMA, Store};
 
-use crate::client;
 use crate::config::Config;
-use crate::serve::engine_options;
-use crate::snapshot::refuse_missing;
+use crate::data_dir::refuse_missing;
+use crate::serve;
 use crate::{progress, prompt};
 
 /// Ask a server, or a data directory, in SQL: a statement, or a prompt
@@ -88,9 +88,8 @@ impl Source {
     fn open(dir: &Path) -> Result<Source> {
         refuse_missing(dir)?;
         let store = Arc::new(Store::open_read_only(dir, tsdb::Options::default())?);
-        let mut options = engine_options(&Config::default());
-        options.spill_dir = spill_dir();
-        Ok(Source::Directory(Box::new(Engine::new(store, options, Vec::new())?)))
+        let engine = serve::engine(&Config::default(), store, spill_dir(), Vec::new())?;
+        Ok(Source::Directory(Box::new(engine)))
     }
 
     /// Asks, and shows on a terminal that it takes a while.
@@ -122,7 +121,7 @@ async fn ask_engine(engine: &Engine, statement: &str, db: &str, format: Format, 
 
 async fn ask_server(url: &str, statement: &str, db: &str, format: Format, take: Take<'_>) -> Result<()> {
     let question = serde_json::json!({ "q": statement, "db": db, "format": format.name() });
-    let answer = client::ask(url, "/api/v3/query_sql", &question).await?;
+    let answer = asking::ask(url, "/api/v3/query_sql", &question).await?;
     warn(answer.headers());
     let mut body = answer.into_body();
     while let Some(frame) = body.frame().await {

@@ -30,7 +30,7 @@ fn server(lines: &[String]) -> (Server, tempfile::TempDir) {
 }
 
 fn at(text: &str) -> i64 {
-    humantime::parse_rfc3339_weak(text).unwrap().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
+    domain::instant::parse(text).unwrap() / 1_000_000_000
 }
 
 fn now_s() -> i64 {

@@ -122,9 +122,8 @@ fn the_statements_for_grafana_run() {
     let server = Server::start(&dir.path().join("data"), "");
     wait_for("rows of this machine", || server.sql("SELECT load1 FROM host", "csv").body.lines().count() > 1);
     wait_for("a probe", || server.rows("SELECT count(*) FROM probe WHERE up")[0][0] != "0");
-    let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now());
-    let iso =
-        |minutes: i64| (now + chrono::TimeDelta::minutes(minutes)).to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
+    let now = jiff::Timestamp::now();
+    let iso = |minutes: i64| format!("{:.3}", now + jiff::SignedDuration::from_mins(minutes));
     let examples = examples(&markdown);
     assert!(examples.len() >= 7);
     for (sql, _) in examples {

@@ -138,7 +138,7 @@ fn what_was_acknowledged_is_there_after_a_night_of_troubles() {
     println!("FOURNINES_SEED={seed}");
     let mut random = Rng::with_seed(seed);
     let length = std::env::var("FOURNINES_NIGHT")
-        .map_or(Duration::from_secs(12), |text| humantime::parse_duration(&text).unwrap());
+        .map_or(Duration::from_secs(12), |text| domain::duration::parse(&text).unwrap());
     let dir = tempfile::tempdir().unwrap();
     let (disk, clock) = (Disk::new(&dir.path().join("disk")), dir.path().join("clock"));
     std::fs::write(&clock, "+0").unwrap();

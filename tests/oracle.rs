@@ -113,9 +113,7 @@ fn statement(random: &mut Rng) -> String {
     let pick = |random: &mut Rng, all: &[&'static str]| all[random.usize(..all.len())];
     let time = |random: &mut Rng| {
         let minutes = random.i64(-60..100 * 60);
-        let time = humantime::format_rfc3339_seconds(
-            std::time::UNIX_EPOCH + std::time::Duration::from_secs((START_US / 1_000_000 + minutes * 60) as u64),
-        );
+        let time = jiff::Timestamp::from_second(START_US / 1_000_000 + minutes * 60).unwrap();
         format!("TIMESTAMP '{}'", time.to_string().replace('T', " ").trim_end_matches('Z'))
     };
     let mut groups: Vec<String> = Vec::new();

@@ -25,7 +25,7 @@ fn body(request: usize) -> String {
 
 #[test]
 fn nothing_acknowledged_is_lost_in_a_long_run_with_kills() {
-    let Some(duration) = std::env::var("FOURNINES_SOAK").ok().map(|text| humantime::parse_duration(&text).unwrap())
+    let Some(duration) = std::env::var("FOURNINES_SOAK").ok().map(|text| domain::duration::parse(&text).unwrap())
     else {
         return;
     };

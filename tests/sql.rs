@@ -664,6 +664,7 @@ fn subqueries_that_look_the_same_are_told_apart() {
 #[test]
 fn the_server_measures_itself_and_its_machine() {
     let (server, _dir) = server();
+    wait_for("the table of this machine", || server.sql("SELECT 1 FROM host LIMIT 1", "csv").status == 200);
     wait_for("rows of this machine and of the server's own health", || {
         let rows =
             server.rows("SELECT (SELECT count(DISTINCT kind) FROM probe WHERE up), (SELECT count(*) > 0 FROM host)");

@@ -7,9 +7,11 @@
 //! | [`tables`] | the tables, one a file |
 //! | [`mod@reserved`] | names that agents cannot write to |
 //! | [`instant`] | times as people write them |
+//! | [`duration`] | durations as people write them |
 //!
 //! Nothing here does anything. A table is declared once, and whoever writes or reads it takes the names from here.
 
+pub mod duration;
 pub mod instant;
 pub mod reserved;
 pub mod table;

@@ -1,6 +1,8 @@
 //! What a request says of rows that do not say it themselves: which measurement they are, which columns are tags, and
 //! the unit of times that are numbers.
 
+use jiff::Timestamp;
+
 use crate::line_protocol::Precision;
 
 /// How rows of JSON, CSV and Arrow are read.
@@ -22,7 +24,7 @@ impl RowOptions {
 
 /// A time as RFC 3339 has it, in ns since the epoch.
 pub(crate) fn instant(text: &str) -> Result<i64, String> {
-    let time = chrono::DateTime::parse_from_rfc3339(text)
-        .map_err(|error| format!("'{text}' is not a time like 2026-01-01T00:00:00Z: {error}"))?;
-    time.timestamp_nanos_opt().ok_or_else(|| format!("time {text} is out of range"))
+    let time: Timestamp =
+        text.parse().map_err(|error| format!("'{text}' is not a time like 2026-01-01T00:00:00Z: {error}"))?;
+    i64::try_from(time.as_nanosecond()).map_err(|_| format!("time {text} is out of range"))
 }

@@ -1,13 +1,13 @@
 //! The requests that bring rows: read, decoded, stored, answered in the words of each protocol. A 2xx means durable.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use tsdb::{Batch, DEFAULT_SCHEMA, Store};
+use tsdb::{Batch, DEFAULT_SCHEMA, Store, now_ns};
 
 use crate::admission::Agents;
 use crate::body::{self, Arriving, Body, Budget, Encoding, Limits, Refusal};
@@ -557,12 +557,6 @@ fn respond(status: StatusCode, media_type: &'static str, body: impl Into<Bytes>)
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
-}
-
-/// Now, in ns since the epoch.
-pub fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

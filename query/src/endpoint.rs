@@ -12,10 +12,13 @@ use hyper::body::Frame;
 use serde::Deserialize;
 use tsdb::DEFAULT_SCHEMA;
 
-use crate::engine::{Encoded, Engine};
-use crate::error::Error;
-use crate::format::Format;
-use crate::packing::Packer;
+use runner::Refused;
+
+use crate::answer::Encoded;
+use crate::base::error::Error;
+use crate::engine::Engine;
+use crate::out::format::Format;
+use crate::out::packing::Packer;
 
 /// A statement may be this long, in bytes.
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
@@ -231,8 +234,8 @@ fn refusal(error: Error) -> Refusal {
         Error::Statement(_) | Error::Unplanned(_) => StatusCode::BAD_REQUEST,
         Error::ReadOnly(_) => StatusCode::FORBIDDEN,
         Error::Rows { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Error::Timeout { .. } | Error::Memory { .. } | Error::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        Error::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Stopped(Refused::Broken | Refused::Ended) | Error::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Stopped(_) | Error::Memory { .. } => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, error.to_string())
 }

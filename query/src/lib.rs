@@ -1,55 +1,46 @@
 //! SQL over the store: measurements are DataFusion tables, answers leave as JSON, CSV or text.
 //!
-//! [`Engine`] plans and runs statements on threads of its own, so that a heavy query delays no acknowledgement;
-//! [`endpoint`] is its HTTP face. Statements from outside can only read: see `read_only.rs`.
+//! A statement's way is [`Engine::query`]: parsed (`sql`), answered at once if it is one of a subset (`direct`), else planned (`planner.rs`, `rules`) and run on the
+//! threads of a [`runner::Runner`], so that a heavy query delays no acknowledgement. [`endpoint`] is the HTTP face. Statements from outside can only read
+//! (`sql/read_only.rs`).
+//!
+//! The folders, each of which knows those above it in this list only:
+//!
+//! | folder | what lives there |
+//! | --- | --- |
+//! | `base` | errors, calendars, the arguments of table functions |
+//! | `sql` | statements as texts |
+//! | `out` | rows on their way out |
+//! | `exec` | how rows are read while a plan runs |
+//! | `functions` | functions that DataFusion does not have, or not safe |
+//! | `tables` | what names mean |
+//! | `direct` | questions that the store answers at once, and the statements that need no plan |
+//! | `availability` | timelines of targets and the figures from them |
+//! | `rules` | rules that change plans |
+//! | `asof`, `gaps` | joins by the nearest time, and buckets without rows: a node, its rules and how it runs |
 
-mod arguments;
+mod answer;
 mod asof;
 mod availability;
-mod calendar;
-mod catalog;
+mod base;
 mod direct;
-mod dynamic_filter;
-mod edge_rows;
 pub mod endpoint;
 mod engine;
-mod error;
-mod exclusions;
-mod format;
+mod exec;
 mod functions;
-mod gapfill;
-mod known;
-mod lag;
-mod latest;
-pub mod line_protocol;
-mod lists_apart;
-mod newest;
-mod once_exec;
-mod operators;
-mod packing;
-mod parallel;
-mod parameters;
-mod pushdown;
-mod read_only;
-mod rollups;
-mod running;
-mod scan_exec;
-mod size;
-mod some_rows;
-mod statement;
-mod subqueries;
-mod subset;
-mod summary;
-mod system;
-mod table;
-mod tell_apart;
-mod unique_names;
-mod views;
+mod gaps;
+mod out;
+mod planner;
+mod rules;
+mod sql;
+mod tables;
 
-pub use engine::{Answer, Encoded, Engine, Options};
-pub use error::Error;
-pub use exclusions::{Entry, Kind};
-pub use format::Format;
-pub use rollups::Declaration;
-pub use size::SizeLimits;
-pub use system::SystemTable;
+pub use answer::{Answer, Encoded};
+pub use availability::exclusions::{Entry, Kind};
+pub use base::error::Error;
+pub use engine::{Engine, Options};
+pub use out::format::Format;
+pub use out::line_protocol;
+pub use sql::size::SizeLimits;
+pub use tables::rollups::Declaration;
+pub use tables::system::SystemTable;

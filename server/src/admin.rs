@@ -1,7 +1,6 @@
 //! Administration: what changes the store as a whole, and what says which time counts.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::instant;
 use http_body_util::{BodyExt, Limited};
@@ -11,7 +10,7 @@ use query::endpoint::Body;
 use query::{Declaration, Engine, Entry, Kind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate};
+use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate, now_ns};
 
 use crate::answer::{done, failed, json};
 use crate::call::{Call, Services};
@@ -70,7 +69,7 @@ pub(crate) async fn exclude(call: Call, kind: Kind) -> Response<Body> {
         Ok(told) => told,
         Err(refusal) => return *refusal,
     };
-    let from = told.from.map_or_else(now, |from| from.0);
+    let from = told.from.map_or_else(now_ns, |from| from.0);
     let until = told.to.map(|to| to.0);
     let entry = Entry { from, until, targets: told.targets, author: told.author, reason: told.reason };
     ask_engine(&call.services, move |engine| {
@@ -85,7 +84,7 @@ pub(crate) async fn end_exclusion(call: Call, kind: Kind) -> Response<Body> {
         Ok(told) => told,
         Err(refusal) => return *refusal,
     };
-    let until = told.to.map_or_else(now, |to| to.0);
+    let until = told.to.map_or_else(now_ns, |to| to.0);
     ask_engine(&call.services, move |engine| engine.end_exclusion(&told.db, kind, &told.id, until).map(|()| done()))
         .await
 }
@@ -203,10 +202,6 @@ async fn told<T: DeserializeOwned>(request: Request<Incoming>, example: &str) ->
     let body = body.map_err(|error| refused(&format!("the body could not be read: {error}")))?.to_bytes();
     serde_json::from_slice(&body)
         .map_err(|error| refused(&format!("the body: {error}; expected something like {example}")))
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
 }
 
 fn default_schema() -> String {

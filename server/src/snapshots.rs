@@ -1,8 +1,8 @@
 //! Snapshots in a data directory.
 
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
+use jiff::Timestamp;
 use tsdb::Store;
 
 /// Makes a snapshot in the data directory's folder `snapshots`, named after the time.
@@ -11,7 +11,7 @@ use tsdb::Store;
 ///
 /// As [`Store::snapshot`].
 pub fn take(store: &Store, data_dir: &Path) -> tsdb::Result<PathBuf> {
-    let name = humantime::format_rfc3339_millis(SystemTime::now()).to_string().replace(':', "-");
+    let name = format!("{:.3}", Timestamp::now()).replace(':', "-");
     let path = data_dir.join("snapshots").join(name);
     store.snapshot(&path)?;
     Ok(path)

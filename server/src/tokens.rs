@@ -17,6 +17,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use ingest::admission::Agents;
+use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -145,7 +146,7 @@ pub fn create(name: &str, scopes: &[Scope], limits: Limits) -> Result<(String, K
     let mut scopes = scopes.to_vec();
     scopes.sort_unstable();
     scopes.dedup();
-    let created = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+    let created = format!("{:.0}", Timestamp::now());
     let kept = Kept { name: name.into(), scopes, hash: hash(&secret), created, limits };
     Ok((id.clone(), kept, format!("{PREFIX}_{id}_{secret}")))
 }

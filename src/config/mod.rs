@@ -375,9 +375,7 @@ impl Config {
 /// `10s`, `1min 30s`, `400d`.
 fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(input)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        serde::de::Error::custom(format!("'{text}' is not a duration like 500ms, 10s or 5min: {error}"))
-    })
+    domain::duration::parse(&text).map_err(serde::de::Error::custom)
 }
 
 fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
@@ -404,7 +402,7 @@ mod tests {
         );
         let target = shown.targets(&[]).unwrap().remove(0);
         let fresh = Target::new("https://portal.example/", Ask::default()).unwrap();
-        assert_eq!((target.interval, target.timeout), (fresh.interval, fresh.timeout));
+        assert_eq!((target.interval, target.terms.timeout), (fresh.interval, fresh.terms.timeout));
     }
 
     #[test]

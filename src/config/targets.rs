@@ -314,9 +314,9 @@ impl TargetConfig {
         }
         target.name = self.name.clone().unwrap_or(target.name);
         target.group = self.group.clone();
-        (target.interval, target.timeout) = self.times(&target.name, target.interval, target.timeout)?;
-        (target.slow, target.fail, target.retries) = (self.slow, self.fail, self.retries);
-        target.allow_link_local = self.allow_link_local;
+        (target.interval, target.terms.timeout) = self.times(&target.name, target.interval, target.terms.timeout)?;
+        (target.terms.slow, target.terms.fail, target.retries) = (self.slow, self.fail, self.retries);
+        target.terms.allow_link_local = self.allow_link_local;
         let connect_to = match (self.ip, self.address) {
             (_, Some(_)) | (Some(_), _) if target.kind() == "host" => {
                 bail!("target '{called}': ip and address are not for host, which connects to nobody")

@@ -52,6 +52,7 @@ mod write;
 pub use appender::{AppendError, Appender};
 pub use base::admission::Admission;
 pub use base::bucket::{Bucket, Buckets, Calendar};
+pub use base::clock::now_ns;
 pub use base::error::{Error, Result, RowError};
 #[doc(hidden)]
 pub use base::fault::fault;

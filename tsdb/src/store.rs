@@ -16,7 +16,7 @@ use crossbeam::channel::{Sender, bounded};
 use tokio::sync::oneshot;
 
 use crate::appender::Appender;
-use crate::base::clock::now;
+use crate::base::clock::now_ns;
 use crate::base::error::{Error, IoContext, Result, RowError};
 use crate::base::options::Options;
 use crate::base::options::PAGE_ROWS_MAX;
@@ -573,7 +573,7 @@ impl Store {
 
     /// The rollups that are declared, by name, and how far they are.
     pub fn rollups(&self) -> Vec<RollupState> {
-        rollup_maker::states(&self.shared, now())
+        rollup_maker::states(&self.shared, now_ns())
     }
 
     /// What the store is made of: where the rows of each table and day are.

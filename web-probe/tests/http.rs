@@ -27,7 +27,7 @@ async fn probe_changed(
     });
     let ask = Ask { expect, ..Ask::default() };
     let mut target = Target::new(&format!("http://{address}/"), ask).unwrap();
-    target.timeout = Duration::from_millis(500);
+    target.terms.timeout = Duration::from_millis(500);
     change(&mut target);
     let measurement = target.probe(&Network::new()).await;
     let phases = measurement.phases;
@@ -97,7 +97,7 @@ async fn status_and_body_decide_and_slow_is_up() {
     fails_with(&measurement, Class::Body, "the body does not contain 'Goodbye'");
 
     let measurement =
-        probe_changed(Expect::default(), |target| target.slow = Some(Duration::ZERO), answers(page)).await;
+        probe_changed(Expect::default(), |target| target.terms.slow = Some(Duration::ZERO), answers(page)).await;
     assert_eq!((measurement.outcome, measurement.outcome.up()), (Outcome::Slow, Some(true)));
 
     let moved = "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n";

@@ -149,7 +149,7 @@ impl Caddy {
         let http = HttpAsk { version: HttpVersion::Http3, ..ask.http.clone() };
         let target = Target::new(&url, Ask { http, ..ask }).unwrap();
         let mut target = target.connecting_to(ConnectTo::Pinned("127.0.0.1".parse().unwrap()));
-        target.timeout = Duration::from_secs(3);
+        target.terms.timeout = Duration::from_secs(3);
         target.probe(&self.network).await
     }
 }

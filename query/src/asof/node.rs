@@ -24,8 +24,9 @@ use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
+use super::Nearest;
 use super::exec::AsOfExec;
-use super::{MATCH, Nearest};
+use crate::sql::asof_join::MATCH;
 
 /// Each row of the left input with the nearest of the right one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

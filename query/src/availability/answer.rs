@@ -17,9 +17,9 @@ use super::figures::Figures;
 use super::function::{Ask, Question};
 use super::reading::{SeriesRead, TagValues, read_series};
 use super::timeline::{Excluded, Outage, Run, Timeline, Window, excluded_spans};
-use crate::exclusions::Exclusions;
-use crate::once_exec::Once;
-use crate::scan_exec::request_text;
+use crate::availability::exclusions::Exclusions;
+use crate::exec::once_exec::Once;
+use crate::exec::scan_exec::request_text;
 
 const MINUTE_NS: i64 = 60_000_000_000;
 /// Buckets of an answer.

@@ -3,6 +3,7 @@
 //! denominator, what is unknown lowers the coverage only, state is carried over every edge.
 
 mod answer;
+pub(crate) mod exclusions;
 mod figures;
 mod function;
 mod reading;
@@ -14,7 +15,6 @@ use datafusion::prelude::SessionContext;
 use tsdb::Store;
 
 pub(crate) use function::AvailabilityTable;
-pub(crate) use timeline::{Excluded, Window};
 
 /// Adds the table functions to a session.
 pub(crate) fn register(session: &SessionContext, store: &Arc<Store>) {

@@ -11,7 +11,7 @@ use datafusion::execution::TaskContext;
 use tsdb::{Scan, TIME_COLUMN, Untagged};
 
 use super::timeline::{Excluded, Run, Timeline};
-use crate::parallel::{Leave, read_partitions};
+use crate::exec::parallel::{Leave, read_partitions};
 
 /// What of a row says what.
 #[derive(Debug, Clone)]

@@ -23,10 +23,8 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
-
-use crate::operators::SoundOperators;
 
 /// How large what a function makes can be, in bytes, from its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,21 +70,10 @@ pub(super) fn register(state: &mut SessionState, bytes_max: usize) -> Result<()>
     Ok(())
 }
 
-/// Operators as functions.
-pub(crate) fn operators(bytes_max: usize) -> SoundOperators {
-    let function = |kind| {
-        let signature = Signature::any(if kind == Kind::Negate { 1 } else { 2 }, Volatility::Immutable);
-        Arc::new(ScalarUDF::from(OperatorFunction { kind, bytes_max, signature }))
-    };
-    SoundOperators {
-        arithmetic: vec![
-            (Operator::Plus, function(Kind::Add)),
-            (Operator::Minus, function(Kind::Subtract)),
-            (Operator::Multiply, function(Kind::Multiply)),
-        ],
-        negation: function(Kind::Negate),
-        concat: function(Kind::Concat),
-    }
+/// An operator as a function; what it makes may have so many bytes at a time.
+pub(crate) fn operator(checked: Checked, bytes_max: usize) -> Arc<ScalarUDF> {
+    let signature = Signature::any(if checked == Checked::Negate { 1 } else { 2 }, Volatility::Immutable);
+    Arc::new(ScalarUDF::from(OperatorFunction { checked, bytes_max, signature }))
 }
 
 /// Plans `EXTRACT(part FROM time)` as the guarded `date_part`.
@@ -273,8 +260,9 @@ impl ScalarUDFImpl for Guarded {
     }
 }
 
+/// An operator that is an error beyond its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
+pub(crate) enum Checked {
     Add,
     Subtract,
     Multiply,
@@ -285,19 +273,19 @@ enum Kind {
 /// An operator as a function, of arguments of one type.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct OperatorFunction {
-    kind: Kind,
+    checked: Checked,
     bytes_max: usize,
     signature: Signature,
 }
 
 impl ScalarUDFImpl for OperatorFunction {
     fn name(&self) -> &str {
-        match self.kind {
-            Kind::Add => "checked_add",
-            Kind::Subtract => "checked_subtract",
-            Kind::Multiply => "checked_multiply",
-            Kind::Negate => "checked_negate",
-            Kind::Concat => "checked_concat",
+        match self.checked {
+            Checked::Add => "checked_add",
+            Checked::Subtract => "checked_subtract",
+            Checked::Multiply => "checked_multiply",
+            Checked::Negate => "checked_negate",
+            Checked::Concat => "checked_concat",
         }
     }
 
@@ -310,7 +298,7 @@ impl ScalarUDFImpl for OperatorFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if self.kind == Kind::Concat {
+        if self.checked == Checked::Concat {
             check("||", Growth::Joined.bytes(&args)?, self.bytes_max)?;
         }
         let is_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
@@ -318,16 +306,16 @@ impl ScalarUDFImpl for OperatorFunction {
         let kind = args.return_field.data_type();
         let arrays: Vec<ArrayRef> =
             args.args.iter().map(|arg| Ok(cast(&arg.to_array(rows)?, kind)?)).collect::<Result<_>>()?;
-        let made = match (self.kind, &arrays[..]) {
-            (Kind::Add, [a, b]) => numeric::add(a, b),
-            (Kind::Subtract, [a, b]) => numeric::sub(a, b),
-            (Kind::Multiply, [a, b]) => numeric::mul(a, b),
-            (Kind::Negate, [a]) => numeric::neg(a),
-            (Kind::Concat, [a, b]) => concat_elements_dyn(a, b),
+        let made = match (self.checked, &arrays[..]) {
+            (Checked::Add, [a, b]) => numeric::add(a, b),
+            (Checked::Subtract, [a, b]) => numeric::sub(a, b),
+            (Checked::Multiply, [a, b]) => numeric::mul(a, b),
+            (Checked::Negate, [a]) => numeric::neg(a),
+            (Checked::Concat, [a, b]) => concat_elements_dyn(a, b),
             _ => unreachable!("the signature says how many there are"),
         };
-        let made = made.map_err(|error| match self.kind {
-            Kind::Concat => exec_datafusion_err!("||: {error}"),
+        let made = made.map_err(|error| match self.checked {
+            Checked::Concat => exec_datafusion_err!("||: {error}"),
             _ => exec_datafusion_err!(
                 "the result is beyond {kind}: {error}; expected smaller numbers, or CAST(... AS DOUBLE)"
             ),

@@ -1,6 +1,8 @@
 //! The functions that statistics of operations need and DataFusion does not have. `docs/sql.md` says what each does; a test
 //! runs its statements.
 
+mod asof_match;
+pub(crate) mod bucket_calls;
 mod counter;
 mod first_last;
 mod gather;
@@ -31,7 +33,7 @@ pub(crate) fn register(state: &mut SessionState, bytes_max: usize) -> Result<()>
         state.register_udaf(function.into())?;
     }
     let scalars =
-        [crate::asof::scalars(), sketch::scalars(), histogram::scalars(), time_bucket::scalars(), trend::scalars()];
+        [asof_match::scalars(), sketch::scalars(), histogram::scalars(), time_bucket::scalars(), trend::scalars()];
     for function in scalars.into_iter().flatten() {
         state.register_udf(function.into())?;
     }

@@ -11,13 +11,15 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use crate::calendar::{Buckets, Cursor, Width, zone};
-use crate::gapfill::{INTERPOLATE, LOCF};
+use crate::base::calendar::{Buckets, Cursor, Width, zone};
 
 /// The function's name.
 pub(crate) const TIME_BUCKET: &str = "time_bucket";
 const USE: &str = "time_bucket(width, time [, origin] [, zone])";
 
+/// The names of the functions that fill gaps.
+pub(crate) const LOCF: &str = "locf";
+pub(crate) const INTERPOLATE: &str = "interpolate";
 const GAPFILL: &str = "time_bucket_gapfill";
 
 /// The scalar functions of this file: the bucket, the bucket whose gaps are filled, and what fills them.

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 const NS: i64 = 86_400_000_000_000;
-const FORMAT: &str = "%Y-%m-%d";
 
 /// Days since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,16 +35,18 @@ impl Day {
 impl Day {
     /// The day of a date as it is displayed.
     pub(crate) fn parse(date: &str) -> Option<Day> {
-        let days = NaiveDate::parse_from_str(date, FORMAT).ok()?.to_epoch_days();
-        Some(Day(days))
+        let midnight = date.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        let day = Day(i32::try_from(midnight.as_second().div_euclid(86_400)).ok()?);
+        // A date has one spelling here.
+        (day.to_string() == date).then_some(day)
     }
 }
 
 impl fmt::Display for Day {
     /// `2026-01-31`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let date = DateTime::from_timestamp(i64::from(self.0) * 86_400, 0).expect("a day of an i64 of ns");
-        write!(f, "{}", date.format(FORMAT))
+        let midnight = Timestamp::from_second(i64::from(self.0) * 86_400).expect("a day of an i64 of ns");
+        write!(f, "{}", midnight.to_zoned(TimeZone::UTC).date())
     }
 }
 
@@ -62,5 +65,8 @@ mod tests {
             }
         }
         assert_eq!(Day::of(1_767_225_600_000_000_000).to_string(), "2026-01-01");
+        for other in ["20260101", "2026-1-1", "2026-01-01T00:00:00", "2026-02-30", ""] {
+            assert_eq!(Day::parse(other), None, "{other}");
+        }
     }
 }

@@ -310,5 +310,5 @@ impl RowError {
 
 /// A time as people write it.
 fn instant(ns: i64) -> String {
-    chrono::DateTime::from_timestamp_nanos(ns).to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+    jiff::Timestamp::from_nanosecond(ns.into()).expect("years are far beyond ns in 64 bits").to_string()
 }

@@ -15,7 +15,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{Xxh3Default, xxh3_128, xxh3_128_with_seed};
 
-use crate::base::clock::now;
+use crate::base::clock::now_ns;
 use crate::base::error::RowError;
 use crate::base::limits::Limits;
 use crate::base::names::TIME_COLUMN;
@@ -419,7 +419,7 @@ impl Catalog {
         match change {
             Change::Table { schema, name } => {
                 let id = growth.tables.len() as u32;
-                let floor = self.retentions.of(schema, name).floor(now());
+                let floor = self.retentions.of(schema, name).floor(now_ns());
                 growth.tables.push(TableGrowth::default());
                 self.tables.push(Arc::new(Table {
                     id,

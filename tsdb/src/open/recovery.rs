@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-use crate::base::clock::now;
+use crate::base::clock::now_ns;
 use crate::base::error::{Error, Result};
 use crate::base::ids::SegmentId;
 use crate::base::options::Options;
@@ -93,7 +93,7 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
     let floor_now = |(table, floor): (&u32, &i64)| {
         let known = catalog.table(*table)?;
         let retention = catalog.retentions().of(&known.schema, &known.name);
-        let floor = if retention.bytes.is_none() { retention.floor(now()).min(*floor) } else { *floor };
+        let floor = if retention.bytes.is_none() { retention.floor(now_ns()).min(*floor) } else { *floor };
         Some((*table, floor))
     };
     let floors = manifest.floors.iter().filter_map(floor_now).collect();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 
-use crate::base::clock::now;
+use crate::base::clock::now_ns;
 use crate::base::error::{Error, Result};
 use crate::base::fault::fault;
 use crate::read::newest::newest_rows;
@@ -47,7 +47,7 @@ pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
             Ok(Task::All { answer }) => {
                 fault("keeper");
                 let outcome = look(shared, &mut clock, Which::Quiet).and_then(|()| compactor::compact_all(shared));
-                let outcome = outcome.and_then(|()| rollup_maker::make_due(shared, now(), Which::All));
+                let outcome = outcome.and_then(|()| rollup_maker::make_due(shared, now_ns(), Which::All));
                 let _ = answer.send(outcome); // whoever asked may have gone away
             }
             Err(RecvTimeoutError::Disconnected) => return,
@@ -66,7 +66,7 @@ struct Clock {
 
 impl Clock {
     fn new() -> Clock {
-        Clock { started: Instant::now(), start_ns: now(), jumped: None }
+        Clock { started: Instant::now(), start_ns: now_ns(), jumped: None }
     }
 
     /// May rows leave by what the clock says?
@@ -115,7 +115,7 @@ fn look(shared: &Arc<Shared>, clock: &mut Clock, which: Which) -> Result<()> {
         let table = shared.catalog.table(table).expect("it was asked for");
         newest_rows(shared, table)?;
     }
-    let now = now();
+    let now = now_ns();
     if clock.is_trusted(now) {
         retainer::retain(shared, now)?;
     }

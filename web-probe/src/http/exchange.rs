@@ -18,11 +18,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use url::{Position, Url};
 
-use super::{Expect, HttpAsk, HttpVersion};
-use crate::check::{Findings, Phase};
-use crate::failure::{Class, Failure, chain, of_exchange};
-use crate::network::{Network, expires_in_s, hex, sha256_hex, shake_hands};
-use crate::target::Target;
+use super::{Expect, HttpAsk};
+use crate::base::terms::Terms;
+use crate::found::failure::{Class, Failure, chain, of_exchange};
+use crate::found::findings::{Findings, Phase};
+use crate::net::crypto::{hex, sha256_hex};
+use crate::net::identity::HttpVersion;
+use crate::net::network::{Network, expires_in_s, shake_hands};
 
 /// What a body that is looked at may unpack to.
 const UNPACKED_BYTES_MAX: u64 = 16 << 20;
@@ -83,7 +85,7 @@ impl Answer {
 
 /// One request over a connection of its own.
 pub(crate) async fn hop(
-    target: &Target,
+    terms: &Terms,
     network: &Network,
     url: &Url,
     ask: &HttpAsk,
@@ -91,14 +93,14 @@ pub(crate) async fn hop(
 ) -> Result<Answer, Failure> {
     #[cfg(feature = "http3")]
     if ask.version == HttpVersion::Http3 {
-        return super::http3::hop(target, network, url, ask, findings).await;
+        return super::http3::hop(terms, network, url, ask, findings).await;
     }
     let host = url.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(url))?;
-    let stream = connect(target, network, url, ask, findings).await?;
+    let stream = connect(terms, network, url, ask, findings).await?;
     if url.scheme() != "https" {
         return exchange(url, ask, stream, ask.version == HttpVersion::Http2, findings).await;
     }
-    let stream = shake_hands(network.http(ask)?, &host, stream, findings).await?;
+    let stream = shake_hands(network.http(ask.version, ask.identity.as_ref())?, &host, stream, findings).await?;
     let session = stream.get_ref().1;
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
     findings.cert_expires_s = leaf.and_then(|leaf| expires_in_s(leaf));
@@ -122,7 +124,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// A connection to where an address leads, or to the proxy on the way.
 async fn connect(
-    target: &Target,
+    terms: &Terms,
     network: &Network,
     url: &Url,
     ask: &HttpAsk,
@@ -131,7 +133,7 @@ async fn connect(
     let to = ask.proxy.as_ref().unwrap_or(url);
     let host = to.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(to))?;
     let port = to.port_or_known_default().ok_or_else(|| incomplete(to))?;
-    let stream = network.connect(target, &host, port, findings).await?;
+    let stream = network.connect(terms, &host, port, findings).await?;
     let Some(proxy) = ask.proxy.as_ref().filter(|_| url.scheme() == "https") else { return Ok(Box::new(stream)) };
     let connected = findings.phases.connect;
     let tunnel = findings.time(Phase::Connect, tunnel(proxy, url, stream)).await;

@@ -7,8 +7,8 @@ use serde_json_path::JsonPath;
 use url::Url;
 
 use super::exchange::Answer;
-use crate::failure::{Class, Failure};
-use crate::pattern::Pattern;
+use crate::base::pattern::Pattern;
+use crate::found::failure::{Class, Failure};
 
 /// What an answer must be for the target to be up.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +99,7 @@ impl Expect {
         }
         let text = answer.text()?;
         let masked = self.masks.iter().fold(text, |text, mask| mask.replace_all(&text, "").into_owned());
-        Ok(crate::network::sha256_hex(masked.as_bytes()))
+        Ok(crate::net::crypto::sha256_hex(masked.as_bytes()))
     }
 
     fn judge_json(&self, text: &str) -> Result<(), Failure> {

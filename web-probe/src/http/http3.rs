@@ -17,11 +17,12 @@ use url::Url;
 
 use super::HttpAsk;
 use super::exchange::{AbortOnDrop, Answer, incomplete, read_answer, request};
-use crate::check::{Findings, Phase};
-use crate::failure::{Class, Failure, chain, of_certificate, of_connect};
-use crate::network::{Network, client_config, expires_in_s, sha256_hex};
-use crate::target::Target;
-use crate::witness::Witness;
+use crate::base::terms::Terms;
+use crate::found::failure::{Class, Failure, chain, of_certificate, of_connect};
+use crate::found::findings::{Findings, Phase};
+use crate::net::crypto::sha256_hex;
+use crate::net::network::{Network, client_config, expires_in_s};
+use crate::net::witness::Witness;
 
 /// What servers of HTTP/3 are told, and answer (RFC 9114, section 3.1).
 const ALPN: &[u8] = b"h3";
@@ -32,7 +33,7 @@ const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
 
 /// One request over a connection of its own.
 pub(super) async fn hop(
-    target: &Target,
+    terms: &Terms,
     network: &Network,
     url: &Url,
     ask: &HttpAsk,
@@ -43,7 +44,7 @@ pub(super) async fn hop(
     }
     let host = url.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(url))?;
     let port = url.port_or_known_default().ok_or_else(|| incomplete(url))?;
-    let address = SocketAddr::new(network.resolve(target, &host, findings).await?, port);
+    let address = SocketAddr::new(network.resolve(terms, &host, findings).await?, port);
     let witness = Witness::new(network)?;
     let config = config(ask, &witness)?;
     let name = host.to_string();

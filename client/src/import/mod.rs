@@ -1,0 +1,213 @@
+//! Files into a server, in pieces that are durable one by one. What was broken off goes on where it was.
+
+mod pieces;
+mod position;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::asking::{self, HttpClient};
+use pieces::{batches_of, open, piece_end};
+use position::Position;
+
+/// A piece is about this long, in bytes.
+const PIECE_BYTES: usize = 4 << 20;
+/// Rows of a piece of Arrow.
+const PIECE_ROWS: usize = 65_536;
+/// How long a server that does not answer, or says that it is busy, is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a file can be divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Lines, of which the first ones stand before every piece.
+    Lines {
+        /// How many these are.
+        head: usize,
+    },
+    /// Record batches of Arrow.
+    Batches,
+}
+
+/// What an import tells while it goes on.
+pub trait Watch {
+    /// So many bytes of the file are read.
+    fn read(&self, bytes: u64);
+    /// A line is refused; the others are stored.
+    fn refused(&self, line: u64, reason: &str);
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Imported {
+    /// Its lines, or rows.
+    pub lines: u64,
+    /// Those that were refused since it was begun or went on.
+    pub refused: u64,
+}
+
+/// The import of one file.
+pub struct Import<'a> {
+    client: HttpClient,
+    url: &'a str,
+    path: String,
+    shape: Shape,
+    /// Where the file is; nothing for standard input.
+    file: Option<&'a Path>,
+    position: Position,
+    refused: u64,
+}
+
+impl<'a> Import<'a> {
+    /// Of a file, or of standard input, to a path of a server. Unless it is to begin anew, it goes on where an earlier one was broken off.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or changed since an import of it was broken off.
+    pub fn new(url: &'a str, path: String, shape: Shape, file: Option<&'a Path>, anew: bool) -> Result<Import<'a>> {
+        let position = match file {
+            Some(path) => Position::of(path, anew)?,
+            None => Position::default(),
+        };
+        Ok(Import { client: asking::new()?, url, path, shape, file, position, refused: 0 })
+    }
+
+    /// How long the file is, in bytes; 0 for standard input.
+    pub fn length(&self) -> u64 {
+        self.position.length
+    }
+
+    /// How many of its lines are stored.
+    pub fn lines(&self) -> u64 {
+        self.position.lines
+    }
+
+    /// Sends all pieces that are not stored yet.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or the server takes no more; what it took is remembered.
+    pub async fn run(mut self, watch: &impl Watch) -> Result<Imported> {
+        let (source, read) = open(self.file)?;
+        match self.shape {
+            Shape::Batches => self.batches(source, watch, &read).await?,
+            Shape::Lines { head } => self.lines_of(source, head, watch, &read).await?,
+        }
+        if let Some(path) = self.file {
+            Position::forget(path);
+        }
+        Ok(Imported { lines: self.position.lines, refused: self.refused })
+    }
+
+    async fn lines_of(
+        &mut self,
+        source: Box<dyn Read>,
+        head_lines: usize,
+        watch: &impl Watch,
+        read: &AtomicU64,
+    ) -> Result<()> {
+        let mut source = BufReader::with_capacity(1 << 20, source);
+        let mut head = Vec::new();
+        for _ in 0..head_lines {
+            source.read_until(b'\n', &mut head)?;
+        }
+        let skipped = std::io::copy(&mut source.by_ref().take(self.position.done), &mut std::io::sink())?;
+        ensure!(skipped == self.position.done, "the file is shorter than what was imported of it; see --restart");
+        let mut rest = Vec::new();
+        loop {
+            let room = PIECE_BYTES.saturating_sub(rest.len()).max(PIECE_BYTES / 4);
+            let got = source.by_ref().take(room as u64).read_to_end(&mut rest)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let end = if got < room { rest.len() } else { piece_end(&rest) };
+            if end == 0 {
+                continue; // one line that is longer than a piece
+            }
+            let piece: Vec<u8> = rest.drain(..end).collect();
+            let lines = memchr::memchr_iter(b'\n', &piece).count() as u64 + u64::from(piece.last() != Some(&b'\n'));
+            let body = if head.is_empty() { piece } else { [&head[..], &piece].concat() };
+            self.send(body.into(), watch).await?;
+            self.done(end as u64, lines)?;
+            watch.read(read.load(Ordering::Relaxed));
+        }
+    }
+
+    async fn batches(&mut self, source: Box<dyn Read>, watch: &impl Watch, read: &AtomicU64) -> Result<()> {
+        let mut number = 0;
+        for batch in batches_of(source)? {
+            let batch = batch?;
+            for first in (0..batch.num_rows()).step_by(PIECE_ROWS) {
+                let piece = batch.slice(first, PIECE_ROWS.min(batch.num_rows() - first));
+                number += 1;
+                if number <= self.position.done {
+                    continue;
+                }
+                let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+                writer.write(&piece)?;
+                self.send(writer.into_inner()?.into(), watch).await?;
+                self.done(1, piece.num_rows() as u64)?;
+                watch.read(read.load(Ordering::Relaxed));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a piece is stored.
+    fn done(&mut self, done: u64, lines: u64) -> Result<()> {
+        self.position.done += done;
+        self.position.lines += lines;
+        self.file.map_or(Ok(()), |path| self.position.keep(path))
+    }
+
+    /// Sends a piece until the server has it, and tells what of it was refused.
+    async fn send(&mut self, body: Bytes, watch: &impl Watch) -> Result<()> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let request = asking::request(Method::POST, self.url, &self.path)?.body(Full::new(body.clone()))?;
+            let why = match self.client.request(request).await {
+                Ok(answer) => {
+                    let status = answer.status();
+                    let body = answer.into_body().collect().await?.to_bytes();
+                    match status {
+                        _ if status.is_success() => return Ok(()),
+                        StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE => {
+                            asking::reason(&body).unwrap_or_else(|| status.to_string())
+                        }
+                        StatusCode::BAD_REQUEST => return self.tell(&body, watch),
+                        _ => bail!("{}", asking::reason(&body).unwrap_or_else(|| status.to_string())),
+                    }
+                }
+                Err(error) => format!("{} does not answer: {error}", self.url),
+            };
+            if waited >= PATIENCE {
+                bail!("{why}; start the import again when that is mended, it goes on where it was");
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            waited += Duration::from_secs(1);
+        }
+    }
+
+    /// Tells the lines of a piece that were refused; the others are stored.
+    fn tell(&mut self, answer: &[u8], watch: &impl Watch) -> Result<()> {
+        let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+        let Some(refused) = answer["lines_refused"].as_u64() else {
+            bail!("{}", answer["error"].as_str().unwrap_or("the server refused it"));
+        };
+        for line in answer["data"].as_array().into_iter().flatten() {
+            let number = self.position.lines + line["line_number"].as_u64().unwrap_or_default();
+            watch.refused(number, line["error_message"].as_str().unwrap_or_default());
+        }
+        self.refused += refused;
+        Ok(())
+    }
+}

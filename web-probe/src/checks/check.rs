@@ -1,0 +1,36 @@
+//! What a kind of check is, and what it leaves behind.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use domain::Column;
+
+use crate::base::terms::Terms;
+use crate::found::failure::Failure;
+use crate::found::findings::Findings;
+use crate::net::network::Network;
+
+/// What a check comes to, once it is through.
+pub(crate) type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// A kind of check. One file has one; `docs/probes.md` says how to add another.
+pub(crate) trait Check: fmt::Debug + Send + Sync {
+    /// The tag `kind`.
+    fn kind(&self) -> &'static str;
+
+    /// Columns that its rows may have beside those of every check. They are made before the first row, so that queries can name them.
+    fn columns(&self) -> &'static [Columns] {
+        &[]
+    }
+
+    /// Checks once. What it found so far is in `findings` whatever ends it: it is dropped when time is up.
+    fn run<'a>(&'a self, terms: &'a Terms, network: &'a Network, findings: &'a mut Findings) -> Checking<'a>;
+}
+
+/// Columns of a table.
+pub(crate) struct Columns {
+    pub table: &'static str,
+    pub tags: &'static [&'static str],
+    pub fields: &'static [Column],
+}

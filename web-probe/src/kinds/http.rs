@@ -1,0 +1,59 @@
+//! `http://` and `https://`: a request, and what its answer has to be.
+
+use super::web;
+use crate::checks::ask::Ask;
+use crate::checks::kind::{Kind, Setting};
+use std::sync::Arc;
+use url::Url;
+
+use crate::base::terms::Terms;
+use crate::checks::check::{Check, Checking};
+use crate::checks::memory::Memory;
+use crate::found::field::Field;
+use crate::found::findings::Findings;
+use crate::http::{Expect, HttpAsk, follow};
+use crate::net::network::Network;
+
+/// The kind.
+pub(crate) const KIND: Kind = Kind {
+    schemes: web::SCHEMES,
+    aliases: &[],
+    is_asked: |_| true,
+    takes: &Setting::WEB,
+    make: |url, ask| {
+        web::check(&url, &ask)?;
+        let Ask { http, expect, .. } = ask;
+        let ask = HttpAsk { hash_body: expect.hashes_body(), ..http };
+        Ok(Arc::new(HttpCheck { url, ask, expect, content: Memory::default() }))
+    },
+};
+
+/// A request, and what its answer has to be.
+#[derive(Debug)]
+pub(crate) struct HttpCheck {
+    pub url: Url,
+    pub ask: HttpAsk,
+    pub expect: Expect,
+    /// The hash of the content in the slot before.
+    pub content: Memory<Option<String>>,
+}
+
+impl Check for HttpCheck {
+    fn kind(&self) -> &'static str {
+        "http"
+    }
+
+    fn run<'a>(&'a self, terms: &'a Terms, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
+        Box::pin(async move {
+            let (answer, url) = follow(terms, network, &self.url, &self.ask, None, findings).await?;
+            findings.fields.push(("protocol", Field::Str(answer.protocol.into())));
+            if self.expect.watch_content && self.expect.status_is_up(answer.status) {
+                let sha256 = self.expect.content_sha256(&answer)?;
+                let before = self.content.with(|content| content.replace(sha256.clone()));
+                findings.fields.extend(before.map(|before| ("content_changed", Field::Bool(before != sha256))));
+                findings.fields.push(("content_sha256", Field::Str(sha256)));
+            }
+            self.expect.judge(&answer, &url)
+        })
+    }
+}

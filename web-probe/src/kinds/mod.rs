@@ -1,0 +1,19 @@
+//! Every kind of check, a file each, and their list. Slots, rows and targets are not known here.
+
+pub(crate) mod cdn;
+pub(crate) mod database;
+pub(crate) mod dns;
+pub(crate) mod families;
+pub(crate) mod host;
+pub(crate) mod http;
+pub(crate) mod icmp;
+pub(crate) mod links;
+pub(crate) mod list;
+pub(crate) mod mysql;
+pub(crate) mod postgres;
+pub(crate) mod redis;
+pub(crate) mod scrape;
+pub(crate) mod steps;
+pub(crate) mod tcp;
+pub(crate) mod tls;
+pub(crate) mod web;
