@@ -1,5 +1,5 @@
-//! Looks which real parts the tests find on this machine, so that a test whose part is missing is ignored, with the reason, and not passed. `tests/parts.rs`
-//! holds that none is missing in CI.
+//! Looks which real parts the tests find on this machine, so that a test whose part is missing is ignored, with the
+//! reason, and not passed. `tests/parts.rs` holds that none is missing in CI.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,9 +1,9 @@
 //! The load harness: sends rows to a server, at a rate or as fast as it takes them, and says how that went.
 //!
-//! At a rate it is an open loop: each request has an intended start, and its time counts from there whether or not the server
-//! was ready for it, so that a server that stalls is not spared the requests that it kept from being sent (coordinated
-//! omission, <https://github.com/giltene/wrk2>). Each connection has its own series and sends them in the order of time, so that
-//! Prometheus takes them, too.
+//! At a rate it is an open loop: each request has an intended start, and its time counts from there whether or not the
+//! server was ready for it, so that a server that stalls is not spared the requests that it kept from being sent
+//! (coordinated omission, <https://github.com/giltene/wrk2>). Each connection has its own series and sends them in the
+//! order of time, so that Prometheus takes them, too.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

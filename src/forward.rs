@@ -1,4 +1,5 @@
-//! `serve --forward`: what is measured here goes to another server, too, and waits on disk while that is away ([`client::forward`]).
+//! `serve --forward`: what is measured here goes to another server, too, and waits on disk while that is away
+//! ([`client::forward`]).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use ingest::write::{Influx, Ingest};
 
-/// Stores the rows of the newest file of a spool: a process that was killed may have kept them for the other server and not stored them here yet.
-/// Where it had, nothing changes.
+/// Stores the rows of the newest file of a spool: a process that was killed may have kept them for the other server and
+/// not stored them here yet. Where it had, nothing changes.
 pub async fn store_newest(ingest: &Ingest, dir: &Path) -> Result<()> {
     let Some(file) = web_probe::files(dir).with_context(|| format!("read {}", dir.display()))?.pop() else {
         return Ok(());

@@ -1,7 +1,9 @@
-//! The log on standard error. It may lose lines and does nothing else: nobody waits for it, and nothing ends because it cannot be written.
+//! The log on standard error. It may lose lines and does nothing else: nobody waits for it, and nothing ends because it
+//! cannot be written.
 //!
-//! Lines go through a bounded queue to a thread of their own. A line that finds it full, or that cannot be written, is counted, and the count is told when it
-//! can be. A line that says the same as one of the last ten seconds is counted, too, and told once.
+//! Lines go through a bounded queue to a thread of their own. A line that finds it full, or that cannot be written, is
+//! counted, and the count is told when it can be. A line that says the same as one of the last ten seconds is counted,
+//! too, and told once.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -25,7 +25,8 @@ Examples:
   fournines probe host:
   fournines probe 'postgres://probe:secret@db.example/orders'")]
 pub struct Args {
-    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A, icmp:host, postgres://, mysql://, redis://, or host: for this machine
+    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A, icmp:host, postgres://, mysql://,
+    /// redis://, or host: for this machine
     url: String,
     /// A probe that takes longer fails
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]

@@ -1,4 +1,5 @@
-//! The prompt of `fournines sql`: statements over several lines, history, completion of tables and columns, and a few commands.
+//! The prompt of `fournines sql`: statements over several lines, history, completion of tables and columns, and a few
+//! commands.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

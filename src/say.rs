@@ -1,5 +1,5 @@
-//! What commands print. Standard output may be full or closed, and then `println!` panics: what is printed here is lost, remembered, and told at the end
-//! by the exit code.
+//! What commands print. Standard output may be full or closed, and then `println!` panics: what is printed here is
+//! lost, remembered, and told at the end by the exit code.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};

@@ -1,7 +1,7 @@
 //! What is scraped, on its way into the store.
 //!
-//! Every series gets the tags `job` and `instance`. Beside the page's own metrics there are `up`, `scrape_duration_seconds` and
-//! `scrape_samples_scraped`, at the same time.
+//! Every series gets the tags `job` and `instance`. Beside the page's own metrics there are `up`,
+//! `scrape_duration_seconds` and `scrape_samples_scraped`, at the same time.
 
 use std::sync::Arc;
 

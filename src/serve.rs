@@ -58,7 +58,8 @@ pub struct Args {
     /// Probe this web address every 10 s, too; can be given several times
     #[arg(long, value_name = "URL")]
     probe: Vec<String>,
-    /// Send what is measured here to this server, too; what it cannot take yet waits on disk. FOURNINES_TOKEN is its token
+    /// Send what is measured here to this server, too; what it cannot take yet waits on disk. FOURNINES_TOKEN is its
+    /// token
     #[arg(long, value_name = "URL", env = "FOURNINES_FORWARD")]
     forward: Option<String>,
     /// From where this prober looks: the tag location [default: local]
@@ -84,7 +85,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     sources.targets(&config)?;
     config.rollups()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
-    // On a worker, which takes a connection and answers it: this thread would have to be woken for it first, and then another one.
+    // On a worker, which takes a connection and answers it: this thread would have to be woken for it first, and then
+    // another one.
     let outcome = runtime.block_on(runtime.spawn(serve(config, sources)));
     runtime.shutdown_timeout(Duration::from_millis(100));
     outcome??;
@@ -183,8 +185,8 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a thread of the store to end, which none does while it is open but by a panic. The process then ends with an error, so that whoever watches over
-/// it starts it again.
+/// Waits for a thread of the store to end, which none does while it is open but by a panic. The process then ends with
+/// an error, so that whoever watches over it starts it again.
 async fn ended(store: &Store) {
     loop {
         if let Some(name) = store.ended() {
@@ -225,7 +227,8 @@ impl Sources {
     }
 }
 
-/// A connection is an open file, and so is a segment: the system's first limit is mostly 1024, and may be raised to its second.
+/// A connection is an open file, and so is a segment: the system's first limit is mostly 1024, and may be raised to its
+/// second.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {

@@ -1,5 +1,5 @@
-//! Real agents: Debian's Prometheus and vmagent scrape a real node_exporter and write here, while the server is killed and started
-//! again; curl and jq post what they have.
+//! Real agents: Debian's Prometheus and vmagent scrape a real node_exporter and write here, while the server is killed
+//! and started again; curl and jq post what they have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -150,7 +150,8 @@ fn the_prompt_completes_goes_on_and_remembers() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Groups that need more memory than all queries may have are spilled, or the query is refused by name; nothing else notices.
+/// Groups that need more memory than all queries may have are spilled, or the query is refused by name; nothing else
+/// notices.
 #[test]
 fn a_query_of_more_groups_than_memory_disturbs_nobody() {
     let (server, dir) = server("[query]\nmemory = '24MB'\n");

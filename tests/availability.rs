@@ -1,11 +1,13 @@
-//! Availability of hand-made timelines, with their arithmetic; maintenance and exclusions over HTTP and the command line.
+//! Availability of hand-made timelines, with their arithmetic; maintenance and exclusions over HTTP and the command
+//! line.
 
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::server::{BIN, Server, post};
 
-/// Slots of `target`, every `step_s` seconds from `start` on: `+` up, `-` down, `?` missed, `m` up in maintenance, a space is no slot.
+/// Slots of `target`, every `step_s` seconds from `start` on: `+` up, `-` down, `?` missed, `m` up in maintenance, a
+/// space is no slot.
 fn slots(target: &str, start_s: i64, step_s: i64, signs: &str) -> String {
     let line = |(at, sign): (usize, char)| {
         let state = match sign {
@@ -147,7 +149,8 @@ fn maintenance_and_exclusions_leave_numerator_and_denominator() {
         of(&server, "site"),
         [1140.0, 600.0, 60.0, 0.0, rounded(1140.0 / 1740.0), rounded(1140.0 / 1740.0), rounded(raw), 1.0, 600.0, 1.0]
     );
-    // Minutes 8 to 13 are maintenance of the site: two of them up, three down. From 18 on, force majeure for everybody, with no end yet.
+    // Minutes 8 to 13 are maintenance of the site: two of them up, three down. From 18 on, force majeure for everybody,
+    // with no end yet.
     let entry = r#"{"targets":"target = 'site'","from":"2026-03-01T00:08:00Z","to":"2026-03-01T00:13:00Z","author":"J. Doe","reason":"upgrade"}"#;
     let (status, answer) = admin(&server, "maintenance", entry);
     assert_eq!(status, 200, "{answer}");

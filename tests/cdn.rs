@@ -1,5 +1,5 @@
-//! `cdn` checks against real caches - Varnish, Traffic Server, HAProxy, nginx - on addresses of loopback, found by real resolvers: dnsmasq
-//! and Knot, which answers by the network of the client.
+//! `cdn` checks against real caches - Varnish, Traffic Server, HAProxy, nginx - on addresses of loopback, found by real
+//! resolvers: dnsmasq and Knot, which answers by the network of the client.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -262,7 +262,8 @@ fn edges_are_found_asked_and_compared_with_the_origin() {
         server.rows("SELECT DISTINCT outcome, error, edge FROM probe WHERE target = 'nowhere' AND outcome <> 'missed'");
     assert_eq!(nowhere, [["fail", "dns_no_name", ""]]);
 
-    // A new page: edges that were told three seconds come after it; the stubborn one is first behind, then stale. The mark is late there.
+    // A new page: edges that were told three seconds come after it; the stubborn one is first behind, then stale. The
+    // mark is late there.
     publish(root, "welcome, build 2");
     wait_for("the new page on all but the stubborn", || {
         let found = edges(&server, "site", "outcome, error, freshness, mark");

@@ -1,4 +1,5 @@
-//! Every kind of check against real servers - nginx, dnsmasq, the kernel's own pings - and what goes wrong with each, by class.
+//! Every kind of check against real servers - nginx, dnsmasq, the kernel's own pings - and what goes wrong with each,
+//! by class.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, UdpSocket};

@@ -1,5 +1,5 @@
-//! Real clients, unmodified, against a server that asks for tokens and is killed under them twice: what they were told is stored is
-//! there, each row once and to the bit.
+//! Real clients, unmodified, against a server that asks for tokens and is killed under them twice: what they were told
+//! is stored is there, each row once and to the bit.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

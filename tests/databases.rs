@@ -200,8 +200,8 @@ fn databases_are_up_when_they_let_in_and_answer() {
         ("redis closed".into(), down("connect_refused", "")),
         ("redis quiet".into(), down("wait_timeout", "")),
     ]);
-    // On a machine that is busy one or the other is over time, and a database that has just begun lets nobody in yet: of each target
-    // what should be found is found, and it is not up where it should be down.
+    // On a machine that is busy one or the other is over time, and a database that has just begun lets nobody in yet:
+    // of each target what should be found is found, and it is not up where it should be down.
     let found = || {
         server.rows(
             "SELECT DISTINCT target, outcome, coalesce(error, ''), coalesce(answer, '') FROM probe WHERE outcome <> 'missed'",

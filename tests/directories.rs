@@ -1,4 +1,5 @@
-//! What commands do in a data directory that is not theirs: one that cannot be written, one of another owner, one with a last write in doubt.
+//! What commands do in a data directory that is not theirs: one that cannot be written, one of another owner, one with
+//! a last write in doubt.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -57,7 +58,8 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A backup on a medium that cannot be written could be copied, and not be asked: each command took a lock, cut the log, and made what was missing.
+/// A backup on a medium that cannot be written could be copied, and not be asked: each command took a lock, cut the
+/// log, and made what was missing.
 #[test]
 #[cfg_attr(not(part = "mounts"), ignore = "unshare may make no mount here")]
 fn what_only_reads_needs_no_writing() {
@@ -89,7 +91,8 @@ fn what_only_reads_needs_no_writing() {
     assert!(String::from_utf8_lossy(&asked.stderr).contains("is open in another process"), "{asked:?}");
 }
 
-/// `fournines token create` by root left a file that the server, which is not root, could not read; a snapshot left folders that it could not remove.
+/// `fournines token create` by root left a file that the server, which is not root, could not read; a snapshot left
+/// folders that it could not remove.
 #[test]
 #[cfg_attr(not(part = "root"), ignore = "only root can be another")]
 fn what_root_makes_belongs_to_the_owner_of_the_directory() {

@@ -1,5 +1,5 @@
-//! The statements of `docs/sql.md` give what stands below them, and those of `tests/slt` what stands there, over the rows of
-//! `docs/examples.lp`.
+//! The statements of `docs/sql.md` give what stands below them, and those of `tests/slt` what stands there, over the
+//! rows of `docs/examples.lp`.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! The door: every path with every kind of token, and pages of somebody else. A path that was forgotten in a list was open to everybody, or to every agent.
+//! The door: every path with every kind of token, and pages of somebody else. A path that was forgotten in a list was
+//! open to everybody, or to every agent.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -145,7 +146,8 @@ fn browse(url: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Somebody visits a page on the same machine, or anywhere, whose script posts to a server on loopback that asks for no token. The browser sends it.
+/// Somebody visits a page on the same machine, or anywhere, whose script posts to a server on loopback that asks for no
+/// token. The browser sends it.
 #[test]
 #[cfg_attr(not(part = "chromium"), ignore = "needs chromium: .ci/run installs it")]
 fn a_page_of_another_origin_writes_nothing() {

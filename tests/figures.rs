@@ -1,5 +1,5 @@
-//! Figures that were wrong once, each with its story. Every statement is asked of rows in the head, in a segment, in several layers and in rolled days, with one
-//! thread and with four.
+//! Figures that were wrong once, each with its story. Every statement is asked of rows in the head, in a segment, in
+//! several layers and in rolled days, with one thread and with four.
 
 use crate::server::{Server, agent, post};
 
@@ -56,8 +56,9 @@ fn days(count: i64, line: impl Fn(i64) -> String) -> Vec<String> {
     (0..count).map(|day| format!("{} {}", line(day), START_S + day * DAY_S)).collect()
 }
 
-/// `min(x)` was NULL where the first rows had no x: each aggregate told the scan what it had found so far, and the scan left out rows that another one, or
-/// a partition of NULLs, still needed. With four threads `min(time), max(time)` was wrong in a quarter of the runs.
+/// `min(x)` was NULL where the first rows had no x: each aggregate told the scan what it had found so far, and the scan
+/// left out rows that another one, or a partition of NULLs, still needed. With four threads `min(time), max(time)` was
+/// wrong in a quarter of the runs.
 #[test]
 fn what_one_aggregate_has_found_hides_no_row_from_another() {
     let mut lines = days(14, |day| if day < 5 { format!("a2 y={day}") } else { format!("a2 y={day},x={day}") });
@@ -78,7 +79,8 @@ fn what_one_aggregate_has_found_hides_no_row_from_another() {
     );
 }
 
-/// A statement of a known shape was answered with what had held for the first one of that shape: of two upper bounds one was forgotten.
+/// A statement of a known shape was answered with what had held for the first one of that shape: of two upper bounds
+/// one was forgotten.
 #[test]
 fn every_condition_of_a_statement_counts() {
     let mut lines = days(60, |day| format!("b,h={} v={day}", ["z", "x"][day as usize % 2]));
@@ -105,8 +107,9 @@ fn every_condition_of_a_statement_counts() {
     );
 }
 
-/// A condition on one side of an outer join was also put on the other side, where it may be, and then taken for that one by the name of its column: rows without a
-/// partner came out although `coalesce(a.host, 'none')` of them is no less than "it's". Found by the fuzzer of SQL.
+/// A condition on one side of an outer join was also put on the other side, where it may be, and then taken for that
+/// one by the name of its column: rows without a partner came out although `coalesce(a.host, 'none')` of them is no
+/// less than "it's". Found by the fuzzer of SQL.
 #[test]
 fn a_condition_above_a_join_stays_with_its_side() {
     let mut lines: Vec<String> = ["alpha", "beta"].iter().map(|host| format!("m,host={host} f=1 {START_S}")).collect();
@@ -135,7 +138,8 @@ fn a_condition_above_a_join_stays_with_its_side() {
     hold(&lines, &cases);
 }
 
-/// A measurement could take the name of a view, and a statement that was known by its shape went on with the view. Names of views are reserved.
+/// A measurement could take the name of a view, and a statement that was known by its shape went on with the view.
+/// Names of views are reserved.
 #[test]
 fn a_measurement_does_not_hide_a_view() {
     let dir = tempfile::tempdir().unwrap();
@@ -146,8 +150,9 @@ fn a_measurement_does_not_hide_a_view() {
     assert_eq!(server.rows(sql), [["0"]]);
 }
 
-/// Of comparisons of one column the planner dropped one: it went by the side on which a literal stood, took `tag LIKE 'x'` and `tag <> 'x'` for true at
-/// once, and -0.0 for less than 0.0 where the store compared. All pairs of such comparisons, against what they mean one by one.
+/// Of comparisons of one column the planner dropped one: it went by the side on which a literal stood, took `tag LIKE
+/// 'x'` and `tag <> 'x'` for true at once, and -0.0 for less than 0.0 where the store compared. All pairs of such
+/// comparisons, against what they mean one by one.
 #[test]
 fn pairs_of_comparisons_mean_both() {
     type Value = (&'static str, f64);
@@ -233,8 +238,8 @@ fn pairs_of_comparisons_mean_both() {
     assert!(asked > 300, "{asked} were asked");
 }
 
-/// An aggregate over no row at all is one row; the newest row of nothing was none. And where the span of gaps was read off any column called time, rows
-/// off the grid ended the answer.
+/// An aggregate over no row at all is one row; the newest row of nothing was none. And where the span of gaps was read
+/// off any column called time, rows off the grid ended the answer.
 #[test]
 fn nothing_is_one_row_and_gaps_lose_none() {
     let mut lines = vec![format!("c,h=x v=1 {START_S}"), format!("c,h=y v=2 {}", START_S + 1)];
@@ -281,8 +286,8 @@ fn nothing_is_one_row_and_gaps_lose_none() {
     );
 }
 
-/// A check once a day had rows further back than were read: spans of an hour were unknown. And a prober of others, which says of no row how long it speaks, was
-/// credited with five minutes of a pause.
+/// A check once a day had rows further back than were read: spans of an hour were unknown. And a prober of others,
+/// which says of no row how long it speaks, was credited with five minutes of a pause.
 #[test]
 fn a_slot_speaks_for_its_length_wherever_it_began() {
     let mut lines: Vec<String> = Vec::new();
@@ -335,7 +340,8 @@ fn a_slot_speaks_for_its_length_wherever_it_began() {
     );
 }
 
-/// `IS DISTINCT FROM` took all that followed for its right side; years before 9999 are all years, and had no rows; whole numbers wrapped.
+/// `IS DISTINCT FROM` took all that followed for its right side; years before 9999 are all years, and had no rows;
+/// whole numbers wrapped.
 #[test]
 fn operators_mean_what_they_say() {
     let mut lines: Vec<String> = Vec::new();
@@ -451,7 +457,8 @@ fn texts_stay_within_the_memory_of_queries() {
     assert!(peak_kb < 700_000, "the peak was {peak}");
 }
 
-/// One deep SELECT ended the process: parsers, planners and destructors call themselves for each level, and a stack ends.
+/// One deep SELECT ended the process: parsers, planners and destructors call themselves for each level, and a stack
+/// ends.
 #[test]
 fn deep_and_fat_statements_are_refused_or_answered() {
     let (server, _dir) = server("[query]\ntimeout = '20s'\n");
@@ -514,8 +521,8 @@ fn ask_long(server: &Server, sql: &str) -> String {
     request.send(body).unwrap().body_mut().read_to_string().unwrap()
 }
 
-/// Two lists of values about one column were put together as if there were no NULL: `i NOT IN (1) OR i NOT IN (2)` was true for a row without `i`, and
-/// `NOT (i IN (1) AND i IN (2))`, too. Found by random statements beside DuckDB.
+/// Two lists of values about one column were put together as if there were no NULL: `i NOT IN (1) OR i NOT IN (2)` was
+/// true for a row without `i`, and `NOT (i IN (1) AND i IN (2))`, too. Found by random statements beside DuckDB.
 #[test]
 fn lists_about_one_column_are_null_where_it_is() {
     let lines =

@@ -1,5 +1,6 @@
-//! A token for writing wrote availability: maintenance, exclusions and alerts were measurements like any other, and a measurement could take the name of
-//! a view. People are paid by these figures. What only the server says is refused by name, on every way in.
+//! A token for writing wrote availability: maintenance, exclusions and alerts were measurements like any other, and a
+//! measurement could take the name of a view. People are paid by these figures. What only the server says is refused by
+//! name, on every way in.
 
 use std::path::Path;
 use std::process::Command;
@@ -64,7 +65,8 @@ fn a_page_that_is_scraped_says_nothing_for_the_server() {
     );
 }
 
-/// The views of an earlier version were hidden by measurements of their names. These stay readable, and the views are back.
+/// The views of an earlier version were hidden by measurements of their names. These stay readable, and the views are
+/// back.
 #[test]
 fn a_measurement_that_hid_a_view_is_readable_under_another_name() {
     let dir = tempfile::tempdir().unwrap();

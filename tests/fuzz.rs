@@ -1,5 +1,6 @@
-//! Random statements with joins, parameters, time zones and availability against DuckDB and a slow reckoning: `tests/clients/fuzz.py` says what it does. Two minutes
-//! with a new seed in CI, some seconds elsewhere; `FOURNINES_SQL_FUZZ_S` and `FOURNINES_SEED` say otherwise. A difference prints the statement.
+//! Random statements with joins, parameters, time zones and availability against DuckDB and a slow reckoning:
+//! `tests/clients/fuzz.py` says what it does. Two minutes with a new seed in CI, some seconds elsewhere;
+//! `FOURNINES_SQL_FUZZ_S` and `FOURNINES_SEED` say otherwise. A difference prints the statement.
 
 use std::process::Command;
 

@@ -1,5 +1,6 @@
-//! The grammar of line protocol, case by case, as [InfluxDB's documentation](https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/)
-//! states it; and beside it what a real InfluxDB 1 makes of the same lines.
+//! The grammar of line protocol, case by case, as [InfluxDB's
+//! documentation](https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/) states it; and beside it
+//! what a real InfluxDB 1 makes of the same lines.
 
 use std::process::{Child, Command, Stdio};
 

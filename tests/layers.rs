@@ -1,5 +1,5 @@
-//! Layers: 45 of 67 files of the store stood in one circle of imports, so that none could be read without all others. A folder knows those below it only, and
-//! of no crate do many files form a circle.
+//! Layers: 45 of 67 files of the store stood in one circle of imports, so that none could be read without all others. A
+//! folder knows those below it only, and of no crate do many files form a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -153,7 +153,8 @@ fn reached<'a>(uses: &'a BTreeMap<String, BTreeSet<String>>, module: &'a String)
     reached
 }
 
-/// The files that a line of ARCHITECTURE.md's way of a value names, from the root of the repository on. A name alone is in the folder of the one before it.
+/// The files that a line of ARCHITECTURE.md's way of a value names, from the root of the repository on. A name alone is
+/// in the folder of the one before it.
 fn files_of(line: &str) -> Vec<String> {
     let mut folder = String::new();
     let names = line.split([' ', ',']).filter(|word| word.ends_with(".rs") || word.ends_with('/'));
@@ -168,7 +169,8 @@ fn files_of(line: &str) -> Vec<String> {
     whole.collect()
 }
 
-/// Whoever reads the way of a value walks from file to file and never back: each crate is left once, and each file is there.
+/// Whoever reads the way of a value walks from file to file and never back: each crate is left once, and each file is
+/// there.
 #[test]
 fn the_way_of_a_value_goes_forwards_only() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

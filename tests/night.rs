@@ -1,5 +1,6 @@
-//! A night in short: kills, jumps of the clock, a log that cannot be written, a disk that is full, and deep and fat statements, all in the same store, while clients
-//! write. Every row that was acknowledged is there at the end, once. Some seconds; `FOURNINES_NIGHT=1h` is a night. `FOURNINES_SEED` repeats the troubles.
+//! A night in short: kills, jumps of the clock, a log that cannot be written, a disk that is full, and deep and fat
+//! statements, all in the same store, while clients write. Every row that was acknowledged is there at the end, once.
+//! Some seconds; `FOURNINES_NIGHT=1h` is a night. `FOURNINES_SEED` repeats the troubles.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

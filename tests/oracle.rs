@@ -1,5 +1,5 @@
-//! Random statements over random rows - gaps, rows that came twice, deletions, head, segments and compacted ones - answered by DuckDB
-//! and by the server: the answers are equal. `FOURNINES_SEED=7` repeats a run.
+//! Random statements over random rows - gaps, rows that came twice, deletions, head, segments and compacted ones -
+//! answered by DuckDB and by the server: the answers are equal. `FOURNINES_SEED=7` repeats a run.
 
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -36,8 +36,8 @@ impl Drop for Program {
     }
 }
 
-/// A port that nobody listens on, which no other test gets. It is below those that the system takes for connections (32768 and up), so that none
-/// of these is there when the program starts that it is for.
+/// A port that nobody listens on, which no other test gets. It is below those that the system takes for connections
+/// (32768 and up), so that none of these is there when the program starts that it is for.
 pub fn free_port() -> u16 {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     // Another process of these tests most likely has another stretch.
@@ -163,7 +163,8 @@ pub fn dnsmasq(dir: &Path, options: &[&str]) -> (Program, u16) {
     (program, port)
 }
 
-/// A test whose part is missing is ignored, with the reason. In CI that must not be: it would look as if all had been looked at.
+/// A test whose part is missing is ignored, with the reason. In CI that must not be: it would look as if all had been
+/// looked at.
 #[test]
 fn no_part_is_missing_in_ci() {
     let parts = [

@@ -19,10 +19,12 @@ fn seed() -> u64 {
     seed
 }
 
-/// Counters with resets and gaps, gauges, and a histogram, as OpenMetrics: `c` and `g` with the label `series`, `h_bucket` with `le`.
+/// Counters with resets and gaps, gauges, and a histogram, as OpenMetrics: `c` and `g` with the label `series`,
+/// `h_bucket` with `le`.
 ///
-/// Debian's Prometheus 2 and Prometheus 3, which we follow, say different things of a counter that would come to zero before the span's edge, behind
-/// a gap: one that is small, or that began anew. So counters that do have no gaps here, and those with gaps stay far from zero.
+/// Debian's Prometheus 2 and Prometheus 3, which we follow, say different things of a counter that would come to zero
+/// before the span's edge, behind a gap: one that is small, or that began anew. So counters that do have no gaps here,
+/// and those with gaps stay far from zero.
 fn samples(random: &mut fastrand::Rng) -> String {
     let mut text = String::new();
     for (name, kind) in [("c", "counter"), ("g", "gauge")] {

@@ -1,5 +1,5 @@
-//! Every protocol under kill -9: clients send until they are told that it is stored, while the server is killed and started again; in
-//! the end each row is there once, to the bit.
+//! Every protocol under kill -9: clients send until they are told that it is stored, while the server is killed and
+//! started again; in the end each row is there once, to the bit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

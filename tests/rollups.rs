@@ -1,5 +1,5 @@
-//! Rollups from outside: declared by command and configuration, kept up to date with late rows, deletions, crashes and damage; answers are the
-//! same with them and without.
+//! Rollups from outside: declared by command and configuration, kept up to date with late rows, deletions, crashes and
+//! damage; answers are the same with them and without.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

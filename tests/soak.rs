@@ -1,5 +1,6 @@
-//! A long run, only when it is asked for: `FOURNINES_SOAK=1h cargo test --release soak`. Clients write at half of the rate that the
-//! server takes at most, while it is killed every minute; nothing that was acknowledged may be lost, nothing may be there twice.
+//! A long run, only when it is asked for: `FOURNINES_SOAK=1h cargo test --release soak`. Clients write at half of the
+//! rate that the server takes at most, while it is killed every minute; nothing that was acknowledged may be lost,
+//! nothing may be there twice.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -532,7 +532,8 @@ fn the_first_and_the_last_rows_are_those_of_a_sort() {
     assert_eq!(server.rows(named)[0][0], "h1");
 }
 
-/// A table of some hosts, a row each half hour: many days in segments, in the order of writing from the last day to the first, and one in the head.
+/// A table of some hosts, a row each half hour: many days in segments, in the order of writing from the last day to the
+/// first, and one in the head.
 fn fill_days(server: &Server, days: i64) {
     for day in (0..days).rev() {
         let row = |slot: i64| {

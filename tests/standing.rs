@@ -115,7 +115,8 @@ fn commands_say_that_their_output_could_not_be_written() {
     }
 }
 
-/// A thread of the store that had panicked was missed by nobody: writes waited for ever, and `/ready` said that all was well.
+/// A thread of the store that had panicked was missed by nobody: writes waited for ever, and `/ready` said that all was
+/// well.
 #[test]
 fn a_thread_of_the_store_that_ends_is_seen() {
     for (fault, poke) in
@@ -186,8 +187,8 @@ fn a_panic_in_a_check_is_that_checks() {
     assert_eq!(server.get("/ready").unwrap().0, 200);
 }
 
-/// Ten seconds are how long a head may take, and were how long a connection could be idle: agents that write every ten seconds found it closed under their
-/// next request.
+/// Ten seconds are how long a head may take, and were how long a connection could be idle: agents that write every ten
+/// seconds found it closed under their next request.
 #[test]
 fn an_idle_connection_stays_and_a_slow_head_does_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -275,8 +276,8 @@ fn with_clock(data_dir: &Path, config: &str, clock: &Path) -> Server {
     Server::start_under(&mut command, data_dir, config)
 }
 
-/// Ten years forward, a compaction, and back: every table refused all rows for good, with restarts and with the key removed, as the floor of retention had
-/// been raised once and was only ever raised.
+/// Ten years forward, a compaction, and back: every table refused all rows for good, with restarts and with the key
+/// removed, as the floor of retention had been raised once and was only ever raised.
 #[test]
 #[cfg_attr(not(part = "faketime"), ignore = "needs faketime: .ci/run installs it")]
 fn a_clock_that_was_ahead_refuses_nothing_afterwards() {

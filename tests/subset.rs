@@ -1,7 +1,8 @@
 //! Statements that need no plan, against the same statements with one: the columns with their types, and the rows.
 //!
-//! Shapes of statements were once planned with values that stood for theirs, and what had held for those was held for all. Now a statement is read word by word
-//! (`query/src/subset.rs`), and this test says that it means what the planner takes it for. `FOURNINES_SEED=7` repeats a run.
+//! Shapes of statements were once planned with values that stood for theirs, and what had held for those was held for
+//! all. Now a statement is read word by word (`query/src/subset.rs`), and this test says that it means what the planner
+//! takes it for. `FOURNINES_SEED=7` repeats a run.
 
 use std::io::Cursor;
 

@@ -8,7 +8,8 @@ use jiff::Span;
 const YEAR_S: f64 = 31_557_600.0;
 const MONTH_S: f64 = 2_630_016.0;
 
-/// A duration like `500ms`, `10s`, `1min 30s`, `6h`, `400d`, `1y`. A day has 24 hours, a month 30.44 days, a year 365.25.
+/// A duration like `500ms`, `10s`, `1min 30s`, `6h`, `400d`, `1y`. A day has 24 hours, a month 30.44 days, a year
+/// 365.25.
 ///
 /// # Errors
 ///

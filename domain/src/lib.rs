@@ -1,5 +1,5 @@
-//! The tables that mean something to more than one part of the house: what probes and agents write there, what SQL reads, and
-//! what only the server may write.
+//! The tables that mean something to more than one part of the house: what probes and agents write there, what SQL
+//! reads, and what only the server may write.
 //!
 //! | module | what is in it |
 //! | --- | --- |

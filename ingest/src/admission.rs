@@ -24,8 +24,8 @@ pub struct Agents {
 }
 
 impl Agents {
-    /// Limits to schemas, to measurements, and to values that tags must have; an empty list limits nothing. A measurement that ends in `*` stands for all that
-    /// begin so.
+    /// Limits to schemas, to measurements, and to values that tags must have; an empty list limits nothing. A
+    /// measurement that ends in `*` stands for all that begin so.
     pub fn limited(schemas: &[String], measurements: &[String], tags: &BTreeMap<String, Vec<String>>) -> Agents {
         let (schemas, measurements, tags) = (schemas.to_vec(), measurements.to_vec(), tags.clone());
         let key = format!("{schemas:?} {measurements:?} {tags:?}");

@@ -1,7 +1,8 @@
 //! Rows as an Arrow IPC stream: columns as tables have them.
 //!
-//! `time` is a timestamp, or a whole number in the request's precision. Dictionaries of strings are tags, and so are strings that the
-//! request calls so; all else are fields: integers, unsigned integers, floats, booleans and strings of any width.
+//! `time` is a timestamp, or a whole number in the request's precision. Dictionaries of strings are tags, and so are
+//! strings that the request calls so; all else are fields: integers, unsigned integers, floats, booleans and strings of
+//! any width.
 
 use std::io::Cursor;
 
@@ -20,7 +21,8 @@ use crate::rows::Rows;
 /// The column of times.
 const TIME: &str = "time";
 
-/// Takes the rows of a stream into `batch`, which may unpack to so many bytes. Rows that the store refuses are refused one by one.
+/// Takes the rows of a stream into `batch`, which may unpack to so many bytes. Rows that the store refuses are refused
+/// one by one.
 ///
 /// # Errors
 ///
@@ -174,8 +176,8 @@ fn take(
     Ok(())
 }
 
-/// Walks over the messages of a stream before anything makes room for what they claim: each must be there as a whole, and what
-/// compressed buffers say of their length must fit.
+/// Walks over the messages of a stream before anything makes room for what they claim: each must be there as a whole,
+/// and what compressed buffers say of their length must fit.
 fn check_sizes(body: &[u8], bytes_max: usize) -> Result<(), String> {
     const CONTINUATION: [u8; 4] = [0xff; 4];
     let breaks_off = || "a message breaks off".to_owned();

@@ -117,8 +117,8 @@ pub(crate) struct Body {
 ///
 /// # Errors
 ///
-/// 413 past a limit, 408 if it takes too long, 415 for an encoding that is not known, 400 for a body that breaks off or does not
-/// unpack, 503 if all bodies together take too much.
+/// 413 past a limit, 408 if it takes too long, 415 for an encoding that is not known, 400 for a body that breaks off or
+/// does not unpack, 503 if all bodies together take too much.
 pub(crate) async fn read(
     headers: &HeaderMap,
     body: impl Arriving,
@@ -211,7 +211,8 @@ fn unpack(packed: Bytes, encoding: Encoding, limit: usize, share: &mut Share) ->
         Encoding::Gzip => stream(MultiGzDecoder::new(&packed[..]), "gzip", limit, share),
         Encoding::Zstd => {
             let mut reader = zstd::Decoder::with_buffer(&packed[..]).map_err(|error| not("zstd", &error))?;
-            // The window is memory, too: no larger than what it may unpack to, or than every decoder should take (RFC 8878).
+            // The window is memory, too: no larger than what it may unpack to, or than every decoder should take (RFC
+            // 8878).
             let window = limit.max(1).ilog2().clamp(23, 27);
             reader.window_log_max(window).map_err(|error| not("zstd", &error))?;
             stream(reader, "zstd", limit, share)

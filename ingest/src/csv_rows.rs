@@ -6,8 +6,8 @@
 //! 2026-01-01T00:00:00Z,a,1.5,8
 //! ```
 //!
-//! Types are `time`, `measurement`, `tag`, `float`, `integer`, `unsigned`, `boolean`, `string` and `ignored`, also as InfluxDB's annotated CSV
-//! spells them. An empty cell is no value.
+//! Types are `time`, `measurement`, `tag`, `float`, `integer`, `unsigned`, `boolean`, `string` and `ignored`, also as
+//! InfluxDB's annotated CSV spells them. An empty cell is no value.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;

@@ -1,8 +1,9 @@
-//! The text that metrics are exposed as: [Prometheus' format](https://prometheus.io/docs/instrumenting/exposition_formats/) and
+//! The text that metrics are exposed as: [Prometheus'
+//! format](https://prometheus.io/docs/instrumenting/exposition_formats/) and
 //! [OpenMetrics](https://prometheus.io/docs/specs/om/open_metrics_spec/).
 //!
-//! `name{label="value",...} value [timestamp] [# exemplar]`. Timestamps are ms, in OpenMetrics s with a fraction. A series that was
-//! seen before is found by its text as it stands.
+//! `name{label="value",...} value [timestamp] [# exemplar]`. Timestamps are ms, in OpenMetrics s with a fraction. A
+//! series that was seen before is found by its text as it stands.
 
 use std::borrow::Cow;
 
@@ -24,8 +25,8 @@ pub struct Options<'a> {
     pub tags: &'a [(&'a str, &'a str)],
 }
 
-/// Takes the samples of a page into `batch`, and tells `describe` what is said of metrics. Lines that are wrong are refused one by
-/// one. Exemplars are not kept: the report counts them.
+/// Takes the samples of a page into `batch`, and tells `describe` what is said of metrics. Lines that are wrong are
+/// refused one by one. Exemplars are not kept: the report counts them.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! Everything that reads bytes from a network, for fuzzing: given any bytes it takes rows or refuses them, does not panic, and says of
-//! as many rows that they were taken as there are in the batch.
+//! Everything that reads bytes from a network, for fuzzing: given any bytes it takes rows or refuses them, does not
+//! panic, and says of as many rows that they were taken as there are in the batch.
 //!
 //! `fuzz/` has a target for each function; the tests run them on arbitrary bytes.
 

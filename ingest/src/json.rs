@@ -1,7 +1,7 @@
 //! Any JSON (RFC 8259) as a tree in an arena: nothing else is allocated, however many rows a text has.
 //!
-//! serde_json makes a buffer of its own for each text that has a float or an escape, so this is ours; it takes what serde_json
-//! takes, and a test holds it against it.
+//! serde_json makes a buffer of its own for each text that has a float or an escape, so this is ours; it takes what
+//! serde_json takes, and a test holds it against it.
 
 use std::str::FromStr;
 

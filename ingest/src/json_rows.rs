@@ -1,7 +1,7 @@
 //! Rows as JSON, one object a line.
 //!
-//! `{"measurement":"cpu","tags":{"host":"a"},"fields":{"usage":1.5},"time":"2026-01-01T00:00:00Z"}`, or flat, as `format=jsonl` of a
-//! query gives them, when the request says which measurement it is and which columns are tags.
+//! `{"measurement":"cpu","tags":{"host":"a"},"fields":{"usage":1.5},"time":"2026-01-01T00:00:00Z"}`, or flat, as
+//! `format=jsonl` of a query gives them, when the request says which measurement it is and which columns are tags.
 //!
 //! A number is a float, unless the field is an integer already, or the number is an integer that no float is.
 

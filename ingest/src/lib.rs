@@ -1,8 +1,8 @@
 //! Wire formats in, rows out: what arrives over HTTP is decoded into a [`tsdb::Batch`] and stored.
 //!
-//! One file a format: [`line_protocol`], [`remote_write`], [`otlp`] and [`otlp_json`], [`exposition`], [`json_rows`], [`csv_rows`],
-//! [`arrow_rows`]; [`write`](mod@write) is the request around them, [`admission`] what agents may write, [`body`] what is common to all bodies,
-//! [`stats`] what is counted.
+//! One file a format: [`line_protocol`], [`remote_write`], [`otlp`] and [`otlp_json`], [`exposition`], [`json_rows`],
+//! [`csv_rows`], [`arrow_rows`]; [`write`](mod@write) is the request around them, [`admission`] what agents may write,
+//! [`body`] what is common to all bodies, [`stats`] what is counted.
 
 pub mod admission;
 pub mod arrow_rows;

@@ -1,7 +1,7 @@
 //! InfluxDB line protocol: `measurement,tag=value field=1i,other="text" 1767225600000000000`.
 //!
-//! As the [specification](https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/) has it. Good lines go
-//! into the batch, bad ones into the [`Report`] with their number and the reason. Parsing works on the request's own
+//! As the [specification](https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/) has it. Good lines
+//! go into the batch, bad ones into the [`Report`] with their number and the reason. Parsing works on the request's own
 //! bytes: only what is escaped is copied, and a series that was seen before is found by its raw bytes without looking
 //! at its tags.
 

@@ -1,4 +1,5 @@
-//! What is said of metrics: type, unit, help. Kept in the table `metric_metadata`, a row whenever something new is said.
+//! What is said of metrics: type, unit, help. Kept in the table `metric_metadata`, a row whenever something new is
+//! said.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

@@ -1,7 +1,7 @@
 //! Prometheus' native histograms and OTLP's exponential ones as a row: what is in every bucket, as one text a side.
 //!
-//! Both have buckets that grow by the factor `2^(2^-schema)`. Prometheus' bucket `i` ends at that factor to the power of `i`, and so do
-//! ours; OTLP's numbers are one smaller. Counts are absolute. `docs/http.md` has the columns.
+//! Both have buckets that grow by the factor `2^(2^-schema)`. Prometheus' bucket `i` ends at that factor to the power
+//! of `i`, and so do ours; OTLP's numbers are one smaller. Counts are absolute. `docs/http.md` has the columns.
 
 use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};

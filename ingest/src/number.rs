@@ -1,14 +1,14 @@
 //! Numbers in the form that nearly all have: read while their end is looked for.
 //!
-//! Whatever is not plainly such a number is left to the parsers of the standard library; so these functions need not know
-//! what is wrong with it.
+//! Whatever is not plainly such a number is left to the parsers of the standard library; so these functions need not
+//! know what is wrong with it.
 
 use tsdb::Value;
 
 /// What a float of so many digits behind the point is divided by.
 const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-/// Integers of so many digits are exact floats, and such are the powers: their quotient is rounded once, as it should be
-/// (Clinger: How to read floating point numbers accurately, PLDI 1990).
+/// Integers of so many digits are exact floats, and such are the powers: their quotient is rounded once, as it should
+/// be (Clinger: How to read floating point numbers accurately, PLDI 1990).
 const FLOAT_DIGITS_MAX: usize = 15;
 /// Integers of so many digits fit an i64.
 const INTEGER_DIGITS_MAX: usize = 18;

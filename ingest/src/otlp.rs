@@ -1,4 +1,5 @@
-//! OTLP metrics, as <https://opentelemetry.io/docs/specs/otlp/> has them: protobuf here, JSON in [`otlp_json`](crate::otlp_json).
+//! OTLP metrics, as <https://opentelemetry.io/docs/specs/otlp/> has them: protobuf here, JSON in
+//! [`otlp_json`](crate::otlp_json).
 //!
 //! Tags are the attributes of resource, scope and data point; of one name the innermost counts. The scope itself is
 //! `otel_scope_name` and `otel_scope_version`. What becomes of the kinds of metrics is in [`Writer`].
@@ -66,7 +67,7 @@ impl<'a> Histogram<'a> {
 
 /// A summary: quantiles and their values.
 #[derive(Debug)]
-pub(crate) struct Summary<'a> {
+pub(crate) struct SummaryPoint<'a> {
     pub count: u64,
     pub sum: f64,
     pub quantiles: BumpVec<'a, (f64, f64)>,
@@ -76,8 +77,8 @@ pub(crate) struct Summary<'a> {
 ///
 /// - gauge, sum: the table of the metric's name with the field `value`, a float. An integer that a float cannot hold
 ///   exactly stands in `value_int` beside it.
-/// - histogram: as Prometheus has it, tables `<name>_bucket` (tag `le`, cumulative), `<name>_count`, `<name>_sum`, and if they are said
-///   `<name>_min` and `<name>_max`.
+/// - histogram: as Prometheus has it, tables `<name>_bucket` (tag `le`, cumulative), `<name>_count`, `<name>_sum`, and
+///   if they are said `<name>_min` and `<name>_max`.
 /// - exponential histogram: the columns of [`NativeHistogram`] in the table of the metric's name.
 /// - summary: the metric's name with the tag `quantile`, `<name>_count`, `<name>_sum`.
 pub(crate) struct Writer<'b, 'd> {
@@ -102,7 +103,8 @@ impl<'b, 'd> Writer<'b, 'd> {
         self.take(metric, scope, point, |rows, tags, time| match number {
             _ if point.flags & 1 == 1 => sample(rows, metric, tags, time, f64::from_bits(STALE)),
             Number::Double(value) => sample(rows, metric, tags, time, value),
-            // Above 2^53 not every integer is a float; the largest i64 is none, and would look like one when it is compared.
+            // Above 2^53 not every integer is a float; the largest i64 is none, and would look like one when it is
+            // compared.
             Number::Int(int) if int as f64 as i128 == i128::from(int) => sample(rows, metric, tags, time, int as f64),
             Number::Int(int) => {
                 let fields = [(VALUE, tsdb::Value::F64(int as f64)), ("value_int", tsdb::Value::I64(int))];
@@ -143,7 +145,13 @@ impl<'b, 'd> Writer<'b, 'd> {
         });
     }
 
-    pub(crate) fn summary(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Summary<'_>) {
+    pub(crate) fn summary(
+        &mut self,
+        metric: &str,
+        scope: &Attributes<'_>,
+        point: &Point<'_>,
+        found: &SummaryPoint<'_>,
+    ) {
         let room = point.room;
         self.take(metric, scope, point, |rows, tags, time| {
             let mut values = 0;
@@ -229,8 +237,8 @@ pub(crate) fn histogram_kind(is_delta: bool) -> MetricKind {
 /// The number of "delta" among the temporalities.
 pub(crate) const DELTA: u64 = 1;
 
-/// Takes the data points of an `ExportMetricsServiceRequest` into `batch`; tells `describe` what is said of metrics. What
-/// is wrong with one data point concerns that one only. Exemplars are not kept: the report counts them.
+/// Takes the data points of an `ExportMetricsServiceRequest` into `batch`; tells `describe` what is said of metrics.
+/// What is wrong with one data point concerns that one only. Exemplars are not kept: the report counts them.
 ///
 /// # Errors
 ///
@@ -468,8 +476,8 @@ pub(crate) fn side<'a>(offset: i64, counts: BumpVec<'a, f64>, room: &'a Bump) ->
     Side { spans, counts }
 }
 
-fn summary_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, Summary<'a>), String> {
-    let mut found = Summary { count: 0, sum: 0.0, quantiles: BumpVec::new_in(room) };
+fn summary_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, SummaryPoint<'a>), String> {
+    let mut found = SummaryPoint { count: 0, sum: 0.0, quantiles: BumpVec::new_in(room) };
     let point = point(message, 7, room, |point, field, wire| {
         match field {
             4 => found.count = wire.fixed64("count")?,

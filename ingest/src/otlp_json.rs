@@ -1,5 +1,6 @@
-//! OTLP metrics as JSON, as the [protobuf JSON mapping](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding) of OTLP has it:
-//! names in lowerCamelCase, 64-bit integers as strings (numbers are taken, too).
+//! OTLP metrics as JSON, as the [protobuf JSON
+//! mapping](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding) of OTLP has it: names in lowerCamelCase,
+//! 64-bit integers as strings (numbers are taken, too).
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
@@ -9,7 +10,7 @@ use crate::json::Json;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::native_histogram::{NativeHistogram, Side};
 use crate::otlp::{
-    Attributes, DELTA, Histogram, Number, Point, Summary, Writer, as_text, histogram_kind, side, sum_kind,
+    Attributes, DELTA, Histogram, Number, Point, SummaryPoint, Writer, as_text, histogram_kind, side, sum_kind,
 };
 use crate::report::Report;
 
@@ -143,7 +144,7 @@ fn buckets<'a>(found: Json<'a>, room: &'a Bump) -> Result<Side<'a>, String> {
     Ok(side(offset, counts, room))
 }
 
-fn summary<'a>(found: Json<'a>, room: &'a Bump) -> Result<Summary<'a>, String> {
+fn summary<'a>(found: Json<'a>, room: &'a Bump) -> Result<SummaryPoint<'a>, String> {
     let mut quantiles = BumpVec::new_in(room);
     for pair in list(found, "quantileValues")? {
         object(*pair, "quantileValues")?;
@@ -151,7 +152,7 @@ fn summary<'a>(found: Json<'a>, room: &'a Bump) -> Result<Summary<'a>, String> {
         quantiles.push((half("quantile")?, half("value")?));
     }
     let sum = double(found.get("sum"), "sum")?.unwrap_or(0.0);
-    Ok(Summary { count: count(found, "count")?, sum, quantiles })
+    Ok(SummaryPoint { count: count(found, "count")?, sum, quantiles })
 }
 
 /// Adds the attributes of a resource, a scope or a data point.

@@ -1,9 +1,9 @@
 //! Prometheus remote write, [1.0](https://prometheus.io/docs/specs/prw/remote_write_spec/) and
 //! [2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/): a protobuf message of series.
 //!
-//! A metric's name is its table, labels are tags, a sample is the field `value`, to the bit; a native histogram is a row of
-//! the columns of [`NativeHistogram`]. Series are found by their labels' bytes as they stand: in version 1 those of the
-//! message, in version 2 the texts of the symbols.
+//! A metric's name is its table, labels are tags, a sample is the field `value`, to the bit; a native histogram is a
+//! row of the columns of [`NativeHistogram`]. Series are found by their labels' bytes as they stand: in version 1 those
+//! of the message, in version 2 the texts of the symbols.
 
 use bumpalo::Bump;
 use tsdb::{Batch, Row, SeriesRef, Value};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tsdb::{Histogram, Summary};
+use tsdb::{Histogram, Quantiles};
 
 use crate::report::Report;
 
@@ -83,7 +83,7 @@ pub struct ProtocolStats {
     /// What was refused, by reason: rows, exemplars, or (`busy`, `disk_full`, `body`, ...) whole requests.
     pub refused: Vec<(&'static str, u64)>,
     /// From the request's head to the answer, in ns.
-    pub request_ns: Summary,
+    pub request_ns: Quantiles,
 }
 
 impl Stats {

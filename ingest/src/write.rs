@@ -69,8 +69,8 @@ impl Ingest {
     /// `POST /write`, `/api/v2/write`, `/api/v3/write_lp`: line protocol.
     ///
     /// `204` when every line is stored. `400` when lines were refused: the others *are* stored, unless the request says
-    /// `accept_partial=false`, and the body lists each refused line with its number and the reason. Nothing was stored on
-    /// any other status. With `no_sync=true` the answer does not wait for the disk.
+    /// `accept_partial=false`, and the body lists each refused line with its number and the reason. Nothing was stored
+    /// on any other status. With `no_sync=true` the answer does not wait for the disk.
     pub async fn line_protocol(
         &self,
         agent: Arc<Agents>,
@@ -154,7 +154,8 @@ impl Ingest {
         otlp_answer(outcome, is_json)
     }
 
-    /// `POST /api/v1/import/prometheus`: text exposition or OpenMetrics. Answers as [`line_protocol`](Self::line_protocol).
+    /// `POST /api/v1/import/prometheus`: text exposition or OpenMetrics. Answers as
+    /// [`line_protocol`](Self::line_protocol).
     pub async fn prometheus(&self, agent: Arc<Agents>, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let outcome = self
             .request(agent, Protocol::Prometheus, request, Encoding::Identity, |query, head, body, taken| {
@@ -168,8 +169,8 @@ impl Ingest {
         import_answer(outcome, "line")
     }
 
-    /// `POST /api/v1/import/json`, `/csv`, `/arrow`: rows. Parameters are `measurement`, `tags` and `precision`. Answers as
-    /// [`line_protocol`](Self::line_protocol).
+    /// `POST /api/v1/import/json`, `/csv`, `/arrow`: rows. Parameters are `measurement`, `tags` and `precision`.
+    /// Answers as [`line_protocol`](Self::line_protocol).
     pub async fn rows(
         &self,
         agent: Arc<Agents>,
@@ -204,8 +205,8 @@ impl Ingest {
         Ok(Page { body, is_open_metrics })
     }
 
-    /// Stores a page that was fetched in so many seconds, or that none could be, with `up` and what else Prometheus says of
-    /// a scrape.
+    /// Stores a page that was fetched in so many seconds, or that none could be, with `up` and what else Prometheus
+    /// says of a scrape.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! Decoders allocate for a request, not for its rows: a hundred times as many rows of known series cost a few steps more of
-//! lists that grow by doubling.
+//! Decoders allocate for a request, not for its rows: a hundred times as many rows of known series cost a few steps
+//! more of lists that grow by doubling.
 
 use allocation_counter::measure;
 use ingest::remote_write::Version;

@@ -1,7 +1,8 @@
 //! The ring and the publication of the head, as the store has them, in every order of events that loom finds.
 //!
-//! The files are the store's own; what they meet through is loom's. The bounded channel of crossbeam is stood in for by a queue
-//! that takes one step at a time, as crossbeam's promises to behave; boxcar's list is the real one, built for loom.
+//! The files are the store's own; what they meet through is loom's. The bounded channel of crossbeam is stood in for by
+//! a queue that takes one step at a time, as crossbeam's promises to behave; boxcar's list is the real one, built for
+//! loom.
 #![cfg(loom)]
 #![allow(dead_code)]
 
@@ -107,7 +108,8 @@ mod tests {
         }
     }
 
-    /// Closing once left writers waiting for ever: what came between the writer's last look and its end stayed in the ring.
+    /// Closing once left writers waiting for ever: what came between the writer's last look and its end stayed in the
+    /// ring.
     #[test]
     fn whoever_hands_over_while_the_other_side_ends_is_let_go() {
         // Every order in which threads are interrupted three times at the most: more takes hours.

@@ -1,4 +1,5 @@
-//! The front: a statement is parsed, answered directly if it is one of the subset, and else planned and run ([`runner`] has the threads and the limits).
+//! The front: a statement is parsed, answered directly if it is one of the subset, and else planned and run ([`runner`]
+//! has the threads and the limits).
 
 use std::path::PathBuf;
 use std::sync::Arc;

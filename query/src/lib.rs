@@ -1,8 +1,8 @@
 //! SQL over the store: measurements are DataFusion tables, answers leave as JSON, CSV or text.
 //!
-//! A statement's way is [`Engine::query`]: parsed (`sql`), answered at once if it is one of a subset (`direct`), else planned (`planner.rs`, `rules`) and run on the
-//! threads of a [`runner::Runner`], so that a heavy query delays no acknowledgement. [`endpoint`] is the HTTP face. Statements from outside can only read
-//! (`sql/read_only.rs`).
+//! A statement's way is [`Engine::query`]: parsed (`sql`), answered at once if it is one of a subset (`direct`), else
+//! planned (`planner.rs`, `rules`) and run on the threads of a [`runner::Runner`], so that a heavy query delays no
+//! acknowledgement. [`endpoint`] is the HTTP face. Statements from outside can only read (`sql/read_only.rs`).
 //!
 //! The folders, each of which knows those above it in this list only:
 //!

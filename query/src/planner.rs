@@ -5,16 +5,20 @@
 //! 1. [`CheckSubqueries`] refuses what DataFusion decorrelates wrongly, while it stands as it was written.
 //! 2. [`SoundOperators`] makes operators mean what SQL says. Types are known by then, and nothing was simplified yet.
 //! 3. [`TellApart`] names the calls of table functions, before anything compares scans by their names.
-//! 4. [`FindGaps`] and [`FindAsOf`] put nodes of ours over what DataFusion takes for plain groups and joins, before conditions wander below them.
+//! 4. [`FindGaps`] and [`FindAsOf`] put nodes of ours over what DataFusion takes for plain groups and joins, before
+//!    conditions wander below them.
 //!
 //! Rules for how it is answered (optimizer) run until nothing changes, in this order:
 //!
-//! 1. DataFusion's own. In the place of its `push_down_filter` stand [`LiteralsRight`] and [`PushDown`]: it drops conditions.
+//! 1. DataFusion's own. In the place of its `push_down_filter` stand [`LiteralsRight`] and [`PushDown`]: it drops
+//!    conditions.
 //! 2. [`BoundGaps`] and [`PushBelowAsOf`] need the conditions where those rules put them: at the scans.
-//! 3. [`ReadFromEdge`], [`LagInScan`], [`KnowNewest`] and [`SummarizeInScan`] put questions to the store in the place of plans over a scan. They come last, as no
-//!    other rule knows their tables, and the special ones before the general one: newest rows are an aggregate, too.
+//! 3. [`ReadFromEdge`], [`LagInScan`], [`KnowNewest`] and [`SummarizeInScan`] put questions to the store in the place
+//!    of plans over a scan. They come last, as no other rule knows their tables, and the special ones before the
+//!    general one: newest rows are an aggregate, too.
 //!
-//! Of DataFusion's rules for physical plans, those that go by the names of columns run only where names are unique ([`UniqueNames`]).
+//! Of DataFusion's rules for physical plans, those that go by the names of columns run only where names are unique
+//! ([`UniqueNames`]).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -77,8 +81,8 @@ pub(crate) fn session_state(runner: &Runner, spill_dir: &Path) -> Result<Session
         .with_target_partitions(runner.limits().threads)
         .with_create_default_catalog_and_schema(false)
         .with_default_catalog_and_schema(CATALOG, DEFAULT_SCHEMA);
-    // What aggregates learn while they run is unsound where there are several, or FILTER, or a partition of NULLs: rows that count were dropped.
-    // Joins and top-k stay: what they learn is about their own rows only.
+    // What aggregates learn while they run is unsound where there are several, or FILTER, or a partition of NULLs: rows
+    // that count were dropped. Joins and top-k stay: what they learn is about their own rows only.
     config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
     let text_bytes_max = runner.limits().memory_bytes_max / TEXT_PARTS;
     let mut builder = SessionStateBuilder::new()

@@ -1,4 +1,5 @@
-//! Items on their way from the task that makes them to whoever asked: a reader that goes away ends the task, a panic of the task is no end.
+//! Items on their way from the task that makes them to whoever asked: a reader that goes away ends the task, a panic of
+//! the task is no end.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -36,7 +37,8 @@ pub struct BegunOutlet<T> {
     limit: Duration,
 }
 
-/// Both ends, and where the beginning comes out. The task is to have ended by the deadline, which is so long after its start.
+/// Both ends, and where the beginning comes out. The task is to have ended by the deadline, which is so long after its
+/// start.
 pub(crate) fn flow<B, T>(deadline: Instant, limit: Duration) -> (Outlet<B, T>, oneshot::Receiver<B>, Flow<T>) {
     let (begun, beginning) = oneshot::channel();
     let (sender, items) = mpsc::channel(WAITING_MAX);

@@ -8,7 +8,8 @@
 //! | `queries.rs` | [`Queries`]: the list behind `system.queries` |
 //! | `refused.rs` | [`Refused`]: why a question was stopped |
 //!
-//! Nothing of a language is known here: `query` brings SQL, others bring theirs, and one limit holds for all of them together.
+//! Nothing of a language is known here: `query` brings SQL, others bring theirs, and one limit holds for all of them
+//! together.
 //!
 //! ```
 //! use runner::{Limits, Runner};

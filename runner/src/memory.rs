@@ -1,4 +1,5 @@
-//! What all queries together may hold. Some can spill to disk, when they get no more; those share fairly what the others leave.
+//! What all queries together may hold. Some can spill to disk, when they get no more; those share fairly what the
+//! others leave.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

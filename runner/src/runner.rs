@@ -13,8 +13,8 @@ use crate::memory::Memory;
 use crate::queries::Queries;
 use crate::refused::Refused;
 
-/// The stack of a thread that plans and runs queries. Pages of it take memory only once they were used. `tests/figures.rs` has statements of the
-/// greatest depth.
+/// The stack of a thread that plans and runs queries. Pages of it take memory only once they were used.
+/// `tests/figures.rs` has statements of the greatest depth.
 const STACK_BYTES: usize = 256 << 20;
 
 /// What queries of all languages may take together.

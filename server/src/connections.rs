@@ -1,4 +1,5 @@
-//! Connections: how many, how long each may wait, over TLS or not; and a request's way from its connection to its answer.
+//! Connections: how many, how long each may wait, over TLS or not; and a request's way from its connection to its
+//! answer.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -57,7 +58,8 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// How many connections may be open.
     pub connections_max: usize,
-    /// Requests may come under a path that begins so (`/fournines`), as from a proxy that does not take it off; empty for none.
+    /// Requests may come under a path that begins so (`/fournines`), as from a proxy that does not take it off; empty
+    /// for none.
     pub base_path: String,
     /// Who is expected beside those who have a token.
     pub neighbours: Neighbours,
@@ -162,7 +164,8 @@ impl Server {
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: IpAddr, watcher: Watcher) {
         let bytes_max = self.options.header_bytes_max;
         let waits = Waits::new(self.options.header_timeout);
-        // Until a head is whole, from the end of the answer before: that is the time that a connection may be idle. A head that has begun has its own.
+        // Until a head is whole, from the end of the answer before: that is the time that a connection may be idle. A
+        // head that has begun has its own.
         let idle_timeout = self.options.idle_timeout.max(self.options.header_timeout);
         let stream = HeadTimed::new(stream, waits.clone());
         let service = service_fn(move |request| {
@@ -208,8 +211,8 @@ impl Server {
     }
 }
 
-/// Tells a client that it is one too many, in the protocol that it speaks, and takes what it sends meanwhile: a connection that is closed with something
-/// unread is reset, and the answer may be lost.
+/// Tells a client that it is one too many, in the protocol that it speaks, and takes what it sends meanwhile: a
+/// connection that is closed with something unread is reset, and the answer may be lost.
 async fn refuse(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), answer: &str) -> std::io::Result<()> {
     stream.write_all(answer.as_bytes()).await?;
     stream.shutdown().await?;

@@ -1,7 +1,7 @@
 //! Who is let in, as whom, and from which page.
 //!
-//! A token says who somebody is. What carries none, or one that a browser adds by itself, may come from a page that somebody else made: then the host that was
-//! asked for and the page's origin have to be right.
+//! A token says who somebody is. What carries none, or one that a browser adds by itself, may come from a page that
+//! somebody else made: then the host that was asked for and the page's origin have to be right.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -150,7 +150,8 @@ pub(crate) fn show(response: &mut Response<Body>, origin: HeaderValue) {
     headers.append(VARY, HeaderValue::from_static("origin"));
 }
 
-/// A token that the client sent on purpose. What a browser remembers (`Basic`) it sends along with whatever a page asks for.
+/// A token that the client sent on purpose. What a browser remembers (`Basic`) it sends along with whatever a page asks
+/// for.
 fn carries_token(headers: &HeaderMap) -> bool {
     let value = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     value.is_some_and(|value| !value.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case(b"basic ")))
@@ -202,8 +203,8 @@ mod tests {
         headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).unwrap()
     }
 
-    /// Without a token everybody on this machine may do everything. A page that somebody visits is not everybody: its script posts to
-    /// 127.0.0.1, or to a name that its resolver says is 127.0.0.1.
+    /// Without a token everybody on this machine may do everything. A page that somebody visits is not everybody: its
+    /// script posts to 127.0.0.1, or to a name that its resolver says is 127.0.0.1.
     #[test]
     fn a_page_of_somebody_else_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! A connection on which the head of a request may take only so long, once it has begun. How long it may be until it begins is another matter: agents that write
-//! every ten seconds keep their connection.
+//! A connection on which the head of a request may take only so long, once it has begun. How long it may be until it
+//! begins is another matter: agents that write every ten seconds keep their connection.
 
 use std::io::{ErrorKind, IoSlice};
 use std::pin::Pin;

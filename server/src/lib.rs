@@ -9,7 +9,8 @@
 //! | `health`, `ingesting`, `admin` | what answers; SQL is answered by [`query::endpoint`] |
 //! | [`metrics`] | what is counted |
 //!
-//! A path that is not in the table is refused, and one that is names its scope: nothing comes in because a list was forgotten.
+//! A path that is not in the table is refused, and one that is names its scope: nothing comes in because a list was
+//! forgotten.
 
 mod admin;
 mod answer;

@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use query::SystemTable;
-use tsdb::{Store, Summary};
+use tsdb::{Quantiles, Store};
 
 /// The media type of the answer.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -168,7 +168,7 @@ fn quantiles<'a>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
-    all: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], &'a Summary, f64)> + Clone,
+    all: impl IntoIterator<Item = (&'a [(&'a str, &'a str)], &'a Quantiles, f64)> + Clone,
 ) -> Result<(), std::fmt::Error> {
     let gauge = ConstGauge::new(0f64);
     let mut metrics = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
@@ -179,7 +179,8 @@ fn quantiles<'a>(
             ConstGauge::new(summary.quantile(share) as f64 * unit).encode(metrics.encode_family(&labels)?)?;
         }
     }
-    for (suffix, read) in [("sum", (|summary| summary.sum) as fn(&Summary) -> u64), ("count", |summary| summary.count)]
+    for (suffix, read) in
+        [("sum", (|summary| summary.sum) as fn(&Quantiles) -> u64), ("count", |summary| summary.count)]
     {
         let counter = ConstCounter::new(0f64);
         let name = format!("{name}_{suffix}");

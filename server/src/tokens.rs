@@ -1,4 +1,5 @@
-//! Tokens: who may write, read and administer. Kept as hashes in a file beside the data; a running server follows the file.
+//! Tokens: who may write, read and administer. Kept as hashes in a file beside the data; a running server follows the
+//! file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -195,7 +196,8 @@ pub struct Guard {
     table: ArcSwap<BTreeMap<String, Holder>>,
     /// Whoever comes while there are no tokens.
     anybody: Arc<Agents>,
-    /// There are tokens, or were since the start: then a request without one is let in no more, even if all are revoked.
+    /// There are tokens, or were since the start: then a request without one is let in no more, even if all are
+    /// revoked.
     is_closed: AtomicBool,
     started: Instant,
     /// When the file was looked at last, in ms since the start.

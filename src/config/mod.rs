@@ -46,7 +46,8 @@ pub struct Config {
 pub struct Server {
     /// Where to listen. Default 127.0.0.1:9999.
     pub listen: SocketAddr,
-    /// Requests may come under a path that begins so (`/fournines`), as from a proxy that does not take it off. Default none.
+    /// Requests may come under a path that begins so (`/fournines`), as from a proxy that does not take it off. Default
+    /// none.
     pub base_path: String,
     /// Pages of these origins (`https://status.example.org`) may do what their users may. Default none.
     pub origins: Vec<String>,
@@ -117,7 +118,8 @@ pub struct Store {
     pub head_max: ByteSize,
     /// The newest rows of series are kept in memory up to this size. Default 64 MiB.
     pub last_rows_max: ByteSize,
-    /// The series that are known take about this much memory at the most; rows of new ones are refused then. Default 1 GiB.
+    /// The series that are known take about this much memory at the most; rows of new ones are refused then. Default 1
+    /// GiB.
     pub catalog_max: ByteSize,
     /// How many requests may wait to be written; further ones are told to come back. Default 1024.
     pub ring_slots: usize,
@@ -335,8 +337,8 @@ impl Config {
         Ok(())
     }
 
-    /// The targets that are given and those of the file that are probed, each checked by itself, with the windows of planned work that
-    /// they are in.
+    /// The targets that are given and those of the file that are probed, each checked by itself, with the windows of
+    /// planned work that they are in.
     pub fn targets(&self, given: &[Target]) -> Result<Vec<Target>> {
         let given = given.iter().cloned().map(Ok);
         let mut targets = given.chain(self.targets.iter().map(TargetConfig::target)).collect::<Result<Vec<_>>>()?;

@@ -26,9 +26,12 @@ use super::some_duration;
 pub(super) struct TargetConfig {
     /// The tag `target`. Default: the address.
     name: Option<String>,
-    /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address, `steps` makes several requests one behind the other, `links` reads a site and tries its links; otherwise the address says what is done, and this has to say the same. Default: what the address says.
+    /// `scrape` fetches a page of metrics, `cdn` asks every edge of a web address, `steps` makes several requests one
+    /// behind the other, `links` reads a site and tries its links; otherwise the address says what is done, and this
+    /// has to say the same. Default: what the address says.
     kind: Option<String>,
-    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`, `postgres://`, `mysql://`, `redis://`, `host:`.
+    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`,
+    /// `postgres://`, `mysql://`, `redis://`, `host:`.
     url: String,
     /// The tag `group`. Default: none.
     group: Option<String>,
@@ -50,7 +53,8 @@ pub(super) struct TargetConfig {
     /// What counts as up.
     #[serde(default)]
     expect: ExpectConfig,
-    /// `v4` or `v6` connects to addresses of that family only; `both` does each in every slot, as two edges. Default: IPv4, or IPv6 where there is none.
+    /// `v4` or `v6` connects to addresses of that family only; `both` does each in every slot, as two edges. Default:
+    /// IPv4, or IPv6 where there is none.
     ip: Option<IpFamily>,
     /// The address that is connected to, whatever the name has. Default: what the name has.
     address: Option<IpAddr>,
@@ -67,12 +71,14 @@ pub(super) struct TargetConfig {
     bearer_token: Option<String>,
     /// `http`: so many redirects are followed, more are a failure; with 0 a redirect is the answer. Default 10.
     redirects: Option<u32>,
-    /// `http`: `auto` speaks HTTP/2 where the server takes it; `1.1`, `2` and, in builds with the cargo feature `http3`, `3` speak nothing else. Default `auto`.
+    /// `http`: `auto` speaks HTTP/2 where the server takes it; `1.1`, `2` and, in builds with the cargo feature
+    /// `http3`, `3` speak nothing else. Default `auto`.
     #[serde(default)]
     http: HttpConfig,
     /// `http`: the proxy that is gone through, `http://[user:password@]host:port`. Default: none.
     proxy: Option<String>,
-    /// `http`: the certificate that is shown to a server that asks for one, PEM, and those that vouch for it. Default: none.
+    /// `http`: the certificate that is shown to a server that asks for one, PEM, and those that vouch for it. Default:
+    /// none.
     client_cert: Option<PathBuf>,
     /// `http`: its private key, PEM.
     client_key: Option<PathBuf>,
@@ -81,7 +87,8 @@ pub(super) struct TargetConfig {
     watch_content: bool,
     /// `tcp`: what is sent once connected. Default: nothing. Databases: the statement. Default `SELECT 1`, or `PING`.
     send: Option<String>,
-    /// Who is asked for names, `address` or `address:port`: each of them by `dns` and `cdn`, the first that answers by others. Default: the system's.
+    /// Who is asked for names, `address` or `address:port`: each of them by `dns` and `cdn`, the first that answers by
+    /// others. Default: the system's.
     #[serde(default)]
     resolvers: Vec<String>,
     /// `steps`: the requests, one behind the other.
@@ -159,7 +166,8 @@ struct LinksConfig {
 struct StepConfig {
     /// The tag `step`.
     name: String,
-    /// Where it goes, from the address of the target on. `{name}` is what an earlier step extracted, here, in headers and in the body.
+    /// Where it goes, from the address of the target on. `{name}` is what an earlier step extracted, here, in headers
+    /// and in the body.
     url: String,
     /// The method. Default `GET`.
     method: Option<String>,
@@ -199,7 +207,8 @@ impl StepConfig {
 struct CdnConfig {
     /// Edges that are asked whatever resolvers say. Default: none.
     edges: Vec<IpAddr>,
-    /// The address of what the edges fetch from; they are compared with it. Default: they are compared with one another.
+    /// The address of what the edges fetch from; they are compared with it. Default: they are compared with one
+    /// another.
     origin: Option<IpAddr>,
     /// Networks of clients that `resolvers` are asked on behalf of, too. Default: none.
     client_subnets: Vec<String>,
@@ -209,7 +218,8 @@ struct CdnConfig {
     /// How long edges may keep an answer that does not say it itself. Default: they may.
     #[serde(deserialize_with = "some_duration")]
     lifetime: Option<Duration>,
-    /// A regular expression whose first group, or all of it, shows of a write: a number that grows, or a text. Default: none.
+    /// A regular expression whose first group, or all of it, shows of a write: a number that grows, or a text. Default:
+    /// none.
     mark: Option<String>,
     /// So long after the origin every edge has to have its mark. Default 5 min.
     #[serde(deserialize_with = "some_duration")]

@@ -1,7 +1,7 @@
 //! Everything that reads bytes from a disk, for fuzzing: given any bytes it answers or refuses, and does not panic.
 //!
-//! A fuzzer does not find checksums; so bytes are tried as they are, and once more in an envelope whose checksum is right,
-//! as a bug or an attacker would write them. `fuzz/` has a target for each function.
+//! A fuzzer does not find checksums; so bytes are tried as they are, and once more in an envelope whose checksum is
+//! right, as a bug or an attacker would write them. `fuzz/` has a target for each function.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;

@@ -57,7 +57,7 @@ pub use base::error::{Error, Result, RowError};
 #[doc(hidden)]
 pub use base::fault::fault;
 pub use base::function::Function;
-pub use base::histogram::{Histogram, Summary};
+pub use base::histogram::{Histogram, Quantiles};
 pub use base::limits::Limits;
 pub use base::names::{DEFAULT_SCHEMA, TIME_COLUMN};
 pub use base::options::{Durability, Options, PAGE_ROWS_MAX};

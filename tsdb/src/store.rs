@@ -140,8 +140,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if another process has it open, [`Error::Newer`] if a later version wrote it, [`Error::Corrupt`] if
-    /// the catalogue is missing together with its copy, [`Error::Io`] otherwise.
+    /// [`Error::Locked`] if another process has it open, [`Error::Newer`] if a later version wrote it,
+    /// [`Error::Corrupt`] if the catalogue is missing together with its copy, [`Error::Io`] otherwise.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Store> {
         Store::open_on(Arc::new(RealDisk), dir, options)
     }
@@ -190,12 +190,14 @@ impl Store {
         Ok(Store { shared, orders, threads, is_read_only: false, _lock: lock })
     }
 
-    /// Opens the store in `dir` for reading: nothing in the folder is changed, which may be on a medium that cannot be written, or belong to somebody else. What
-    /// [`open`](Self::open) would mend or finish is so in memory only. Several may read at the same time.
+    /// Opens the store in `dir` for reading: nothing in the folder is changed, which may be on a medium that cannot be
+    /// written, or belong to somebody else. What [`open`](Self::open) would mend or finish is so in memory only.
+    /// Several may read at the same time.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); [`Error::Corrupt`] if there is no store. What would write later gets [`Error::ReadOnly`].
+    /// As [`open`](Self::open); [`Error::Corrupt`] if there is no store. What would write later gets
+    /// [`Error::ReadOnly`].
     ///
     /// ```
     /// # let dir = tempfile::tempdir().unwrap();
@@ -419,7 +421,8 @@ impl Store {
         })
     }
 
-    /// The thread of the store that ended by a panic, if one did. The store then takes no writes, and has to be opened anew.
+    /// The thread of the store that ended by a panic, if one did. The store then takes no writes, and has to be opened
+    /// anew.
     pub fn ended(&self) -> Option<&'static str> {
         self.shared.counters.ended()
     }
@@ -486,8 +489,8 @@ impl Store {
         Ack(ack).wait()
     }
 
-    /// Somebody knows of what was lost from logs, or is in doubt: answers do not warn of it any more, now and after every opening. Returns what it was. What is
-    /// damaged in files that are still there goes on being told.
+    /// Somebody knows of what was lost from logs, or is in doubt: answers do not warn of it any more, now and after
+    /// every opening. Returns what it was. What is damaged in files that are still there goes on being told.
     ///
     /// # Errors
     ///
@@ -509,8 +512,9 @@ impl Store {
         snapshot::snapshot(&self.shared, to.as_ref())
     }
 
-    /// Declares a rollup: aggregations that its buckets can be put together to are answered from them, as far as these are made, and with the same
-    /// outcome. Its days are made in the background, and kept up to date. Declared once more, nothing happens.
+    /// Declares a rollup: aggregations that its buckets can be put together to are answered from them, as far as these
+    /// are made, and with the same outcome. Its days are made in the background, and kept up to date. Declared once
+    /// more, nothing happens.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! A full ring refuses a batch, which then is not stored, and takes the next one; a store that closes answers everybody.
+//! A full ring refuses a batch, which then is not stored, and takes the next one; a store that closes answers
+//! everybody.
 #![allow(clippy::unwrap_used)]
 
 use tsdb::{Error, Options, Row, ScanRequest, Store, Value};

@@ -1,4 +1,5 @@
-//! A store that was closed cleanly knows where its files ended: whatever is changed in them afterwards is found, and named.
+//! A store that was closed cleanly knows where its files ended: whatever is changed in them afterwards is found, and
+//! named.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -50,8 +51,8 @@ fn opened(dir: &Path) -> (usize, bool) {
     (rows, !scan.warnings().is_empty())
 }
 
-/// One bit in the last block of the log, after a clean end: 8,000 acknowledged rows were gone, no answer had a warning, and `verify` found nothing, as the end
-/// of a log that is no good block was taken for a write that a crash cut short.
+/// One bit in the last block of the log, after a clean end: 8,000 acknowledged rows were gone, no answer had a warning,
+/// and `verify` found nothing, as the end of a log that is no good block was taken for a write that a crash cut short.
 #[test]
 fn every_byte_that_changes_after_a_clean_end_is_named() {
     let dir = tempfile::tempdir().unwrap();

@@ -64,7 +64,8 @@ fn rollup() -> Rollup {
     }
 }
 
-/// Two days, rolled, with days of a rollup; then some rows in a compacted segment, some in a sealed one, a deletion, and some in the log.
+/// Two days, rolled, with days of a rollup; then some rows in a compacted segment, some in a sealed one, a deletion,
+/// and some in the log.
 fn fill() -> (SimulatedDisk, usize) {
     let disk = SimulatedDisk::new();
     let store = open(&disk, true);
@@ -120,7 +121,8 @@ struct Flips {
     harmless: usize,
 }
 
-/// Flips a bit of each byte of these files, one at a time: what is lost is little, named, kept, and told with answers after every opening.
+/// Flips a bit of each byte of these files, one at a time: what is lost is little, named, kept, and told with answers
+/// after every opening.
 fn flip_everywhere(disk: &SimulatedDisk, paths: &[PathBuf], count: usize) -> Flips {
     let (rows, _) = read(&disk.copy());
     let mut flips = Flips::default();
@@ -186,8 +188,8 @@ fn a_flipped_bit_costs_its_page_or_frame_and_is_named() {
     assert!(flips.all > 5000 && flips.lossy > flips.all / 4 && flips.harmless == 0);
 }
 
-/// A process that is killed leaves no mark of a clean end. The last block of its log was taken for a torn write then, whatever was wrong with it: acknowledged rows were
-/// gone, and only a line in the log said so, once.
+/// A process that is killed leaves no mark of a clean end. The last block of its log was taken for a torn write then,
+/// whatever was wrong with it: acknowledged rows were gone, and only a line in the log said so, once.
 #[test]
 fn a_flipped_bit_behind_a_kill_is_named_too() {
     let (closed, count) = fill();
@@ -312,7 +314,8 @@ fn a_manifest_that_is_damaged_with_its_copy_is_made_anew() {
     }
 }
 
-/// With all segments rolled and gone, numbers began anew: what came next had one that a rolled day goes up to, and was hidden.
+/// With all segments rolled and gone, numbers began anew: what came next had one that a rolled day goes up to, and was
+/// hidden.
 #[test]
 fn numbers_go_on_behind_rolled_days() {
     let disk = SimulatedDisk::new();
@@ -339,8 +342,8 @@ fn numbers_go_on_behind_rolled_days() {
     assert_eq!((before, read(&bad).0.len()), (30, 40));
 }
 
-/// The files that a compaction has replaced, and a roll, may still be there when the manifest is lost: a crash came before
-/// their removal. They must not count beside what they were made into.
+/// The files that a compaction has replaced, and a roll, may still be there when the manifest is lost: a crash came
+/// before their removal. They must not count beside what they were made into.
 #[test]
 fn what_a_manifest_no_longer_named_does_not_count_again() {
     let disk = SimulatedDisk::new();

@@ -46,7 +46,8 @@ proptest! {
         // In memory: thousands of cases would mostly wait for a real disk's syncs.
         let disk = Arc::new(SimulatedDisk::new());
         let open = |options: &Options| Store::open_on(disk.clone(), "/data", options.clone()).unwrap();
-        // A tiny head, so that seals also happen by themselves, with writes going on; tiny pages, so that there are many.
+        // A tiny head, so that seals also happen by themselves, with writes going on; tiny pages, so that there are
+        // many.
         let roll_after = roll.then_some(Duration::ZERO);
         // Of footers of rolled days none are kept, or a few, or all.
         let footers_bytes_max = [0, 20_000, 1 << 20][page_rows % 3];

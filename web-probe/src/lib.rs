@@ -1,7 +1,7 @@
 //! Targets in, measurements out.
 //!
-//! A [`Target`] says what is probed and what counts as up. [`Target::probe`] probes it once and times every phase itself; [`Prober`] does so on an open-loop
-//! [`Schedule`] and writes a row a slot into the table `probe`.
+//! A [`Target`] says what is probed and what counts as up. [`Target::probe`] probes it once and times every phase
+//! itself; [`Prober`] does so on an open-loop [`Schedule`] and writes a row a slot into the table `probe`.
 //!
 //! The folders, each of which knows those above it in this list only:
 //!

@@ -72,8 +72,8 @@ fn certificate(path: &Path, name: &str, issuer: Option<&Issuer<'_, &KeyPair>>, e
 }
 
 impl Caddy {
-    /// Sites with a good certificate, an expired one, one of nobody who is trusted, one without HTTP/3, one that asks who comes, and one with another
-    /// site's certificate. None without the program.
+    /// Sites with a good certificate, an expired one, one of nobody who is trusted, one without HTTP/3, one that asks
+    /// who comes, and one with another site's certificate. None without the program.
     fn start() -> Option<Caddy> {
         if Command::new("caddy").arg("version").stdout(Stdio::null()).status().is_err() {
             assert!(std::env::var_os("CI").is_none(), "caddy is missing");

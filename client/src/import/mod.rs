@@ -68,7 +68,8 @@ pub struct Import<'a> {
 }
 
 impl<'a> Import<'a> {
-    /// Of a file, or of standard input, to a path of a server. Unless it is to begin anew, it goes on where an earlier one was broken off.
+    /// Of a file, or of standard input, to a path of a server. Unless it is to begin anew, it goes on where an earlier
+    /// one was broken off.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! `cdn`: what the edges of a target come to together, a row a slot; and what rows of `probe` about one edge have besides.
+//! `cdn`: what the edges of a target come to together, a row a slot; and what rows of `probe` about one edge have
+//! besides.
 
 use tsdb::FieldType;
 

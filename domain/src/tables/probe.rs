@@ -4,7 +4,8 @@ use tsdb::FieldType;
 
 use crate::table::{Column, Table, Unit};
 
-/// `interval_ms` is the length of the slot: the time that the row speaks for. `edge` tells the addresses of a CDN apart.
+/// `interval_ms` is the length of the slot: the time that the row speaks for. `edge` tells the addresses of a CDN
+/// apart.
 pub const PROBE: Table = Table {
     name: "probe",
     tags: &["target", "kind", "group", "location", "edge"],

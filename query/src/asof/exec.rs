@@ -1,4 +1,5 @@
-//! The plan node that joins rows to the nearest ones in time: the right side is read and sorted once, the left one streams by.
+//! The plan node that joins rows to the nearest ones in time: the right side is read and sorted once, the left one
+//! streams by.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,8 +1,9 @@
-//! `a ASOF JOIN b MATCH_CONDITION (a.time >= b.time) ON a.host = b.host`: with each row of `a` the row of `b` that is nearest to it in time, as
-//! Snowflake writes it. A row of `a` without one stays, with NULLs.
+//! `a ASOF JOIN b MATCH_CONDITION (a.time >= b.time) ON a.host = b.host`: with each row of `a` the row of `b` that is
+//! nearest to it in time, as Snowflake writes it. A row of `a` without one stays, with NULLs.
 //!
-//! The parser knows the words, DataFusion's planner does not: the statement has a left join on a function instead (`sql/asof_join.rs`). An analyzer rule puts
-//! an [`AsOf`](node::AsOf) in its place before anything else can look at it.
+//! The parser knows the words, DataFusion's planner does not: the statement has a left join on a function instead
+//! (`sql/asof_join.rs`). An analyzer rule puts an [`AsOf`](node::AsOf) in its place before anything else can look at
+//! it.
 
 mod exec;
 mod node;

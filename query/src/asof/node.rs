@@ -33,7 +33,8 @@ use crate::sql::asof_join::MATCH;
 pub(super) struct AsOf {
     left: Arc<LogicalPlan>,
     right: Arc<LogicalPlan>,
-    /// Pairs of an expression over the left and one over the right input, of one type each: those that are equal, and the times last.
+    /// Pairs of an expression over the left and one over the right input, of one type each: those that are equal, and
+    /// the times last.
     pairs: Vec<(Expr, Expr)>,
     nearest: Nearest,
     schema: DFSchemaRef,

@@ -141,8 +141,9 @@ impl Answering {
         Ok(targets.into_iter().map(target).collect())
     }
 
-    /// The newest row of every series. Series that have it in the span, or as long before it as it is long, are unknown where they have no slot, not gone;
-    /// the span is that of the question, whatever a condition on the start of buckets leaves of it.
+    /// The newest row of every series. Series that have it in the span, or as long before it as it is long, are unknown
+    /// where they have no slot, not gone; the span is that of the question, whatever a condition on the start of
+    /// buckets leaves of it.
     fn newest(&self) -> Result<Vec<NewestRow>> {
         let Question { table: Some(table), meaning, .. } = &self.question else { return Ok(Vec::new()) };
         let others = meaning.tags.iter().map(String::as_str).chain(meaning.interval);
@@ -170,8 +171,8 @@ impl Answering {
         Ok((0..newest.num_rows()).map(row).collect())
     }
 
-    /// Slots may be longer than what was read before the span: a check once a day speaks for a day. So of series of which nothing is known shortly before the
-    /// span, rows are read further and further back, until there are some.
+    /// Slots may be longer than what was read before the span: a check once a day speaks for a day. So of series of
+    /// which nothing is known shortly before the span, rows are read further and further back, until there are some.
     async fn reach_back(
         &self,
         series: &mut HashMap<TagValues, SeriesRead>,

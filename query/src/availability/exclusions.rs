@@ -1,6 +1,8 @@
-//! Time that does not count: the tables `maintenance` and `exclusions`, whose rows say which targets, from when until when, who says so and why.
+//! Time that does not count: the tables `maintenance` and `exclusions`, whose rows say which targets, from when until
+//! when, who says so and why.
 //!
-//! A row's time is the start; the tag `id` tells entries apart. Ending one, or changing its end, writes the field `until_ns` again.
+//! A row's time is the start; the tag `id` tells entries apart. Ending one, or changing its end, writes the field
+//! `until_ns` again.
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType};
@@ -213,7 +215,8 @@ pub(crate) struct Exclusions {
 }
 
 impl Exclusions {
-    /// Those of a table with these tags that reach into `from..to`. A condition on tags that the table does not have is on other tables.
+    /// Those of a table with these tags that reach into `from..to`. A condition on tags that the table does not have is
+    /// on other tables.
     pub(crate) fn read(
         store: &Store,
         state: &SessionState,

@@ -73,7 +73,8 @@ impl Figures {
         part(self.up + up, self.down + down)
     }
 
-    /// Between which values the availability lies with 95 % confidence, as slots are a sample of the time (Wilson, 1927).
+    /// Between which values the availability lies with 95 % confidence, as slots are a sample of the time (Wilson,
+    /// 1927).
     pub(crate) fn bounds(&self) -> Option<(f64, f64)> {
         let (part, count) = (self.availability()?, self.slots);
         let z2 = Z * Z / count;

@@ -1,6 +1,7 @@
-//! Availability and what belongs to it, as table functions: rows of the store become timelines of targets ([`reading`]), timelines become
-//! figures ([`figures`]), and these rows of an answer ([`answer`]). Definitions are those of the design: excluded time leaves numerator and
-//! denominator, what is unknown lowers the coverage only, state is carried over every edge.
+//! Availability and what belongs to it, as table functions: rows of the store become timelines of targets
+//! ([`reading`]), timelines become figures ([`figures`]), and these rows of an answer ([`answer`]). Definitions are
+//! those of the design: excluded time leaves numerator and denominator, what is unknown lowers the coverage only, state
+//! is carried over every edge.
 
 mod answer;
 pub(crate) mod exclusions;

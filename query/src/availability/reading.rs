@@ -71,7 +71,8 @@ impl Meaning {
     }
 }
 
-/// How long a row speaks that does not say so, where there are too few to tell their usual step: as samples do in Prometheus.
+/// How long a row speaks that does not say so, where there are too few to tell their usual step: as samples do in
+/// Prometheus.
 const HOLD_NS: i64 = 300_000_000_000;
 /// So many rows tell their usual step.
 const STEP_ROWS: usize = 4;
@@ -141,8 +142,8 @@ impl SeriesRead {
         self.loose = earlier.loose;
     }
 
-    /// What is known when. A row that does not say how long it speaks does so for the usual step of its series - half of its rows are no further apart -
-    /// and up to the next row, if that comes a little later.
+    /// What is known when. A row that does not say how long it speaks does so for the usual step of its series - half
+    /// of its rows are no further apart - and up to the next row, if that comes a little later.
     pub(crate) fn into_timeline(self) -> Timeline {
         if self.loose.is_empty() {
             return self.timeline;

@@ -1,7 +1,7 @@
 //! What was known of a target when: runs of slots that say the same, and what follows from them.
 //!
-//! A slot speaks from its time on for its length, or until the next one. What no slot speaks for is unknown, and so is a slot that
-//! was missed: neither up nor down.
+//! A slot speaks from its time on for its length, or until the next one. What no slot speaks for is unknown, and so is
+//! a slot that was missed: neither up nor down.
 
 use std::collections::VecDeque;
 
@@ -163,7 +163,8 @@ impl Timeline {
         inside.filter_map(move |run| run.within(from, to))
     }
 
-    /// The outages: bad slots that others near them confirm. Slots that lie further apart than they speak for do not confirm each other.
+    /// The outages: bad slots that others near them confirm. Slots that lie further apart than they speak for do not
+    /// confirm each other.
     pub(crate) fn outages(&self, confirm: Confirm) -> Vec<Outage> {
         let mut outages = Vec::new();
         // The start of each of the last slots, and whether it was bad.

@@ -1,7 +1,7 @@
 //! Buckets of time: of a fixed length or of months, in UTC or on the clocks of a time zone.
 //!
-//! Days, weeks, months and what divides a day are cut where the zone's clocks say, so that a day of daylight saving has 23 or 25 hours. An hour
-//! that clocks show twice is two buckets.
+//! Days, weeks, months and what divides a day are cut where the zone's clocks say, so that a day of daylight saving has
+//! 23 or 25 hours. An hour that clocks show twice is two buckets.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use jiff::{Span, Timestamp};
 use tsdb::Calendar;
 
 const DAY_NS: i64 = 86_400_000_000_000;
-/// Where buckets start unless told otherwise: a Monday, so that weeks are ISO's; months count from the first of that month. As in TimescaleDB.
+/// Where buckets start unless told otherwise: a Monday, so that weeks are ISO's; months count from the first of that
+/// month. As in TimescaleDB.
 const ORIGIN_NS: i64 = 946_857_600_000_000_000;
 const MONTHS_ORIGIN_NS: i64 = 946_684_800_000_000_000;
 
@@ -120,8 +121,9 @@ impl Buckets {
         Calendar { name, span: Arc::new(span) }
     }
 
-    /// The start of the bucket that a time is in, both in ns since the epoch: the first instant at which the clocks show the bucket's start, or, where they
-    /// pass over it, the one at which they do. Of buckets that are shorter than a day, those whose start is shown twice are two.
+    /// The start of the bucket that a time is in, both in ns since the epoch: the first instant at which the clocks
+    /// show the bucket's start, or, where they pass over it, the one at which they do. Of buckets that are shorter than
+    /// a day, those whose start is shown twice are two.
     pub(crate) fn start(&self, time: i64) -> i64 {
         let Some(zone) = &self.zone else { return clamp(self.floor(time.into())) };
         let offset = zone.to_offset(timestamp(time.into()));
@@ -314,8 +316,9 @@ mod tests {
         assert_eq!(starts(&ends, "2026-03-01T00:00:00Z", 2), ["2026-02-28T00:00:00Z", "2026-03-31T00:00:00Z"]);
     }
 
-    /// The start of a day may be in a gap (Cairo, Sao Paulo) or be shown twice (Havana, St. John's at one minute past midnight): days were cut in two, or
-    /// began behind their first hour. Every zone of the tz database, each hour for a day around every change of its clocks from 1970 to 2037, against jiff.
+    /// The start of a day may be in a gap (Cairo, Sao Paulo) or be shown twice (Havana, St. John's at one minute past
+    /// midnight): days were cut in two, or began behind their first hour. Every zone of the tz database, each hour for
+    /// a day around every change of its clocks from 1970 to 2037, against jiff.
     #[test]
     fn days_and_months_are_those_of_every_zone() {
         let (first, last) = (at("1970-01-02T00:00:00Z"), at("2037-12-30T00:00:00Z"));
@@ -354,7 +357,8 @@ mod tests {
         assert!(looked_at > 20_000, "{looked_at} times were looked at");
     }
 
-    /// Buckets follow each other without gap or overlap, and the cursor says the same as each one looked up, in any order.
+    /// Buckets follow each other without gap or overlap, and the cursor says the same as each one looked up, in any
+    /// order.
     #[test]
     fn every_time_is_in_one_bucket() {
         for zone_name in

@@ -1,4 +1,5 @@
-//! The first or the last rows by time: spans of time are read from the edge on, each longer than the one before, until there are enough rows.
+//! The first or the last rows by time: spans of time are read from the edge on, each longer than the one before, until
+//! there are enough rows.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,8 @@ use crate::exec::scan_exec::request_text;
 pub(crate) const ROWS_MAX: usize = 100_000;
 /// As few rows are read at once, without looking for an edge.
 const ALL_ROWS_MAX: usize = 20_000;
-/// When more rows than this, and than four times those that are wanted, have been read, those that cannot be among them are dropped.
+/// When more rows than this, and than four times those that are wanted, have been read, those that cannot be among them
+/// are dropped.
 const PRUNE_ROWS: usize = 64 * 1024;
 /// By how much a span is longer than the one before.
 const GROWTH: i64 = 16;
@@ -67,7 +69,8 @@ impl EdgeRows {
 }
 
 impl Edge {
-    /// Drops rows that cannot be among those that are wanted; rows of one time stay together, as more than the time may be sorted by.
+    /// Drops rows that cannot be among those that are wanted; rows of one time stay together, as more than the time may
+    /// be sorted by.
     fn prune(self, batches: &mut Vec<RecordBatch>) -> Result<()> {
         let time = |batch: &RecordBatch| {
             let column = batch.column_by_name(TIME_COLUMN).expect("rows are sorted by it");

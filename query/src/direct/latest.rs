@@ -1,7 +1,7 @@
 //! The latest buckets of a summary: `GROUP BY` spans of time, the latest first, up to a limit.
 //!
-//! Spans of time are read from the end on, each as long as all before together and longer, until there are enough rows. They begin where a bucket
-//! begins, so that what was read is whole.
+//! Spans of time are read from the end on, each as long as all before together and longer, until there are enough rows.
+//! They begin where a bucket begins, so that what was read is whole.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,8 @@ pub(crate) struct Latest {
 }
 
 impl Latest {
-    /// The latest buckets, with so many rows in all or more, if there are; nothing if the summary has no buckets of equal length.
+    /// The latest buckets, with so many rows in all or more, if there are; nothing if the summary has no buckets of
+    /// equal length.
     pub(crate) fn of(summary: &Summary, rows: usize) -> Option<Latest> {
         let Some(Buckets::Equal(bucket)) = summary.request.bucket else { return None };
         (rows > 0).then(|| Latest { summary: summary.clone(), bucket, rows, warnings: Mutex::default() })

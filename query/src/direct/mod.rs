@@ -1,5 +1,6 @@
-//! Questions that the store answers at once: groups folded in its scan, newest rows, rows from an edge, few rows; and the statements that need no plan for them
-//! ([`subset`]). Plans are not known here: `rules` finds these questions in them.
+//! Questions that the store answers at once: groups folded in its scan, newest rows, rows from an edge, few rows; and
+//! the statements that need no plan for them ([`subset`]). Plans are not known here: `rules` finds these questions in
+//! them.
 
 pub(crate) mod edge_rows;
 pub(crate) mod latest;

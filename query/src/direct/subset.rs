@@ -6,16 +6,19 @@
 //! ```
 //!
 //! - *table*: one that rows were written to, with all columns that it is known to have.
-//! - *item*: a column, or `*`; where groups are made, a tag, one bucket (`date_bin`, `date_trunc`, `time_bucket` of `time`), or an aggregate of one
-//!   field: `count`, `sum`, `avg`, `min`, `max`, `approx_percentile_cont`, `first`, `last`.
-//! - *condition*: a column compared with a literal, either side first; `IN`, `BETWEEN`, `IS [NOT] NULL`; a boolean field or its `NOT`. Each is a
-//!   condition of the store, and all have to hold: they are put one beside the other, and none replaces another.
-//! - *key*: an item, by its name, its number or as it is written; in `GROUP BY` also a tag that is no item. No key is a name that an item has and another
-//!   column, too.
+//! - *item*: a column, or `*`; where groups are made, a tag, one bucket (`date_bin`, `date_trunc`, `time_bucket` of
+//!   `time`), or an aggregate of one field: `count`, `sum`, `avg`, `min`, `max`, `approx_percentile_cont`, `first`,
+//!   `last`.
+//! - *condition*: a column compared with a literal, either side first; `IN`, `BETWEEN`, `IS [NOT] NULL`; a boolean
+//!   field or its `NOT`. Each is a condition of the store, and all have to hold: they are put one beside the other, and
+//!   none replaces another.
+//! - *key*: an item, by its name, its number or as it is written; in `GROUP BY` also a tag that is no item. No key is a
+//!   name that an item has and another column, too.
 //!
-//! What a literal is to a column is what the planner would make of it: a text beside the time is a time in UTC, a whole number beside a float a float.
-//! Whatever is not listed here is planned: an operator, a function, a word, a type, a number that a float cannot hold. Nothing is learnt from other
-//! statements. `tests/subset.rs` holds random ones against the same statement with a plan.
+//! What a literal is to a column is what the planner would make of it: a text beside the time is a time in UTC, a whole
+//! number beside a float a float. Whatever is not listed here is planned: an operator, a function, a word, a type, a
+//! number that a float cannot hold. Nothing is learnt from other statements. `tests/subset.rs` holds random ones
+//! against the same statement with a plan.
 
 use std::sync::Arc;
 
@@ -46,7 +49,8 @@ use crate::tables::catalog::stored_table;
 use crate::tables::known;
 use crate::tables::store_table::StoreTable;
 
-/// The statement as a question to the store, if it is one of the subset. Names without a schema are looked up in `schema`.
+/// The statement as a question to the store, if it is one of the subset. Names without a schema are looked up in
+/// `schema`.
 pub(crate) fn read(statement: &Statement, schema: &str, store: &Arc<Store>) -> Option<Wanted> {
     let Statement::Statement(sql) = statement else { return None };
     let SqlStatement::Query(query) = &**sql else { return None };

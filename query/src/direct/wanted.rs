@@ -1,5 +1,5 @@
-//! Answers without a plan: what a statement of the subset (`subset.rs`) asks the store for, and what is done with what it gives: columns put in order, rows
-//! sorted and cut off.
+//! Answers without a plan: what a statement of the subset (`subset.rs`) asks the store for, and what is done with what
+//! it gives: columns put in order, rows sorted and cut off.
 
 use std::sync::Arc;
 
@@ -62,7 +62,8 @@ impl Asked {
         }
     }
 
-    /// Begins to read: what gives the rows, and how many values are read for them at the most. Nothing if there are too many for this way.
+    /// Begins to read: what gives the rows, and how many values are read for them at the most. Nothing if there are too
+    /// many for this way.
     fn start(self) -> Result<Option<(Arc<dyn Once>, usize)>> {
         Ok(match self {
             Asked::Summary(summary) => {

@@ -1,4 +1,5 @@
-//! Filters that become narrower while a query runs: the worst row that a top-k has so far, the keys of the built side of a join.
+//! Filters that become narrower while a query runs: the worst row that a top-k has so far, the keys of the built side
+//! of a join.
 //!
 //! The scan asks them again for every day, which it may pass over, and for every batch, whose rows they thin out.
 

@@ -1,4 +1,5 @@
-//! How rows are read while a plan runs: scans, what they leave out, partitions side by side, memory. Which table that is, and what was asked, is not known here.
+//! How rows are read while a plan runs: scans, what they leave out, partitions side by side, memory. Which table that
+//! is, and what was asked, is not known here.
 
 pub(crate) mod dynamic_filter;
 pub(crate) mod lagging;

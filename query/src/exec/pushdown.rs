@@ -107,7 +107,8 @@ fn column(expr: &Expr, kind: &dyn Fn(&str) -> ColumnKind) -> Option<(String, Col
     }
 }
 
-/// A pattern of LIKE as a regular expression: `%` is any text, `_` any character, and `\\` takes from these and from itself what they mean.
+/// A pattern of LIKE as a regular expression: `%` is any text, `_` any character, and `\\` takes from these and from
+/// itself what they mean.
 fn like_regex(pattern: &str) -> Option<String> {
     let mut regex = String::from("(?s)^");
     let mut left = pattern.chars();

@@ -1,8 +1,9 @@
 //! Counters: `increase`, `rate`, `irate`, `resets`; and `delta` of a gauge.
 //!
-//! `(value, time)` says what the rows of the group say and no more. `(value, time, from, to)` extrapolates to the edges of that span as
-//! Prometheus does: to an edge that is nearer than 1.1 mean distances of rows, otherwise by half a distance, and a counter
-//! not below zero (`extrapolatedRate` in Prometheus' `promql/functions.go` is what users compare with).
+//! `(value, time)` says what the rows of the group say and no more. `(value, time, from, to)` extrapolates to the edges
+//! of that span as Prometheus does: to an edge that is nearer than 1.1 mean distances of rows, otherwise by half a
+//! distance, and a counter not below zero (`extrapolatedRate` in Prometheus' `promql/functions.go` is what users
+//! compare with).
 //!
 //! A group has to be one counter: rates of several are added after they were taken.
 

@@ -1,11 +1,12 @@
 //! DataFusion's functions with a guard, and operators as functions.
 //!
-//! What a function makes is no part of what DataFusion counts as a query's memory: `repeat('x', 1000000000)` took what it liked. So functions whose texts can
-//! be much larger than what they are given say beforehand how large that would be, and are refused past a part of `query.memory`. Whole numbers are
-//! added, subtracted, multiplied and negated within their type, or there is an error.
+//! What a function makes is no part of what DataFusion counts as a query's memory: `repeat('x', 1000000000)` took what
+//! it liked. So functions whose texts can be much larger than what they are given say beforehand how large that would
+//! be, and are refused past a part of `query.memory`. Whole numbers are added, subtracted, multiplied and negated
+//! within their type, or there is an error.
 //!
-//! None of them has a "preimage", by which the optimizer turns a condition on their value into one on their argument: it is wrong for years
-//! without a timestamp (`EXTRACT(YEAR FROM time) < 9999` had no rows).
+//! None of them has a "preimage", by which the optimizer turns a condition on their value into one on their argument:
+//! it is wrong for years without a timestamp (`EXTRACT(YEAR FROM time) < 9999` had no rows).
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The functions that statistics of operations need and DataFusion does not have. `docs/sql.md` says what each does; a test
-//! runs its statements.
+//! The functions that statistics of operations need and DataFusion does not have. `docs/sql.md` says what each does; a
+//! test runs its statements.
 
 mod asof_match;
 pub(crate) mod bucket_calls;
@@ -18,7 +18,8 @@ use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::context::SessionState;
 
-/// Adds them to a session; those of DataFusion with the same names go. What a function makes may have so many bytes at a time.
+/// Adds them to a session; those of DataFusion with the same names go. What a function makes may have so many bytes at
+/// a time.
 pub(crate) fn register(state: &mut SessionState, bytes_max: usize) -> Result<()> {
     let aggregates = [
         sketch::aggregates(),

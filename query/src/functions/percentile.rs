@@ -1,4 +1,5 @@
-//! `percentile_cont`: exact percentiles. DataFusion's own rounds where between two values it looks to six digits, which shows in the answer.
+//! `percentile_cont`: exact percentiles. DataFusion's own rounds where between two values it looks to six digits, which
+//! shows in the answer.
 
 use std::hash::Hash;
 use std::sync::Arc;

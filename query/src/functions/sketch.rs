@@ -1,5 +1,5 @@
-//! Percentiles by sketches ([`tsdb::Sketch`]): `approx_percentile_cont`, and sketches as values that can be stored and merged:
-//! `hdr_sketch`, `hdr_merge`, `hdr_quantile`, `hdr_rank`, `hdr_count`.
+//! Percentiles by sketches ([`tsdb::Sketch`]): `approx_percentile_cont`, and sketches as values that can be stored and
+//! merged: `hdr_sketch`, `hdr_merge`, `hdr_quantile`, `hdr_rank`, `hdr_count`.
 
 use std::hash::Hash;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `sum` of whole numbers that does not wrap: what is beyond the type of the sum is an error. Sums of other types are DataFusion's.
+//! `sum` of whole numbers that does not wrap: what is beyond the type of the sum is an error. Sums of other types are
+//! DataFusion's.
 
 use std::collections::HashMap;
 use std::hash::Hash;

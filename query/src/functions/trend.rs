@@ -1,4 +1,5 @@
-//! Trends: `trend(value, time)` fits a line by least squares; `forecast` and `reaches` read it. `summary(value)`: a group in one value.
+//! Trends: `trend(value, time)` fits a line by least squares; `forecast` and `reaches` read it. `summary(value)`: a
+//! group in one value.
 
 use std::sync::Arc;
 
@@ -114,12 +115,13 @@ impl AggregateUDFImpl for FitAggregate {
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         Ok(match self.fit {
             Fit::Line => Box::new(Line::default()),
-            Fit::Summary => Box::new(Summary::default()),
+            Fit::Summary => Box::new(Summarizing::default()),
         })
     }
 }
 
-/// A line under way: means and sums of squares about them, which merge (Chan, Golub and LeVeque, 1979). x is days since 1970.
+/// A line under way: means and sums of squares about them, which merge (Chan, Golub and LeVeque, 1979). x is days since
+/// 1970.
 #[derive(Debug, Clone, Copy)]
 struct Line {
     start: i64,
@@ -209,21 +211,21 @@ impl Accumulator for Line {
 
 /// A summary under way.
 #[derive(Debug, Default)]
-struct Summary {
+struct Summarizing {
     sketch: Sketch,
     sum: f64,
     min: Option<f64>,
     max: Option<f64>,
 }
 
-impl Summary {
+impl Summarizing {
     fn widen(&mut self, min: Option<f64>, max: Option<f64>) {
         self.min = self.min.into_iter().chain(min).reduce(f64::min);
         self.max = self.max.into_iter().chain(max).reduce(f64::max);
     }
 }
 
-impl Accumulator for Summary {
+impl Accumulator for Summarizing {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         for value in values[0].as_primitive::<Float64Type>().iter().flatten().filter(|value| !value.is_nan()) {
             self.sketch.add(value);

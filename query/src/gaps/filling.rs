@@ -166,7 +166,8 @@ impl Places {
         Arc::new(self.drawn(numbers, line).into_iter().collect::<PrimitiveArray<P>>())
     }
 
-    /// The values with those of gaps, from the two beside the gap, and which part of its length the gap has until there.
+    /// The values with those of gaps, from the two beside the gap, and which part of its length the gap has until
+    /// there.
     fn drawn<P: ArrowPrimitiveType>(
         &self,
         numbers: &PrimitiveArray<P>,

@@ -45,7 +45,8 @@ impl OptimizerRule for BoundGaps {
     }
 }
 
-/// The first and the last time that the conditions below leave to the column of the bucket; without one, the ends of time.
+/// The first and the last time that the conditions below leave to the column of the bucket; without one, the ends of
+/// time.
 fn span_below(plan: &LogicalPlan) -> (i64, i64) {
     match plan {
         // The names of the statement over the aggregate.
@@ -69,7 +70,8 @@ fn bucketed(expr: &Expr) -> Option<&Column> {
     }
 }
 
-/// The times that a column of a plan can have, by the conditions on it and on what it is made of: another column, or a bucket of one.
+/// The times that a column of a plan can have, by the conditions on it and on what it is made of: another column, or a
+/// bucket of one.
 fn span_of(column: &Column, plan: &LogicalPlan) -> (i64, i64) {
     match plan {
         LogicalPlan::TableScan(scan) => narrowed(column, &scan.filters, ALL_TIME),

@@ -170,7 +170,8 @@ impl Encoder {
         let first = !std::mem::replace(&mut self.started, true);
         Ok(match &mut self.writer {
             Writer::Json => {
-                // One array goes on over all batches: its start is a comma in all but the first, its end is behind the last.
+                // One array goes on over all batches: its start is a comma in all but the first, its end is behind the
+                // last.
                 let mut array = json::<JsonArray>(&batch)?;
                 array[0] = if first { b'[' } else { b',' };
                 array.pop();

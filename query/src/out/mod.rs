@@ -1,4 +1,5 @@
-//! Rows on their way out: as JSON, CSV, Arrow, Parquet, text or line protocol, and packed. Where they come from is not known here.
+//! Rows on their way out: as JSON, CSV, Arrow, Parquet, text or line protocol, and packed. Where they come from is not
+//! known here.
 
 pub(crate) mod format;
 pub mod line_protocol;

@@ -1,5 +1,5 @@
-//! Finds the newest row of every group of tags in plans, as `DISTINCT ON (tag) ... ORDER BY tag, time DESC` becomes it, and as `first_value(.. ORDER BY time
-//! DESC)` or `last_value(.. ORDER BY time)` of each column says it.
+//! Finds the newest row of every group of tags in plans, as `DISTINCT ON (tag) ... ORDER BY tag, time DESC` becomes it,
+//! and as `first_value(.. ORDER BY time DESC)` or `last_value(.. ORDER BY time)` of each column says it.
 
 use std::sync::Arc;
 

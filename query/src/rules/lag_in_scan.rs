@@ -1,7 +1,8 @@
-//! `lag(x) OVER (PARTITION BY tags ORDER BY time)`, where the tags tell series apart: the value of the row before, in the same series.
+//! `lag(x) OVER (PARTITION BY tags ORDER BY time)`, where the tags tell series apart: the value of the row before, in
+//! the same series.
 //!
-//! The store gives whole series in the order of time, so that nothing has to be sorted: an optimizer rule puts a scan with one column more in the
-//! place of the window.
+//! The store gives whole series in the order of time, so that nothing has to be sorted: an optimizer rule puts a scan
+//! with one column more in the place of the window.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -176,7 +177,8 @@ impl TableProvider for LagTable {
 
     /// Conditions on the row and the one before: few rows meet them, where a state changes.
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // What is not known before the plan runs stays above, and what is about tags, which are looked up for the answer only.
+        // What is not known before the plan runs stays above, and what is about tags, which are looked up for the
+        // answer only.
         let stays = |part: &Expr| match part {
             Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::OuterReferenceColumn(..) => true,
             Expr::Column(column) => self.table.is_tag(&column.name),
@@ -199,7 +201,8 @@ impl TableProvider for LagTable {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let info = &self.table.info;
-        // What is read: what lags behind, what conditions are on, what else is wanted of the table, and the tags that tell series apart.
+        // What is read: what lags behind, what conditions are on, what else is wanted of the table, and the tags that
+        // tell series apart.
         let mut columns = vec![self.of.clone()];
         let of_filters = filters.iter().flat_map(Expr::column_refs).map(|column| &column.name);
         let of_answer = wanted.iter().map(|at| self.schema.field(*at).name());

@@ -1,8 +1,10 @@
 //! Tells lists of values apart that are about one thing.
 //!
-//! DataFusion puts two of them together as if there were no NULL: `i NOT IN (1) OR i NOT IN (2)` becomes true, and `i IN (1) AND i IN (2)` false, where both are
-//! NULL for a NULL. It does so where the same expression stands before both. So the second and every further list of a statement is about a function of
-//! its own of that, and so is one with a zero among floats, as lists are looked up by their bits: [`Same`], which gives its first argument as it is, but for the sign of a zero.
+//! DataFusion puts two of them together as if there were no NULL: `i NOT IN (1) OR i NOT IN (2)` becomes true, and `i
+//! IN (1) AND i IN (2)` false, where both are NULL for a NULL. It does so where the same expression stands before both.
+//! So the second and every further list of a statement is about a function of its own of that, and so is one with a
+//! zero among floats, as lists are looked up by their bits: [`Same`], which gives its first argument as it is, but for
+//! the sign of a zero.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -69,7 +71,8 @@ impl ScalarUDFImpl for Same {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let value = args.args[0].clone();
-        // Beside literals a zero with a sign is a zero (`operators.rs`), and lists are looked up by their bits: -0.0 + 0.0 is 0.0.
+        // Beside literals a zero with a sign is a zero (`operators.rs`), and lists are looked up by their bits: -0.0 +
+        // 0.0 is 0.0.
         Ok(match &value {
             ColumnarValue::Array(array) if *array.data_type() == DataType::Float64 => {
                 let unsigned: Float64Array = array.as_primitive::<Float64Type>().unary(|value| value + 0.0);

@@ -1,5 +1,5 @@
-//! Rules that change plans: what makes them mean what SQL says, and what puts questions to the store ([`direct`](crate::direct)) into them. The order in which they
-//! run, and why, stands in `planner.rs`.
+//! Rules that change plans: what makes them mean what SQL says, and what puts questions to the store
+//! ([`direct`](crate::direct)) into them. The order in which they run, and why, stands in `planner.rs`.
 
 pub(crate) mod know_newest;
 pub(crate) mod lag_in_scan;

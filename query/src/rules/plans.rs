@@ -1,4 +1,5 @@
-//! What the rules that put questions to the store into plans have in common: which scan is below, and how a question takes its place.
+//! What the rules that put questions to the store into plans have in common: which scan is below, and how a question
+//! takes its place.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,14 +18,15 @@ use crate::exec::pushdown::push;
 use crate::functions::bucket_calls::unaliased;
 use crate::tables::store_table::StoreTable;
 
-/// A name that nothing else has, for a scan that stands for what was asked of a table. The planner takes scans for one that look the same, and does not look at
-/// where their rows come from.
+/// A name that nothing else has, for a scan that stands for what was asked of a table. The planner takes scans for one
+/// that look the same, and does not look at where their rows come from.
 pub(super) fn name_of(kind: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("{kind}_{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A scan of a table in the place of an aggregate; the table's columns are those of the aggregate, called by their numbers.
+/// A scan of a table in the place of an aggregate; the table's columns are those of the aggregate, called by their
+/// numbers.
 pub(super) fn in_place_of(node: &AggregateNode, name: &str, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
     let schema = node.schema.clone();
     let scan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.build()?;

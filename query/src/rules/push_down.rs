@@ -1,4 +1,5 @@
-//! DataFusion's rule `push_down_filter` without the way in which it simplifies conditions on one column, which drops some.
+//! DataFusion's rule `push_down_filter` without the way in which it simplifies conditions on one column, which drops
+//! some.
 
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -9,8 +10,8 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
-/// Puts the literal of a comparison with a column on the right, in every condition of a plan: `push_down_filter` makes one condition of two that stand one above
-/// the other, and goes by the side.
+/// Puts the literal of a comparison with a column on the right, in every condition of a plan: `push_down_filter` makes
+/// one condition of two that stand one above the other, and goes by the side.
 #[derive(Debug)]
 pub(crate) struct LiteralsRight;
 
@@ -38,9 +39,10 @@ impl OptimizerRule for LiteralsRight {
     }
 }
 
-/// DataFusion's `push_down_filter`. Before it pushes a condition, it drops what it takes for redundant among comparisons of one column with literals; it
-/// goes by the side on which a literal stands, and by what literals are and not by what they mean. So it is given conditions of which none can be dropped:
-/// literals on the right, none of them NULL, and of each column one comparison of a kind, the narrowest.
+/// DataFusion's `push_down_filter`. Before it pushes a condition, it drops what it takes for redundant among
+/// comparisons of one column with literals; it goes by the side on which a literal stands, and by what literals are and
+/// not by what they mean. So it is given conditions of which none can be dropped: literals on the right, none of them
+/// NULL, and of each column one comparison of a kind, the narrowest.
 #[derive(Debug)]
 pub(crate) struct PushDown(pub PushDownFilter);
 

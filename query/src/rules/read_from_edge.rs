@@ -1,5 +1,5 @@
-//! `ORDER BY time DESC LIMIT n` reads from the end on, and not everything: finds the sort with its limit, and puts a table in the place of the scan below that gives
-//! no more than it takes. Sort and limit stay where they are.
+//! `ORDER BY time DESC LIMIT n` reads from the end on, and not everything: finds the sort with its limit, and puts a
+//! table in the place of the scan below that gives no more than it takes. Sort and limit stay where they are.
 
 use std::sync::Arc;
 

@@ -2,10 +2,11 @@
 //!
 //! An analyzer rule goes over the expressions of a plan once types are known:
 //!
-//! - whole numbers that are added, subtracted, multiplied or negated beyond the end of their type are an error, as they wrap otherwise;
+//! - whole numbers that are added, subtracted, multiplied or negated beyond the end of their type are an error, as they
+//!   wrap otherwise;
 //! - `a || b` makes no text that is larger than a query may be (`functions/guarded.rs`);
-//! - a tag is a text where it is matched with a pattern: the optimizer makes `tag = 'x'` of `tag LIKE 'x'`, with a literal of another type than that of
-//!   `tag <> 'x'`, and takes both for true at once;
+//! - a tag is a text where it is matched with a pattern: the optimizer makes `tag = 'x'` of `tag LIKE 'x'`, with a
+//!   literal of another type than that of `tag <> 'x'`, and takes both for true at once;
 //! - two lists of values about one column are told apart (`lists_apart.rs`);
 //! - a zero with a sign is a zero where it is compared: the optimizer takes `v = 0.0 AND v <> -0.0` for `v = 0.0`.
 

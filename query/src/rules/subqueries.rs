@@ -1,8 +1,9 @@
 //! Subqueries whose answer would be wrong are refused.
 //!
-//! The planner makes joins of them, and loses something on the way: `NOT IN` of a correlated subquery and `IN` below `IS NULL`, `NOT` and the like know no
-//! "unknown"; a correlated aggregate, limit or set operation is taken out of its subquery as if there were none (`EXISTS (SELECT max(..) ...)` is always
-//! true, and was not). `tests/figures.rs` has one of each kind.
+//! The planner makes joins of them, and loses something on the way: `NOT IN` of a correlated subquery and `IN` below
+//! `IS NULL`, `NOT` and the like know no "unknown"; a correlated aggregate, limit or set operation is taken out of its
+//! subquery as if there were none (`EXISTS (SELECT max(..) ...)` is always true, and was not). `tests/figures.rs` has
+//! one of each kind.
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::plan_err;

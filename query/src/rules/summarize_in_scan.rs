@@ -1,5 +1,6 @@
-//! Takes `GROUP BY` over one table out of a plan, if the store can do all of it, and puts the scan of a [`SummaryTable`] in its place: groups by tags and by
-//! spans of time of equal length; counts, sums, means, extremes and percentiles of fields.
+//! Takes `GROUP BY` over one table out of a plan, if the store can do all of it, and puts the scan of a
+//! [`SummaryTable`] in its place: groups by tags and by spans of time of equal length; counts, sums, means, extremes
+//! and percentiles of fields.
 
 use std::sync::Arc;
 

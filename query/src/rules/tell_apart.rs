@@ -1,5 +1,5 @@
-//! Scans that say which they are. The planner takes two subqueries for one if they look the same, and where a scan's rows come from is not looked at:
-//! so a scan whose name is not enough gets one that nothing else has.
+//! Scans that say which they are. The planner takes two subqueries for one if they look the same, and where a scan's
+//! rows come from is not looked at: so a scan whose name is not enough gets one that nothing else has.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::availability::AvailabilityTable;
 
-/// Gives every call of a table function a name of its own: by name, `availability('a')` and `availability('b')` are the same.
+/// Gives every call of a table function a name of its own: by name, `availability('a')` and `availability('b')` are the
+/// same.
 #[derive(Debug)]
 pub(crate) struct TellApart;
 

@@ -1,8 +1,9 @@
 //! Keeps filters from being pushed by names that two columns have.
 //!
-//! DataFusion 55.2 takes a filter through a node of a physical plan by the names of its columns, and of two columns of one name it takes the first: a filter on `a.host` above a join
-//! of `a` and `b` went to the scan of `b`, and rows that did not meet it came out. So its rule is applied to the parts of a plan whose nodes tell their columns apart by name. A
-//! part's own root may have names twice: no filter comes from above it.
+//! DataFusion 55.2 takes a filter through a node of a physical plan by the names of its columns, and of two columns of
+//! one name it takes the first: a filter on `a.host` above a join of `a` and `b` went to the scan of `b`, and rows that
+//! did not meet it came out. So its rule is applied to the parts of a plan whose nodes tell their columns apart by
+//! name. A part's own root may have names twice: no filter comes from above it.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `a ASOF JOIN b MATCH_CONDITION (a.time >= b.time) ON a.host = b.host`, as DataFusion's planner can take it: a left join on [`MATCH`].
+//! `a ASOF JOIN b MATCH_CONDITION (a.time >= b.time) ON a.host = b.host`, as DataFusion's planner can take it: a left
+//! join on [`MATCH`].
 
 use datafusion::common::not_impl_err;
 use datafusion::error::Result;

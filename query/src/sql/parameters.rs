@@ -1,7 +1,7 @@
 //! Values for the placeholders of a statement: `$1` from a list, `$name` from an object.
 //!
-//! A value takes the place of its placeholder as a literal, among the tokens of the statement, so that nothing in it can be anything else;
-//! and statements that differ in their values only are of one shape.
+//! A value takes the place of its placeholder as a literal, among the tokens of the statement, so that nothing in it
+//! can be anything else; and statements that differ in their values only are of one shape.
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};

@@ -1,11 +1,13 @@
 //! How deep and how large a statement is, found out before anything recurses over it.
 //!
-//! Parsers, planners and what evaluates expressions call themselves for every level of a statement, and a stack that is at its end takes the whole
-//! process down. So a statement is measured as the list of its tokens, in one pass, and refused if it is too much: by its depth (`query.depth_max`) and
-//! by its words and signs once named subqueries are put where they are used (`query.terms_max`).
+//! Parsers, planners and what evaluates expressions call themselves for every level of a statement, and a stack that is
+//! at its end takes the whole process down. So a statement is measured as the list of its tokens, in one pass, and
+//! refused if it is too much: by its depth (`query.depth_max`) and by its words and signs once named subqueries are put
+//! where they are used (`query.terms_max`).
 //!
-//! Both are bounds from above. A level is whatever makes trees deeper: a parenthesis, and in it every sign and keyword since the last comma, as
-//! `1+1+1` is as deep as it is long; set operations and joins of one `SELECT`; what a named subquery is made of. Values in lists are no levels.
+//! Both are bounds from above. A level is whatever makes trees deeper: a parenthesis, and in it every sign and keyword
+//! since the last comma, as `1+1+1` is as deep as it is long; set operations and joins of one `SELECT`; what a named
+//! subquery is made of. Values in lists are no levels.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,5 @@
-//! Statements as they come: measured, parsed, and with what DataFusion's parser and planner do not know or do wrong put into words that they know.
+//! Statements as they come: measured, parsed, and with what DataFusion's parser and planner do not know or do wrong put
+//! into words that they know.
 
 use std::ops::ControlFlow;
 
@@ -83,8 +84,9 @@ fn sql_of(statement: &mut Statement) -> Option<&mut SqlStatement> {
     }
 }
 
-/// What DataFusion's planner does not have becomes what it has: `f(a, name => b)` in FROM becomes `f(a, named_struct('name', b))`, as it takes values only,
-/// and a struct has a name; `ASOF JOIN` becomes a join on a function. What its parser binds wrongly is bound right.
+/// What DataFusion's planner does not have becomes what it has: `f(a, name => b)` in FROM becomes `f(a,
+/// named_struct('name', b))`, as it takes values only, and a struct has a name; `ASOF JOIN` becomes a join on a
+/// function. What its parser binds wrongly is bound right.
 struct Dialect;
 
 impl VisitorMut for Dialect {
@@ -113,8 +115,8 @@ impl VisitorMut for Dialect {
     }
 }
 
-/// `EXCEPT ALL` and `INTERSECT ALL` count how often a row is there, and DataFusion does not: it plans them as joins, which give a row on the left side
-/// as often as it is there, or not at all.
+/// `EXCEPT ALL` and `INTERSECT ALL` count how often a row is there, and DataFusion does not: it plans them as joins,
+/// which give a row on the left side as often as it is there, or not at all.
 fn multisets(body: &SetExpr) -> ControlFlow<DataFusionError> {
     let mut bodies = vec![body];
     while let Some(body) = bodies.pop() {
@@ -130,8 +132,8 @@ fn multisets(body: &SetExpr) -> ControlFlow<DataFusionError> {
     ControlFlow::Continue(())
 }
 
-/// `a IS DISTINCT FROM b AND c` is `(a IS DISTINCT FROM b) AND c`; the parser takes all that follows for the right side. Visited from below, an operator that
-/// should stand above is lifted by one place each time.
+/// `a IS DISTINCT FROM b AND c` is `(a IS DISTINCT FROM b) AND c`; the parser takes all that follows for the right
+/// side. Visited from below, an operator that should stand above is lifted by one place each time.
 fn bind(expr: &mut Expr) {
     let is_loose = |expr: &Expr| matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. });
     let inner = match expr {
@@ -212,7 +214,8 @@ mod tests {
                 .1
                 .to_owned()
         };
-        // What it must mean, with parentheses, which are not printed where there were none: so trees are compared by what they print with them.
+        // What it must mean, with parentheses, which are not printed where there were none: so trees are compared by
+        // what they print with them.
         for (written, meant) in [
             ("a IS DISTINCT FROM b AND c", "(a IS DISTINCT FROM b) AND c"),
             ("a IS DISTINCT FROM b OR c", "(a IS DISTINCT FROM b) OR c"),

@@ -45,7 +45,8 @@ impl CatalogProvider for StoreCatalog {
     }
 }
 
-/// The stored table that a name in SQL means. A view has its name for itself: what an earlier version let agents write there has another one.
+/// The stored table that a name in SQL means. A view has its name for itself: what an earlier version let agents write
+/// there has another one.
 pub(crate) fn stored_table(store: &Store, schema: &str, name: &str) -> Option<TableInfo> {
     let measurement = reserved::measurement(name)?;
     let of_old = || (measurement != name).then(|| store.table(schema, measurement)).flatten();

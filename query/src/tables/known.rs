@@ -1,7 +1,8 @@
-//! Tables and columns that are always there, whether rows were written or not, so that statements over them can be planned.
+//! Tables and columns that are always there, whether rows were written or not, so that statements over them can be
+//! planned.
 //!
-//! What is missing reads NULL. A time that is not the row's is stored as a whole number of ns, in a field whose name ends in `_ns`, and read as a
-//! timestamp without that ending.
+//! What is missing reads NULL. A time that is not the row's is stored as a whole number of ns, in a field whose name
+//! ends in `_ns`, and read as a timestamp without that ending.
 
 use std::sync::Arc;
 

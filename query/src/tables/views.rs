@@ -1,5 +1,5 @@
-//! Views that are ready to use, and the list of series. Agents cannot write to their names ([`domain::reserved`]); what an earlier version took
-//! is read as `stored_` and the name.
+//! Views that are ready to use, and the list of series. Agents cannot write to their names ([`domain::reserved`]); what
+//! an earlier version took is read as `stored_` and the name.
 
 use std::sync::{Arc, OnceLock};
 

@@ -30,7 +30,8 @@ pub trait Admission: Debug + Send + Sync {
     /// Tells rules apart: two with one key must say the same of every series.
     fn key(&self) -> &str;
 
-    /// May rows of this series be taken? The tags stand in the order of the row, and may have empty values, which count as absent.
+    /// May rows of this series be taken? The tags stand in the order of the row, and may have empty values, which count
+    /// as absent.
     ///
     /// # Errors
     ///

@@ -18,7 +18,8 @@ pub struct Bucket {
 pub struct Calendar {
     /// What they are, in words: two calendars of one name are the same.
     pub name: String,
-    /// The start of the span that holds a time, and until when that is so: to its end, or not as far. Ns since the epoch.
+    /// The start of the span that holds a time, and until when that is so: to its end, or not as far. Ns since the
+    /// epoch.
     #[allow(clippy::type_complexity)] // it is a function
     pub span: Arc<dyn Fn(i64) -> Range<i64> + Send + Sync>,
 }
@@ -48,7 +49,8 @@ impl Bucket {
 }
 
 impl Buckets {
-    /// Does every bucket that meets a span, the last time included, start and end where one of this length does, counted from the epoch?
+    /// Does every bucket that meets a span, the last time included, start and end where one of this length does,
+    /// counted from the epoch?
     pub(crate) fn are_made_of(&self, width_ns: i64, from: i64, to: i64) -> bool {
         match self {
             Buckets::Equal(bucket) => bucket.width_ns % width_ns == 0 && bucket.origin_ns % width_ns == 0,

@@ -1,4 +1,5 @@
-//! Panics on demand, for tests: `FOURNINES_FAULT=writer:3` lets the third pass of that place panic. In release builds there is nothing of it.
+//! Panics on demand, for tests: `FOURNINES_FAULT=writer:3` lets the third pass of that place panic. In release builds
+//! there is nothing of it.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};

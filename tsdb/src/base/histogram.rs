@@ -1,7 +1,7 @@
 //! A histogram that any number of threads record into without waiting for each other.
 //!
-//! Buckets as [HdrHistogram](http://hdrhistogram.org) has them: each power of two is divided into equally wide parts, so that a
-//! value is known to within 1 % whatever its size, and recording is one atomic addition.
+//! Buckets as [HdrHistogram](http://hdrhistogram.org) has them: each power of two is divided into equally wide parts,
+//! so that a value is known to within 1 % whatever its size, and recording is one atomic addition.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,10 +61,10 @@ impl Histogram {
     }
 
     /// What was recorded so far.
-    pub fn summary(&self) -> Summary {
+    pub fn summary(&self) -> Quantiles {
         let counts = self.counts.iter().enumerate().map(|(at, count)| (upper(at), count.load(Ordering::Relaxed)));
         let buckets: Vec<_> = counts.filter(|(_, count)| *count > 0).collect();
-        Summary {
+        Quantiles {
             count: buckets.iter().map(|(_, count)| count).sum(),
             sum: self.sum.load(Ordering::Relaxed),
             max: self.max.load(Ordering::Relaxed),
@@ -75,7 +75,7 @@ impl Histogram {
 
 /// What a histogram held at one instant.
 #[derive(Debug, Clone, Default)]
-pub struct Summary {
+pub struct Quantiles {
     /// How many values.
     pub count: u64,
     /// Their sum.
@@ -86,7 +86,7 @@ pub struct Summary {
     buckets: Vec<(u64, u64)>,
 }
 
-impl Summary {
+impl Quantiles {
     /// The value that this share (0 to 1) of all does not exceed; 0 of none.
     pub fn quantile(&self, share: f64) -> u64 {
         let rank = (share * self.count as f64).ceil().max(1.0) as u64;

@@ -24,8 +24,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1024 columns, 128 tags, 5 million series a table, names and tag values as long as they can be, strings of 64 KiB,
-    /// batches of 64 Mi values (512 MiB as columns).
+    /// 1024 columns, 128 tags, 5 million series a table, names and tag values as long as they can be, strings of 64
+    /// KiB, batches of 64 Mi values (512 MiB as columns).
     fn default() -> Limits {
         Limits {
             columns_max: 1024,

@@ -53,7 +53,8 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests of 256 MiB; nothing rolls, nothing leaves.
+    /// Synced acknowledgements, a head of 64 MiB, the largest pages, 1024 waiting requests of 256 MiB; nothing rolls,
+    /// nothing leaves.
     fn default() -> Options {
         Options {
             durability: Durability::Sync,

@@ -1,4 +1,5 @@
-//! A list that one thread adds to while others read it: what was published before somebody looks is there, whole and in order.
+//! A list that one thread adds to while others read it: what was published before somebody looks is there, whole and in
+//! order.
 
 use crate::base::sync::{AtomicUsize, Ordering};
 

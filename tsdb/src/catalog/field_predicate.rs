@@ -21,8 +21,8 @@ use crate::rows::keyed::Rows;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldPredicate {
-    /// The value compares so with this one. Floats are in the total order of IEEE 754, where NaN is greater than every number, but for one thing: -0.0 and 0.0
-    /// are equal.
+    /// The value compares so with this one. Floats are in the total order of IEEE 754, where NaN is greater than every
+    /// number, but for one thing: -0.0 and 0.0 are equal.
     Compares(String, Comparison, Literal),
     /// The value is one of these.
     In(String, Vec<Literal>),

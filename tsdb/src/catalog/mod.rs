@@ -1,6 +1,5 @@
-//! What there is: tables, tags, series and their spellings, and what is said about them: conditions, filters, deletions, rollups.
-//! It turns names into numbers and back.
-//! Nothing here knows rows that are stored.
+//! What there is: tables, tags, series and their spellings, and what is said about them: conditions, filters,
+//! deletions, rollups. It turns names into numbers and back. Nothing here knows rows that are stored.
 
 pub(crate) mod change;
 pub(crate) mod deletion;

@@ -1,9 +1,9 @@
 //! What exists: schemas, tables, their tags and fields, and every series.
 //!
 //! The hot path takes no lock: tables live in an append-only vector, columns behind an atomic pointer, and a series is
-//! found by the bytes that name it in [`Spellings`]. Growing goes through one mutex, which only a row that names something new takes. Each growth is a
-//! [`Change`]; the changes since the last group commit wait in a buffer that the writer makes durable *before* any
-//! frame that could refer to them. Opening the store applies the same changes again.
+//! found by the bytes that name it in [`Spellings`]. Growing goes through one mutex, which only a row that names
+//! something new takes. Each growth is a [`Change`]; the changes since the last group commit wait in a buffer that the
+//! writer makes durable *before* any frame that could refer to them. Opening the store applies the same changes again.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -24,7 +24,7 @@ use crate::base::row::{Row, check_name, check_row};
 use crate::base::series_ref::SeriesRef;
 use crate::base::value::{FieldType, Value};
 use crate::catalog::change::Change;
-use crate::catalog::spellings::{Snapshot, Spellings};
+use crate::catalog::spellings::{Spellings, SpellingsNow};
 use crate::catalog::tag::{ABSENT, Tag};
 
 /// Spellings of series (tags in another order, other escapes) remembered beyond one a series.
@@ -50,7 +50,7 @@ pub(crate) struct Table {
     pub id: u32,
     pub schema: String,
     pub name: String,
-    columns: ArcSwap<Columns>,
+    columns: ArcSwap<KnownColumns>,
     tags: boxcar::Vec<Tag>,
     series: AtomicU32,
     /// The first time that retention keeps, ns since the epoch.
@@ -59,14 +59,15 @@ pub(crate) struct Table {
 
 /// The columns of a table at one instant.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Columns {
+pub(crate) struct KnownColumns {
     pub tags: Vec<Arc<str>>,
     pub fields: Vec<(Arc<str>, FieldType)>,
     by_name: HashMap<Arc<str>, ColumnRef>,
     arrow: Made,
 }
 
-/// The Arrow schema of columns, made when it is first wanted. Columns that are copied are about to change: theirs is another.
+/// The Arrow schema of columns, made when it is first wanted. KnownColumns that are copied are about to change: theirs
+/// is another.
 #[derive(Debug, Default)]
 struct Made(OnceLock<SchemaRef>);
 
@@ -76,7 +77,7 @@ impl Clone for Made {
     }
 }
 
-impl Columns {
+impl KnownColumns {
     /// `time`, the tags, the fields.
     pub(crate) fn arrow(&self) -> &SchemaRef {
         self.arrow.0.get_or_init(|| {
@@ -97,7 +98,7 @@ pub(crate) enum ColumnRef {
     Field(u32, FieldType),
 }
 
-impl Columns {
+impl KnownColumns {
     pub(crate) fn find(&self, name: &str) -> Option<ColumnRef> {
         self.by_name.get(name).copied()
     }
@@ -119,7 +120,7 @@ impl Columns {
 
 impl Table {
     /// The columns as they are now.
-    pub(crate) fn columns(&self) -> Arc<Columns> {
+    pub(crate) fn columns(&self) -> Arc<KnownColumns> {
         self.columns.load_full()
     }
 
@@ -252,7 +253,8 @@ impl Catalog {
         self.tables.iter().map(|(_, table)| table)
     }
 
-    /// What the keys of spellings of a schema, admission and format are made with: it is the same for every row of a request.
+    /// What the keys of spellings of a schema, admission and format are made with: it is the same for every row of a
+    /// request.
     pub(crate) fn spelling_seed(&self, schema: &str, admission: Option<&str>, format: &str) -> u64 {
         self.seed ^ xxh3_128(format!("{schema}\0{admission:?}\0{format}").as_bytes()) as u64
     }
@@ -267,7 +269,7 @@ impl Catalog {
     }
 
     /// The spellings as they are now.
-    pub(crate) fn spellings(&self) -> Snapshot {
+    pub(crate) fn spellings(&self) -> SpellingsNow {
         self.by_spelling.snapshot()
     }
 
@@ -277,7 +279,7 @@ impl Catalog {
         let mut growth = self.lock();
         match self.find_table(schema, row.measurement) {
             Some(table) => table.check(row, &self.limits)?,
-            None => Columns::default().check_room(row, self.limits.columns_max)?,
+            None => KnownColumns::default().check_room(row, self.limits.columns_max)?,
         }
         if self.bytes() >= self.bytes_max && !self.is_known(&growth, schema, row) {
             return Err(RowError::CatalogFull { table: row.measurement.into(), limit: self.bytes_max });
@@ -436,7 +438,7 @@ impl Catalog {
                 let table = table_of(table)?;
                 table.tags.push(Tag::new());
                 table.columns.rcu(|columns| {
-                    let (mut columns, name) = (Columns::clone(columns), Arc::<str>::from(name));
+                    let (mut columns, name) = (KnownColumns::clone(columns), Arc::<str>::from(name));
                     columns.by_name.insert(name.clone(), ColumnRef::Tag(columns.tags.len() as u32));
                     columns.tags.push(name);
                     columns
@@ -444,7 +446,7 @@ impl Catalog {
             }
             Change::Field { table, kind, name } => {
                 table_of(table)?.columns.rcu(|columns| {
-                    let (mut columns, name) = (Columns::clone(columns), Arc::<str>::from(name));
+                    let (mut columns, name) = (KnownColumns::clone(columns), Arc::<str>::from(name));
                     columns.by_name.insert(name.clone(), ColumnRef::Field(columns.fields.len() as u32, kind));
                     columns.fields.push((name, kind));
                     columns

@@ -1,8 +1,10 @@
-//! Rollups: buckets of a table's rows that are worked out ahead, so that an aggregation over a year reads buckets and not rows.
+//! Rollups: buckets of a table's rows that are worked out ahead, so that an aggregation over a year reads buckets and
+//! not rows.
 //!
-//! A rollup has a file for each closed day of its table. Such a file says up to which log file it knows the day's rows and deletions: it counts as long
-//! as nothing younger is about that day. So late rows and deletions make a day's rows be read again at once, until the keeper has
-//! written the file anew, and no answer depends on whether there is a rollup.
+//! A rollup has a file for each closed day of its table. Such a file says up to which log file it knows the day's rows
+//! and deletions: it counts as long as nothing younger is about that day. So late rows and deletions make a day's rows
+//! be read again at once, until the keeper has written the file anew, and no answer depends on whether there is a
+//! rollup.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +16,8 @@ use crate::catalog::registry::{ColumnRef, Table};
 const DAY_NS: i64 = 86_400_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// What is worked out ahead: of each series and bucket how many rows there are, and of each field the count, the sum, the smallest, the largest, the first and
-/// the last value, and a [`Sketch`](crate::Sketch).
+/// What is worked out ahead: of each series and bucket how many rows there are, and of each field the count, the sum,
+/// the smallest, the largest, the first and the last value, and a [`Sketch`](crate::Sketch).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rollup {
     /// What it is called; no other has the name.

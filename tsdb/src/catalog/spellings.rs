@@ -56,8 +56,8 @@ impl Spellings {
     }
 
     /// As it is now: what is added later may be missing.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot(self.slots.load_full())
+    pub(crate) fn snapshot(&self) -> SpellingsNow {
+        SpellingsNow(self.slots.load_full())
     }
 
     /// Adds a key, unless it is there. Only one thread may do so at a time.
@@ -84,9 +84,9 @@ impl Spellings {
 
 /// The table as it was at some time: looking into it costs no counting of readers.
 #[derive(Debug)]
-pub(crate) struct Snapshot(Arc<Box<[Slot]>>);
+pub(crate) struct SpellingsNow(Arc<Box<[Slot]>>);
 
-impl Snapshot {
+impl SpellingsNow {
     #[inline]
     pub(crate) fn find(&self, key: u128) -> Option<SeriesRef> {
         find(&self.0, key)

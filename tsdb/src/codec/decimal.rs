@@ -71,8 +71,8 @@ pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result
 
 /// The integers over a power of ten, in their place.
 fn floats(mut integers: Vec<i64>, power: f64) -> Vec<f64> {
-    // Up to 2^51 an integer is the lowest bits of a float's mantissa; processors do that to several at a time, which they do not
-    // convert.
+    // Up to 2^51 an integer is the lowest bits of a float's mantissa; processors do that to several at a time, which
+    // they do not convert.
     const LIMIT: i64 = 1 << 51;
     const MIDDLE: f64 = (3i64 << 51) as f64;
     let is_small = integers.iter().fold(0, |all, integer| all | integer.wrapping_add(LIMIT)) as u64 >> 52 == 0;

@@ -13,8 +13,8 @@
 //! them follow as extra bits. Compaction uses it: wandering counters come within one percent of the entropy of their
 //! differences.
 //!
-//! Parts of the integers are coded one beside the other: a processor reads up to [`AT_ONCE`] of them at a time, and who wants a few
-//! rows reads the part that has them.
+//! Parts of the integers are coded one beside the other: a processor reads up to [`AT_ONCE`] of them at a time, and who
+//! wants a few rows reads the part that has them.
 
 use std::ops::Range;
 
@@ -245,8 +245,8 @@ fn decode_anywhere(input: &[u8], count: usize, wanted: Range<usize>) -> Result<V
     Ok(integers)
 }
 
-/// The first `wanted` integers of a chunk as format version 2 has it: no parts; groups of tokens in turn from two streams
-/// of four states, of which behind the extra bits stand the LEB128 bits, and each of which starts with a byte.
+/// The first `wanted` integers of a chunk as format version 2 has it: no parts; groups of tokens in turn from two
+/// streams of four states, of which behind the extra bits stand the LEB128 bits, and each of which starts with a byte.
 pub(super) fn decode_version_2(input: &[u8], wanted: usize) -> Result<Vec<i64>, String> {
     let (header, mut bytes) = residuals::read_header(input)?;
     let decoder = Decoder::new(&Frequencies::read(&mut bytes)?);
@@ -287,11 +287,11 @@ const fn bytes(byte: u8) -> u64 {
 /// Of which no token is small that has one of these bits.
 const LARGE: u64 = bytes(!(SMALL as u8 - 1));
 
-/// The sums of the first one, two, ... of eight differences, which are the zigzag numbers of small tokens; and that of all eight once
-/// more, apart, as the next eight wait for it and need not wait for where the others go.
+/// The sums of the first one, two, ... of eight differences, which are the zigzag numbers of small tokens; and that of
+/// all eight once more, apart, as the next eight wait for it and need not wait for where the others go.
 ///
-/// All in one word: a product with eight ones adds up what is before each byte. Eight are added to each, so that none is negative and no sum
-/// (120 at the most) reaches into the next byte, and taken away again at the end.
+/// All in one word: a product with eight ones adds up what is before each byte. Eight are added to each, so that none
+/// is negative and no sum (120 at the most) reaches into the next byte, and taken away again at the end.
 #[inline(always)]
 fn prefix_sums(tokens: u64) -> ([i8; 8], i64) {
     const BIAS: u8 = SMALL as u8 / 2;

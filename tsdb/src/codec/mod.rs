@@ -216,8 +216,8 @@ pub(crate) fn decode_times(stored: Stored<'_>, rows: usize) -> Result<ScalarBuff
     Ok(open(stored, rows)?.numbers()?.into())
 }
 
-/// The times of those of the rows `wanted` that may be between two times, and which rows these are: one range, which has others, too,
-/// unless its codec tells without decoding.
+/// The times of those of the rows `wanted` that may be between two times, and which rows these are: one range, which
+/// has others, too, unless its codec tells without decoding.
 pub(crate) fn decode_times_between(
     stored: Stored<'_>,
     rows: usize,

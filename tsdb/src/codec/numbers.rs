@@ -1,8 +1,8 @@
 //! Integers and floats: with which codec, and the way there and back.
 //!
 //! A sealed page is packed, because that is fast; a compacted one is entropy-coded, or left to the `pco` crate where
-//! that makes it smaller. One value for all needs neither, nor do integers in equal steps; and of values that repeat only the first of each run is coded
-//! so if that is smaller.
+//! that makes it smaller. One value for all needs neither, nor do integers in equal steps; and of values that repeat
+//! only the first of each run is coded so if that is smaller.
 
 use std::ops::Range;
 

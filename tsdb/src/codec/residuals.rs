@@ -1,8 +1,8 @@
 //! Integers as what is left of them after a guess: small unsigned numbers that pack well.
 //!
-//! Order 0 guesses one value for all (the smallest for packing, the middle one for entropy coding), order 1 that a value
-//! is the one before it, order 2 that it differs from that as much as that one did from the one before. All arithmetic
-//! wraps, so every i64 comes back.
+//! Order 0 guesses one value for all (the smallest for packing, the middle one for entropy coding), order 1 that a
+//! value is the one before it, order 2 that it differs from that as much as that one did from the one before. All
+//! arithmetic wraps, so every i64 comes back.
 
 use super::leb128::{self, unzigzag, zigzag};
 
@@ -152,7 +152,8 @@ impl Header {
         Ok(before)
     }
 
-    /// The integers that left these residuals: as many as `integers` has room for. `before` is then what comes before the next.
+    /// The integers that left these residuals: as many as `integers` has room for. `before` is then what comes before
+    /// the next.
     #[inline(always)]
     pub(super) fn restore(&self, before: &mut Before, residuals: impl Iterator<Item = u64>, integers: &mut [i64]) {
         let Before { mut last, mut step } = *before;

@@ -1,4 +1,5 @@
-//! Integers that go on in equal steps, as the times of probes and agents do: of each stretch its length, where it starts, and its step.
+//! Integers that go on in equal steps, as the times of probes and agents do: of each stretch its length, where it
+//! starts, and its step.
 //!
 //! ```text
 //! LEB128 how many stretches; of each LEB128 length, signed LEB128 start less where the stretch before would have gone on

@@ -1,8 +1,8 @@
 //! Tokens with as many bits as their frequency deserves: tabled asymmetric numeral systems.
 //!
-//! Duda, Asymmetric numeral systems, 2013; the layout of states follows Collet's FSE. A stream of tokens is written from
-//! its last token to its first and read from its end on. Several states take turns in it, so that a processor can work on
-//! the next token before it knows this one.
+//! Duda, Asymmetric numeral systems, 2013; the layout of states follows Collet's FSE. A stream of tokens is written
+//! from its last token to its first and read from its end on. Several states take turns in it, so that a processor can
+//! work on the next token before it knows this one.
 
 use super::bit_string::BitWriter;
 use super::leb128;
@@ -11,8 +11,8 @@ use super::leb128;
 pub(super) const TOKENS: usize = 256;
 /// The largest table that is read: 2^10 states.
 const LOG_MAX: u32 = 10;
-/// The largest that is written: more states bring tokens no nearer to their entropy than what they take to write down, and to
-/// fill in.
+/// The largest that is written: more states bring tokens no nearer to their entropy than what they take to write down,
+/// and to fill in.
 const LOG_WRITTEN_MAX: u32 = 9;
 const LOG_MIN: u32 = 5;
 const STATES_MAX: usize = 1 << LOG_MAX;
@@ -89,7 +89,8 @@ impl Frequencies {
     }
 
     /// Gives each state a token, each token as many states as its frequency, spread out; with each comes the number
-    /// that the state stands for among those of its token, from the frequency to twice that. What is made of these comes back, state by state.
+    /// that the state stands for among those of its token, from the frequency to twice that. What is made of these
+    /// comes back, state by state.
     #[inline(always)]
     fn states<T>(&self, mut made_of: impl FnMut(u8, u32) -> T) -> Vec<T> {
         let states = 1usize << self.log;
@@ -158,7 +159,8 @@ impl Encoder {
     }
 }
 
-/// What a state gives, in one word: how many bits lead to the next state, the token, and the base which those bits are more than.
+/// What a state gives, in one word: how many bits lead to the next state, the token, and the base which those bits are
+/// more than.
 #[derive(Debug, Clone, Copy, Default)]
 struct Step(u32);
 

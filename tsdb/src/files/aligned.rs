@@ -17,8 +17,8 @@ impl AsRef<[u8]> for Aligned {
     }
 }
 
-/// Bytes of this length and more have pages of their own. Heads are made of them: freed by another thread than made them, and all at once, what an allocator
-/// has of them it keeps, which was more than all that was in use.
+/// Bytes of this length and more have pages of their own. Heads are made of them: freed by another thread than made
+/// them, and all at once, what an allocator has of them it keeps, which was more than all that was in use.
 const PAGES_MIN: usize = 32 * 1024;
 /// So many have pages of their own at a time: a process may have 65,530 mappings in all.
 const MAPPINGS_MAX: usize = 16_384;
@@ -70,7 +70,8 @@ pub(crate) fn aligned<E>(length: usize, fill: impl FnOnce(&mut [u8]) -> Result<(
 mod tests {
     use super::*;
 
-    /// Longer ones than `PAGES_MIN` have pages of their own, until there are too many: nobody can tell by what is in them.
+    /// Longer ones than `PAGES_MIN` have pages of their own, until there are too many: nobody can tell by what is in
+    /// them.
     #[test]
     fn bytes_are_aligned_and_as_filled_wherever_they_are() {
         let fill = |bytes: &mut [u8]| -> Result<(), ()> {

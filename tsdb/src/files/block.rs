@@ -7,9 +7,9 @@
 //! 16  ...  payload, padded with zeros to a multiple of 8
 //! ```
 //!
-//! All numbers are little-endian. A file starts with a [`FileHeader`], then come blocks. Blocks start at multiples of 8, so
-//! that a frame read into aligned memory can be viewed as numbers without a copy, and so that a reader
-//! which meets a damaged block can look for the next good one.
+//! All numbers are little-endian. A file starts with a [`FileHeader`], then come blocks. Blocks start at multiples of
+//! 8, so that a frame read into aligned memory can be viewed as numbers without a copy, and so that a reader which
+//! meets a damaged block can look for the next good one.
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ pub(crate) fn padded(length: usize) -> usize {
 }
 
 /// Fills in the header of `block`, whose first 16 bytes are the header's place.
-pub(crate) fn seal(block: &mut [u8], kind: Kind) {
+pub(crate) fn finish(block: &mut [u8], kind: Kind) {
     let length = u32::try_from(block.len()).expect("a block is far smaller than 4 GiB");
     block[8..12].copy_from_slice(&(kind as u32).to_le_bytes());
     block[12..16].copy_from_slice(&length.to_le_bytes());
@@ -78,7 +78,7 @@ pub(crate) fn wrap(payload: &[u8], kind: Kind) -> Vec<u8> {
     let mut block = Vec::with_capacity(padded(length));
     block.resize(HEADER_BYTES, 0);
     block.extend_from_slice(payload);
-    seal(&mut block, kind);
+    finish(&mut block, kind);
     block.resize(padded(length), 0);
     block
 }

@@ -1,10 +1,11 @@
-//! Who owns what is made in a data directory: a command that root runs in somebody else's directory leaves nothing that its owner cannot change.
+//! Who owns what is made in a data directory: a command that root runs in somebody else's directory leaves nothing that
+//! its owner cannot change.
 
 use std::io::Result;
 use std::path::Path;
 
-/// Gives a file or folder that root has made to the owner of the folder that it is in. For anybody else it does nothing: they own what they make, and can give
-/// nothing away.
+/// Gives a file or folder that root has made to the owner of the folder that it is in. For anybody else it does
+/// nothing: they own what they make, and can give nothing away.
 ///
 /// # Errors
 ///

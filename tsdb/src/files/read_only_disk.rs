@@ -1,7 +1,8 @@
-//! A disk on which nothing changes: for reading what is on a medium that cannot be written, or belongs to somebody else.
+//! A disk on which nothing changes: for reading what is on a medium that cannot be written, or belongs to somebody
+//! else.
 //!
-//! What is to be changed is taken for changed, and is not. So the store recovers in memory what it finds, and leaves it as it is: a
-//! recovery writes only what a later reading would find in the same way.
+//! What is to be changed is taken for changed, and is not. So the store recovers in memory what it finds, and leaves it
+//! as it is: a recovery writes only what a later reading would find in the same way.
 
 use std::any::Any;
 use std::fs::{File, TryLockError};

@@ -1,7 +1,8 @@
 //! The mark of a clean end: how long each file was that grows or is replaced, and what it hashed to.
 //!
-//! Damage at the end of a log looks like a write that a crash cut short, which nobody was told is there. Behind a clean end there is none: what was whole then and
-//! is not now is damage, and is named. The mark goes away when the store opens, before anything is written.
+//! Damage at the end of a log looks like a write that a crash cut short, which nobody was told is there. Behind a clean
+//! end there is none: what was whole then and is not now is damage, and is named. The mark goes away when the store
+//! opens, before anything is written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ struct File {
 }
 
 impl Closed {
-    /// The files that are marked: the manifest and the catalogue, both with their copies, the list of damage, and the logs.
+    /// The files that are marked: the manifest and the catalogue, both with their copies, the list of damage, and the
+    /// logs.
     fn files(dir: &DataDir) -> Result<Vec<PathBuf>> {
         let mut files: Vec<PathBuf> = Manifest::paths(dir).into_iter().chain(CatalogLog::paths(dir)).collect();
         files.push(DamageList::path(dir));
@@ -43,7 +45,8 @@ impl Closed {
     pub(crate) fn write(dir: &DataDir) -> Result<()> {
         let mut closed = Closed::default();
         for path in Closed::files(dir)? {
-            // A file of a header only holds nothing, and may be what is left of a log that could not be made: then not even its header is durable.
+            // A file of a header only holds nothing, and may be what is left of a log that could not be made: then not
+            // even its header is durable.
             if dir.length(&path)?.is_some_and(|length| length > FILE_HEADER_BYTES as u64) {
                 let bytes = dir.read(&path)?;
                 closed.0.insert(dir.name_of(&path), File { length: bytes.len() as u64, hash: xxh3_64(&bytes) });

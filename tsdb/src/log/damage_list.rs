@@ -1,5 +1,5 @@
-//! The list of damage that the files do not show any more: what was lost from a log is gone from it once the log is cut or sealed. Answers go on saying that it is
-//! missing, after every opening, until somebody says that they know.
+//! The list of damage that the files do not show any more: what was lost from a log is gone from it once the log is cut
+//! or sealed. Answers go on saying that it is missing, after every opening, until somebody says that they know.
 
 use std::path::PathBuf;
 

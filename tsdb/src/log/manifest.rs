@@ -44,7 +44,8 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of a folder. If both are damaged or missing, `make` gives another. One that is damaged is told to `note`.
+    /// The manifest of a folder. If both are damaged or missing, `make` gives another. One that is damaged is told to
+    /// `note`.
     pub(crate) fn load(
         dir: &DataDir,
         note: impl Fn(&Error),

@@ -1,6 +1,6 @@
-//! What makes the store durable and says what counts: the write-ahead log, the catalogue's log, the manifest, the marks of a clean end and of damage; and the head, which holds what the log holds.
-//! It reads and writes its own files.
-//! Who writes when is decided above.
+//! What makes the store durable and says what counts: the write-ahead log, the catalogue's log, the manifest, the marks
+//! of a clean end and of damage; and the head, which holds what the log holds. It reads and writes its own files. Who
+//! writes when is decided above.
 
 pub(crate) mod closed;
 pub(crate) mod damage_list;

@@ -35,7 +35,8 @@ pub(crate) fn create(dir: &DataDir, number: u64) -> Result<AppendFile> {
 /// What blocks a log file has.
 const LOG_KINDS: [Kind; 4] = [Kind::Frame, Kind::Samples, Kind::Deletion, Kind::Group];
 
-/// What stands at the start of what a group commit writes: `synced` bytes of the file were durable before, and these are `bytes` more, without this mark.
+/// What stands at the start of what a group commit writes: `synced` bytes of the file were durable before, and these
+/// are `bytes` more, without this mark.
 pub(crate) fn group_mark(synced: u64, bytes: u64) -> Vec<u8> {
     let mark = [synced, bytes].map(u64::to_le_bytes).concat();
     block::wrap(&mark, Kind::Group)
@@ -48,7 +49,8 @@ pub(crate) enum Fault {
     Header,
     /// A block that was durable, and what it held is missing.
     Lost,
-    /// A block of the last group that is as long as it was, and not what it was: nobody knows whether it was acknowledged.
+    /// A block of the last group that is as long as it was, and not what it was: nobody knows whether it was
+    /// acknowledged.
     Doubt,
     /// What a write that a crash cut short leaves behind: it was never acknowledged.
     Torn,
@@ -58,7 +60,8 @@ pub(crate) enum Fault {
 struct Known {
     /// Up to here all was durable once.
     durable: u64,
-    /// From where to where the last group is known to go; empty without marks, which files of version 6 and before do not have.
+    /// From where to where the last group is known to go; empty without marks, which files of version 6 and before do
+    /// not have.
     last_group: Range<u64>,
 }
 
@@ -106,12 +109,13 @@ pub(crate) struct ReadLog {
     pub entries: Vec<Entry>,
     /// Where the next entry belongs.
     pub end: u64,
-    /// Are there bytes in its middle that were not durable and are no good block? The next group would say that they were.
+    /// Are there bytes in its middle that were not durable and are no good block? The next group would say that they
+    /// were.
     pub has_holes: bool,
 }
 
-/// Reads a log file; nothing if a crash cut its making short. What is no good block is stepped over and told to `note` with its bytes. Up to
-/// `extent` the file was whole.
+/// Reads a log file; nothing if a crash cut its making short. What is no good block is stepped over and told to `note`
+/// with its bytes. Up to `extent` the file was whole.
 pub(crate) fn read(
     dir: &DataDir,
     number: u64,

@@ -1,5 +1,5 @@
-//! What is made anew when the manifest or the catalogue is damaged together with its copy, so that the store opens all the
-//! same. Files that turn out not to count are put aside, not removed.
+//! What is made anew when the manifest or the catalogue is damaged together with its copy, so that the store opens all
+//! the same. Files that turn out not to count are put aside, not removed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +27,8 @@ const LOST_SCHEMA: &str = "lost";
 const LOST_SERIES: &str = "lost_series";
 
 /// The manifest that the files speak of. Segments whose logs are all in another of a later generation were merged into
-/// that one; of the rolled files of a day the youngest counts. What retention has left may be back until it looks again.
+/// that one; of the rolled files of a day the youngest counts. What retention has left may be back until it looks
+/// again.
 pub(crate) fn manifest(dir: &DataDir, catalog: &Catalog, health: &Health) -> Result<Manifest> {
     let segments = segments(dir)?;
     let covered = |id: SegmentId, first_log: u64| {

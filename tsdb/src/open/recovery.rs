@@ -145,7 +145,8 @@ fn open_rolled(
     Ok((rolled, lost))
 }
 
-/// The rollups that the manifest names, and their days. Those whose files cannot be read are made anew: they hold nothing of their own.
+/// The rollups that the manifest names, and their days. Those whose files cannot be read are made anew: they hold
+/// nothing of their own.
 fn open_rollups(dir: &DataDir, manifest: &mut Manifest) -> (BTreeMap<u32, Arc<Rollup>>, ByDay<Vec<RollupDay>>) {
     let own = manifest.rollups.iter().map(|(number, rollup)| (*number, Arc::new(rollup.clone())));
     let rollups: BTreeMap<u32, Arc<Rollup>> = own.collect();

@@ -31,7 +31,8 @@ pub struct Verification {
     pub rows: u64,
     /// What is wrong, each with its file and place.
     pub damage: Vec<Error>,
-    /// What was lost before, or is in doubt, and nobody has accepted: see [`Store::accept_damage`](crate::Store::accept_damage).
+    /// What was lost before, or is in doubt, and nobody has accepted: see
+    /// [`Store::accept_damage`](crate::Store::accept_damage).
     pub missing: Vec<Error>,
     /// Damaged bytes that were put aside before.
     pub quarantined: Vec<PathBuf>,

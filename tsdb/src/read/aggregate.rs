@@ -1,7 +1,8 @@
 //! Aggregates in the scan: rows become groups where they are decoded, and no batch of rows is made of them.
 //!
-//! Rows come in the order of series and time, so rows of one group are runs: what has to be looked up is looked up once a run,
-//! and values are folded as slices of the decoded columns. Partitions fold side by side; then one takes in the others.
+//! Rows come in the order of series and time, so rows of one group are runs: what has to be looked up is looked up once
+//! a run, and values are folded as slices of the decoded columns. Partitions fold side by side; then one takes in the
+//! others.
 
 use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
@@ -206,8 +207,8 @@ impl Aggregation {
         &self.folds
     }
 
-    /// Folds the rows of a partition; the groups of all partitions have to be merged. Gives up with `None` as soon as `go_on` says
-    /// no; it is told how many bytes the groups take so far.
+    /// Folds the rows of a partition; the groups of all partitions have to be merged. Gives up with `None` as soon as
+    /// `go_on` says no; it is told how many bytes the groups take so far.
     ///
     /// # Errors
     ///
@@ -348,8 +349,8 @@ impl Aggregation {
         }
     }
 
-    /// The groups as a batch, in no particular order: the start of the bucket if time divides them (column `time`), the tags, then
-    /// `0`, `1`, ... for the aggregates.
+    /// The groups as a batch, in no particular order: the start of the bucket if time divides them (column `time`), the
+    /// tags, then `0`, `1`, ... for the aggregates.
     ///
     /// # Errors
     ///
@@ -386,7 +387,8 @@ impl Aggregation {
     }
 }
 
-/// How many of the times, which are in order, are before `next`. Mostly these are few, so it is looked for in growing steps.
+/// How many of the times, which are in order, are before `next`. Mostly these are few, so it is looked for in growing
+/// steps.
 fn first_from(times: &[i64], next: i64) -> usize {
     let mut step = 8;
     while step < times.len() && times[step] < next {

@@ -10,11 +10,11 @@ use crate::rolled::file::OnDamagedGroup;
 use crate::rows::keyed::Rows;
 use crate::segment::file::Segment;
 use crate::segment::index::Page;
-use crate::state::health::Place;
+use crate::state::health::LostPlace;
 use crate::state::shared::Shared;
 
 /// What happens when a place cannot be read: `Ok` leaves its rows out.
-type OnDamage = Arc<dyn Fn(Place<'_>, Error) -> Result<()> + Send + Sync>;
+type OnDamage = Arc<dyn Fn(LostPlace<'_>, Error) -> Result<()> + Send + Sync>;
 
 /// How stored rows are read.
 #[derive(Clone)]
@@ -27,10 +27,11 @@ pub(crate) struct Reading {
 impl Reading {
     /// For work that must not lose what cannot be read: the damage is noted, and the work given up.
     ///
-    /// Pages are copied. Such work reads whole files, each page once, and what is read of a map counts as this process's memory until the file is let go.
+    /// Pages are copied. Such work reads whole files, each page once, and what is read of a map counts as this
+    /// process's memory until the file is let go.
     pub(crate) fn in_background(shared: &Arc<Shared>) -> Reading {
         let (shared, dir) = (shared.clone(), shared.dir.clone());
-        let on_damage = move |place: Place<'_>, error: Error| {
+        let on_damage = move |place: LostPlace<'_>, error: Error| {
             shared.health.lost_rows(place, &error);
             Err(error)
         };
@@ -40,7 +41,7 @@ impl Reading {
     /// For answers: the damage is noted, its rows are left out, and the answer's warnings say so.
     pub(crate) fn of_answer(shared: &Arc<Shared>, warnings: &Warnings) -> Reading {
         let (shared, warnings) = (shared.clone(), warnings.clone());
-        let on_damage = move |place: Place<'_>, error: Error| {
+        let on_damage = move |place: LostPlace<'_>, error: Error| {
             shared.health.lost_rows(place, &error);
             let warning = match &error {
                 Error::Corrupt { path, offset, .. } => {
@@ -57,7 +58,7 @@ impl Reading {
     /// The same for row groups of rolled days.
     pub(crate) fn on_damaged_group(&self) -> OnDamagedGroup {
         let on_damage = self.on_damage.clone();
-        Arc::new(move |day, group, error| on_damage(Place::RowGroup(day, group), error))
+        Arc::new(move |day, group, error| on_damage(LostPlace::RowGroup(day, group), error))
     }
 
     /// The rows of a page that a filter wants; nothing if it is damaged and left out.
@@ -76,7 +77,9 @@ impl Reading {
                 .and_then(|bytes| segment.read(page, &bytes, fields, times, filter)),
         };
         match rows {
-            Err(error @ Error::Corrupt { .. }) => (self.on_damage)(Place::Page(segment, page), error).err().map(Err),
+            Err(error @ Error::Corrupt { .. }) => {
+                (self.on_damage)(LostPlace::Page(segment, page), error).err().map(Err)
+            }
             rows => Some(rows),
         }
     }

@@ -219,7 +219,8 @@ impl Scan {
         all
     }
 
-    /// Reads a partition; its rows are in no particular order, unless series were wanted whole. Every reading gives the same rows.
+    /// Reads a partition; its rows are in no particular order, unless series were wanted whole. Every reading gives the
+    /// same rows.
     ///
     /// A damaged page is left out, and [`warnings`](Self::warnings) says so.
     ///
@@ -230,7 +231,8 @@ impl Scan {
         Batches(Box::new(self.read_spans(partition).flat_map(|(_, batches)| batches)))
     }
 
-    /// The same in parts, each with the first and the last time that its rows can have, ns, so that a reader can pass over some.
+    /// The same in parts, each with the first and the last time that its rows can have, ns, so that a reader can pass
+    /// over some.
     ///
     /// # Panics
     ///
@@ -245,7 +247,8 @@ impl Scan {
         })
     }
 
-    /// Reads a partition without the tags among its columns: these are the same for all rows of a series, and [`tag`](Self::tag) tells them.
+    /// Reads a partition without the tags among its columns: these are the same for all rows of a series, and
+    /// [`tag`](Self::tag) tells them.
     ///
     /// # Panics
     ///
@@ -257,7 +260,8 @@ impl Scan {
         rows.map(move |rows| rows.and_then(|rows| Ok(Untagged { batch: answers.batch(&rows)?, series: rows.series })))
     }
 
-    /// The values of a tag that these series have, or `None` if it is not among the columns. Equal series must stand together.
+    /// The values of a tag that these series have, or `None` if it is not among the columns. Equal series must stand
+    /// together.
     ///
     /// # Panics
     ///
@@ -271,8 +275,8 @@ impl Scan {
         }
     }
 
-    /// The rows of a partition unit by unit, with the fields among its columns, in their order; `times` says of each day whether its times are
-    /// wanted, without which some come without.
+    /// The rows of a partition unit by unit, with the fields among its columns, in their order; `times` says of each
+    /// day whether its times are wanted, without which some come without.
     pub(crate) fn days<T: Fn(Day) -> bool>(
         &self,
         partition: usize,

@@ -1,5 +1,5 @@
-//! Units: what must be merged among itself, and with nothing else. Rows of one key are of one day, so a unit is a day of a
-//! table, or a range of its series.
+//! Units: what must be merged among itself, and with nothing else. Rows of one key are of one day, so a unit is a day
+//! of a table, or a range of its series.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -179,8 +179,8 @@ impl Unit {
         }
     }
 
-    /// Its rows, in key order, each key once, of these fields of the table. Without `times`, those of pages whose rows are all
-    /// wanted are left out where nothing has to be merged.
+    /// Its rows, in key order, each key once, of these fields of the table. Without `times`, those of pages whose rows
+    /// are all wanted are left out where nothing has to be merged.
     pub(crate) fn read(self, table: &Arc<Table>, fields: &[u32], times: bool, reading: &Reading) -> Source<'static> {
         let times = times || self.rolled.is_some() || self.head.is_some() || self.segments.len() > 1;
         let mut sources: Vec<Source<'static>> = Vec::new();

@@ -50,8 +50,8 @@ pub(crate) struct Metadata {
     pub table: String,
     /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
     pub groups: Vec<(u64, u64)>,
-    /// The series in the order of the rows: for each the distance from the one before and its number of rows, as LEB128,
-    /// all in base64.
+    /// The series in the order of the rows: for each the distance from the one before and its number of rows, as
+    /// LEB128, all in base64.
     pub series: String,
 }
 
@@ -143,8 +143,8 @@ impl RolledDay {
         })
     }
 
-    /// The rolled day in a file of which no manifest says anything. Its footer is believed if it speaks of row groups that
-    /// are as it says.
+    /// The rolled day in a file of which no manifest says anything. Its footer is believed if it speaks of row groups
+    /// that are as it says.
     pub(crate) fn find(dir: &DataDir, catalog: &Catalog, path: &Path) -> Result<RolledId> {
         let damaged = |reason: &str| Error::corrupt(path, 0, reason);
         let bytes = dir.map_or_empty(path)?;

@@ -1,5 +1,5 @@
-//! Footers of rolled days: what Parquet and we need to read them. Parsed when they are needed, and kept up to a limit: that of
-//! a million series has megabytes.
+//! Footers of rolled days: what Parquet and we need to read them. Parsed when they are needed, and kept up to a limit:
+//! that of a million series has megabytes.
 
 use std::sync::Arc;
 

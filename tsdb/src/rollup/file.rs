@@ -1,7 +1,7 @@
 //! The file of a rollup's day: cells, a series and bucket each, column by column. `docs/format.md` has every byte.
 //!
-//! Cells are in the order of series and time, in blocks of some series. A block has a chunk a column, coded as those of segments; a query decodes the columns
-//! that it needs of the blocks that have its series.
+//! Cells are in the order of series and time, in blocks of some series. A block has a chunk a column, coded as those of
+//! segments; a query decodes the columns that it needs of the blocks that have its series.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -41,7 +41,8 @@ enum Part {
     Sum,
     Min,
     Max,
-    /// Of the sketches: how many buckets each has, then all of them, each as its distance from the one before, and how many values they have.
+    /// Of the sketches: how many buckets each has, then all of them, each as its distance from the one before, and how
+    /// many values they have.
     SketchSizes,
     SketchBuckets,
     SketchCounts,
@@ -135,7 +136,8 @@ impl RollupFile {
         }
     }
 
-    /// What the blocks have of these folds, as far as they have wanted series; each with the first and the last of its series.
+    /// What the blocks have of these folds, as far as they have wanted series; each with the first and the last of its
+    /// series.
     pub(crate) fn read<'a>(
         &'a self,
         folds: &'a [(FoldKind, Option<u32>)],
@@ -284,8 +286,9 @@ impl RollupWriter {
         self.file.write_all(bytes).on("write", &self.path)
     }
 
-    /// Writes cells: their series and buckets, in order, each with the place of what is kept of it; how many rows they have, and what is kept of each field.
-    /// Says no if a sum is beyond the type of its field, so that there can be no such file.
+    /// Writes cells: their series and buckets, in order, each with the place of what is kept of it; how many rows they
+    /// have, and what is kept of each field. Says no if a sum is beyond the type of its field, so that there can be no
+    /// such file.
     pub(crate) fn block(
         &mut self,
         keys: &[(u32, u32, usize)],

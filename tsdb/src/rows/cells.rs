@@ -73,7 +73,8 @@ pub(crate) struct SketchColumn {
 }
 
 impl SketchColumn {
-    /// Sketches of so many buckets each, of which each is said by its distance from the one before; the first one of a sketch by that from the first one of the sketch before.
+    /// Sketches of so many buckets each, of which each is said by its distance from the one before; the first one of a
+    /// sketch by that from the first one of the sketch before.
     pub(crate) fn new(sizes: &[i64], distances: &[i64], counts: ScalarBuffer<i64>) -> Result<SketchColumn, String> {
         let (mut ends, mut buckets, mut end, mut first) = (Vec::with_capacity(sizes.len()), Vec::new(), 0, 0i64);
         buckets.reserve(distances.len());
@@ -241,8 +242,8 @@ impl FoldKind {
     }
 }
 
-/// The sum of a column of whole numbers; nothing if there is no value. High and low halves are summed by themselves: neither can leave 64 bits
-/// within a batch, and both are loops that processors do several steps of at a time.
+/// The sum of a column of whole numbers; nothing if there is no value. High and low halves are summed by themselves:
+/// neither can leave 64 bits within a batch, and both are loops that processors do several steps of at a time.
 fn whole_sum(array: &ArrayRef, kind: FieldType, range: &Range<usize>) -> Option<i128> {
     fn of<P: ArrowPrimitiveType>(
         array: &ArrayRef,

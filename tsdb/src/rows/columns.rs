@@ -1,4 +1,5 @@
-//! Rows as columns, for programs that hold the series themselves: no name is looked up, nothing is parsed, values are copied once.
+//! Rows as columns, for programs that hold the series themselves: no name is looked up, nothing is parsed, values are
+//! copied once.
 
 use crate::base::series_ref::SeriesRef;
 use crate::base::value::{FieldType, Value};

@@ -286,7 +286,7 @@ impl FrameBuilder {
                 }
                 built.data.write(&mut bytes[column.data as usize..]);
             }
-            block::seal(bytes, Kind::Frame);
+            block::finish(bytes, Kind::Frame);
             Ok(())
         });
         let bytes = bytes.expect("filling it cannot fail");

@@ -1,7 +1,7 @@
 //! Samples: rows of many tables that have one float each, in one checksummed block.
 //!
-//! A request of a thousand metrics with a value each is one block of some tens of kilobytes, not a thousand frames. The rows
-//! are grouped by table and field; what is read of a group is a [`Frame`] over the block's own bytes.
+//! A request of a thousand metrics with a value each is one block of some tens of kilobytes, not a thousand frames. The
+//! rows are grouped by table and field; what is read of a group is a [`Frame`] over the block's own bytes.
 //! `docs/format.md` has the layout byte by byte.
 
 use bytes::Bytes;
@@ -207,7 +207,7 @@ impl SamplesBuilder {
                 copy(values_at + row * 8, bytemuck::cast_slice(&self.values[from]));
                 row += end - run.first_row;
             }
-            block::seal(bytes, Kind::Samples);
+            block::finish(bytes, Kind::Samples);
             Ok(())
         });
         samples.bytes = bytes.expect("filling it cannot fail");

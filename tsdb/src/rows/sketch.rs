@@ -1,8 +1,10 @@
 //! A sketch of a distribution: how many values there were of each size, to three significant digits, as
-//! [HdrHistogram](http://hdrhistogram.org) counts them. Sketches merge without loss, so those of minutes make that of a year.
+//! [HdrHistogram](http://hdrhistogram.org) counts them. Sketches merge without loss, so those of minutes make that of a
+//! year.
 //!
-//! A value's bucket is its sign, its exponent and the first ten bits of its mantissa: every power of two is divided into 1,024 equal
-//! parts, and the middle of a bucket is within 0.05 % of all values in it. Few values are kept as a list of their buckets.
+//! A value's bucket is its sign, its exponent and the first ten bits of its mantissa: every power of two is divided
+//! into 1,024 equal parts, and the middle of a bucket is within 0.05 % of all values in it. Few values are kept as a
+//! list of their buckets.
 
 use crate::codec::leb128::{self, unzigzag, zigzag};
 
@@ -77,8 +79,8 @@ impl Sketch {
         rest.iter().for_each(|value| self.add(*value));
     }
 
-    /// Counts values whose powers of two are close together, each of which is looked up once: between one count and the next there is no
-    /// branch, so that the processor waits for several at a time. Says if it did.
+    /// Counts values whose powers of two are close together, each of which is looked up once: between one count and the
+    /// next there is no branch, so that the processor waits for several at a time. Says if it did.
     fn add_chunk(&mut self, values: &[f64; CHUNK]) -> bool {
         if self.counted.is_empty() && self.few.len() + CHUNK <= FEW {
             return false;
@@ -211,7 +213,8 @@ impl Sketch {
         self.count
     }
 
-    /// The value that a part `q` (0 to 1) of all values does not exceed: the nearest rank, within 0.05 %. `None` without values.
+    /// The value that a part `q` (0 to 1) of all values does not exceed: the nearest rank, within 0.05 %. `None`
+    /// without values.
     pub fn quantile(&self, q: f64) -> Option<f64> {
         self.quantiles(&[q]).pop().flatten()
     }
@@ -257,8 +260,8 @@ impl Sketch {
             + self.counted.len() * 8 * PARTS as usize
     }
 
-    /// The sketch as bytes: u8 version, LEB128 how many buckets, then of each the signed distance to the one before and the
-    /// count.
+    /// The sketch as bytes: u8 version, LEB128 how many buckets, then of each the signed distance to the one before and
+    /// the count.
     pub fn to_bytes(&self) -> Vec<u8> {
         let (sorted, mut before) = (self.buckets(), 0);
         let mut out = vec![VERSION];

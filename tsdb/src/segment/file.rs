@@ -135,7 +135,8 @@ impl Segment {
     pub(crate) fn decoded_bytes(&self) -> (usize, usize) {
         let page = |section: &Section| {
             let rows = (section.rows as usize).clamp(1, PAGE_ROWS_MAX);
-            // Series and time, and of each field a number; texts by what they take packed, which is a quarter at the least.
+            // Series and time, and of each field a number; texts by what they take packed, which is a quarter at the
+            // least.
             let numbers = rows * (12 + 8 * section.fields.len());
             numbers + 4 * (section.bytes as usize / (section.rows as usize).div_ceil(rows).max(1))
         };
@@ -160,7 +161,8 @@ impl Segment {
         }
     }
 
-    /// The days of the sections that do not say them, read from the rows. A page that cannot be read counts by its ends.
+    /// The days of the sections that do not say them, read from the rows. A page that cannot be read counts by its
+    /// ends.
     fn undated(&self) -> &[Vec<Day>] {
         self.undated.get_or_init(|| {
             let days = |section: usize| -> BTreeSet<Day> {
@@ -198,8 +200,8 @@ impl Segment {
         &self.index.sections[page.section as usize]
     }
 
-    /// The rows of a page that a filter wants, out of the page's bytes; nothing is decoded beyond what that needs. Without `times`, these are left out
-    /// if the filter does not look at them.
+    /// The rows of a page that a filter wants, out of the page's bytes; nothing is decoded beyond what that needs.
+    /// Without `times`, these are left out if the filter does not look at them.
     pub(crate) fn read(&self, page: &Page, bytes: &[u8], fields: &[u32], times: bool, filter: &Filter) -> Result<Rows> {
         let section = self.section(page);
         let damaged = |reason: String| Error::corrupt(&self.path, page.offset, reason);

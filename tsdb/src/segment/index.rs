@@ -1,7 +1,8 @@
 //! The index of a segment: where each page lies, which rows it covers, and what the segment deletes from older ones.
 //!
-//! What says where pages lie stays encoded in the mapped file: in memory is a [`Group`] for up to [`GROUP_PAGES`] pages, and a query
-//! decodes the groups that can have rows for it. So the memory that a store needs does not grow with its pages.
+//! What says where pages lie stays encoded in the mapped file: in memory is a [`Group`] for up to [`GROUP_PAGES`]
+//! pages, and a query decodes the groups that can have rows for it. So the memory that a store needs does not grow with
+//! its pages.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -76,8 +77,8 @@ pub(crate) struct Page {
     pub times: RangeInclusive<i64>,
     /// Where the first chunk starts in the file; each next one starts behind it.
     pub offset: u64,
-    /// The length of each chunk: series, times, then one a field; 0 for a field without a value in this page. None at all: this
-    /// stands for a group of pages, and what the index says of them cannot be read any more.
+    /// The length of each chunk: series, times, then one a field; 0 for a field without a value in this page. None at
+    /// all: this stands for a group of pages, and what the index says of them cannot be read any more.
     pub lengths: Vec<u32>,
     /// In format version 1, chunks are blocks that start at multiples of 8.
     pub is_version_1: bool,

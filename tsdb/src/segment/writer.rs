@@ -1,7 +1,8 @@
 //! Writes a segment file: pages in order, then the index.
 //!
-//! A page ends where a series does, as far as that leaves no page half empty, and a series of more rows than a page may have is divided evenly:
-//! who asks for a part of the rows of many series does not decode what lies between these parts.
+//! A page ends where a series does, as far as that leaves no page half empty, and a series of more rows than a page may
+//! have is divided evenly: who asks for a part of the rows of many series does not decode what lies between these
+//! parts.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -31,7 +32,8 @@ pub(crate) struct SegmentWriter {
     file: NewFile,
     offset: u64,
     index: IndexDraft,
-    /// Rows of the section at hand that are in no page yet: up to two pages, so that it can be seen where the next one should end.
+    /// Rows of the section at hand that are in no page yet: up to two pages, so that it can be seen where the next one
+    /// should end.
     waiting: VecDeque<Rows>,
     waiting_rows: usize,
 }

@@ -14,7 +14,7 @@ use crate::segment::index::Page;
 
 /// A place whose rows cannot be read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Place<'a> {
+pub(crate) enum LostPlace<'a> {
     Page(&'a Segment, &'a Page),
     RowGroup(&'a RolledDay, usize),
 }
@@ -137,12 +137,12 @@ impl Health {
     }
 
     /// A place in a segment or a rolled day is damaged: it is left out from now on, its bytes are kept.
-    pub(crate) fn lost_rows(&self, place: Place<'_>, error: &Error) {
+    pub(crate) fn lost_rows(&self, place: LostPlace<'_>, error: &Error) {
         let (new, path, offset, bytes) = match place {
-            Place::Page(segment, page) => {
+            LostPlace::Page(segment, page) => {
                 (segment.set_damaged(page), segment.path(), page.offset as usize, segment.page_bytes(page))
             }
-            Place::RowGroup(rolled, group) => {
+            LostPlace::RowGroup(rolled, group) => {
                 let extent = rolled.extent(group);
                 (rolled.set_damaged(group), rolled.path(), extent.start, rolled.bytes(extent))
             }

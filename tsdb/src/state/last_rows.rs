@@ -1,4 +1,5 @@
-//! The newest row of every series, kept in memory for the tables that were asked for it. What is read for that is read by `newest.rs`.
+//! The newest row of every series, kept in memory for the tables that were asked for it. What is read for that is read
+//! by `newest.rs`.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -39,8 +40,8 @@ impl LastRows {
         LastRows { tables: Mutex::default(), bytes_max }
     }
 
-    /// Takes what is known of a table, has it become another, and keeps that if there is room. One at a time: what is kept never goes back behind what
-    /// was answered.
+    /// Takes what is known of a table, has it become another, and keeps that if there is room. One at a time: what is
+    /// kept never goes back behind what was answered.
     pub(crate) fn renew(
         &self,
         table: u32,

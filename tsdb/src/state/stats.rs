@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::base::histogram::{Histogram, Summary};
+use crate::base::histogram::{Histogram, Quantiles};
 
 /// Counted by the threads of the store, read by everybody.
 #[derive(Debug, Default)]
@@ -139,7 +139,7 @@ pub struct WriterStats {
     /// How many may wait.
     pub ring_slots: usize,
     /// Requests of each group commit.
-    pub group_requests: Summary,
+    pub group_requests: Quantiles,
     /// How long each sync of the log took, in ns.
-    pub sync_ns: Summary,
+    pub sync_ns: Quantiles,
 }

@@ -51,7 +51,8 @@ impl View {
         all.any(|(day, through)| through < number && deletion.meets_times(day.first(), day.last()))
     }
 
-    /// For each day of which a table has rows, the youngest log file that has rows or deletions of it: of those in a head, one that will never be.
+    /// For each day of which a table has rows, the youngest log file that has rows or deletions of it: of those in a
+    /// head, one that will never be.
     pub(crate) fn youngest(&self, table: u32) -> BTreeMap<Day, u64> {
         let mut days = self.youngest_sealed(table);
         let entries: Vec<_> = self.heads.iter().flat_map(|head| head.entries()).collect();

@@ -4,8 +4,9 @@
 //! So a row's segment at least doubles each time that the row is rewritten, and the number of segments grows with the
 //! logarithm of the data. A segment of which half was rolled or has left is rewritten alone.
 //!
-//! A merge streams: it holds a page of each segment, a few of what it writes, and what is said of all pages. As many neighbours as that leaves room for within
-//! `Options::compact_bytes_max` are merged at once, two at the least; the rest follows.
+//! A merge streams: it holds a page of each segment, a few of what it writes, and what is said of all pages. As many
+//! neighbours as that leaves room for within `Options::compact_bytes_max` are merged at once, two at the least; the
+//! rest follows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

@@ -15,7 +15,7 @@ use crate::upkeep::compactor;
 use crate::upkeep::retainer;
 use crate::upkeep::roller;
 use crate::upkeep::rollup_maker::{self, Which};
-use crate::write::log_writer::Answer;
+use crate::write::log_writer::Waiter;
 
 /// How often the keeper looks whether days have closed or rows have grown too old.
 const INTERVAL: Duration = Duration::from_mins(5);
@@ -24,7 +24,8 @@ const INTERVAL: Duration = Duration::from_mins(5);
 const JUMP: Duration = Duration::from_mins(5);
 const DISTRUST: Duration = Duration::from_mins(60);
 
-/// How nice the keeper's thread is to others: where processors are short, it gets a tenth of what a writer or a query gets.
+/// How nice the keeper's thread is to others: where processors are short, it gets a tenth of what a writer or a query
+/// gets.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
@@ -33,7 +34,7 @@ pub(crate) enum Task {
     /// Do what is worth doing now.
     Look(Which),
     /// Do all that can be done, and merge all segments into one; answered when that is done.
-    All { answer: Answer },
+    All { answer: Waiter },
 }
 
 /// Works until nobody can give tasks any more.

@@ -6,7 +6,8 @@ use crate::base::day::Day;
 use crate::base::ids::RollupId;
 use crate::state::view::View;
 
-/// The days that count as far as what is sealed says. They go on when some of that is merged or rolled: its number changes, and not what it says.
+/// The days that count as far as what is sealed says. They go on when some of that is merged or rolled: its number
+/// changes, and not what it says.
 pub(crate) fn outliving(view: &View) -> Vec<RollupId> {
     let mut known: BTreeMap<u32, BTreeMap<Day, u64>> = BTreeMap::new();
     let days = view.rollup_days.values().flatten().map(|day| day.id);

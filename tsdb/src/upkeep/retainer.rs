@@ -9,8 +9,9 @@ use crate::base::day::Day;
 use crate::base::error::Result;
 use crate::state::shared::Shared;
 
-/// Sets the floors of tables to what retention leaves now, and removes the rolled days that have left. A floor goes down again where a retention was made
-/// longer, or the clock was ahead: what was not removed meanwhile is there again, and rows are taken as of now.
+/// Sets the floors of tables to what retention leaves now, and removes the rolled days that have left. A floor goes
+/// down again where a retention was made longer, or the clock was ahead: what was not removed meanwhile is there again,
+/// and rows are taken as of now.
 pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
     let view = shared.view.load_full();
     let mut floors: BTreeMap<u32, i64> = BTreeMap::new();

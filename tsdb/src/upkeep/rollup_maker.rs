@@ -28,7 +28,8 @@ const BLOCK_SERIES_MAX: i64 = 256;
 /// Which days are made anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Those that the newest segment is not about: while rows of many days come in, each day would be made anew with each segment.
+    /// Those that the newest segment is not about: while rows of many days come in, each day would be made anew with
+    /// each segment.
     Quiet,
     /// All that are behind.
     All,
@@ -110,7 +111,8 @@ fn forget(shared: &Shared, gone: &[RollupId]) -> Result<()> {
     Ok(())
 }
 
-/// Makes a day of a rollup of what is sealed and rolled. If something of it is damaged or is too much for a rollup, the day stays without.
+/// Makes a day of a rollup of what is sealed and rolled. If something of it is damaged or is too much for a rollup, the
+/// day stays without.
 fn make(shared: &Arc<Shared>, number: u32, table: &Arc<Table>, day: Day) -> Result<()> {
     let view = shared.view.load_full();
     let (Some(rollup), Some(youngest)) = (view.rollups.get(&number), view.youngest(table.id).get(&day).copied()) else {
@@ -219,7 +221,8 @@ fn publish(shared: &Shared, before: &View, new: RollupDay) -> Result<()> {
     Ok(())
 }
 
-/// Declares a rollup. One of the same name with the same contents stays as it is; with others it is replaced if both are of the configuration.
+/// Declares a rollup. One of the same name with the same contents stays as it is; with others it is replaced if both
+/// are of the configuration.
 pub(crate) fn declare(shared: &Shared, rollup: Rollup) -> Result<()> {
     rollup.check()?;
     let known = shared.view.load_full();

@@ -23,7 +23,7 @@ use crate::state::shared::Shared;
 use crate::upkeep::keeper::Task;
 use crate::upkeep::rollup_maker::Which;
 use crate::upkeep::sweeper;
-use crate::write::log_writer::{Answer, Seal};
+use crate::write::log_writer::{Seal, Waiter};
 
 /// How long the sealer waits before it tries again what failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ impl Sealer {
 
     /// Seals a head, again and again until it works or the store closes: nothing is lost by waiting, the log has
     /// the rows. Whoever waits for it is told of the first failure.
-    fn seal_at_last(&self, head: &Arc<Head>, mut answer: Option<Answer>) {
+    fn seal_at_last(&self, head: &Arc<Head>, mut answer: Option<Waiter>) {
         while !self.shared.closing.load(Ordering::Relaxed) {
             match self.seal(head) {
                 Ok(()) => return tell(answer, Ok(())),
@@ -123,7 +123,7 @@ impl Sealer {
     }
 }
 
-fn tell(answer: Option<Answer>, outcome: Result<()>) {
+fn tell(answer: Option<Waiter>, outcome: Result<()>) {
     if let Some(answer) = answer {
         let _ = answer.send(outcome); // whoever asked may have gone away
     }

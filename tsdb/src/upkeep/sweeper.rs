@@ -1,8 +1,8 @@
 //! The sweeper: the background thread that removes log files whose rows are sealed.
 //!
-//! Giving back many blocks at once keeps the file system's journal, and with it every sync of the log, waiting: removing 64 MiB
-//! took 80 ms on ext4 with `discard`. So large files shrink step by step, each step durable before the next, with pauses
-//! as long as nothing else waits to be removed.
+//! Giving back many blocks at once keeps the file system's journal, and with it every sync of the log, waiting:
+//! removing 64 MiB took 80 ms on ext4 with `discard`. So large files shrink step by step, each step durable before the
+//! next, with pauses as long as nothing else waits to be removed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::base::row::Row;
 use crate::base::series_ref::SeriesRef;
 use crate::base::value::{FieldType, Value};
 use crate::catalog::registry::{Catalog, ColumnRef, Table};
-use crate::catalog::spellings::Snapshot;
+use crate::catalog::spellings::SpellingsNow;
 use crate::log::head::Entry;
 use crate::rows::columns::{Column, Columns};
 use crate::rows::frame::FrameBuilder;
@@ -35,12 +35,12 @@ pub struct Batch {
     /// Keys the hash of spellings: those of one schema, admission and format.
     seed: u64,
     /// The series that were known when the batch was begun.
-    spellings: Snapshot,
+    spellings: SpellingsNow,
     tables: Vec<TableRows>,
     /// Rows of tables whose rows all have the same one float, so far.
     samples: SamplesBuilder,
     /// Where the rows of each table are collected.
-    places: FastMap<u32, Place>,
+    places: FastMap<u32, TablePlace>,
     sample_columns: Vec<SampleColumn>,
     /// The place in these of the last sample, which is mostly that of the next.
     last_samples: Option<usize>,
@@ -53,7 +53,7 @@ pub struct Batch {
 
 /// Where the rows of a table are collected.
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum TablePlace {
     /// Among the samples, as this of their columns.
     Samples(usize),
     /// In a frame of its own.
@@ -127,7 +127,8 @@ impl Batch {
         self.spelled_as("");
     }
 
-    /// Says how series are spelled in this batch. What formats with different names spell alike is not mixed up, nor what was admitted by different rules.
+    /// Says how series are spelled in this batch. What formats with different names spell alike is not mixed up, nor
+    /// what was admitted by different rules.
     pub fn spelled_as(&mut self, format: &str) {
         let admission = self.admission.as_ref().map(|admission| admission.key());
         self.seed = self.catalog.spelling_seed(&self.schema, admission, format);
@@ -170,7 +171,8 @@ impl Batch {
         self.push_series(series, row.time, row.fields)
     }
 
-    /// Takes a row and remembers `spelling`, the raw bytes that name its series, for [`find_series`](Self::find_series).
+    /// Takes a row and remembers `spelling`, the raw bytes that name its series, for
+    /// [`find_series`](Self::find_series).
     ///
     /// # Errors
     ///
@@ -298,8 +300,8 @@ impl Batch {
     /// Takes a row among the samples, if its table's rows are there or may be.
     fn push_as_sample(&mut self, series: SeriesRef, time: i64, field: &str, value: f64) -> Result<bool, RowError> {
         let place = match self.places.get(&series.table) {
-            Some(Place::Samples(place)) => *place,
-            Some(Place::Rows(_)) => return Ok(false),
+            Some(TablePlace::Samples(place)) => *place,
+            Some(TablePlace::Rows(_)) => return Ok(false),
             None => match self.sample_column(series.table, time, field, value)? {
                 Some(place) => place,
                 None => return Ok(false),
@@ -338,7 +340,7 @@ impl Batch {
         let place = self.sample_columns.len();
         let name = field.into();
         self.sample_columns.push(SampleColumn { table: id, field: number, name, floor, last_run: NO_RUN });
-        self.places.insert(id, Place::Samples(place));
+        self.places.insert(id, TablePlace::Samples(place));
         Ok(Some(place))
     }
 
@@ -406,14 +408,14 @@ impl Batch {
             return self.tables.len() - 1;
         }
         let known = self.places.get(&table).copied();
-        if let Some(Place::Rows(index)) = known {
+        if let Some(TablePlace::Rows(index)) = known {
             return index;
         }
-        self.places.insert(table, Place::Rows(self.tables.len()));
+        self.places.insert(table, TablePlace::Rows(self.tables.len()));
         let table = self.catalog.table(table).expect("a series reference names a table").clone();
         let mut rows =
             TableRows { frame: FrameBuilder::new(table.id), table, fields: Vec::new(), places: HashMap::new() };
-        if let Some(Place::Samples(place)) = known {
+        if let Some(TablePlace::Samples(place)) = known {
             // A request's rows of one table stay together, so that a torn write has all of them or none.
             self.last_samples = None;
             let column = &self.sample_columns[place];

@@ -28,23 +28,23 @@ const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where an answer goes.
-pub(crate) type Answer = oneshot::Sender<Result<()>>;
+pub(crate) type Waiter = oneshot::Sender<Result<()>>;
 
 /// A head to seal if there is one, and somebody to tell that all heads up to here are sealed.
 pub(crate) struct Seal {
     pub head: Option<Arc<Head>>,
-    pub answer: Option<Answer>,
+    pub answer: Option<Waiter>,
 }
 
 /// What the writer is asked to do.
 #[derive(Debug)]
 pub(crate) enum Order {
     /// Store rows; answered when they are durable and visible.
-    Write { entries: Vec<Entry>, answer: Answer },
+    Write { entries: Vec<Entry>, answer: Waiter },
     /// Hide older rows; answered when that is durable and visible.
-    Delete { deletion: Deletion, answer: Answer },
+    Delete { deletion: Deletion, answer: Waiter },
     /// Seal the head; answered when the segment is durable and visible.
-    Flush { answer: Answer },
+    Flush { answer: Waiter },
     /// Sync what is there and end.
     Close,
 }
@@ -93,7 +93,7 @@ impl LogWriter {
     }
 
     /// Writes these rows and those of all writes that wait. Returns the order that ended the group, if one did.
-    fn write_group(&mut self, entries: Vec<Entry>, answer: Answer) -> Option<Order> {
+    fn write_group(&mut self, entries: Vec<Entry>, answer: Waiter) -> Option<Order> {
         let (mut entries, mut answers, mut interruption) = (entries, vec![answer], None);
         let mut bytes: usize = entries.iter().map(|entry| entry.block().len()).sum();
         while bytes < GROUP_BYTES_MAX {
@@ -202,7 +202,7 @@ impl LogWriter {
     }
 
     /// Gives the head to the sealer and starts a new one, with a new log file. An empty head stays.
-    fn rotate(&mut self, answer: Option<Answer>) {
+    fn rotate(&mut self, answer: Option<Waiter>) {
         let head = match self.head.is_empty() {
             true => Ok(None),
             false => self.change_head().map(Some),

@@ -1,9 +1,10 @@
-//! The ring: how requests reach the one thread that writes. Bounded by their number and by their bytes; nobody waits for a lock,
-//! and whoever comes when the ring is full is told at once.
+//! The ring: how requests reach the one thread that writes. Bounded by their number and by their bytes; nobody waits
+//! for a lock, and whoever comes when the ring is full is told at once.
 //!
-//! What is handed over while the other side ends must not be left lying: its owner would wait for an answer for ever. So the
-//! side that hands over looks *after* it whether the other has ended, the side that ends looks into the ring *after* it said
-//! so, and whichever comes second clears it. `loom/` checks that, and the counting of bytes, in every order of events.
+//! What is handed over while the other side ends must not be left lying: its owner would wait for an answer for ever.
+//! So the side that hands over looks *after* it whether the other has ended, the side that ends looks into the ring
+//! *after* it said so, and whichever comes second clears it. `loom/` checks that, and the counting of bytes, in every
+//! order of events.
 
 use crate::base::sync::{Arc, AtomicBool, AtomicUsize, Ordering, Receiver, Sender, TrySendError, bounded};
 

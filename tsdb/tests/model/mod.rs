@@ -431,7 +431,8 @@ pub fn read_groups(
 
 fn rows(table: &str, scan: &Scan) -> BTreeMap<Key, Fields> {
     let rows = batch_rows(table, scan.read_all().map(Result::unwrap));
-    // The last write of a crash may be there as far as its length goes: whether it was acknowledged is not for the store to say.
+    // The last write of a crash may be there as far as its length goes: whether it was acknowledged is not for the
+    // store to say.
     let others = scan.warnings().into_iter().filter(|warning| !warning.contains("in doubt"));
     assert_eq!(others.collect::<Vec<_>>(), Vec::<String>::new());
     rows

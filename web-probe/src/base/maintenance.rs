@@ -1,8 +1,10 @@
-//! Planned work that is known ahead: windows of time, once or again and again, in which slots say `maintenance` while probing goes on.
+//! Planned work that is known ahead: windows of time, once or again and again, in which slots say `maintenance` while
+//! probing goes on.
 //!
-//! Windows that recur are read as [Alertmanager's time intervals](https://prometheus.io/docs/alerting/latest/configuration/#time_interval)
-//! are: every condition that is given has to hold, on the clock of a time zone. What a clock skips in spring is in no window, what it
-//! shows twice in autumn is in it twice.
+//! Windows that recur are read as [Alertmanager's time
+//! intervals](https://prometheus.io/docs/alerting/latest/configuration/#time_interval) are: every condition that is
+//! given has to hold, on the clock of a time zone. What a clock skips in spring is in no window, what it shows twice in
+//! autumn is in it twice.
 
 use std::ops::{Range, RangeInclusive};
 use std::str::FromStr;
@@ -46,7 +48,8 @@ pub struct Recurrence {
     pub months: Vec<Months>,
 }
 
-/// From a time of the day to another, which is on the next day if it is not later: `22:00-02:00`. It belongs to the day on which it starts.
+/// From a time of the day to another, which is on the next day if it is not later: `22:00-02:00`. It belongs to the day
+/// on which it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     start: Time,
@@ -186,7 +189,8 @@ impl FromStr for DaysOfMonth {
 
     fn from_str(text: &str) -> Result<DaysOfMonth, String> {
         let day = |text: &str| text.parse().ok().filter(|day: &i8| (1..=31).contains(&day.abs()));
-        // One from the start and one from the end of the month mean a span of another length in each month, which may be what is wanted.
+        // One from the start and one from the end of the month mean a span of another length in each month, which may
+        // be what is wanted.
         let days =
             range(text, day).filter(|days| days.start().signum() != days.end().signum() || days.start() <= days.end());
         days.map(DaysOfMonth).ok_or_else(|| format!("'{text}' is no day of the month like 15, 1:7 or -1"))

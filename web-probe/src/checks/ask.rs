@@ -16,7 +16,8 @@ pub struct Ask {
     pub expect: Expect,
     /// `tcp`: what is sent once connected. Databases: the statement.
     pub send: Option<String>,
-    /// Who is asked for names; the system's resolver if nobody is. `dns` and `cdn` ask each of them, others the first that answers.
+    /// Who is asked for names; the system's resolver if nobody is. `dns` and `cdn` ask each of them, others the first
+    /// that answers.
     pub resolvers: Vec<SocketAddr>,
     /// `dns`: what has to be among the answers.
     pub answers: Vec<String>,

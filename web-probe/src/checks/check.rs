@@ -19,8 +19,9 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
     /// The tag `kind`.
     fn kind(&self) -> &'static str;
 
-    /// Columns that its rows may have beside those of every check. They are made before the first row, so that queries can name them.
-    fn columns(&self) -> &'static [Columns] {
+    /// MoreColumns that its rows may have beside those of every check. They are made before the first row, so that
+    /// queries can name them.
+    fn columns(&self) -> &'static [MoreColumns] {
         &[]
     }
 
@@ -28,8 +29,8 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
     fn run<'a>(&'a self, terms: &'a Terms, network: &'a Network, findings: &'a mut Findings) -> Checking<'a>;
 }
 
-/// Columns of a table.
-pub(crate) struct Columns {
+/// MoreColumns of a table.
+pub(crate) struct MoreColumns {
     pub table: &'static str,
     pub tags: &'static [&'static str],
     pub fields: &'static [Column],

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// What a check remembers from one slot to the next. It is no part of what was asked for: two checks are the same without it.
+/// What a check remembers from one slot to the next. It is no part of what was asked for: two checks are the same
+/// without it.
 #[derive(Default)]
 pub(crate) struct Memory<T>(Mutex<T>);
 

@@ -3,7 +3,8 @@
 use crate::base::pattern::Pattern;
 use crate::http::{Expect, HttpAsk};
 
-/// One request of several. In the address, the values of headers and the body `{name}` stands for what an earlier step extracted.
+/// One request of several. In the address, the values of headers and the body `{name}` stands for what an earlier step
+/// extracted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The tag `step`.

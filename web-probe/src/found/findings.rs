@@ -46,7 +46,8 @@ pub(crate) struct Findings {
     pub address: Option<IpAddr>,
     /// Fields that only this kind of check has.
     pub fields: Vec<(&'static str, Field)>,
-    /// Requests that ended in a redirect, and the last one behind them; the phases are those of the one that comes next.
+    /// Requests that ended in a redirect, and the last one behind them; the phases are those of the one that comes
+    /// next.
     pub hops: Vec<Hop>,
     /// Parts of the target that are measured by themselves, by the tag `edge`.
     pub edges: Vec<(String, Measurement)>,

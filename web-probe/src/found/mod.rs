@@ -1,4 +1,5 @@
-//! What checks find: fields, phases and their times, failures, pages, and what it all comes to. How it is found is not known here.
+//! What checks find: fields, phases and their times, failures, pages, and what it all comes to. How it is found is not
+//! known here.
 
 pub(crate) mod failure;
 pub(crate) mod field;

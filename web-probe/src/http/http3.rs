@@ -28,7 +28,8 @@ use crate::net::witness::Witness;
 const ALPN: &[u8] = b"h3";
 /// The largest head of an answer.
 const HEAD_BYTES_MAX: u64 = 256 << 10;
-/// The alert of a server that speaks none of the protocols it is offered (RFC 7301), as QUIC carries it (RFC 9001, section 4.8).
+/// The alert of a server that speaks none of the protocols it is offered (RFC 7301), as QUIC carries it (RFC 9001,
+/// section 4.8).
 const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
 
 /// One request over a connection of its own.

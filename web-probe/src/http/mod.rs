@@ -1,7 +1,8 @@
 //! `http://` and `https://`: requests, their phases timed one by one.
 //!
 //! Built on hyper's connection API: this crate resolves, connects and shakes hands itself, because a client library
-//! that did it would hide when each phase began and ended. The connection is closed after the answer; a redirect is followed over a new one, with phases of its own.
+//! that did it would hide when each phase began and ended. The connection is closed after the answer; a redirect is
+//! followed over a new one, with phases of its own.
 
 mod ask;
 mod cookies;

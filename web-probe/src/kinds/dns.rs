@@ -40,7 +40,7 @@ pub(crate) struct DnsCheck {
 }
 
 /// What a resolver answered.
-struct Answer {
+struct Answered {
     records: BTreeSet<String>,
     is_authoritative: bool,
     is_authentic: bool,
@@ -69,7 +69,7 @@ impl DnsCheck {
         Ok(DnsCheck { name, record, resolvers: all, expect })
     }
 
-    async fn ask(&self, resolver: &Resolver) -> Result<Answer, Failure> {
+    async fn ask(&self, resolver: &Resolver) -> Result<Answered, Failure> {
         let called = resolver.name();
         // A dot at its end: the name as it is, without the search domains of this machine.
         let name = format!("{}.", self.name.trim_end_matches('.'));
@@ -86,7 +86,7 @@ impl DnsCheck {
             );
         }
         let metadata = &found.message().metadata;
-        Ok(Answer { records, is_authoritative: metadata.authoritative, is_authentic: metadata.authentic_data })
+        Ok(Answered { records, is_authoritative: metadata.authoritative, is_authentic: metadata.authentic_data })
     }
 }
 

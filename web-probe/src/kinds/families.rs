@@ -1,4 +1,5 @@
-//! A check over IPv4 and over IPv6 in each slot, as two edges: many sites are reachable by one and not by the other, and nobody knows.
+//! A check over IPv4 and over IPv6 in each slot, as two edges: many sites are reachable by one and not by the other,
+//! and nobody knows.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -8,7 +8,7 @@ use domain::tables::HOST;
 use sysinfo::{Disks, Networks, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::base::terms::Terms;
-use crate::checks::check::{Check, Checking, Columns};
+use crate::checks::check::{Check, Checking, MoreColumns};
 use crate::checks::memory::Memory;
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
@@ -40,8 +40,8 @@ impl Check for HostCheck {
         "host"
     }
 
-    fn columns(&self) -> &'static [Columns] {
-        &[Columns { table: HOST.name, tags: HOST.tags, fields: HOST.fields }]
+    fn columns(&self) -> &'static [MoreColumns] {
+        &[MoreColumns { table: HOST.name, tags: HOST.tags, fields: HOST.fields }]
     }
 
     fn run<'a>(&'a self, _: &'a Terms, _: &'a Network, findings: &'a mut Findings) -> Checking<'a> {

@@ -1,6 +1,7 @@
 //! `icmp:host`: some pings, how many of them came back, and how fast.
 //!
-//! Over the ping sockets that Linux gives to unprivileged programs (`net.ipv4.ping_group_range`); the kernel fills in identifier and checksum.
+//! Over the ping sockets that Linux gives to unprivileged programs (`net.ipv4.ping_group_range`); the kernel fills in
+//! identifier and checksum.
 
 use crate::checks::kind::host_of;
 use crate::checks::kind::{Kind, Setting};

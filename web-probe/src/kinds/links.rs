@@ -1,7 +1,7 @@
 //! `links`: a site read page by page, a few levels deep, and every link on it tried once.
 //!
-//! It is polite: one request at a time with a pause between, pages up to a number, and nothing that `robots.txt` (RFC 9309) keeps robots out
-//! of. Pages are of the host of the address; what leads elsewhere is only tried.
+//! It is polite: one request at a time with a pause between, pages up to a number, and nothing that `robots.txt` (RFC
+//! 9309) keeps robots out of. Pages are of the host of the address; what leads elsewhere is only tried.
 
 use super::web;
 use crate::checks::kind::{Kind, Setting};

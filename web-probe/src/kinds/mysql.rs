@@ -75,8 +75,8 @@ fn text(value: &Value) -> Option<String> {
 }
 
 fn of_error(error: &Error) -> Failure {
-    /// Errors of a server that are about who logs in, and into what: ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR, ER_BAD_DB_ERROR,
-    /// ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_HOST_NOT_PRIVILEGED.
+    /// Errors of a server that are about who logs in, and into what: ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR,
+    /// ER_BAD_DB_ERROR, ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_HOST_NOT_PRIVILEGED.
     const LOGIN: [u16; 5] = [1044, 1045, 1049, 1698, 1130];
     let class = match error {
         Error::Server(said) if LOGIN.contains(&said.code) => Class::Login,

@@ -1,5 +1,5 @@
-//! `kind = "scrape"`: a page of metrics, fetched as Prometheus does. It is checked like every other web address; what is on the page goes to
-//! who stores pages, as this crate does not read them.
+//! `kind = "scrape"`: a page of metrics, fetched as Prometheus does. It is checked like every other web address; what
+//! is on the page goes to who stores pages, as this crate does not read them.
 
 use super::web;
 use crate::checks::kind::{Kind, Setting};

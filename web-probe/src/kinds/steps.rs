@@ -1,5 +1,5 @@
-//! `steps`: several requests one behind the other, as a visitor makes them: cookies are carried on, and what one answer says can be asked
-//! for in the next request.
+//! `steps`: several requests one behind the other, as a visitor makes them: cookies are carried on, and what one answer
+//! says can be asked for in the next request.
 
 use super::web;
 use crate::checks::kind::{Kind, Setting};

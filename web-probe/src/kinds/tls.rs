@@ -58,7 +58,7 @@ impl Check for TlsCheck {
             findings.fields.extend(version.map(|version| ("tls_version", Field::Str(version))));
             findings.fields.extend(cipher.map(|cipher| ("tls_cipher", Field::Str(cipher))));
             match answer {
-                Some(ocsp::Answer { status: Status::Revoked, .. }) => {
+                Some(ocsp::Stapled { status: Status::Revoked, .. }) => {
                     Err(Class::TlsRevoked.because("tls: its issuer says that the certificate is revoked (OCSP)"))
                 }
                 _ => Ok(()),
@@ -68,7 +68,7 @@ impl Check for TlsCheck {
 }
 
 /// Notes what a server showed; what its issuer says of it comes back.
-fn report(shown: &Shown, findings: &mut Findings) -> Option<ocsp::Answer> {
+fn report(shown: &Shown, findings: &mut Findings) -> Option<ocsp::Stapled> {
     let leaf = shown.chain.first()?;
     findings.cert_expires_s = expires_in_s(leaf);
     let chain_expires_s = shown.chain.iter().filter_map(|der| expires_in_s(der)).min();

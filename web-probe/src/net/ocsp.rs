@@ -6,7 +6,7 @@ use x509_parser::asn1_rs::{Any, Class, FromDer, GeneralizedTime, Tag};
 
 /// What the issuer says of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct Stapled {
     pub status: Status,
     /// When the next answer will be there, in seconds since the epoch.
     pub next_update_s: Option<i64>,
@@ -31,8 +31,9 @@ impl Status {
     }
 }
 
-/// What an answer in DER says of the certificate with this serial number; nothing if it is no answer, or of other certificates.
-pub(crate) fn read(der: &[u8], serial: &[u8]) -> Option<Answer> {
+/// What an answer in DER says of the certificate with this serial number; nothing if it is no answer, or of other
+/// certificates.
+pub(crate) fn read(der: &[u8], serial: &[u8]) -> Option<Stapled> {
     let response = parts(Any::from_der(der).ok()?.1.data)?;
     let [status, bytes] = &response[..] else { return None };
     if status.data != [0] {
@@ -49,7 +50,7 @@ pub(crate) fn read(der: &[u8], serial: &[u8]) -> Option<Answer> {
 }
 
 /// One of its answers, if it is of this certificate.
-fn single(answer: &Any<'_>, serial: &[u8]) -> Option<Answer> {
+fn single(answer: &Any<'_>, serial: &[u8]) -> Option<Stapled> {
     let parts_of_it = parts(answer.data)?;
     let [id, status, _this_update, rest @ ..] = &parts_of_it[..] else { return None };
     if parts(id.data)?.last()?.data != serial {
@@ -65,7 +66,7 @@ fn single(answer: &Any<'_>, serial: &[u8]) -> Option<Answer> {
         let time = GeneralizedTime::from_der(next.data).ok()?.1.utc_datetime().ok()?;
         Some(time.unix_timestamp())
     });
-    Some(Answer { status, next_update_s })
+    Some(Stapled { status, next_update_s })
 }
 
 /// The parts of a sequence.
@@ -108,7 +109,7 @@ mod tests {
     fn the_answer_of_this_certificate_is_found() {
         let next_update_s = Some(1_893_456_000); // 2030-01-01
         for (tag, status) in [(0x80, Status::Good), (0xa1, Status::Revoked), (0x82, Status::Unknown)] {
-            assert_eq!(read(&response(tag), &[7]), Some(Answer { status, next_update_s }));
+            assert_eq!(read(&response(tag), &[7]), Some(Stapled { status, next_update_s }));
         }
         assert_eq!(read(&response(0xa1), &[5]).map(|answer| answer.status), Some(Status::Good));
         assert_eq!(read(&response(0x80), &[6]), None);

@@ -25,7 +25,8 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Starts the task that writes, into a spool, too, if there is one; it ends after the last clone of the recorder is dropped.
+    /// Starts the task that writes, into a spool, too, if there is one; it ends after the last clone of the recorder is
+    /// dropped.
     pub fn start(store: Arc<Store>, mut spool: Option<Spool>) -> (Recorder, tokio::task::JoinHandle<()>) {
         let (rows, mut waiting) = mpsc::channel(WAITING_ROWS_MAX);
         let recorder = Recorder { store: store.clone(), rows };

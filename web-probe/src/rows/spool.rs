@@ -1,7 +1,8 @@
 //! Rows on their way to another server, kept on disk until it has them.
 //!
-//! A file has the rows that were measured in a moment, as line protocol. It is there as a whole or not at all (written, synced, renamed) and
-//! goes when the other server has acknowledged it. One that is sent twice changes nothing: a row of the same series and time is the same row.
+//! A file has the rows that were measured in a moment, as line protocol. It is there as a whole or not at all (written,
+//! synced, renamed) and goes when the other server has acknowledged it. One that is sent twice changes nothing: a row
+//! of the same series and time is the same row.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};

@@ -1,7 +1,8 @@
 //! Is it the target that is in trouble, or the prober?
 //!
-//! The canary asks itself over loopback, four times a second. If that fails or comes late - the process was stopped, the machine slept or
-//! swaps, there are no more files to open - then what was found of others in that time says nothing about them: their slots are missed.
+//! The canary asks itself over loopback, four times a second. If that fails or comes late - the process was stopped,
+//! the machine slept or swaps, there are no more files to open - then what was found of others in that time says
+//! nothing about them: their slots are missed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -86,8 +87,8 @@ impl Canary {
     }
 }
 
-/// Connects to itself, and has a byte come back. A question that fails may leave a connection that nobody took: the next one listens anew,
-/// and does not take that for its own.
+/// Connects to itself, and has a byte come back. A question that fails may leave a connection that nobody took: the
+/// next one listens anew, and does not take that for its own.
 async fn ask_itself(listener: &mut Option<TcpListener>) -> std::io::Result<()> {
     let own = match listener.take() {
         Some(own) => own,

@@ -70,8 +70,8 @@ impl Prober {
         }
     }
 
-    /// Probes a target in all its slots, from the present one on that starts behind `after`, until it is told to stop; then what was begun is
-    /// brought to its end, and the start of the last slot comes back.
+    /// Probes a target in all its slots, from the present one on that starts behind `after`, until it is told to stop;
+    /// then what was begun is brought to its end, and the start of the last slot comes back.
     ///
     /// A slot always starts at its own time, however long the probe before it takes. If it cannot start before the
     /// next one is due, because the machine slept or too many probes run, its row says `missed`.
@@ -281,7 +281,8 @@ impl Prober {
     }
 }
 
-/// Waits for the start of a slot on the wall clock, or until that is further away than it can be: then the clock was set back.
+/// Waits for the start of a slot on the wall clock, or until that is further away than it can be: then the clock was
+/// set back.
 async fn sleep_until(slot: Slot) {
     let far = (slot.end_ns - slot.start_ns).saturating_mul(2).saturating_add(1_000_000_000);
     loop {

@@ -55,8 +55,8 @@ impl Probing {
         probing
     }
 
-    /// Probes these targets from now on, and no others. What goes on as it was is not touched; a target that is changed begins anew with the slot
-    /// behind the last one that was begun, once that is recorded.
+    /// Probes these targets from now on, and no others. What goes on as it was is not touched; a target that is changed
+    /// begins anew with the slot behind the last one that was begun, once that is recorded.
     pub async fn replace(&mut self, targets: Vec<Target>) -> Changes {
         let mut changes = Changes::default();
         let mut old = std::mem::take(&mut self.running);

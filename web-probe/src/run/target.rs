@@ -41,8 +41,9 @@ pub struct Target {
 impl Target {
     /// A target with the defaults: every 10 s, timeout 5 s, named after its address.
     ///
-    /// The scheme of the address says what is done: `http://` and `https://`, `tcp://host:port`, `tls://host` (port 443), `dns:name?type=A`
-    /// (RFC 4501 without its authority), `icmp:host`, `postgres://user:password@host/database`, `mysql://`, `redis://`, `host:` (this machine).
+    /// The scheme of the address says what is done: `http://` and `https://`, `tcp://host:port`, `tls://host` (port
+    /// 443), `dns:name?type=A` (RFC 4501 without its authority), `icmp:host`, `postgres://user:password@host/database`,
+    /// `mysql://`, `redis://`, `host:` (this machine).
     ///
     /// # Errors
     ///

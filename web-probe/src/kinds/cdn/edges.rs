@@ -28,7 +28,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// All addresses of a family that somebody says, and what went wrong with those who do not. It ends after this time.
+    /// All addresses of a family that somebody says, and what went wrong with those who do not. It ends after this
+    /// time.
     pub(super) async fn ask(&self, family: ConnectTo, timeout: Duration) -> (Vec<IpAddr>, Vec<Failure>) {
         let records = match family {
             ConnectTo::V4 => vec![RecordType::A],
@@ -118,7 +119,8 @@ pub(super) struct Changes {
 }
 
 impl Known {
-    /// Notes those that were named now, and forgets those that nobody named for so long. Resolvers name a few of many edges at a time.
+    /// Notes those that were named now, and forgets those that nobody named for so long. Resolvers name a few of many
+    /// edges at a time.
     pub(super) fn note(&mut self, named: &[IpAddr], keep: Duration, now: Instant) -> Changes {
         let mut changes = Changes::default();
         for address in named {

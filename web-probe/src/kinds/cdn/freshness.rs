@@ -1,8 +1,8 @@
 //! Is what an edge has what the origin has, or had while the edge was told to keep it?
 //!
-//! An edge may give what the origin replaced, until its time is over. So the versions that the origin had are remembered, each with when it
-//! was replaced: an edge that has an older one is *behind* until then, *stale* from then on; what the origin never had, although it was
-//! watched when the edge fetched it, is *foreign*.
+//! An edge may give what the origin replaced, until its time is over. So the versions that the origin had are
+//! remembered, each with when it was replaced: an edge that has an older one is *behind* until then, *stale* from then
+//! on; what the origin never had, although it was watched when the edge fetched it, is *foreign*.
 
 use std::collections::VecDeque;
 

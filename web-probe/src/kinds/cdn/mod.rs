@@ -39,7 +39,7 @@ use freshness::{Freshness, History, has_mark};
 use verdict::Reading;
 
 use crate::base::terms::{ConnectTo, Terms};
-use crate::checks::check::{Check, Checking, Columns};
+use crate::checks::check::{Check, Checking, MoreColumns};
 use crate::checks::memory::Memory;
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
@@ -320,10 +320,10 @@ impl Check for CdnCheck {
         "cdn"
     }
 
-    fn columns(&self) -> &'static [Columns] {
+    fn columns(&self) -> &'static [MoreColumns] {
         &[
-            Columns { table: PROBE.name, tags: PROBE.tags, fields: EDGE_FIELDS },
-            Columns { table: CDN.name, tags: CDN.tags, fields: CDN.fields },
+            MoreColumns { table: PROBE.name, tags: PROBE.tags, fields: EDGE_FIELDS },
+            MoreColumns { table: CDN.name, tags: CDN.tags, fields: CDN.fields },
         ]
     }
 

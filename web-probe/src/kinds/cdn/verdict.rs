@@ -1,8 +1,8 @@
-//! What the headers of an answer say about the cache that it came from: a table of vendors, each with the headers that tell it, its own
-//! words, and where it stands.
+//! What the headers of an answer say about the cache that it came from: a table of vendors, each with the headers that
+//! tell it, its own words, and where it stands.
 //!
-//! Every vendor says it in its own way, and some say `HIT` on what they did not have. A rule is in the table with a test line for each
-//! word and each trap; what no rule knows is `unknown`, and never taken for a miss.
+//! Every vendor says it in its own way, and some say `HIT` on what they did not have. A rule is in the table with a
+//! test line for each word and each trap; what no rule knows is `unknown`, and never taken for a miss.
 
 use hyper::HeaderMap;
 
@@ -51,7 +51,8 @@ pub(crate) struct Reading {
     pub lifetime_s: Option<i64>,
 }
 
-/// A vendor: a header that only its caches send (with a part of the value where others send it, too), what it says, and where it stands.
+/// A vendor: a header that only its caches send (with a part of the value where others send it, too), what it says, and
+/// where it stands.
 struct Vendor {
     name: &'static str,
     signs: &'static [(&'static str, &'static str)],
@@ -59,7 +60,8 @@ struct Vendor {
     pop: fn(&Headers<'_>) -> Option<String>,
 }
 
-/// From the most telling sign to the least: some vendors' caches are built of another one's parts, and send its headers, too.
+/// From the most telling sign to the least: some vendors' caches are built of another one's parts, and send its
+/// headers, too.
 const VENDORS: [Vendor; 15] = [
     Vendor {
         name: "cloudflare",
@@ -285,8 +287,8 @@ impl<'a> Headers<'a> {
         }
     }
 
-    /// How long the cache may keep it: what it says of itself, in the standard's words or the vendor's, goes before what it was told
-    /// (RFC 9213, then RFC 9111, section 4.2.1), as operators may have told it otherwise.
+    /// How long the cache may keep it: what it says of itself, in the standard's words or the vendor's, goes before
+    /// what it was told (RFC 9213, then RFC 9111, section 4.2.1), as operators may have told it otherwise.
     fn lifetime_s(&self) -> Option<i64> {
         let own = self.ttl_s().map(|left_s| self.number("age").unwrap_or(0) + left_s);
         own.or_else(|| self.number("x-swift-cachetime"))
@@ -326,7 +328,8 @@ fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     parts.map(str::trim)
 }
 
-/// A verdict as most caches write it: `HIT`, `Miss from cloudfront`, `TCP_REFRESH_HIT from ...`, `HIT TCP_MEM_HIT dirn:2:11`.
+/// A verdict as most caches write it: `HIT`, `Miss from cloudfront`, `TCP_REFRESH_HIT from ...`, `HIT TCP_MEM_HIT
+/// dirn:2:11`.
 fn word(text: &str) -> Option<Verdict> {
     let first = text.split_whitespace().next()?.to_ascii_uppercase().replace('-', "_");
     Some(match first.as_str() {
@@ -347,8 +350,9 @@ fn word(text: &str) -> Option<Verdict> {
     })
 }
 
-/// `Akamai-Cache-Status: Hit from child`, otherwise `X-Cache: TCP_HIT from a1-2-3-4.deploy.akamaitechnologies.com (AkamaiGHost/...)`;
-/// without these `Server-Timing: cdn-cache; desc=HIT`, which its monitoring of users adds. Without a word of its own what is not to be kept says so.
+/// `Akamai-Cache-Status: Hit from child`, otherwise `X-Cache: TCP_HIT from a1-2-3-4.deploy.akamaitechnologies.com
+/// (AkamaiGHost/...)`; without these `Server-Timing: cdn-cache; desc=HIT`, which its monitoring of users adds. Without
+/// a word of its own what is not to be kept says so.
 fn akamai(headers: &Headers<'_>) -> Option<Verdict> {
     // The child is the edge, and is named first.
     let own = headers.members("akamai-cache-status").first().and_then(|own| word(own));
@@ -365,15 +369,17 @@ fn alibaba(headers: &Headers<'_>) -> Option<Verdict> {
     own.split_once(' ').and_then(|(_, exact)| word(exact)).or_else(|| word(own))
 }
 
-/// `Via: cache13.l2cm12[0,0,200-0,H], kunlun2.cn257[0,0,200-0,H]`: the last is the edge. Commas stand inside the brackets, too.
+/// `Via: cache13.l2cm12[0,0,200-0,H], kunlun2.cn257[0,0,200-0,H]`: the last is the edge. Commas stand inside the
+/// brackets, too.
 fn alibaba_pop(headers: &Headers<'_>) -> Option<String> {
     let via = headers.values("via").next_back()?;
     let edge = via.rsplit("],").next()?.split('[').next()?.trim();
     edge.rsplit_once('.').map(|(_, pop)| pop.to_owned())
 }
 
-/// `x-hcs-proxy-type` is 1 for a hit; otherwise `Via: CHN-SH-CT8-CACHE30[5],CHN-SH-CT8-CACHE26[0,TCP_HIT,1],CHN-SH-GLOBAL1-CACHE102[84,TCP_MISS,103]`,
-/// in which, unlike in others', the edge is first. Nodes of an older kind speak as Tencent's do.
+/// `x-hcs-proxy-type` is 1 for a hit; otherwise `Via:
+/// CHN-SH-CT8-CACHE30[5],CHN-SH-CT8-CACHE26[0,TCP_HIT,1],CHN-SH-GLOBAL1-CACHE102[84,TCP_MISS,103]`, in which, unlike in
+/// others', the edge is first. Nodes of an older kind speak as Tencent's do.
 fn huawei(headers: &Headers<'_>) -> Option<Verdict> {
     // A comma in the brackets parts them, too, so that the word stands alone.
     let via = || headers.members("via").into_iter().find(|part| part.starts_with("TCP_"));
@@ -384,7 +390,8 @@ fn huawei(headers: &Headers<'_>) -> Option<Verdict> {
     }
 }
 
-/// `X-Cache-Lookup`, a line a layer. A layer that had it says so behind one that did not: a miss is a miss, whoever had it then.
+/// `X-Cache-Lookup`, a line a layer. A layer that had it says so behind one that did not: a miss is a miss, whoever had
+/// it then.
 fn lookups(headers: &Headers<'_>) -> Option<Verdict> {
     let all: Vec<String> = headers.values("x-cache-lookup").map(str::to_ascii_lowercase).collect();
     let any = |words: &str| all.iter().any(|value| value.starts_with(words));
@@ -399,7 +406,8 @@ fn lookups(headers: &Headers<'_>) -> Option<Verdict> {
     }
 }
 
-/// The edge in `X-Via: 1.1 PS-FOO-01abc:6 (Cdn Cache Server V2.0)[0 200 0]`, or in `Via` the same: a member a node, the last.
+/// The edge in `X-Via: 1.1 PS-FOO-01abc:6 (Cdn Cache Server V2.0)[0 200 0]`, or in `Via` the same: a member a node, the
+/// last.
 fn wangsu_edge<'a>(headers: &Headers<'a>) -> Option<&'a str> {
     let of = |name| headers.members(name).into_iter().rfind(|node| node.contains("Cdn Cache Server"));
     of("x-via").or_else(|| of("via"))
@@ -422,8 +430,8 @@ fn wangsu_pop(headers: &Headers<'_>) -> Option<String> {
     wangsu_edge(headers)?.split_whitespace().nth(1)?.split(':').next().map(str::to_owned)
 }
 
-/// `Via: http/1.1 edge (ApacheTrafficServer/9.2 [cHs f ])`: behind `c` what the cache had, behind `s` what the origin said; with
-/// the plugin xdebug `X-Cache: hit-fresh`.
+/// `Via: http/1.1 edge (ApacheTrafficServer/9.2 [cHs f ])`: behind `c` what the cache had, behind `s` what the origin
+/// said; with the plugin xdebug `X-Cache: hit-fresh`.
 fn traffic_server(headers: &Headers<'_>) -> Option<Verdict> {
     let via = headers.members("via").into_iter().rfind(|member| member.contains("ApacheTrafficServer"));
     let codes = via.and_then(|member| member.split_once('[')).map(|(_, codes)| codes);
