@@ -1,5 +1,7 @@
 //! Looks which real parts the tests find on this machine, so that a test whose part is missing is ignored, with the
 //! reason, and not passed. `tests/parts.rs` holds that none is missing in CI.
+//!
+//! And tells the linker to keep one of functions that are the same, as many of those made of generics are.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -38,7 +40,16 @@ const PYTHON: [(&str, &str); 2] = [
     ),
 ];
 
+/// Where Rust brings its own linker, which can do it, and in builds that ship: a debugger would show other names.
+fn fold_functions() {
+    let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|own| own == value);
+    if is("TARGET", "x86_64-unknown-linux-gnu") && is("PROFILE", "release") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    }
+}
+
 fn main() {
+    fold_functions();
     let all = PROGRAMS.iter().copied().chain(PYTHON.map(|(part, _)| part));
     let values: Vec<String> = all.map(|part| format!("\"{part}\"")).collect();
     println!("cargo::rustc-check-cfg=cfg(part, values({}))", values.join(", "));
