@@ -33,6 +33,7 @@ US, HOUR, DAY = 1_000_000, 3_600_000_000, 86_400_000_000
 START = int(datetime.datetime(2026, 5, 1, tzinfo=UTC).timestamp()) * US
 HOSTS = [None, "alpha", "alps", "beta", "it's", "zürich", "al%a", "a_b"]
 RACKS, SERVICES = ["r1", "r2", "2026-05-01 00:00:00"], ["api", "web", None]
+ZEROS = [0.0, -0.0]
 NOTES = ["x", "y", "zz", "", "o'h", "a%b"]
 ZONES = ["Europe/Berlin", "America/New_York", "America/Santiago", "Africa/Cairo", "Australia/Lord_Howe", "Asia/Kathmandu", "America/Havana", "Asia/Shanghai"]
 TARGETS = {"second": 10, "minute": 60, "hour": 3600, "day": 86_400}
@@ -59,7 +60,8 @@ class Rows:
     def value(self, field):
         choose = self.choose
         if field in ("f", "v"):
-            return choose.randrange(-1000, 1000) / 8
+            # A zero with a sign is a zero.
+            return choose.choice(ZEROS) if choose.random() < 0.08 else choose.randrange(-1000, 1000) / 8
         if field in ("up",):
             return choose.random() < 0.5
         if field == "note":
@@ -118,6 +120,11 @@ class Rows:
             connection.unregister("rows")
 
 
+def number_text(value):
+    """As SQL has it; a zero of a decimal, as DuckDB takes 0.0, has no sign."""
+    return f"{value:.0e}" if value == 0 and isinstance(value, float) else str(value)
+
+
 def line(table, tags, fields, at):
     def escaped(text):
         return re.sub(r"([,= ])", r"\\\1", text)
@@ -156,6 +163,8 @@ class Statement:
         return self.literal("text", self.choose.choice([value for value in values if value is not None] + ["nobody", ""]))
 
     def number(self, low, high):
+        if self.choose.random() < 0.08:
+            return self.literal("number", self.choose.choice(ZEROS))
         value = self.choose.randrange(low, high)
         return self.literal("number", value if self.choose.random() < 0.7 else value / 4)
 
@@ -172,13 +181,13 @@ class Statement:
                 return f"${len(parameters)}"
             if kind == "time":
                 return choose.choice(["TIMESTAMP '%sZ'", "'%sZ'", "TIMESTAMP '%s'", "'%s+00:00'"]) % shown
-            return quoted(shown) if kind == "text" else str(shown)
+            return quoted(shown) if kind == "text" else number_text(shown)
 
         def theirs(match):
             kind, value = self.literals[int(match.group(1))]
             if kind == "time":
                 return f"TIMESTAMP '{iso(value)}'"
-            return quoted(value) if kind == "text" else str(value)
+            return quoted(value) if kind == "text" else number_text(value)
 
         text = self.select()
         differing = re.compile(r"<<(.*?)\|\|(.*?)>>")

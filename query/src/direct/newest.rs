@@ -15,6 +15,7 @@ use tsdb::{ScanRequest, Store, TIME_COLUMN};
 
 use crate::exec::once_exec::Once;
 use crate::exec::scan_exec::request_text;
+use crate::exec::zeros::without_signs;
 use crate::tables::store_table::StoreTable;
 
 /// The newest rows of a table by tags.
@@ -118,7 +119,7 @@ impl Once for Newest {
         let picks = UInt32Array::from(picks);
         let columns = self.places.iter().map(|place| Ok(take(rows.column(*place), &picks, None)?));
         let columns = columns.collect::<Result<_>>()?;
-        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+        without_signs(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
     fn warnings(&self) -> Vec<String> {

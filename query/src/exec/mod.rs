@@ -9,3 +9,4 @@ pub(crate) mod pushdown;
 pub(crate) mod reading;
 pub(crate) mod scan_exec;
 pub(crate) mod shared_pool;
+pub(crate) mod zeros;

@@ -8,7 +8,8 @@
 //! - a tag is a text where it is matched with a pattern: the optimizer makes `tag = 'x'` of `tag LIKE 'x'`, with a
 //!   literal of another type than that of `tag <> 'x'`, and takes both for true at once;
 //! - two lists of values about one column are told apart (`lists_apart.rs`);
-//! - a zero with a sign is a zero where it is compared: the optimizer takes `v = 0.0 AND v <> -0.0` for `v = 0.0`.
+//! - a zero has no sign, in literals and in what is computed: groups, joins and the optimizer go by bits, and take
+//!   `v = 0.0 AND v <> -0.0` for `v = 0.0`. What is read has none either (`exec/zeros.rs`).
 
 use std::sync::Arc;
 
@@ -17,14 +18,19 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Between, InList, ScalarFunction};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Like, LogicalPlan, Operator, ScalarUDF, cast};
+use datafusion::logical_expr::{
+    BinaryExpr, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, ScalarUDF, cast, lit,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::lists_apart::Lists;
 use crate::functions::guarded::{Checked, operator};
+
+/// Functions that give floats, and no zero with a sign that they were not given.
+const ZERO_SAFE: [&str; 8] = ["coalesce", "nvl", "nvl2", "nullif", "greatest", "least", "abs", "same_value"];
 
 /// Puts operators that mean what SQL says into plans.
 #[derive(Debug)]
@@ -91,21 +97,24 @@ impl SoundOperators {
                     Expr::SimilarTo(Like { negated, expr, pattern, escape_char, case_insensitive })
                 }))
             }
-            Expr::Between(Between { expr, negated, low, high }) => {
-                let (low, high) = (one_zero(low), one_zero(high));
-                let changed = low.transformed || high.transformed;
-                let between = Expr::Between(Between { expr, negated, low: low.data, high: high.data });
-                Ok(Transformed::new_transformed(between, changed))
+            Expr::Literal(ScalarValue::Float64(Some(zero)), _) if zero == 0.0 && zero.is_sign_negative() => {
+                Ok(Transformed::yes(lit(0.0)))
             }
-            Expr::InList(InList { expr, list, negated }) => {
-                let mut changed = false;
-                let list = list.into_iter().map(|item| {
-                    let item = one_zero(Box::new(item));
-                    changed |= item.transformed;
-                    *item.data
-                });
-                let list = list.collect();
-                Ok(Transformed::new_transformed(Expr::InList(InList { expr, list, negated }), changed))
+            Expr::Negative(inner) if inner.get_type(schema)? == DataType::Float64 => {
+                Ok(Transformed::yes(without_sign(Expr::Negative(inner))))
+            }
+            Expr::ScalarFunction(function) => {
+                let makes = !ZERO_SAFE.contains(&function.func.name());
+                let call = Expr::ScalarFunction(function);
+                match makes && call.get_type(schema)? == DataType::Float64 {
+                    true => Ok(Transformed::yes(without_sign(call))),
+                    false => Ok(Transformed::no(call)),
+                }
+            }
+            Expr::Cast(Cast { expr, field })
+                if *field.data_type() == DataType::Float64 && is_text(&expr.get_type(schema)?) =>
+            {
+                Ok(Transformed::yes(without_sign(Expr::Cast(Cast { expr, field }))))
             }
             other => Ok(Transformed::no(other)),
         }
@@ -119,10 +128,10 @@ impl SoundOperators {
         schema: &DFSchema,
     ) -> Result<Transformed<Expr>> {
         let binary = |left, right| Expr::BinaryExpr(BinaryExpr { left, op, right });
-        if is_comparison(op) {
-            let (left, right) = (one_zero(left), one_zero(right));
-            let changed = left.transformed || right.transformed;
-            return Ok(Transformed::new_transformed(binary(left.data, right.data), changed));
+        if matches!(op, Operator::Multiply | Operator::Divide | Operator::Modulo)
+            && left.get_type(schema)? == DataType::Float64
+        {
+            return Ok(Transformed::yes(without_sign(binary(left, right))));
         }
         if is_match(op) {
             return Ok(as_text(left, schema)?.update_data(|left| binary(left, right)));
@@ -157,11 +166,6 @@ fn is_text(kind: &DataType) -> bool {
     matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
-fn is_comparison(op: Operator) -> bool {
-    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
-    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
-}
-
 fn is_match(op: Operator) -> bool {
     use Operator::{
         ILikeMatch, LikeMatch, NotILikeMatch, NotLikeMatch, RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch,
@@ -187,20 +191,10 @@ fn as_text(expr: Box<Expr>, schema: &DFSchema) -> Result<Transformed<Box<Expr>>>
     }
 }
 
-/// A zero with a sign as one without.
-fn one_zero(expr: Box<Expr>) -> Transformed<Box<Expr>> {
-    let (value, is_negated) = match &*expr {
-        Expr::Literal(value, _) => (value, false),
-        Expr::Negative(inner) => match &**inner {
-            Expr::Literal(value, _) => (value, true),
-            _ => return Transformed::no(expr),
-        },
-        _ => return Transformed::no(expr),
-    };
-    match value {
-        ScalarValue::Float64(Some(zero)) if *zero == 0.0 && (is_negated || zero.is_sign_negative()) => {
-            Transformed::yes(Box::new(Expr::Literal(ScalarValue::Float64(Some(0.0)), None)))
-        }
-        _ => Transformed::no(expr),
+/// What is computed, without the sign that a zero may have: -0.0 + 0.0 is 0.0, and nothing else changes.
+fn without_sign(expr: Expr) -> Expr {
+    match expr {
+        Expr::Negative(inner) if matches!(*inner, Expr::Literal(ScalarValue::Float64(Some(0.0)), _)) => *inner,
+        other => Expr::BinaryExpr(BinaryExpr { left: Box::new(other), op: Operator::Plus, right: Box::new(lit(0.0)) }),
     }
 }
