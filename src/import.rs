@@ -39,12 +39,15 @@ pub struct Args {
     /// The measurement of rows that do not name theirs (json, csv, arrow)
     #[arg(long)]
     measurement: Option<String>,
-    /// The columns that are tags (json, arrow)
+    /// The columns that are tags (json, arrow, csv without a row of types)
     #[arg(long, value_delimiter = ',')]
     tags: Vec<String>,
     /// The unit of times that are numbers: ns, us, ms, s
     #[arg(long)]
     precision: Option<String>,
+    /// Rows that say no time are of now
+    #[arg(long)]
+    now: bool,
     /// Begin at the start, whatever was imported before
     #[arg(long)]
     restart: bool,
@@ -58,7 +61,7 @@ enum Format {
     Prometheus,
     /// A JSON object a line (.json, .jsonl, .ndjson)
     Json,
-    /// A row of names, a row of types, rows (.csv)
+    /// A row of names, a row of types or none, rows (.csv)
     Csv,
     /// An Arrow IPC stream or file (.arrow, .arrows, .feather)
     Arrow,
@@ -82,9 +85,8 @@ impl Format {
     fn shape(self) -> Shape {
         match self {
             Format::Arrow => Shape::Batches,
-            // Every piece needs the rows of names and types.
-            Format::Csv => Shape::Lines { head: 2 },
-            _ => Shape::Lines { head: 0 },
+            Format::Csv => Shape::Csv { is_row_of_types: ingest::csv_rows::is_row_of_types },
+            _ => Shape::Lines,
         }
     }
 
@@ -121,6 +123,9 @@ async fn one(args: &Args, file: &Path) -> Result<u64> {
     }
     if let Some(precision) = &args.precision {
         query.append_pair("precision", precision);
+    }
+    if args.now {
+        query.append_pair("time", "now");
     }
     let path = format!("{}?{}", format.path(), query.finish());
     let known = (file != Path::new("-")).then_some(file);

@@ -1,5 +1,6 @@
 //! `fournines serve`: everything at once, until it is told to stop.
 
+use std::io::ErrorKind;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
 use web_probe::{Ask, Changes, Prober, Probing, Recorder, Spool, Target};
 
-use crate::config::{Config, Durability, TableRetention};
+use crate::config::{Config, Durability, TableRetention, listen_address};
 use crate::forward;
 use crate::log;
 use crate::memory;
@@ -50,7 +51,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", env = "FOURNINES_CONFIG")]
     config: Option<PathBuf>,
     /// Where to listen [default: 127.0.0.1:9999]
-    #[arg(long, value_name = "ADDRESS:PORT", env = "FOURNINES_LISTEN")]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "FOURNINES_LISTEN", value_parser = listen_address)]
     listen: Option<SocketAddr>,
     /// Where the data is [default: fournines-data]
     #[arg(long, value_name = "DIR", env = "FOURNINES_DATA_DIR")]
@@ -101,9 +102,8 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let guard = Guard::open(&config.store.data_dir)?;
     check_reach(&config, guard.has_tokens())?;
     let certificate = certificate(&config)?;
-    let listener = TcpListener::bind(config.server.listen).await.with_context(|| {
-        format!("listen on {} (another one running? --listen takes another address)", config.server.listen)
-    })?;
+    let listener = TcpListener::bind(config.server.listen).await;
+    let listener = listener.map_err(|error| not_listening(config.server.listen, &error))?;
     let address = listener.local_addr()?;
     sources.own = sources.own.map(|_| address);
     let targets = sources.targets(&config)?;
@@ -183,6 +183,21 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     closed?;
     say("stopped; everything acknowledged is on disk");
     Ok(())
+}
+
+/// Why it does not listen, and what helps.
+fn not_listening(address: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    let hint = match error.kind() {
+        ErrorKind::AddrInUse => "another one is running there; --listen takes another address".to_owned(),
+        ErrorKind::AddrNotAvailable => "this machine does not have this address".to_owned(),
+        ErrorKind::PermissionDenied => format!(
+            "port {} is the system's: take one from 1024 on, or give the right to it (AmbientCapabilities=CAP_NET_BIND_SERVICE \
+             in the systemd unit, or setcap cap_net_bind_service=+ep on the program)",
+            address.port()
+        ),
+        _ => "--listen takes another address".to_owned(),
+    };
+    anyhow::anyhow!("listen on {address}: {error}; {hint}")
 }
 
 /// Waits for a thread of the store to end, which none does while it is open but by a panic. The process then ends with

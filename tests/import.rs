@@ -1,13 +1,13 @@
 //! `fournines import`, and scrape targets: rows that are fetched, not posted.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use flate2::{Compression, write::GzEncoder};
 
 use crate::parts::site;
-use crate::server::{BIN, Server, wait_for};
+use crate::server::{BIN, Server, post, wait_for};
 
 fn import(server: &Server, args: &[&str], file: &Path) -> Output {
     Command::new(BIN).arg("import").args(args).args(["--url", &server.url]).arg(file).output().unwrap()
@@ -40,7 +40,7 @@ fn files_of_every_format_come_in_whole() {
         std::fs::write(&file, bytes).unwrap();
         let output = import(&server, args, &file);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-        assert!(!dir.path().join(format!("{name}.import")).exists(), "it is done");
+        assert!(note_of(dir.path()).is_none(), "{name}: it is done");
     }
     for table in ["lp", "csv", "json"] {
         let sql = format!(
@@ -62,7 +62,6 @@ fn an_import_that_was_broken_off_goes_on_where_it_was() {
     let lines: String = (0..rows).map(|n| format!("m,host=h{} f={n}i {n}\n", n % 50)).collect();
     let file = dir.path().join("rows.lp");
     std::fs::write(&file, &lines).unwrap();
-    let note = dir.path().join("rows.lp.import");
     let mut running = Command::new(BIN)
         .args(["import", "--url", &server.url])
         .arg(&file)
@@ -70,13 +69,23 @@ fn an_import_that_was_broken_off_goes_on_where_it_was() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    wait_for("the first piece", || note.exists());
+    wait_for("the first piece", || note_of(dir.path()).is_some());
     running.kill().unwrap();
     running.wait().unwrap();
+    let note = note_of(dir.path()).unwrap();
     let position: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&note).unwrap()).unwrap();
     let done = position["done"].as_u64().unwrap();
     assert!(done > 0 && done < lines.len() as u64, "{position}");
     let stored = server.rows("SELECT count(*) FROM m")[0][0].parse::<u64>().unwrap();
+    // What this server has another one lacks, and another schema, too: 116,994 rows were missing there, and the exit code
+    // was 0.
+    let others = tempfile::tempdir().unwrap();
+    let other = Server::start(&others.path().join("data"), "");
+    for (server, db) in [(&other, "public"), (&server, "second")] {
+        let output = import(server, &["--db", db], &file);
+        assert!(output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("going on"));
+        assert_eq!(server.rows(&format!("SELECT count(*) FROM {db}.m")), [[rows.to_string()]]);
+    }
     let output = import(&server, &[], &file);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("going on"), "{said}");
@@ -84,7 +93,101 @@ fn an_import_that_was_broken_off_goes_on_where_it_was() {
     // It did go on: what was stored before was not sent once more, but for the piece under way.
     let sent =
         server.rows("SELECT rows FROM system.ingest WHERE protocol = 'line_protocol'")[0][0].parse::<u64>().unwrap();
+    let sent = sent - rows as u64; // those of the second schema
     assert!(sent < rows as u64 + stored, "{sent} of {rows} were sent, {stored} were stored before");
+}
+
+/// Where it is kept how far an import has come.
+fn note_of(dir: &Path) -> Option<PathBuf> {
+    let mut files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap().path());
+    files.find(|file| file.extension().is_some_and(|end| end == "import"))
+}
+
+/// An import to nobody tried for a minute, and then said only that the server does not answer.
+#[test]
+fn an_import_to_nobody_says_so_at_once_and_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rows.lp");
+    std::fs::write(&file, "m f=1 1\n").unwrap();
+    for (url, why) in [
+        ("http://127.0.0.1:1", "refused"),
+        ("http://nobody.invalid:9999", "lookup"),
+        ("ftp://127.0.0.1", "--url takes an address like"),
+    ] {
+        let start = std::time::Instant::now();
+        let output = Command::new(BIN).args(["import", "--url", url]).arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(why), "{url}: {said}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{url}: {:?}", start.elapsed());
+    }
+}
+
+/// Rows whose time column was misnamed or empty became rows of now, of which one was left: "0 refused".
+#[test]
+fn rows_without_a_time_are_refused_unless_now_is_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let json = "{\"timestamp\":\"2026-01-01T00:00:00Z\",\"v\":1}\n{\"time\":null,\"v\":2}\n{\"time\":\"\",\"v\":3}\n{\"time\":5,\"v\":4}\n";
+    let post = |path: &str, body: &str| post(&format!("{}{path}", server.url), body.as_bytes()).unwrap();
+    let reply = post("/api/v1/import/json?measurement=j", json);
+    assert_eq!(reply.status, 400, "{}", reply.body);
+    assert!(reply.body.contains("\"lines_refused\":3") && reply.body.contains("time=now"), "{}", reply.body);
+    assert_eq!(server.rows("SELECT count(*) FROM j"), [["1"]]);
+    let reply = post("/api/v1/import/json?measurement=now&time=now", "{\"v\":1}\n");
+    assert_eq!(reply.status, 204, "{}", reply.body);
+    assert_eq!(server.rows("SELECT count(*) FROM now WHERE time > now() - INTERVAL '1 minute'"), [["1"]]);
+    let typed = "timestamp,v\ntime,float\n5,1\n,2\n";
+    let reply = post("/api/v1/import/csv?measurement=c", typed);
+    assert!(reply.status == 400 && reply.body.contains("\"lines_refused\":1"), "{}", reply.body);
+    for (untyped, said) in [
+        ("timestamp,v\n2026-01-01T00:00:00Z,1\n", "a column 'time'"),
+        ("time,v\n", "expected rows behind"),
+        ("time,v\ntime,flot\n1,2\n", "has the type 'flot'"),
+    ] {
+        let reply = post("/api/v1/import/csv?measurement=u", untyped);
+        assert!(reply.status == 400 && reply.body.contains(said), "{untyped}: {}", reply.body);
+        let file = dir.path().join("u.csv");
+        std::fs::write(&file, untyped).unwrap();
+        let output = import(&server, &["--measurement", "u"], &file);
+        assert!(!output.status.success(), "{untyped}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Times as programs write them, a mark of byte order at the start of a file, and CSV without a row of types.
+#[test]
+fn rows_are_taken_as_the_world_writes_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let csv = "\u{feff}time,host,n,ok,note\n2026-01-01 00:00:00,a,1,true,x\n2026-01-01T00:00:01Z,b,2.5,false,1\n1767225602,c,,,\n\
+               1767225603.25,d,4,true,\n";
+    let args = ["--measurement", "c", "--tags", "host", "--precision", "s"];
+    let output = import(&server, &args, &file("rows.csv", csv));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("4 lines, 0 refused"));
+    assert_eq!(
+        server.rows("SELECT host, CAST(time AS BIGINT) / 1000000 AS ms, n, ok, note FROM c ORDER BY time"),
+        [
+            ["a", "1767225600000", "1.0", "true", "x"],
+            ["b", "1767225601000", "2.5", "false", "1"],
+            ["c", "1767225602000", "", "", ""],
+            ["d", "1767225603250", "4.0", "true", ""],
+        ]
+    );
+    let json = "\u{feff}{\"time\":1767225600.125,\"v\":1}\n{\"time\":\"2026-01-01 00:00:01\",\"v\":2}\n{\"time\":\"1767225602\",\"v\":3}\n";
+    let output = import(&server, &["--measurement", "j", "--precision", "s"], &file("rows.jsonl", json));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        server.rows("SELECT CAST(time AS BIGINT) / 1000000 AS ms FROM j ORDER BY time"),
+        [["1767225600125"], ["1767225601000"], ["1767225602000"]]
+    );
+    let output = import(&server, &[], &file("rows.lp", "\u{feff}l f=1 1\nl f=2 2\n"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(server.rows("SELECT count(*) FROM l"), [["2"]]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Asking a running server, over HTTP or HTTPS, with the token in `FOURNINES_TOKEN` if there is one.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -14,6 +16,9 @@ use serde_json::Value;
 /// Where the token is that the server asks for.
 const TOKEN_VARIABLE: &str = "FOURNINES_TOKEN";
 
+/// Whoever does not take a connection in this time is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A client of any server, which keeps its connections.
 pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -24,7 +29,11 @@ pub type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// The system trusts no certificate.
 pub fn new() -> Result<HttpClient> {
     let connector = HttpsConnectorBuilder::new().with_native_roots().context("the system trusts no certificate")?;
-    Ok(Client::builder(TokioExecutor::new()).build(connector.https_or_http().enable_http1().build()))
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let connector = connector.https_or_http().enable_http1().wrap_connector(tcp);
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 /// Begins a request for a path of the server.
@@ -63,6 +72,14 @@ pub async fn ask(url: &str, path: &str, question: &Value) -> Result<Response<Inc
         bail!("{}", reason(&body).unwrap_or_else(|| format!("{url} answered {status}")));
     }
     Ok(answer)
+}
+
+/// An error with what caused it: a name that is not found, a connection that is refused, a certificate.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
 }
 
 /// The reason that an answer gives.

@@ -258,6 +258,11 @@ fn stream(mut reader: impl Read, what: &str, limit: usize, share: &mut Share) ->
     }
 }
 
+/// Text without the mark of its byte order (U+FEFF), which some programs put before UTF-8.
+pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

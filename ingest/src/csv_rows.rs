@@ -6,16 +6,21 @@
 //! 2026-01-01T00:00:00Z,a,1.5,8
 //! ```
 //!
+//! Without a row of types, as `fournines export` and most programs write CSV: `time` is the time, the request says which
+//! columns are tags (`tags=host`), and a field has the type that it has in the store, otherwise the one that all its
+//! cells in the body fit: float, boolean or string.
+//!
 //! Types are `time`, `measurement`, `tag`, `float`, `integer`, `unsigned`, `boolean`, `string` and `ignored`, also as
 //! InfluxDB's annotated CSV spells them. An empty cell is no value.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use csv::{ErrorKind, ReaderBuilder, StringRecord};
-use tsdb::{Batch, FieldType, Row, Value};
+use tsdb::{Batch, FieldType, Row, TIME_COLUMN, Value};
 
+use crate::body::without_mark;
 use crate::report::{Reason, Report};
-use crate::row_options::{RowOptions, instant};
+use crate::row_options::RowOptions;
 use crate::rows::Rows;
 
 /// What a column is.
@@ -45,6 +50,18 @@ impl Column {
     }
 }
 
+/// Is this line a row of types?
+///
+/// ```
+/// assert!(ingest::csv_rows::is_row_of_types(b"time,tag,float\r\n"));
+/// assert!(!ingest::csv_rows::is_row_of_types(b"2026-01-01T00:00:00Z,a,1.5\n"));
+/// ```
+pub fn is_row_of_types(line: &[u8]) -> bool {
+    let mut reader = ReaderBuilder::new().has_headers(false).from_reader(line);
+    let row = reader.records().next().and_then(Result::ok);
+    row.is_some_and(|row| row.iter().all(|word| Column::parse(word).is_some()))
+}
+
 /// Takes the rows of `body` into `batch`; rows that are wrong are refused one by one.
 ///
 /// # Errors
@@ -63,26 +80,20 @@ impl Column {
 /// # Ok::<(), String>(())
 /// ```
 pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> Result<Report, String> {
+    let body = without_mark(body);
     let mut reader = ReaderBuilder::new().has_headers(false).from_reader(body);
-    let mut head = |what: &str| {
+    let mut next = || {
         let mut record = StringRecord::new();
-        match reader.read_record(&mut record) {
-            Ok(true) => Ok(record),
-            Ok(false) => Err(format!("expected a row of {what}")),
-            Err(error) => Err(format!("the row of {what}: {error}")),
-        }
+        reader.read_record(&mut record).map(|found| found.then_some(record))
     };
-    let (names, types) = (head("names")?, head("types, like time,tag,float")?);
-    let columns = names.iter().zip(&types).map(|(name, word)| {
-        let unknown = || {
-            format!(
-                "line 2: column '{name}' has the type '{word}'; expected time, measurement, tag, float, integer, unsigned, boolean, \
-                 string or ignored"
-            )
-        };
-        Column::parse(word).ok_or_else(unknown)
-    });
-    let columns: Vec<Column> = columns.collect::<Result<_, _>>()?;
+    let names = next().map_err(|error| format!("the row of names: {error}"))?.ok_or("expected a row of names")?;
+    let types = next().map_err(|error| format!("the row of types, or the first row: {error}"))?;
+    let types = types.ok_or("expected rows behind the row of names")?;
+    let typed: Option<Vec<Column>> = types.iter().map(Column::parse).collect();
+    let (columns, mut first) = match typed {
+        Some(columns) => (columns, None),
+        None => (untyped(&names, &types, options, body, batch)?, Some(types)),
+    };
     if options.measurement.is_none() && !columns.contains(&Column::Measurement) {
         return Err("expected a column of type measurement, or measurement=NAME with the request".into());
     }
@@ -91,7 +102,14 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
     let (mut record, mut copies) = (StringRecord::new(), Bump::new());
     loop {
         copies.reset();
-        let (line, outcome) = match reader.read_record(&mut record) {
+        let read = match first.take() {
+            Some(row) => {
+                record = row;
+                Ok(true)
+            }
+            None => reader.read_record(&mut record),
+        };
+        let (line, outcome) = match read {
             Ok(false) => return Ok(report),
             Ok(true) => {
                 let line = record.position().map_or(0, csv::Position::line);
@@ -115,6 +133,63 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
     }
 }
 
+/// The columns of rows without types.
+///
+/// # Errors
+///
+/// It looks like a row of types, and one of them is none; or it is not known which measurement it is, or when.
+fn untyped(
+    names: &StringRecord,
+    second: &StringRecord,
+    options: &RowOptions,
+    body: &[u8],
+    batch: &Batch,
+) -> Result<Vec<Column>, String> {
+    let known = |word: &&str| Column::parse(word).is_some();
+    if second.iter().filter(known).count() * 2 > second.len() {
+        let (at, word) = second.iter().enumerate().find(|(_, word)| !known(word)).unwrap_or_default();
+        let name = names.get(at).unwrap_or_default();
+        return Err(format!(
+            "line 2: column '{name}' has the type '{word}'; expected time, measurement, tag, float, integer, unsigned, \
+             boolean, string or ignored"
+        ));
+    }
+    let Some(measurement) = &options.measurement else {
+        return Err(
+            "there is no row of types; expected one, like time,tag,float, or measurement=NAME and tags=... with \
+                    the request"
+                .into(),
+        );
+    };
+    if !names.iter().any(|name| name == TIME_COLUMN) && !options.now_is_meant {
+        return Err("there is neither a row of types nor a column 'time'; expected one of them, or time=now with the \
+                    request if now is meant"
+            .into());
+    }
+    let is_tag = |name: &str| options.is_tag(name) || batch.is_tag(measurement, name);
+    let column = |name: &str| match name {
+        TIME_COLUMN => Column::Time,
+        tag if is_tag(tag) => Column::Tag,
+        // What cells it has is looked at below.
+        field => Column::Field(batch.field_type(measurement, field).unwrap_or(FieldType::F64)),
+    };
+    let mut columns: Vec<Column> = names.iter().map(column).collect();
+    let is_open = |name: &str| name != TIME_COLUMN && !is_tag(name) && batch.field_type(measurement, name).is_none();
+    let open: Vec<usize> = names.iter().enumerate().filter(|(_, name)| is_open(name)).map(|(at, _)| at).collect();
+    let mut fits: Vec<Vec<FieldType>> = vec![vec![FieldType::F64, FieldType::Bool]; open.len()];
+    let mut reader = ReaderBuilder::new().from_reader(body);
+    for record in reader.records().filter_map(Result::ok) {
+        for (fits, at) in fits.iter_mut().zip(&open) {
+            let cell = record.get(*at).filter(|cell| !cell.is_empty());
+            fits.retain(|kind| cell.is_none_or(|cell| value(cell, *kind).is_some()));
+        }
+    }
+    for (fits, at) in fits.iter().zip(&open) {
+        columns[*at] = Column::Field(fits.first().copied().unwrap_or(FieldType::Str));
+    }
+    Ok(columns)
+}
+
 fn take(
     names: &StringRecord,
     columns: &[Column],
@@ -125,19 +200,14 @@ fn take(
     copies: &Bump,
 ) -> Result<usize, Reason> {
     let mut measurement = options.measurement.as_deref();
-    let (mut tags, mut fields, mut time) = (BumpVec::new_in(copies), BumpVec::new_in(copies), now);
+    let (mut tags, mut fields, mut time) = (BumpVec::new_in(copies), BumpVec::new_in(copies), None);
     let cells = names.iter().zip(columns).zip(record).filter(|(_, cell)| !cell.is_empty());
     for ((name, column), cell) in cells {
         match column {
             Column::Ignored => {}
             Column::Measurement => measurement = Some(cell),
             Column::Tag => tags.push((name, cell)),
-            Column::Time => {
-                time = match cell.parse() {
-                    Ok(units) => options.precision.ns(units)?,
-                    Err(_) => instant(cell)?,
-                }
-            }
+            Column::Time => time = Some(options.instant(cell)?),
             Column::Field(kind) => {
                 let value = value(cell, *kind);
                 fields.push((name, value.ok_or_else(|| format!("'{name}': expected {kind}, found '{cell}'"))?));
@@ -145,6 +215,7 @@ fn take(
         }
     }
     let measurement = measurement.ok_or("expected a measurement")?;
+    let time = options.time(time, now)?;
     rows.push(&Row { measurement, tags: &tags, time, fields: &fields })?;
     Ok(fields.len())
 }

@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use memchr::{memchr, memchr2};
 use tsdb::{Batch, Row, SeriesRef, Value};
 
+use crate::body::without_mark;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::report::{Reason, Report};
 use crate::rows::{VALUE, tag_name};
@@ -37,6 +38,7 @@ pub struct Options<'a> {
 /// assert_eq!((report.taken, report.refused, report.reasons[0].line), (2, 1, 4));
 /// ```
 pub fn parse(page: &[u8], options: Options<'_>, batch: &mut Batch, mut describe: impl FnMut(MetricInfo<'_>)) -> Report {
+    let page = without_mark(page);
     let is_open_metrics = options.is_open_metrics || page.trim_ascii_end().ends_with(b"# EOF");
     let unit_ns = if is_open_metrics { 1e9 } else { 1e6 };
     batch.spelled_as(&spelling_format(options.tags));

@@ -10,9 +10,10 @@ use bumpalo::collections::Vec as BumpVec;
 use memchr::memchr;
 use tsdb::{Batch, FieldType, Row, Value};
 
+use crate::body::without_mark;
 use crate::json::Json;
 use crate::report::{Reason, Report};
-use crate::row_options::{RowOptions, instant};
+use crate::row_options::RowOptions;
 use crate::rows::Rows;
 
 /// Takes the rows of `body` into `batch`; lines that are wrong are refused one by one.
@@ -27,6 +28,7 @@ use crate::rows::Rows;
 /// assert_eq!((report.taken, report.reasons[0].line), (1, 2));
 /// ```
 pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> Report {
+    let body = without_mark(body);
     let mut report = Report::default();
     let mut rows = Rows::new(batch);
     let mut room = Bump::new();
@@ -51,11 +53,11 @@ fn take(line: &[u8], options: &RowOptions, now: i64, rows: &mut Rows<'_>, room: 
     let Json::Object(object) = Json::parse(line, room)? else { return Err("expected an object a line".into()) };
     let mut measurement = options.measurement.as_deref();
     let (mut tags, mut fields) = (BumpVec::new_in(room), BumpVec::new_in(room));
-    let mut time = now;
+    let mut time = None;
     let is_nested = object.iter().any(|(name, value)| *name == "fields" && matches!(value, Json::Object(_)));
     for (name, value) in object {
         match (*name, *value) {
-            ("time", value) => time = instant_of(value, options)?.unwrap_or(now),
+            ("time", value) => time = instant_of(value, options)?,
             ("measurement", Json::Text(text)) if is_nested => measurement = Some(text),
             ("tags", Json::Object(object)) if is_nested => tags.extend_from_slice_copy(object),
             ("fields", Json::Object(object)) if is_nested => fields.extend_from_slice_copy(object),
@@ -71,6 +73,7 @@ fn take(line: &[u8], options: &RowOptions, now: i64, rows: &mut Rows<'_>, room: 
             "expected \"measurement\", and \"fields\" with the values; or measurement=NAME with the request".into()
         );
     };
+    let time = options.time(time, now)?;
     let mut texts = BumpVec::with_capacity_in(tags.len(), room);
     for (name, value) in tags {
         let text = tag(name, value, room)?;
@@ -92,11 +95,11 @@ fn instant_of(value: Json<'_>, options: &RowOptions) -> Result<Option<i64>, Stri
     match value {
         Json::Null => Ok(None),
         Json::I64(units) => options.precision.ns(units).map(Some),
-        // Some programs write large whole numbers as 1.7672256e+18.
-        Json::F64(units) if units.fract() == 0.0 && units.abs() < i64::MAX as f64 => {
-            options.precision.ns(units as i64).map(Some)
-        }
-        Json::Text(text) => instant(text).map(Some),
+        // Some programs write large whole numbers as 1.7672256e+18, and seconds with a fraction: its shortest text is
+        // what was written.
+        Json::F64(units) if units.abs() < i64::MAX as f64 => options.precision.ns_of_text(&units.to_string()).map(Some),
+        Json::Text("") => Ok(None),
+        Json::Text(text) => options.instant(text).map(Some),
         _ => Err("time: expected a whole number or a text like \"2026-01-01T00:00:00Z\"".into()),
     }
 }

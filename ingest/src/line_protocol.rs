@@ -9,6 +9,7 @@ use bumpalo::Bump;
 use memchr::{memchr, memchr2, memchr3};
 use tsdb::{Batch, Row, Value};
 
+use crate::body::without_mark;
 use crate::number;
 use crate::report::{Reason, Report};
 
@@ -47,6 +48,25 @@ impl Precision {
         })
     }
 
+    /// So many units as ns, or why not: `1767225600`, `1767225600.25`.
+    pub(crate) fn ns_of_text(self, text: &str) -> Result<i64, String> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let units: i64 = whole.parse().map_err(|_| format!("timestamp {text} is out of range"))?;
+        let fraction = fraction.trim_end_matches('0');
+        let start = self.ns(units)?;
+        if fraction.is_empty() {
+            return Ok(start);
+        }
+        let unit = i128::from(if self.ns == 0 { guess(units) } else { self.ns });
+        let (digits, count) = (fraction.parse::<u64>(), fraction.len() as u32);
+        let (Ok(digits), true, false) = (digits, count < 19, unit == 1) else {
+            return Err(format!("timestamp {text} has a fraction, which ns have not; say another precision="));
+        };
+        let rest = i128::from(digits) * unit / 10_i128.pow(count);
+        let rest = if whole.starts_with('-') { -rest } else { rest };
+        i64::try_from(i128::from(start) + rest).map_err(|_| format!("timestamp {text} is out of range"))
+    }
+
     /// So many units as ns, or why not.
     pub(crate) fn ns(self, units: i64) -> Result<i64, String> {
         self.checked_ns(units).ok_or_else(|| format!("timestamp {units} is out of range for its precision"))
@@ -82,7 +102,7 @@ impl Default for Precision {
 /// ```
 pub fn parse(body: &[u8], precision: Precision, now: i64, batch: &mut Batch) -> Report {
     let mut report = Report::default();
-    let copies = Bump::new();
+    let (body, copies) = (without_mark(body), Bump::new());
     match std::str::from_utf8(body) {
         Ok(text) => Parser::new(text, 1, precision, now, &copies).run(batch, &mut report),
         // Some line is not UTF-8: only that one is refused.

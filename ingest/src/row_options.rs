@@ -1,7 +1,7 @@
 //! What a request says of rows that do not say it themselves: which measurement they are, which columns are tags, and
 //! the unit of times that are numbers.
 
-use jiff::Timestamp;
+use domain::instant;
 
 use crate::line_protocol::Precision;
 
@@ -14,6 +14,9 @@ pub struct RowOptions {
     pub tags: Vec<String>,
     /// The unit of times that are numbers (`precision=`).
     pub precision: Precision,
+    /// Rows without a time are of now (`time=now`). Otherwise they are refused: a time that is called otherwise than
+    /// `time` would make all rows one.
+    pub now_is_meant: bool,
 }
 
 impl RowOptions {
@@ -22,9 +25,23 @@ impl RowOptions {
     }
 }
 
-/// A time as RFC 3339 has it, in ns since the epoch.
-pub(crate) fn instant(text: &str) -> Result<i64, String> {
-    let time: Timestamp =
-        text.parse().map_err(|error| format!("'{text}' is not a time like 2026-01-01T00:00:00Z: {error}"))?;
-    i64::try_from(time.as_nanosecond()).map_err(|_| format!("time {text} is out of range"))
+impl RowOptions {
+    /// The time of a row, in ns since the epoch, from what it says.
+    ///
+    /// # Errors
+    ///
+    /// It says nothing, and nobody said that now is meant.
+    pub(crate) fn time(&self, said: Option<i64>, now: i64) -> Result<i64, String> {
+        said.or_else(|| self.now_is_meant.then_some(now)).ok_or_else(|| {
+            "there is no time; expected one called 'time', or time=now with the request if now is meant".into()
+        })
+    }
+
+    /// A time as people and programs write it: `2026-01-01T00:00:00Z`, `2026-01-01 00:00:00` (UTC), or a number in the
+    /// request's unit, which may have a fraction.
+    pub(crate) fn instant(&self, text: &str) -> Result<i64, String> {
+        let is_number = text.strip_prefix('-').unwrap_or(text).starts_with(|first: char| first.is_ascii_digit())
+            && text.bytes().skip(1).all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if is_number { self.precision.ns_of_text(text) } else { instant::parse(text.trim()) }
+    }
 }

@@ -351,6 +351,7 @@ struct Query {
     no_sync: bool,
     measurement: Option<String>,
     tags: Vec<String>,
+    now_is_meant: bool,
 }
 
 impl Query {
@@ -362,6 +363,7 @@ impl Query {
             no_sync: false,
             measurement: None,
             tags: Vec::new(),
+            now_is_meant: false,
         };
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             let bool = || {
@@ -376,6 +378,8 @@ impl Query {
                 "no_sync" => query.no_sync = bool()?,
                 "measurement" if !value.is_empty() => query.measurement = Some(value.into_owned()),
                 "tags" => query.tags = value.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
+                "time" if value == "now" => query.now_is_meant = true,
+                "time" => return Err(Refusal::bad(format!("time={value}: expected now, for rows that say no time"))),
                 // Clients send more (org, rp, u, p, consistency), which changes nothing here.
                 _ => {}
             }
@@ -394,7 +398,12 @@ impl Query {
 
     fn row_options(&self) -> Result<RowOptions, Refusal> {
         let precision = self.precision(Precision::default())?;
-        Ok(RowOptions { measurement: self.measurement.clone(), tags: self.tags.clone(), precision })
+        Ok(RowOptions {
+            measurement: self.measurement.clone(),
+            tags: self.tags.clone(),
+            precision,
+            now_is_meant: self.now_is_meant,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ mod maintenance;
 mod targets;
 
 use std::collections::{BTreeMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +45,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 pub struct Server {
     /// Where to listen. Default 127.0.0.1:9999.
+    #[serde(deserialize_with = "listen")]
     pub listen: SocketAddr,
     /// Requests may come under a path that begins so (`/fournines`), as from a proxy that does not take it off. Default
     /// none.
@@ -372,6 +373,25 @@ impl Config {
             None => Ok(rollups),
         }
     }
+}
+
+/// Where to listen: `127.0.0.1:9999`, `localhost:9999`, `[::1]:9999`; `:9999` is every address of this machine.
+///
+/// # Errors
+///
+/// It is no address with a port, or a name that has none.
+pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        return Ok(SocketAddr::from(([0, 0, 0, 0], port)));
+    }
+    let expected = || format!("'{text}' is not an address with a port, like 127.0.0.1:9999, localhost:9999 or :9999");
+    let found: Vec<SocketAddr> = text.to_socket_addrs().map_err(|error| format!("{}: {error}", expected()))?.collect();
+    let four = found.iter().find(|address| address.is_ipv4()).or(found.first());
+    four.copied().ok_or_else(expected)
+}
+
+fn listen<'de, D: Deserializer<'de>>(input: D) -> Result<SocketAddr, D::Error> {
+    listen_address(&String::deserialize(input)?).map_err(serde::de::Error::custom)
 }
 
 /// `10s`, `1min 30s`, `400d`.

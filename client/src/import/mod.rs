@@ -3,7 +3,7 @@
 mod pieces;
 mod position;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,12 +27,14 @@ const PIECE_ROWS: usize = 65_536;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How a file can be divided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Shape {
-    /// Lines, of which the first ones stand before every piece.
-    Lines {
-        /// How many these are.
-        head: usize,
+    /// Lines.
+    Lines,
+    /// Rows behind a row of names, which stands before every piece, and so does a row of types if there is one.
+    Csv {
+        /// Is this line a row of types?
+        is_row_of_types: fn(&[u8]) -> bool,
     },
     /// Record batches of Arrow.
     Batches,
@@ -65,6 +67,8 @@ pub struct Import<'a> {
     file: Option<&'a Path>,
     position: Position,
     refused: u64,
+    /// It has answered once.
+    is_there: bool,
 }
 
 impl<'a> Import<'a> {
@@ -74,12 +78,19 @@ impl<'a> Import<'a> {
     /// # Errors
     ///
     /// The file cannot be read, or changed since an import of it was broken off.
-    pub fn new(url: &'a str, path: String, shape: Shape, file: Option<&'a Path>, anew: bool) -> Result<Import<'a>> {
+    pub fn new(
+        url: &'a str,
+        path_of_server: String,
+        shape: Shape,
+        file: Option<&'a Path>,
+        anew: bool,
+    ) -> Result<Import<'a>> {
         let position = match file {
-            Some(path) => Position::of(path, anew)?,
+            Some(path) => Position::of(path, &format!("{}{path_of_server}", url.trim_end_matches('/')), anew)?,
             None => Position::default(),
         };
-        Ok(Import { client: asking::new()?, url, path, shape, file, position, refused: 0 })
+        let (client, path) = (asking::new()?, path_of_server);
+        Ok(Import { client, url, path, shape, file, position, refused: 0, is_there: false })
     }
 
     /// How long the file is, in bytes; 0 for standard input.
@@ -101,10 +112,11 @@ impl<'a> Import<'a> {
         let (source, read) = open(self.file)?;
         match self.shape {
             Shape::Batches => self.batches(source, watch, &read).await?,
-            Shape::Lines { head } => self.lines_of(source, head, watch, &read).await?,
+            Shape::Lines => self.lines_of(source, None, watch, &read).await?,
+            Shape::Csv { is_row_of_types } => self.lines_of(source, Some(is_row_of_types), watch, &read).await?,
         }
         if let Some(path) = self.file {
-            Position::forget(path);
+            self.position.forget(path);
         }
         Ok(Imported { lines: self.position.lines, refused: self.refused })
     }
@@ -112,15 +124,24 @@ impl<'a> Import<'a> {
     async fn lines_of(
         &mut self,
         source: Box<dyn Read>,
-        head_lines: usize,
+        is_row_of_types: Option<fn(&[u8]) -> bool>,
         watch: &impl Watch,
         read: &AtomicU64,
     ) -> Result<()> {
         let mut source = BufReader::with_capacity(1 << 20, source);
         let mut head = Vec::new();
-        for _ in 0..head_lines {
-            source.read_until(b'\n', &mut head)?;
-        }
+        let mut source: Box<dyn Read> = match is_row_of_types {
+            None => Box::new(source),
+            Some(is_row_of_types) => {
+                let mut second = Vec::new();
+                source.read_until(b'\n', &mut head)?;
+                source.read_until(b'\n', &mut second)?;
+                if is_row_of_types(&second) {
+                    head.append(&mut second);
+                }
+                Box::new(Cursor::new(second).chain(source))
+            }
+        };
         let skipped = std::io::copy(&mut source.by_ref().take(self.position.done), &mut std::io::sink())?;
         ensure!(skipped == self.position.done, "the file is shorter than what was imported of it; see --restart");
         let mut rest = Vec::new();
@@ -128,7 +149,9 @@ impl<'a> Import<'a> {
             let room = PIECE_BYTES.saturating_sub(rest.len()).max(PIECE_BYTES / 4);
             let got = source.by_ref().take(room as u64).read_to_end(&mut rest)?;
             if rest.is_empty() {
-                return Ok(());
+                // What there is no row behind may be wrong all the same.
+                let is_all = self.position.lines == 0 && !head.is_empty();
+                return if is_all { self.send(head.into(), watch).await } else { Ok(()) };
             }
             let end = if got < room { rest.len() } else { piece_end(&rest) };
             if end == 0 {
@@ -177,6 +200,7 @@ impl<'a> Import<'a> {
             let request = asking::request(Method::POST, self.url, &self.path)?.body(Full::new(body.clone()))?;
             let why = match self.client.request(request).await {
                 Ok(answer) => {
+                    self.is_there = true;
                     let status = answer.status();
                     let body = answer.into_body().collect().await?.to_bytes();
                     match status {
@@ -188,7 +212,12 @@ impl<'a> Import<'a> {
                         _ => bail!("{}", asking::reason(&body).unwrap_or_else(|| status.to_string())),
                     }
                 }
-                Err(error) => format!("{} does not answer: {error}", self.url),
+                Err(error) => {
+                    let why = format!("{} does not answer: {}", self.url, asking::chain(&error));
+                    // Nobody is there, or somebody else: that does not pass by itself.
+                    ensure!(self.is_there, "{why}");
+                    why
+                }
             };
             if waited >= PATIENCE {
                 bail!("{why}; start the import again when that is mended, it goes on where it was");

@@ -153,6 +153,12 @@ impl Batch {
         }
     }
 
+    /// Is it a tag of this measurement, as far as the store knows?
+    pub fn is_tag(&self, measurement: &str, name: &str) -> bool {
+        let table = self.catalog.find_table(&self.schema, measurement);
+        table.is_some_and(|table| matches!(table.columns().find(name), Some(ColumnRef::Tag(_))))
+    }
+
     /// Rows taken so far.
     pub fn rows(&self) -> usize {
         self.rows

@@ -2,6 +2,8 @@
 
 mod edges;
 mod freshness;
+mod headers;
+mod vendors;
 mod verdict;
 
 use crate::checks::ask::Ask;
