@@ -141,7 +141,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
         Prober::new(recorder, config.probe.concurrency, config.probe.location.clone(), scrape::pages(ingest.clone()));
     let mut probing = Probing::start(prober, targets);
     let mut measuring: JoinSet<()> = JoinSet::new();
-    measuring.spawn(memory::give_back());
+    measuring.spawn(memory::give_back(config.store.mapped_max.as_u64()));
     measuring.spawn(async move {
         while hangup.recv().await.is_some() {
             match sources.load() {

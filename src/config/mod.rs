@@ -117,6 +117,9 @@ pub struct Store {
     pub durability: Durability,
     /// The head is sealed into a segment when it reaches this size. Default 32 MiB.
     pub head_max: ByteSize,
+    /// Pages of mapped files that may be in this process's memory, beside the program itself; past it they are let go of,
+    /// and read from the system's cache when they are needed again. Default 64 MiB.
+    pub mapped_max: ByteSize,
     /// The newest rows of series are kept in memory up to this size. Default 64 MiB.
     pub last_rows_max: ByteSize,
     /// The series that are known take about this much memory at the most; rows of new ones are refused then. Default 1
@@ -173,6 +176,7 @@ impl Default for Store {
             data_dir: "fournines-data".into(),
             durability: Durability::Sync,
             head_max: ByteSize::mib(32),
+            mapped_max: ByteSize::mib(64),
             last_rows_max: ByteSize::mib(64),
             catalog_max: ByteSize::gib(1),
             ring_slots: 1024,
@@ -298,6 +302,7 @@ impl Config {
             ("server.bodies_max", server.bodies_max, KIB, 1024 * GIB),
             ("server.header_max", server.header_max, KIB, 16 * MIB),
             ("store.head_max", store.head_max, 16 * KIB, 16 * GIB),
+            ("store.mapped_max", store.mapped_max, 1024 * KIB, 1024 * GIB),
             ("store.ring_max", store.ring_max, 64 * KIB, 1024 * GIB),
             ("store.catalog_max", store.catalog_max, 32 * KIB, 1024 * GIB),
             ("store.string_max", store.string_max, 16, 16 * MIB),

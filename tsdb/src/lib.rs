@@ -69,6 +69,7 @@ pub use catalog::field_predicate::{Comparison, FieldPredicate, Literal};
 pub use catalog::rollup::{Rollup, RollupState};
 pub use catalog::series_set::TagPredicate;
 pub use files::disk::{Disk, DiskFile, RealDisk};
+pub use files::map::let_go_of_maps;
 pub use files::owner::inherit_owner;
 pub use open::snapshot::restore;
 pub use open::verify::{Verification, verify, verify_on};
