@@ -31,9 +31,9 @@ pub async fn give_back(mapped_bytes_max: u64) {
 
 /// How much of this process's memory is pages of files, in bytes; 0 where the system does not say.
 fn of_files() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split_whitespace().nth(2).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or(0) * rustix::param::page_size() as u64
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kb = status.lines().find_map(|line| line.strip_prefix("RssFile:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kb.map_or(0, |kb: u64| kb * 1024)
 }
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
