@@ -569,7 +569,7 @@ fn a_zero_has_no_sign() {
             format!("z,h=h{at} f={f},i={at}i {}", START_S + at / 4 * DAY_S + at)
         })
         .collect();
-    let cases: [Case<'_>; 19] = [
+    let cases: [Case<'_>; 27] = [
         ("SELECT count(DISTINCT f) FROM z", &["3"]),
         ("SELECT count(DISTINCT -f), count(DISTINCT f * -2), count(DISTINCT 0.0 / (f + 8.0)) FROM z", &["3,3,1"]),
         ("SELECT count(DISTINCT round(f / 10)), count(DISTINCT ceil(f / 2)) FROM z", &["1,2"]),
@@ -588,7 +588,19 @@ fn a_zero_has_no_sign() {
         ("SELECT count(*) FROM z WHERE f IN (-0.0, 7, 8, 9)", &["4"]),
         ("SELECT max(n) FROM (SELECT count(*) OVER (PARTITION BY f) AS n FROM z)", &["4"]),
         ("SELECT max(r) FROM (SELECT dense_rank() OVER (ORDER BY f) AS r FROM z)", &["3"]),
-        ("SELECT last(f, time) FROM z WHERE i = 1", &["0.0"]),
+        ("SELECT sum(CASE WHEN f >= 0 AND NOT f > 0 THEN 1 ELSE 0 END) FROM z", &["4"]),
+        ("SELECT sum(CASE WHEN f BETWEEN 0 AND 0.0 THEN 1 ELSE 0 END) FROM z", &["4"]),
+        ("SELECT sum(CASE WHEN f <> 0 OR f < 0 THEN 1 ELSE 0 END) FROM z", &["4"]),
+        ("SELECT sum(CASE WHEN f IS DISTINCT FROM -0.0 THEN 1 ELSE 0 END) FROM z", &["4"]),
+        ("SELECT count(*) FROM z WHERE f = 0 AND f <> -0.0", &["0"]),
+        ("SELECT i FROM z WHERE f = 0 ORDER BY f, i DESC", &["5", "4", "1", "0"]),
+        (
+            "SELECT i FROM (SELECT f * 1 AS f, i FROM z) WHERE f < 1 AND f > -1 ORDER BY f, i DESC",
+            &["5", "4", "1", "0"],
+        ),
+        // What is read is what was written.
+        ("SELECT f FROM z WHERE i = 1", &["-0.0"]),
+        ("SELECT last(f, time) FROM z WHERE i = 1", &["-0.0"]),
     ];
     hold(&lines, &cases);
 }

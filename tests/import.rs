@@ -142,7 +142,7 @@ fn rows_without_a_time_are_refused_unless_now_is_meant() {
     for (untyped, said) in [
         ("timestamp,v\n2026-01-01T00:00:00Z,1\n", "a column 'time'"),
         ("time,v\n", "expected rows behind"),
-        ("time,v\ntime,flot\n1,2\n", "has the type 'flot'"),
+        ("time,h,v\ntime,tag,flot\n1,a,2\n", "has the type 'flot'"),
     ] {
         let reply = post("/api/v1/import/csv?measurement=u", untyped);
         assert!(reply.status == 400 && reply.body.contains(said), "{untyped}: {}", reply.body);
@@ -163,7 +163,7 @@ fn rows_are_taken_as_the_world_writes_them() {
         std::fs::write(&path, text).unwrap();
         path
     };
-    let csv = "\u{feff}time,host,n,ok,note\n2026-01-01 00:00:00,a,1,true,x\n2026-01-01T00:00:01Z,b,2.5,false,1\n1767225602,c,,,\n\
+    let csv = "\u{feff}time,host,n,ok,note\n2026-01-01 00:00:00,a,1,true,x\n2026-01-01T00:00:01Z,b,2.5,false,1\n1767225602,c,3,,\n\
                1767225603.25,d,4,true,\n";
     let args = ["--measurement", "c", "--tags", "host", "--precision", "s"];
     let output = import(&server, &args, &file("rows.csv", csv));
@@ -174,7 +174,7 @@ fn rows_are_taken_as_the_world_writes_them() {
         [
             ["a", "1767225600000", "1.0", "true", "x"],
             ["b", "1767225601000", "2.5", "false", "1"],
-            ["c", "1767225602000", "", "", ""],
+            ["c", "1767225602000", "3.0", "", ""],
             ["d", "1767225603250", "4.0", "true", ""],
         ]
     );

@@ -4,8 +4,10 @@
 //!
 //! 1. [`CheckSubqueries`] refuses what DataFusion decorrelates wrongly, while it stands as it was written.
 //! 2. [`SoundOperators`] makes operators mean what SQL says. Types are known by then, and nothing was simplified yet.
-//! 3. [`TellApart`] names the calls of table functions, before anything compares scans by their names.
-//! 4. [`FindGaps`] and [`FindAsOf`] put nodes of ours over what DataFusion takes for plain groups and joins, before
+//! 3. [`OneZero`] makes zeros equal where they are compared, grouped and joined. It looks through the lists and calls of
+//!    the rule before.
+//! 4. [`TellApart`] names the calls of table functions, before anything compares scans by their names.
+//! 5. [`FindGaps`] and [`FindAsOf`] put nodes of ours over what DataFusion takes for plain groups and joins, before
 //!    conditions wander below them.
 //!
 //! Rules for how it is answered (optimizer) run until nothing changes, in this order:
@@ -50,6 +52,7 @@ use crate::functions::guarded::PlanExtract;
 use crate::gaps::{BoundGaps, FindGaps, GapPlanner};
 use crate::rules::know_newest::KnowNewest;
 use crate::rules::lag_in_scan::LagInScan;
+use crate::rules::one_zero::OneZero;
 use crate::rules::push_down::{LiteralsRight, PushDown};
 use crate::rules::read_from_edge::ReadFromEdge;
 use crate::rules::sound_operators::SoundOperators;
@@ -96,6 +99,7 @@ pub(crate) fn session_state(runner: &Runner, spill_dir: &Path) -> Result<Session
         .with_table_factories(std::collections::HashMap::new())
         .with_analyzer_rule(Arc::new(CheckSubqueries))
         .with_analyzer_rule(Arc::new(SoundOperators::new(text_bytes_max)))
+        .with_analyzer_rule(Arc::new(OneZero))
         .with_analyzer_rule(Arc::new(TellApart))
         .with_analyzer_rule(Arc::new(FindGaps))
         .with_analyzer_rule(Arc::new(FindAsOf))

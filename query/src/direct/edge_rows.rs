@@ -16,7 +16,6 @@ use crate::direct::some_rows::SomeRows;
 use crate::exec::once_exec::Once;
 use crate::exec::parallel::{Leave, read_partitions};
 use crate::exec::scan_exec::request_text;
-use crate::exec::zeros::without_signs;
 
 /// For more rows than this the plan streams and sorts.
 pub(crate) const ROWS_MAX: usize = 100_000;
@@ -148,7 +147,7 @@ impl Once for EdgeRows {
             let found: usize = batches.iter().map(RecordBatch::num_rows).sum();
             if found >= self.edge.rows || length >= all {
                 *self.warnings.lock().unwrap_or_else(PoisonError::into_inner) = warnings;
-                return without_signs(concat_batches(&self.schema, &batches)?);
+                return Ok(concat_batches(&self.schema, &batches)?);
             }
             length = length.saturating_mul(GROWTH).max(1_000_000_000).min(all);
         }

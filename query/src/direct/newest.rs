@@ -15,7 +15,6 @@ use tsdb::{ScanRequest, Store, TIME_COLUMN};
 
 use crate::exec::once_exec::Once;
 use crate::exec::scan_exec::request_text;
-use crate::exec::zeros::without_signs;
 use crate::tables::store_table::StoreTable;
 
 /// The newest rows of a table by tags.
@@ -119,7 +118,7 @@ impl Once for Newest {
         let picks = UInt32Array::from(picks);
         let columns = self.places.iter().map(|place| Ok(take(rows.column(*place), &picks, None)?));
         let columns = columns.collect::<Result<_>>()?;
-        without_signs(RecordBatch::try_new(self.schema.clone(), columns)?)
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 
     fn warnings(&self) -> Vec<String> {

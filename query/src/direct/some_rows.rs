@@ -13,7 +13,6 @@ use tsdb::{Scan, ScanRequest, Store};
 
 use crate::exec::once_exec::Once;
 use crate::exec::scan_exec::request_text;
-use crate::exec::zeros::without_signs;
 use crate::tables::store_table::StoreTable;
 
 /// More values are better read as a stream, by a plan.
@@ -80,7 +79,7 @@ impl Once for SomeRowsRead {
             let batch = batch.map_err(|error| DataFusionError::External(error.into()))?;
             batches.push(batch);
         }
-        without_signs(concat_batches(&self.scan.schema(), &batches)?)
+        Ok(concat_batches(&self.scan.schema(), &batches)?)
     }
 
     fn warnings(&self) -> Vec<String> {

@@ -15,7 +15,6 @@ use tsdb::{Aggregate, AggregateRequest, Aggregation, Bucket, Buckets, Groups, St
 use crate::exec::once_exec::Once;
 use crate::exec::parallel::{Leave, read_partitions};
 use crate::exec::scan_exec::request_text;
-use crate::exec::zeros::without_signs;
 use crate::tables::store_table::StoreTable;
 
 /// Groups of one table, as the store makes them.
@@ -54,7 +53,7 @@ impl Summary {
     pub(crate) fn batch(&self, aggregation: &Aggregation, groups: &Groups) -> Result<RecordBatch> {
         let given = aggregation.finish(groups).map_err(|error| DataFusionError::External(error.into()))?;
         let columns = self.places.iter().map(|place| given.column(*place).clone()).collect();
-        without_signs(RecordBatch::try_new(self.schema.clone(), columns)?)
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::direct::newest::Newest;
 use crate::direct::some_rows::SomeRows;
 use crate::direct::summary::{Folding, Summary};
 use crate::exec::once_exec::Once;
+use crate::exec::zeros::key as key_of;
 
 /// What the store is asked for.
 #[derive(Debug)]
@@ -124,7 +125,7 @@ impl Direct {
         let mut batch = RecordBatch::try_new(schema.clone(), columns)?;
         if !sort.is_empty() && batch.num_rows() > 1 {
             let key = |(at, options): &(usize, SortOptions)| SortColumn {
-                values: batch.column(*at).clone(),
+                values: key_of(batch.column(*at)),
                 options: Some(*options),
             };
             let keys: Vec<SortColumn> = sort.iter().map(key).collect();

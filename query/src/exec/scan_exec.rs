@@ -23,11 +23,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties, Statistics, StatisticsArgs,
 };
-use tsdb::{Scan, ScanRequest, TIME_COLUMN, Untagged};
+use tsdb::{Scan, ScanRequest, TIME_COLUMN};
 
 use crate::exec::dynamic_filter::{apply, is_dynamic, times};
 use crate::exec::lagging::{Before, Lag};
-use crate::exec::zeros::without_signs;
 
 /// Reads a snapshot of one table, narrowed to what the query needs.
 #[derive(Debug, Clone)]
@@ -79,10 +78,7 @@ impl ScanExec {
             // All days: a row may be the one before another that is wanted.
             let (scan, mut before) = (self.scan.clone(), Before::default());
             let rows = self.scan.read_untagged(partition);
-            return Box::new(rows.map(move |rows| {
-                let Untagged { series, batch } = rows.map_err(external)?;
-                lag.apply(&scan, &Untagged { series, batch: without_signs(batch)? }, &mut before)
-            }));
+            return Box::new(rows.map(move |rows| lag.apply(&scan, &rows.map_err(external)?, &mut before)));
         }
         let dynamic = self.dynamic.clone();
         let days = self.scan.read_spans(partition).flat_map(move |((from, to), batches)| {
@@ -90,8 +86,7 @@ impl ScanExec {
                 Ok((first, last)) => ((first <= to && from <= last).then_some(batches), None),
                 Err(error) => (None, Some(Err(error))),
             };
-            let batches = batches.into_iter().flatten().map(move |batch| without_signs(batch.map_err(external)?));
-            batches.chain(error)
+            batches.into_iter().flatten().map(move |batch| batch.map_err(external)).chain(error)
         });
         Box::new(days)
     }

@@ -4,6 +4,7 @@
 pub(crate) mod know_newest;
 pub(crate) mod lag_in_scan;
 mod lists_apart;
+pub(crate) mod one_zero;
 mod plans;
 pub(crate) mod push_down;
 pub(crate) mod read_from_edge;

@@ -8,29 +8,22 @@
 //! - a tag is a text where it is matched with a pattern: the optimizer makes `tag = 'x'` of `tag LIKE 'x'`, with a
 //!   literal of another type than that of `tag <> 'x'`, and takes both for true at once;
 //! - two lists of values about one column are told apart (`lists_apart.rs`);
-//! - a zero has no sign, in literals and in what is computed: groups, joins and the optimizer go by bits, and take
-//!   `v = 0.0 AND v <> -0.0` for `v = 0.0`. What is read has none either (`exec/zeros.rs`).
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{
-    BinaryExpr, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, ScalarUDF, cast, lit,
-};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Like, LogicalPlan, Operator, ScalarUDF, cast};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::lists_apart::Lists;
 use crate::functions::guarded::{Checked, operator};
-
-/// Functions that give floats, and no zero with a sign that they were not given.
-const ZERO_SAFE: [&str; 8] = ["coalesce", "nvl", "nvl2", "nullif", "greatest", "least", "abs", "same_value"];
 
 /// Puts operators that mean what SQL says into plans.
 #[derive(Debug)]
@@ -97,25 +90,6 @@ impl SoundOperators {
                     Expr::SimilarTo(Like { negated, expr, pattern, escape_char, case_insensitive })
                 }))
             }
-            Expr::Literal(ScalarValue::Float64(Some(zero)), _) if zero == 0.0 && zero.is_sign_negative() => {
-                Ok(Transformed::yes(lit(0.0)))
-            }
-            Expr::Negative(inner) if inner.get_type(schema)? == DataType::Float64 => {
-                Ok(Transformed::yes(without_sign(Expr::Negative(inner))))
-            }
-            Expr::ScalarFunction(function) => {
-                let makes = !ZERO_SAFE.contains(&function.func.name());
-                let call = Expr::ScalarFunction(function);
-                match makes && call.get_type(schema)? == DataType::Float64 {
-                    true => Ok(Transformed::yes(without_sign(call))),
-                    false => Ok(Transformed::no(call)),
-                }
-            }
-            Expr::Cast(Cast { expr, field })
-                if *field.data_type() == DataType::Float64 && is_text(&expr.get_type(schema)?) =>
-            {
-                Ok(Transformed::yes(without_sign(Expr::Cast(Cast { expr, field }))))
-            }
             other => Ok(Transformed::no(other)),
         }
     }
@@ -128,11 +102,6 @@ impl SoundOperators {
         schema: &DFSchema,
     ) -> Result<Transformed<Expr>> {
         let binary = |left, right| Expr::BinaryExpr(BinaryExpr { left, op, right });
-        if matches!(op, Operator::Multiply | Operator::Divide | Operator::Modulo)
-            && left.get_type(schema)? == DataType::Float64
-        {
-            return Ok(Transformed::yes(without_sign(binary(left, right))));
-        }
         if is_match(op) {
             return Ok(as_text(left, schema)?.update_data(|left| binary(left, right)));
         }
@@ -188,13 +157,5 @@ fn as_text(expr: Box<Expr>, schema: &DFSchema) -> Result<Transformed<Box<Expr>>>
     match expr.get_type(schema)? {
         DataType::Dictionary(_, value) => Ok(Transformed::yes(Box::new(cast(*expr, *value)))),
         _ => Ok(Transformed::no(expr)),
-    }
-}
-
-/// What is computed, without the sign that a zero may have: -0.0 + 0.0 is 0.0, and nothing else changes.
-fn without_sign(expr: Expr) -> Expr {
-    match expr {
-        Expr::Negative(inner) if matches!(*inner, Expr::Literal(ScalarValue::Float64(Some(0.0)), _)) => *inner,
-        other => Expr::BinaryExpr(BinaryExpr { left: Box::new(other), op: Operator::Plus, right: Box::new(lit(0.0)) }),
     }
 }
