@@ -83,7 +83,7 @@ fn config(ask: &HttpAsk, witness: &Arc<Witness>) -> Result<ClientConfig, Failure
     let wrong = |error: String| Class::TlsOther.because(format!("tls: {error}"));
     let mut config = client_config(|builder| {
         let builder = builder.dangerous().with_custom_certificate_verifier(witness.clone());
-        match ask.identity.as_ref().map(super::Identity::chain_and_key) {
+        match ask.identity.as_ref().map(crate::net::identity::Identity::chain_and_key) {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key),
             None => Ok(builder.with_no_client_auth()),
         }
