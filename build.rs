@@ -40,7 +40,7 @@ const PYTHON: [(&str, &str); 2] = [
     ),
 ];
 
-/// Where Rust brings its own linker, which can do it, and in builds that ship: a debugger would show other names.
+/// Where Rust brings its own linker, which can do it, and in optimised builds: a debugger shows one name for all of them.
 fn fold_functions() {
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|own| own == value);
     if is("TARGET", "x86_64-unknown-linux-gnu") && is("PROFILE", "release") {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arrow::record_batch::RecordBatch;
+use domain::instant;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -16,7 +17,6 @@ use tsdb::{DEFAULT_SCHEMA, ScanRequest, Store};
 
 use crate::data_dir::refuse_missing;
 use crate::progress;
-use domain::instant;
 
 /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
 #[derive(Debug, clap::Args)]

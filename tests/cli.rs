@@ -175,3 +175,21 @@ fn manual_pages_and_completions_are_of_every_command() {
         assert!(script.contains("accept\\-damage") || script.contains("accept-damage"), "{shell}");
     }
 }
+
+/// A second server said only that the address is in use, and a name was no address at all.
+#[test]
+fn a_place_that_is_taken_is_told_with_what_helps() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let place = server.url.replace("http://127.0.0.1", "localhost");
+    let serve = |place: &str| {
+        let data = dir.path().join("second");
+        let output = Command::new(BIN).args(["serve", "--listen", place, "--data-dir"]).arg(data).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = serve(&place);
+    assert!(said.contains("another one is running there; --listen takes another address"), "{said}");
+    let said = serve("nowhere");
+    assert!(said.contains("like 127.0.0.1:9999, localhost:9999 or :9999"), "{said}");
+}

@@ -569,7 +569,7 @@ fn a_zero_has_no_sign() {
             format!("z,h=h{at} f={f},i={at}i {}", START_S + at / 4 * DAY_S + at)
         })
         .collect();
-    let cases: [Case<'_>; 27] = [
+    let cases: [Case<'_>; 35] = [
         ("SELECT count(DISTINCT f) FROM z", &["3"]),
         ("SELECT count(DISTINCT -f), count(DISTINCT f * -2), count(DISTINCT 0.0 / (f + 8.0)) FROM z", &["3,3,1"]),
         ("SELECT count(DISTINCT round(f / 10)), count(DISTINCT ceil(f / 2)) FROM z", &["1,2"]),
@@ -598,6 +598,20 @@ fn a_zero_has_no_sign() {
             "SELECT i FROM (SELECT f * 1 AS f, i FROM z) WHERE f < 1 AND f > -1 ORDER BY f, i DESC",
             &["5", "4", "1", "0"],
         ),
+        ("SELECT count(*) FROM z AS a JOIN z AS b USING (f)", &["24"]),
+        ("SELECT count(*) FROM z AS a WHERE EXISTS (SELECT 1 FROM z AS b WHERE b.f = a.f AND b.i <> a.i)", &["8"]),
+        (
+            "SELECT a.i FROM z AS a WHERE (SELECT count(*) FROM z AS b WHERE b.f = a.f) = 4 ORDER BY a.i",
+            &["0", "1", "4", "5"],
+        ),
+        ("SELECT DISTINCT ON (f) f * 1 AS x, i FROM z ORDER BY f, i DESC", &["-1.5,7", "-0.0,5", "1.5,6"]),
+        ("SELECT count(*) FROM (SELECT f, count(*) FROM z GROUP BY ROLLUP (f))", &["4"]),
+        (
+            "SELECT f, i, count(*) AS n FROM z WHERE i < 2 GROUP BY GROUPING SETS ((f), (i)) ORDER BY f, i",
+            &["0.0,,2", ",0,1", ",1,1"],
+        ),
+        ("SELECT first_value(i ORDER BY f, i DESC) FROM z WHERE f = 0", &["5"]),
+        ("SELECT count(nullif(f, 0)), count(nullif(f, -f)) FROM z", &["4,4"]),
         // What is read is what was written.
         ("SELECT f FROM z WHERE i = 1", &["-0.0"]),
         ("SELECT last(f, time) FROM z WHERE i = 1", &["-0.0"]),

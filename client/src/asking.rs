@@ -74,14 +74,6 @@ pub async fn ask(url: &str, path: &str, question: &Value) -> Result<Response<Inc
     Ok(answer)
 }
 
-/// An error with what caused it: a name that is not found, a connection that is refused, a certificate.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
-    texts.dedup();
-    texts.join(": ")
-}
-
 /// The reason that an answer gives.
 pub fn reason(body: &[u8]) -> Option<String> {
     let body = serde_json::from_slice::<Value>(body).ok()?;

@@ -176,6 +176,9 @@ fn untyped(
     let mut columns: Vec<Column> = names.iter().map(column).collect();
     let is_open = |name: &str| name != TIME_COLUMN && !is_tag(name) && batch.field_type(measurement, name).is_none();
     let open: Vec<usize> = names.iter().enumerate().filter(|(_, name)| is_open(name)).map(|(at, _)| at).collect();
+    if open.is_empty() {
+        return Ok(columns);
+    }
     let mut fits: Vec<Vec<FieldType>> = vec![vec![FieldType::F64, FieldType::Bool]; open.len()];
     let mut reader = ReaderBuilder::new().from_reader(body);
     for record in reader.records().filter_map(Result::ok) {

@@ -57,7 +57,7 @@ fn take(line: &[u8], options: &RowOptions, now: i64, rows: &mut Rows<'_>, room: 
     let is_nested = object.iter().any(|(name, value)| *name == "fields" && matches!(value, Json::Object(_)));
     for (name, value) in object {
         match (*name, *value) {
-            ("time", value) => time = instant_of(value, options)?,
+            ("time", value) => time = instant_of(value, options, room)?,
             ("measurement", Json::Text(text)) if is_nested => measurement = Some(text),
             ("tags", Json::Object(object)) if is_nested => tags.extend_from_slice_copy(object),
             ("fields", Json::Object(object)) if is_nested => fields.extend_from_slice_copy(object),
@@ -91,13 +91,15 @@ fn take(line: &[u8], options: &RowOptions, now: i64, rows: &mut Rows<'_>, room: 
     Ok(typed.len())
 }
 
-fn instant_of(value: Json<'_>, options: &RowOptions) -> Result<Option<i64>, String> {
+fn instant_of(value: Json<'_>, options: &RowOptions, room: &Bump) -> Result<Option<i64>, String> {
     match value {
         Json::Null => Ok(None),
         Json::I64(units) => options.precision.ns(units).map(Some),
         // Some programs write large whole numbers as 1.7672256e+18, and seconds with a fraction: its shortest text is
         // what was written.
-        Json::F64(units) if units.abs() < i64::MAX as f64 => options.precision.ns_of_text(&units.to_string()).map(Some),
+        Json::F64(units) if units.abs() < i64::MAX as f64 => {
+            options.precision.ns_of_text(&bumpalo::format!(in room, "{}", units)).map(Some)
+        }
         Json::Text("") => Ok(None),
         Json::Text(text) => options.instant(text).map(Some),
         _ => Err("time: expected a whole number or a text like \"2026-01-01T00:00:00Z\"".into()),

@@ -58,11 +58,13 @@ impl Precision {
             return Ok(start);
         }
         let unit = i128::from(if self.ns == 0 { guess(units) } else { self.ns });
-        let (digits, count) = (fraction.parse::<u64>(), fraction.len() as u32);
-        let (Ok(digits), true, false) = (digits, count < 19, unit == 1) else {
+        if unit == 1 {
             return Err(format!("timestamp {text} has a fraction, which ns have not; say another precision="));
-        };
-        let rest = i128::from(digits) * unit / 10_i128.pow(count);
+        }
+        // More digits than these are far below a ns, whatever the unit.
+        let fraction = &fraction[..fraction.len().min(18)];
+        let digits: u64 = fraction.parse().map_err(|_| format!("'{text}' is not a number"))?;
+        let rest = i128::from(digits) * unit / 10_i128.pow(fraction.len() as u32);
         let rest = if whole.starts_with('-') { -rest } else { rest };
         i64::try_from(i128::from(start) + rest).map_err(|_| format!("timestamp {text} is out of range"))
     }

@@ -3,9 +3,10 @@
 //! Both have buckets that grow by the factor `2^(2^-schema)`. Prometheus' bucket `i` ends at that factor to the power
 //! of `i`, and so do ours; OTLP's numbers are one smaller. Counts are absolute. `docs/http.md` has the columns.
 
+use std::fmt::Write;
+
 use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
-use std::fmt::Write;
 use tsdb::Value;
 
 /// A histogram of one series at one time. Counts are floats, which are exact up to 2^53.

@@ -9,10 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::Frame;
+use runner::Refused;
 use serde::Deserialize;
 use tsdb::DEFAULT_SCHEMA;
-
-use runner::Refused;
 
 use crate::answer::Encoded;
 use crate::base::error::Error;
@@ -234,7 +233,7 @@ fn refusal(error: Error) -> Refusal {
         Error::Statement(_) | Error::Unplanned(_) => StatusCode::BAD_REQUEST,
         Error::ReadOnly(_) => StatusCode::FORBIDDEN,
         Error::Rows { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Error::Stopped(Refused::Broken | Refused::Ended) | Error::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        Error::Stopped(Refused::Broken) | Error::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         Error::Stopped(_) | Error::Memory { .. } => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, error.to_string())

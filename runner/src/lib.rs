@@ -14,7 +14,9 @@
 //! ```
 //! use runner::{Limits, Runner};
 //!
-//! let runner = Runner::new(Limits { threads: 1, ..Limits::default() })?;
+//! let timeout = std::time::Duration::from_secs(10);
+//! let limits = Limits { threads: 1, memory_bytes_max: 1 << 20, timeout, concurrency: 1, rows_max: 100 };
+//! let runner = Runner::new(limits)?;
 //! let answered = std::thread::scope(|scope| {
 //!     let asking = async {
 //!         let count = |outlet: runner::Outlet<&'static str, u32>| async move {

@@ -22,7 +22,4 @@ pub enum Refused {
     /// The task that worked on it panicked.
     #[error("the query broke off; the server's log says why")]
     Broken,
-    /// The server ends.
-    #[error("the engine ends")]
-    Ended,
 }

@@ -32,19 +32,6 @@ pub struct Limits {
     pub rows_max: u64,
 }
 
-impl Default for Limits {
-    /// Those of a server without configuration, with one thread.
-    fn default() -> Limits {
-        Limits {
-            threads: 1,
-            memory_bytes_max: 1 << 30,
-            timeout: Duration::from_secs(60),
-            concurrency: 8,
-            rows_max: 10_000_000,
-        }
-    }
-}
-
 /// Runs queries on threads of their own, so that a heavy one delays no acknowledgement.
 #[derive(Debug)]
 pub struct Runner {
@@ -110,8 +97,7 @@ impl Runner {
     /// Half of the time went by without leave.
     pub async fn permit(&self) -> Result<Permit, Refused> {
         match tokio::time::timeout(self.limits.timeout / 2, self.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Permit(permit)),
-            Ok(Err(_)) => Err(Refused::Ended),
+            Ok(permit) => Ok(Permit(permit.expect("nobody closes the semaphore"))),
             Err(_) => Err(Refused::Busy { limit: self.limits.concurrency }),
         }
     }
@@ -191,7 +177,7 @@ mod tests {
 
     fn runner(timeout_ms: u64, concurrency: usize) -> Runner {
         let timeout = Duration::from_millis(timeout_ms);
-        Runner::new(Limits { timeout, concurrency, ..Limits::default() }).unwrap()
+        Runner::new(Limits { threads: 1, memory_bytes_max: 1 << 20, timeout, concurrency, rows_max: 100 }).unwrap()
     }
 
     /// A query that panicked looked like one whose rows had ended.

@@ -412,6 +412,23 @@ fn some_duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `--listen localhost:9999` and `:9999`, as users of Prometheus write them, were no addresses.
+    #[test]
+    fn a_place_to_listen_at_is_taken_as_people_write_it() {
+        for (text, address) in [
+            ("127.0.0.1:9999", "127.0.0.1:9999"),
+            ("localhost:9998", "127.0.0.1:9998"),
+            (":9997", "0.0.0.0:9997"),
+            ("[::1]:9996", "[::1]:9996"),
+        ] {
+            assert_eq!(listen_address(text).map(|found| found.to_string()), Ok(address.to_owned()), "{text}");
+        }
+        for text in ["localhost", ":", ":port", "9999", "nobody.invalid:1", ""] {
+            let said = listen_address(text).unwrap_err();
+            assert!(said.contains("is not an address with a port, like 127.0.0.1:9999"), "{text}: {said}");
+        }
+    }
     use web_probe::Ask;
 
     #[test]

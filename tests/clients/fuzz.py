@@ -300,6 +300,11 @@ class Statement:
         keys += [alias + tag for tag in TAGS[table] if choose.random() < 0.4]
         if choose.random() < 0.1:
             keys.append(f"{alias}{choose.choice(list(NUMBERS[table]))} % 7" if table == "n" else f"{alias}i % 7")
+        if choose.random() < 0.15:
+            # Zeros with signs are among them, as they are and made.
+            number = alias + ("f" if table == "m" else "v")
+            zero = f"CASE WHEN {number} {choose.choice(['=', '<', '>=', '<>'])} 0 THEN 1 ELSE 0 END"
+            keys.append(choose.choice([number, f"-{number}", f"{number} * 0", zero, f"nullif({number}, {self.number(-3, 3)})"]))
         choose.shuffle(keys)
         return keys
 
@@ -337,7 +342,7 @@ class Statement:
     def join(self):
         choose = self.choose
         kind = choose.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "JOIN"])
-        near = choose.choice([f"date_trunc('{choose.choice(['hour', 'day'])}', a.time) = date_trunc('hour', b.time)", "a.time = b.time"])
+        near = choose.choice([f"date_trunc('{choose.choice(['hour', 'day'])}', a.time) = date_trunc('hour', b.time)", "a.time = b.time", "a.f = b.v"])
         on = f"a.host = b.host AND {near}" if choose.random() < 0.7 else near
         if choose.random() < 0.4:
             # Of an outer join, equality alone decides who has no partner; others filter here, too.
@@ -368,6 +373,9 @@ class Statement:
                 f"a.host IN (SELECT b.host FROM n AS b{self.where('n', 'b.')})",
                 f"a.i > (SELECT avg(b.k) FROM n AS b{self.where('n', 'b.')})",
                 f"a.host NOT IN (SELECT b.host FROM n AS b WHERE b.host IS NOT NULL{inner})",
+                f"EXISTS (SELECT 1 FROM n AS b WHERE b.v = a.f{inner})",
+                f"a.f IN (SELECT b.v FROM n AS b{self.where('n', 'b.')})",
+                f"(SELECT count(*) FROM n AS b WHERE b.v = a.f{inner}) > 1",
             ]
         )
         return self.grouped(self.keys("m", "a."), self.aggregates("m", "a."), f"m AS a WHERE {test}{self.where('m', 'a.', 'AND')}")
@@ -383,13 +391,14 @@ class Statement:
     def window(self):
         choose = self.choose
         field = choose.choice(["f", "i"])
-        over = f"OVER (PARTITION BY host ORDER BY time, rack NULLS LAST)"
+        over = f"OVER (PARTITION BY {choose.choice(['host', 'host', 'f'])} ORDER BY time, host NULLS LAST, rack NULLS LAST)"
         value = choose.choice([f"lag({field})", f"lead({field})", "row_number()", f"sum({field})", f"count({field})", f"first_value({field})", f"max({field})"])
         return f"SELECT time, host, rack, {value} {over} AS w FROM m{self.where('m')} ORDER BY time, host NULLS LAST, rack NULLS LAST LIMIT 500"
 
     def sets(self):
         operator = self.choose.choice(["UNION", "UNION ALL", "EXCEPT", "INTERSECT"])
-        text = f"SELECT host AS h FROM m{self.where('m')} {operator} SELECT host AS h FROM n{self.where('n')}"
+        one, other = self.choose.choice([("host", "host"), ("host", "host"), ("f", "v"), ("f", "-v")])
+        text = f"SELECT {one} AS h FROM m{self.where('m')} {operator} SELECT {other} AS h FROM n{self.where('n')}"
         return f"SELECT h, count(*) AS c FROM ({text}) AS x GROUP BY h ORDER BY h NULLS LAST"
 
     def nested(self):

@@ -213,7 +213,7 @@ impl<'a> Import<'a> {
                     }
                 }
                 Err(error) => {
-                    let why = format!("{} does not answer: {}", self.url, asking::chain(&error));
+                    let why = format!("{} does not answer: {:#}", self.url, anyhow::Error::from(error));
                     // Nobody is there, or somebody else: that does not pass by itself.
                     ensure!(self.is_there, "{why}");
                     why

@@ -4,6 +4,8 @@
 //! A row's time is the start; the tag `id` tells entries apart. Ending one, or changing its end, writes the field
 //! `until_ns` again.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampNanosecondType};
 use datafusion::common::DFSchema;
@@ -11,7 +13,6 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::SessionState;
 use datafusion::physical_expr::PhysicalExpr;
 use domain::tables::{EXCLUSIONS, MAINTENANCE, PROBE};
-use std::sync::Arc;
 use tsdb::{Row, ScanRequest, Store, TIME_COLUMN, Value, now_ns};
 
 use super::timeline::{Excluded, Window};

@@ -10,10 +10,9 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan, Projection};
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::functions::time_bucket::{INTERPOLATE, LOCF, buckets_of_call, gapfill_name, time_bucket_udf};
-
 use super::filling::{Fill, Filling};
 use super::node::GapFill;
+use crate::functions::time_bucket::{INTERPOLATE, LOCF, buckets_of_call, gapfill_name, time_bucket_udf};
 
 /// Finds `time_bucket_gapfill` in plans.
 #[derive(Debug)]

@@ -14,10 +14,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, UserDefinedLogicalNode, UserDe
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
-use crate::functions::time_bucket::gapfill_name;
-
 use super::exec::GapFillExec;
 use super::filling::Filling;
+use crate::functions::time_bucket::gapfill_name;
 
 /// The plan node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -11,11 +11,10 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use tsdb::ScanRequest;
 
+use super::node::GapFill;
 use crate::exec::pushdown::time;
 use crate::functions::bucket_calls::{bucket_of, unaliased};
 use crate::functions::time_bucket::TIME_BUCKET;
-
-use super::node::GapFill;
 
 /// Tells gaps from when until when they are filled.
 #[derive(Debug)]

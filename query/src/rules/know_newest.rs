@@ -16,12 +16,11 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use tsdb::TIME_COLUMN;
 
-use crate::exec::once_exec::OnceExec;
-use crate::tables::store_table::StoreTable;
-
-use super::plans::{in_place_of, name_of, rows_of, scan_below, schema_of};
+use super::plans::{in_place_of, rows_of, scan_below, schema_of};
 use crate::direct::newest::Newest;
+use crate::exec::once_exec::OnceExec;
 use crate::functions::bucket_calls::unaliased;
+use crate::tables::store_table::StoreTable;
 
 /// Newest rows as a table.
 #[derive(Debug)]
@@ -43,10 +42,7 @@ impl OptimizerRule for KnowNewest {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(node) = &plan else { return Ok(Transformed::no(plan)) };
         match newest_of(node) {
-            Some(newest) => {
-                let name = name_of("newest");
-                in_place_of(node, &name, Arc::new(NewestTable(newest))).map(Transformed::yes)
-            }
+            Some(newest) => in_place_of(node, "newest", Arc::new(NewestTable(newest))).map(Transformed::yes),
             None => Ok(Transformed::no(plan)),
         }
     }

@@ -27,11 +27,10 @@ use datafusion::physical_plan::ExecutionPlan;
 use tsdb::{ScanRequest, TIME_COLUMN, TagPredicate};
 
 use super::plans::{name_of, rows_of, scan_below};
+use crate::exec::lagging::Lag;
 use crate::exec::scan_exec::ScanExec;
 use crate::functions::bucket_calls::unaliased;
 use crate::tables::store_table::StoreTable;
-
-use crate::exec::lagging::Lag;
 
 /// So many series that share values are looked at, whether they are read at all.
 const LOOKED_AT_MAX: usize = 64;

@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use super::one_zero::constant;
 use arrow::array::{AsArray, Float64Array};
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -18,6 +17,8 @@ use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit,
 };
+
+use super::one_zero::constant;
 
 static SAME: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Arc::new(ScalarUDF::from(Same(Signature::any(2, Volatility::Immutable)))));

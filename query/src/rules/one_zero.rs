@@ -14,15 +14,19 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Case, InList, InSubquery, Sort, WindowFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit,
+    Between, BinaryExpr, Cast, Distinct, Expr, ExprSchemable, Filter, GroupingSet, LogicalPlan, LogicalPlanBuilder,
+    Operator, Subquery, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+/// Aggregates whose answer depends on the order of rows.
+const ORDERED: [&str; 5] = ["first_value", "last_value", "nth_value", "array_agg", "string_agg"];
 
 /// Makes zeros equal.
 #[derive(Debug)]
@@ -36,9 +40,8 @@ impl AnalyzerRule for OneZero {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         plan.transform_up_with_subqueries(|node| {
             let node = match node {
-                LogicalPlan::Distinct(Distinct::All(input)) => {
-                    LogicalPlan::Distinct(Distinct::All(Arc::new(keyed((*input).clone())?)))
-                }
+                LogicalPlan::Distinct(distinct) => LogicalPlan::Distinct(told_apart(distinct)?),
+                LogicalPlan::Filter(filter) => correlated(filter)?,
                 other => other,
             };
             let schema = merge_schema(&node.inputs());
@@ -47,6 +50,10 @@ impl AnalyzerRule for OneZero {
             let node = node.map_expressions(|expr| {
                 let name = names.save(&expr);
                 let expr = expr.transform_up(|part| compared(part, &schema))?;
+                if let Expr::GroupingSet(sets) = expr.data {
+                    changed = true;
+                    return grouping(sets, &schema).map(Transformed::yes);
+                }
                 let expr = match has_keys && !is_aggregate(&expr.data) {
                     true => expr.transform_data(|expr| key(expr, &schema))?,
                     false => expr,
@@ -58,6 +65,72 @@ impl AnalyzerRule for OneZero {
         })
         .map(|plan| plan.data)
     }
+}
+
+/// How the name of a key begins that is a column of its own, with a letter that nobody types.
+const KEY: &str = "\u{1}key of ";
+
+/// Conditions of a subquery that are equalities with what is outside of it. The planner takes them out of the subquery
+/// only if the side within is a column: so the key is made one, below the condition.
+fn correlated(filter: Filter) -> Result<LogicalPlan> {
+    let schema = filter.input.schema().clone();
+    let (mut parts, mut made) = (Vec::new(), Vec::new());
+    for part in split_conjunction_owned(filter.predicate.clone()) {
+        parts.push(match part {
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right })
+                if left.contains_outer() != right.contains_outer() && is_float(&left, &schema)? =>
+            {
+                let (within, outside) = if left.contains_outer() { (right, left) } else { (left, right) };
+                if constant(&within).is_some() || within.column_refs().is_empty() || !outside.column_refs().is_empty() {
+                    (*within).eq(*outside)
+                } else {
+                    let name = format!("{KEY}{}", within.schema_name());
+                    made.push(without_sign(*within).alias(&name));
+                    Expr::Column(Column::new_unqualified(name)).eq(without_sign(*outside))
+                }
+            }
+            other => other,
+        });
+    }
+    let Some(predicate) = conjunction(parts).filter(|_| !made.is_empty()) else {
+        return Ok(LogicalPlan::Filter(filter));
+    };
+    let own: Vec<Expr> = schema.iter().map(|column| Expr::Column(column.into())).collect();
+    LogicalPlanBuilder::from((*filter.input).clone())
+        .project(own.iter().cloned().chain(made))?
+        .filter(predicate)?
+        .project(own)?
+        .build()
+}
+
+/// `DISTINCT`, by the rows of its input or by some expressions of them.
+fn told_apart(distinct: Distinct) -> Result<Distinct> {
+    Ok(match distinct {
+        Distinct::All(input) => Distinct::All(Arc::new(keyed((*input).clone())?)),
+        Distinct::On(mut on) => {
+            let schema = on.input.schema();
+            on.on_expr = keys(on.on_expr, schema)?.data;
+            for sort in on.sort_expr.iter_mut().flatten() {
+                sort_key(sort, schema)?;
+            }
+            Distinct::On(on)
+        }
+    })
+}
+
+/// The sets of `ROLLUP`, `CUBE` and `GROUPING SETS`, whose expressions keep their names.
+fn grouping(sets: GroupingSet, schema: &DFSchema) -> Result<Expr> {
+    let named = |expr: Expr| {
+        let (qualifier, name) = expr.qualified_name();
+        let own = key(expr, schema)?;
+        Ok(if own.transformed { own.data.alias_qualified(qualifier, name) } else { own.data })
+    };
+    let all = |exprs: Vec<Expr>| exprs.into_iter().map(named).collect::<Result<Vec<Expr>>>();
+    Ok(Expr::GroupingSet(match sets {
+        GroupingSet::Rollup(exprs) => GroupingSet::Rollup(all(exprs)?),
+        GroupingSet::Cube(exprs) => GroupingSet::Cube(all(exprs)?),
+        GroupingSet::GroupingSets(sets) => GroupingSet::GroupingSets(sets.into_iter().map(all).collect::<Result<_>>()?),
+    }))
 }
 
 /// A plan whose columns of floats are keys.
@@ -91,11 +164,18 @@ fn without_sign(expr: Expr) -> Expr {
     Expr::BinaryExpr(BinaryExpr { left: Box::new(expr), op: Operator::Plus, right: Box::new(lit(0.0)) })
 }
 
+fn is_key(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(column) => column.name.starts_with(KEY),
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Plus, right, .. }) => is_zero(right),
+        _ => false,
+    }
+}
+
 /// An expression that is a key.
 fn key(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
-        // What is outside of a subquery is compared with as it is.
-        expr if constant(&expr).is_some() || expr.contains_outer() || matches!(expr, Expr::GroupingSet(_)) => {
+        expr if constant(&expr).is_some() || is_key(&expr) || matches!(expr, Expr::GroupingSet(_)) => {
             Ok(Transformed::no(expr))
         }
         expr if is_float(&expr, schema)? => Ok(Transformed::yes(without_sign(expr))),
@@ -112,6 +192,13 @@ fn keys(exprs: Vec<Expr>, schema: &DFSchema) -> Result<Transformed<Vec<Expr>>> {
     });
     let keys = keys.collect::<Result<_>>()?;
     Ok(Transformed::new_transformed(keys, changed))
+}
+
+/// Makes what rows are sorted by a key.
+fn sort_key(sort: &mut Sort, schema: &DFSchema) -> Result<bool> {
+    let own = key(std::mem::replace(&mut sort.expr, lit(0.0)), schema)?;
+    sort.expr = own.data;
+    Ok(own.transformed)
 }
 
 /// What is the same for every row, as a float.
@@ -172,15 +259,31 @@ fn compared(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let when_then_expr = when.collect::<Result<_>>()?;
             Ok(Transformed::yes(Expr::Case(Case { expr: base, when_then_expr, else_expr })))
         }
-        Expr::AggregateFunction(AggregateFunction { func, mut params })
-            if params.distinct || func.name() == "approx_distinct" =>
+        Expr::AggregateFunction(AggregateFunction { func, mut params }) => {
+            let mut changed = false;
+            if params.distinct || func.name() == "approx_distinct" {
+                let args = keys(std::mem::take(&mut params.args), schema)?;
+                (params.args, changed) = (args.data, args.transformed);
+            }
+            // Of others what they sort by is what they are of (`WITHIN GROUP`).
+            if ORDERED.contains(&func.name()) {
+                for sort in &mut params.order_by {
+                    changed |= sort_key(sort, schema)?;
+                }
+            }
+            let function = Expr::AggregateFunction(AggregateFunction { func, params });
+            Ok(Transformed::new_transformed(function, changed))
+        }
+        // It compares within.
+        Expr::ScalarFunction(ref function)
+            if function.func.name() == "nullif"
+                && let [value, other] = &function.args[..]
+                && is_float(value, schema)? =>
         {
-            let args = keys(std::mem::take(&mut params.args), schema)?;
-            params.args = args.data;
-            Ok(Transformed::new_transformed(
-                Expr::AggregateFunction(AggregateFunction { func, params }),
-                args.transformed,
-            ))
+            let is_same = comparison(Box::new(value.clone()), Operator::Eq, Box::new(other.clone()), schema)?.data;
+            let when_then_expr = vec![(Box::new(is_same), Box::new(lit(ScalarValue::Float64(None))))];
+            let case = Case { expr: None, when_then_expr, else_expr: Some(Box::new(value.clone())) };
+            Ok(Transformed::yes(Expr::Case(case)))
         }
         Expr::WindowFunction(function) => {
             let WindowFunction { fun, mut params } = *function;
@@ -188,10 +291,7 @@ fn compared(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let mut changed = partition_by.transformed;
             params.partition_by = partition_by.data;
             for sort in &mut params.order_by {
-                let Sort { expr, .. } = sort;
-                let own = key(std::mem::replace(expr, lit(0.0)), schema)?;
-                changed |= own.transformed;
-                *expr = own.data;
+                changed |= sort_key(sort, schema)?;
             }
             let function = Expr::WindowFunction(Box::new(WindowFunction { fun, params }));
             Ok(Transformed::new_transformed(function, changed))

@@ -27,12 +27,12 @@ pub(super) fn name_of(kind: &str) -> String {
 
 /// A scan of a table in the place of an aggregate; the table's columns are those of the aggregate, called by their
 /// numbers.
-pub(super) fn in_place_of(node: &AggregateNode, name: &str, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
-    let schema = node.schema.clone();
-    let scan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?.build()?;
+pub(super) fn in_place_of(node: &AggregateNode, kind: &str, table: Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+    let (schema, name) = (node.schema.clone(), name_of(kind));
+    let scan = LogicalPlanBuilder::scan(&name, provider_as_source(table), None)?.build()?;
     let column = |at: usize| {
         let (qualifier, field) = schema.qualified_field(at);
-        let own = Expr::Column(Column::new(Some(TableReference::bare(name)), at.to_string()));
+        let own = Expr::Column(Column::new(Some(TableReference::bare(name.as_str())), at.to_string()));
         own.alias_qualified(qualifier.cloned(), field.name())
     };
     let columns = (0..schema.fields().len()).map(column).collect();

@@ -17,13 +17,12 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use tsdb::TIME_COLUMN;
 
-use crate::direct::some_rows::SomeRows;
-use crate::exec::once_exec::OnceExec;
-use crate::tables::store_table::StoreTable;
-
 use super::plans::rows_of;
 use crate::direct::edge_rows::{Edge, EdgeRows, ROWS_MAX};
+use crate::direct::some_rows::SomeRows;
+use crate::exec::once_exec::OnceExec;
 use crate::functions::bucket_calls::unaliased;
+use crate::tables::store_table::StoreTable;
 
 /// Puts tables of first or last rows into plans.
 #[derive(Debug)]

@@ -18,12 +18,11 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use tsdb::{Aggregate, AggregateRequest, FieldType, Function, TIME_COLUMN};
 
-use crate::exec::once_exec::OnceExec;
-use crate::tables::store_table::StoreTable;
-
-use super::plans::{in_place_of, name_of, rows_of, scan_below, schema_of};
+use super::plans::{in_place_of, rows_of, scan_below, schema_of};
 use crate::direct::summary::{Folding, Summary};
+use crate::exec::once_exec::OnceExec;
 use crate::functions::bucket_calls::{bucket_of, is_time, unaliased};
+use crate::tables::store_table::StoreTable;
 
 /// A summary as a table.
 #[derive(Debug)]
@@ -45,10 +44,7 @@ impl OptimizerRule for SummarizeInScan {
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(node) = &plan else { return Ok(Transformed::no(plan)) };
         match summary_of(node) {
-            Some(summary) => {
-                let name = name_of("summary");
-                in_place_of(node, &name, Arc::new(SummaryTable(summary))).map(Transformed::yes)
-            }
+            Some(summary) => in_place_of(node, "summary", Arc::new(SummaryTable(summary))).map(Transformed::yes),
             None => Ok(Transformed::no(plan)),
         }
     }

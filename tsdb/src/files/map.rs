@@ -59,6 +59,15 @@ mod tests {
 
     use super::*;
 
+    /// How much of a map counts as memory of this process.
+    fn in_memory_kb(mapped: &Bytes) -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let start = format!("{:x}-", mapped.as_ptr() as usize);
+        let own = maps.lines().skip_while(|line| !line.starts_with(&start));
+        let rss = own.clone().find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        rss.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
     /// Readers go on while maps are let go of, and see the same bytes.
     #[test]
     fn bytes_stay_what_they_are() {
@@ -71,6 +80,9 @@ mod tests {
             (0..200).for_each(|_| let_go_of_maps());
             assert!(reader.join().unwrap());
         });
+        assert!(in_memory_kb(&mapped) > 3000, "all of it was looked at");
+        let_go_of_maps();
+        assert_eq!(in_memory_kb(&mapped), 0);
         let slice = mapped.slice(4096..8192);
         drop(mapped);
         let_go_of_maps();

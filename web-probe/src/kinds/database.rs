@@ -1,9 +1,9 @@
 //! What checks of databases share: where one is, who asks, what is asked, and what has to come back.
 
-use crate::base::pattern::Pattern;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
+use crate::base::pattern::Pattern;
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::Findings;

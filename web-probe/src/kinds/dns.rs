@@ -1,6 +1,5 @@
 //! `dns:name?type=A`: what resolvers answer, and whether they agree.
 
-use crate::checks::kind::{Kind, Setting};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use hickory_resolver::proto::rr::RecordType;
 use crate::base::resolver::Resolver;
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};

@@ -1,6 +1,5 @@
 //! `host:`: this machine's cpu, load, memory, disk, network and processes, into the table `host`.
 
-use crate::checks::kind::Kind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use sysinfo::{Disks, Networks, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking, MoreColumns};
+use crate::checks::kind::Kind;
 use crate::checks::memory::Memory;
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;

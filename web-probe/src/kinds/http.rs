@@ -1,13 +1,14 @@
 //! `http://` and `https://`: a request, and what its answer has to be.
 
-use super::web;
-use crate::checks::ask::Ask;
-use crate::checks::kind::{Kind, Setting};
 use std::sync::Arc;
+
 use url::Url;
 
+use super::web;
 use crate::base::terms::Terms;
+use crate::checks::ask::Ask;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
 use crate::checks::memory::Memory;
 use crate::found::field::Field;
 use crate::found::findings::Findings;

@@ -3,8 +3,6 @@
 //! Over the ping sockets that Linux gives to unprivileged programs (`net.ipv4.ping_group_range`); the kernel fills in
 //! identifier and checksum.
 
-use crate::checks::kind::host_of;
-use crate::checks::kind::{Kind, Setting};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +13,7 @@ use url::Host;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting, host_of};
 use crate::found::failure::{Class, Failure, is_own};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};

@@ -3,10 +3,6 @@
 //! It is polite: one request at a time with a pause between, pages up to a number, and nothing that `robots.txt` (RFC
 //! 9309) keeps robots out of. Pages are of the host of the address; what leads elsewhere is only tried.
 
-use super::web;
-use crate::checks::kind::{Kind, Setting};
-use crate::checks::links_ask::LinksAsk;
-use crate::found::measurement::{Detail, Details};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,11 +12,15 @@ use hyper::{Method, header};
 use tokio::time::timeout_at;
 use url::Url;
 
+use super::web;
 use crate::base::terms::{ConnectTo, Terms};
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
+use crate::checks::links_ask::LinksAsk;
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::Findings;
+use crate::found::measurement::{Detail, Details};
 use crate::http::{Answer, HttpAsk, follow};
 use crate::net::network::Network;
 

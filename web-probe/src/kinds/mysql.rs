@@ -1,13 +1,14 @@
 //! `mysql://user:password@host/database`: connect, log in, one statement.
 
-use crate::checks::kind::{Kind, Setting};
+use std::sync::Arc;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, IoError, OptsBuilder, Row, SslOpts, Value};
-use std::sync::Arc;
 use url::Host;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
 use crate::found::failure::{Class, Failure, chain, is_tls, of_connect, of_exchange, of_handshake};
 use crate::found::findings::{Findings, Phase};
 use crate::kinds::database::Database;

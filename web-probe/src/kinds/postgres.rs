@@ -1,6 +1,5 @@
 //! `postgres://user:password@host/database`: connect, log in, one statement.
 
-use crate::checks::kind::{Kind, Setting};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
 use crate::found::failure::{Class, Failure, chain, is_tls, of_exchange, of_handshake};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};

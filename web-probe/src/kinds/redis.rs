@@ -1,6 +1,5 @@
 //! `redis://user:password@host/0` and `rediss://` (TLS): connect, log in, one command.
 
-use crate::checks::kind::{Kind, Setting};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
 use crate::found::failure::{Class, Failure, chain, of_exchange};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};

@@ -1,16 +1,16 @@
 //! `kind = "scrape"`: a page of metrics, fetched as Prometheus does. It is checked like every other web address; what
 //! is on the page goes to who stores pages, as this crate does not read them.
 
-use super::web;
-use crate::checks::kind::{Kind, Setting};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::header::{self, HeaderValue};
 use url::Url;
 
+use super::web;
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
 use crate::found::failure::Class;
 use crate::found::findings::Findings;
 use crate::found::page::{Page, Scraped};

@@ -1,10 +1,6 @@
 //! `steps`: several requests one behind the other, as a visitor makes them: cookies are carried on, and what one answer
 //! says can be asked for in the next request.
 
-use super::web;
-use crate::checks::kind::{Kind, Setting};
-use crate::checks::step::Step;
-use crate::found::measurement::{Detail, Details};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,10 +10,14 @@ use regex::{Captures, Regex};
 use tokio::time::timeout_at;
 use url::Url;
 
+use super::web;
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting};
+use crate::checks::step::Step;
 use crate::found::failure::{Class, Failure};
 use crate::found::findings::Findings;
+use crate::found::measurement::{Detail, Details};
 use crate::http::{Cookies, HttpAsk, follow};
 use crate::net::network::Network;
 

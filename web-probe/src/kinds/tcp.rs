@@ -1,14 +1,14 @@
 //! `tcp://host:port`: a connection, what is sent over it, and what comes back.
 
-use crate::checks::kind::host_of;
-use crate::checks::kind::{Kind, Setting};
-use regex::bytes::Regex;
 use std::sync::Arc;
+
+use regex::bytes::Regex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Host;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, Setting, host_of};
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};

@@ -1,13 +1,13 @@
 //! `tls://host:port`: a handshake, and what the server showed in it - also where it is not to be trusted.
 
-use crate::checks::kind::Kind;
-use crate::checks::kind::host_of;
 use std::sync::Arc;
 
+use tsdb::now_ns;
 use url::Host;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
+use crate::checks::kind::{Kind, host_of};
 use crate::found::failure::Class;
 use crate::found::field::Field;
 use crate::found::findings::Findings;
@@ -15,7 +15,6 @@ use crate::net::crypto::sha256_hex;
 use crate::net::network::{Network, client_config, expires_in_s, shake_hands};
 use crate::net::ocsp::{self, Status};
 use crate::net::witness::{Shown, Witness};
-use tsdb::now_ns;
 
 /// The kind.
 pub(crate) const KIND: Kind = Kind {

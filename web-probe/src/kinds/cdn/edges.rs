@@ -1,6 +1,5 @@
 //! The edges of a host name: what resolvers say, for the clients that they say it for, and what is configured.
 
-use crate::checks::cdn_ask::Subnet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -16,6 +15,7 @@ use hickory_resolver::proto::rr::{Name, Record, RecordType};
 
 use crate::base::resolver::Resolver;
 use crate::base::terms::ConnectTo;
+use crate::checks::cdn_ask::Subnet;
 use crate::found::failure::{Class, Failure};
 use crate::net::network::of_lookup;
 
