@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 22] = [
+const PROGRAMS: [&str; 23] = [
     "nginx",
     "varnishd",
     "traffic_server",
@@ -22,6 +22,7 @@ const PROGRAMS: [&str; 22] = [
     "prometheus-node-exporter",
     "vmagent",
     "influxd",
+    "influx",
     "curl",
     "jq",
     "strace",
@@ -36,7 +37,7 @@ const PYTHON: [(&str, &str); 2] = [
     ("python-duckdb", "import duckdb, pyarrow.dataset"),
     (
         "python-clients",
-        "import influxdb_client, influxdb_client_3, opentelemetry.sdk, pyarrow, cramjam, google.protobuf",
+        "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, pyarrow, cramjam, google.protobuf",
     ),
 ];
 

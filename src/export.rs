@@ -1,5 +1,6 @@
 //! `fournines export`: the rows of a measurement as Parquet, CSV or line protocol.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use domain::instant;
 use parquet::arrow::ArrowWriter;
@@ -25,6 +27,7 @@ use crate::progress;
 Examples:
   fournines export --data-dir fournines-data probe --output probe.parquet
   fournines export --data-dir fournines-data/snapshots/2026-11-22T01-15-00Z probe --format csv > probe.csv
+  fournines export --data-dir fournines-data probe --format csv --types --output probe.csv
   fournines export --data-dir fournines-data cpu --format lp --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z")]
 pub struct Args {
     /// The measurement
@@ -38,6 +41,9 @@ pub struct Args {
     /// parquet, csv, or lp for line protocol
     #[arg(long, default_value = "parquet", value_parser = ["parquet", "csv", "lp"])]
     format: String,
+    /// CSV with a row of types behind the names, so that `fournines import` gives every field the type that it had
+    #[arg(long)]
+    types: bool,
     /// The first time wanted, like 2026-11-01T00:00:00Z [default: the first there is]
     #[arg(long, value_name = "TIME", value_parser = instant::parse)]
     from: Option<i64>,
@@ -82,6 +88,32 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!scan.warnings().is_empty())))
 }
 
+/// The row of names, which is there without rows, too, and that of types if it is wanted.
+fn csv_head(schema: &SchemaRef, has_types: bool) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut head);
+    writer.write(&RecordBatch::new_empty(schema.clone()))?;
+    drop(writer);
+    if has_types {
+        let words = schema.fields().iter().map(|field| type_word(field.data_type()));
+        head.extend_from_slice(format!("{}\n", words.collect::<Vec<_>>().join(",")).as_bytes());
+    }
+    Ok(head)
+}
+
+/// What `fournines import` calls a column of this type.
+fn type_word(kind: &DataType) -> &'static str {
+    match kind {
+        DataType::Timestamp(..) => "time",
+        DataType::Dictionary(..) => "tag",
+        DataType::Float64 => "float",
+        DataType::Int64 => "integer",
+        DataType::UInt64 => "unsigned",
+        DataType::Boolean => "boolean",
+        _ => "string",
+    }
+}
+
 /// Where batches go.
 enum Sink<W: Write + Send> {
     Parquet(Box<ArrowWriter<W>>),
@@ -90,17 +122,20 @@ enum Sink<W: Write + Send> {
 }
 
 impl<W: Write + Send> Sink<W> {
-    fn new(args: &Args, out: W, schema: &arrow::datatypes::SchemaRef) -> Result<Sink<W>> {
+    fn new(args: &Args, out: W, schema: &SchemaRef) -> Result<Sink<W>> {
         Ok(match args.format.as_str() {
             "parquet" => {
                 let zstd = Compression::ZSTD(ZstdLevel::default());
                 let properties = WriterProperties::builder().set_compression(zstd).build();
-                Sink::Parquet(Box::new(ArrowWriter::try_new(out, schema.clone(), Some(properties))?))
+                // So that `fournines import` knows it.
+                let named = HashMap::from([("measurement".to_owned(), args.table.clone())]);
+                let schema = Arc::new(schema.as_ref().clone().with_metadata(named));
+                Sink::Parquet(Box::new(ArrowWriter::try_new(out, schema, Some(properties))?))
             }
             "csv" => {
-                let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(out);
-                writer.write(&RecordBatch::new_empty(schema.clone()))?; // the header also without rows
-                Sink::Csv(Box::new(writer))
+                let mut out = out;
+                out.write_all(&csv_head(schema, args.types)?)?;
+                Sink::Csv(Box::new(arrow::csv::WriterBuilder::new().with_header(false).build(out)))
             }
             _ => Sink::Lines(Lines::new(&args.table), out),
         })

@@ -14,7 +14,7 @@ use crate::progress;
 /// How many refused lines are shown.
 const SHOWN_MAX: usize = 20;
 
-/// Read files into a server: line protocol, Prometheus text, JSON, CSV or Arrow
+/// Read files into a server: line protocol, Prometheus text, JSON, CSV, Arrow or Parquet
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Files may be packed with gzip or zstd. A '-' is standard input.
 An import that was broken off goes on where it was: how far it came is kept beside the file.
@@ -33,13 +33,13 @@ pub struct Args {
     /// The server
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9999", env = "FOURNINES_URL")]
     url: String,
-    /// The schema
-    #[arg(long, value_name = "SCHEMA", default_value = DEFAULT_SCHEMA)]
-    db: String,
-    /// The measurement of rows that do not name theirs (json, csv, arrow)
+    /// The schema [default: public, or the database that a dump of InfluxDB 1 names]
+    #[arg(long, value_name = "SCHEMA")]
+    db: Option<String>,
+    /// The measurement of rows that do not name theirs (json, csv, arrow, parquet)
     #[arg(long)]
     measurement: Option<String>,
-    /// The columns that are tags (json, arrow, csv without a row of types)
+    /// The columns that are tags (json, arrow, parquet, csv without a row of types)
     #[arg(long, value_delimiter = ',')]
     tags: Vec<String>,
     /// The unit of times that are numbers: ns, us, ms, s
@@ -61,10 +61,12 @@ enum Format {
     Prometheus,
     /// A JSON object a line (.json, .jsonl, .ndjson)
     Json,
-    /// A row of names, a row of types or none, rows (.csv)
+    /// A row of names, a row of types or none, rows; or annotated, as InfluxDB 2 writes it (.csv)
     Csv,
     /// An Arrow IPC stream or file (.arrow, .arrows, .feather)
     Arrow,
+    /// A Parquet file (.parquet)
+    Parquet,
 }
 
 impl Format {
@@ -78,13 +80,16 @@ impl Format {
             "json" | "jsonl" | "ndjson" => Format::Json,
             "csv" => Format::Csv,
             "arrow" | "arrows" | "feather" | "ipc" => Format::Arrow,
+            "parquet" => Format::Parquet,
             _ => return None,
         })
     }
 
-    fn shape(self) -> Shape {
+    /// How a file is divided; `db` says that its rows go to one schema, whatever it says itself.
+    fn shape(self, db: Option<&str>) -> Shape {
         match self {
-            Format::Arrow => Shape::Batches,
+            Format::Arrow | Format::Parquet => Shape::Batches,
+            Format::LineProtocol if db.is_none() => Shape::Dump,
             Format::Csv => Shape::Csv { is_row_of_types: ingest::csv_rows::is_row_of_types },
             _ => Shape::Lines,
         }
@@ -96,7 +101,7 @@ impl Format {
             Format::Prometheus => "/api/v1/import/prometheus",
             Format::Json => "/api/v1/import/json",
             Format::Csv => "/api/v1/import/csv",
-            Format::Arrow => "/api/v1/import/arrow",
+            Format::Arrow | Format::Parquet => "/api/v1/import/arrow",
         }
     }
 }
@@ -114,10 +119,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
 /// Imports a file; says how many rows were refused.
 async fn one(args: &Args, file: &Path) -> Result<u64> {
     let format = args.format.or_else(|| Format::of(file)).with_context(|| {
-        format!("what is in {}? say --format line-protocol, prometheus, json, csv or arrow", file.display())
+        format!("what is in {}? say --format line-protocol, prometheus, json, csv, arrow or parquet", file.display())
     })?;
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.append_pair("db", &args.db).append_pair("tags", &args.tags.join(","));
+    query.append_pair("db", args.db.as_deref().unwrap_or(DEFAULT_SCHEMA)).append_pair("tags", &args.tags.join(","));
     if let Some(measurement) = &args.measurement {
         query.append_pair("measurement", measurement);
     }
@@ -129,7 +134,7 @@ async fn one(args: &Args, file: &Path) -> Result<u64> {
     }
     let path = format!("{}?{}", format.path(), query.finish());
     let known = (file != Path::new("-")).then_some(file);
-    let import = Import::new(&args.url, path, format.shape(), known, args.restart)?;
+    let import = Import::new(&args.url, path, format.shape(args.db.as_deref()), known, args.restart)?;
     let shown = Shown { bar: progress::bytes("import"), left: Cell::new(SHOWN_MAX) };
     shown.bar.set_length(import.length());
     if import.lines() > 0 {
@@ -172,6 +177,7 @@ mod tests {
             ("x.lp.gz", Some(Format::LineProtocol)),
             ("y.prom", Some(Format::Prometheus)),
             ("z.jsonl.zst", Some(Format::Json)),
+            ("z.parquet", Some(Format::Parquet)),
             ("dir.csv/x", None),
             ("x.gz", None),
         ] {

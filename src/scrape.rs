@@ -21,7 +21,7 @@ pub fn pages(ingest: Arc<Ingest>) -> Pages {
 /// Stores a scrape. The error is why its page is none.
 async fn store(ingest: &Ingest, scrape: Scrape) -> Result<Stored, String> {
     let tags: Vec<_> = scrape.tags.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let options = Options { now: scrape.time_ns, is_open_metrics: false, tags: &tags };
+    let options = Options { now: scrape.time_ns, is_open_metrics: false, tags: &tags, ..Options::default() };
     let page = match scrape.page {
         None => None,
         Some(page) => Some(ingest.page(&page.headers, Full::new(page.body)).await),

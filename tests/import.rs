@@ -383,3 +383,110 @@ fn the_load_harness_says_what_was_stored() {
         assert!(std::fs::read_to_string(log).unwrap().contains("HIST"), "an HDR log");
     }
 }
+
+/// What `export` wrote could not be read back but as line protocol: Parquet was no format, and integers of CSV became
+/// floats.
+#[test]
+fn what_export_writes_comes_back_to_the_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let server = Server::start(&data_dir, "");
+    let lines = "odd\\ table,host=a\\ b,dc=north f=0.1,i=9007199254740993i,u=18446744073709551615u,b=true,s=\"007\" 1767225600000000001\n\
+                 odd\\ table,host=c f=-0,i=-1i,s=\"a, \\\"b\\\"\nc\" 1767225600000000002\nodd\\ table f=5e-324,b=false 3\n";
+    assert_eq!(server.write("", lines.as_bytes()).status, 204);
+    let statement = r#"SELECT time, host, dc, f, i, u, b, s FROM "odd table" ORDER BY time"#;
+    let expected = server.sql(statement, "json").body;
+    let types =
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'odd table' ORDER BY 1";
+    let expected_types = server.rows(types);
+    server.stop(nix::sys::signal::Signal::SIGTERM);
+    let others = tempfile::tempdir().unwrap();
+    let other = Server::start(&others.path().join("data"), "");
+    for (format, end, more, told) in [
+        ("parquet", "parquet", &[][..], &[][..]),
+        ("lp", "lp", &[], &[]),
+        ("csv", "csv", &["--types"], &["--measurement", "odd table"]),
+    ] {
+        let file = dir.path().join(format!("rows.{end}"));
+        let mut export = Command::new(BIN);
+        export.args(["export", "odd table", "--format", format, "--data-dir"]).arg(&data_dir).args(more);
+        let output = export.arg("--output").arg(&file).output().unwrap();
+        assert!(output.status.success(), "{format}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = import(&other, &[told, &["--db", format]].concat(), &file);
+        assert!(output.status.success(), "{format}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(other.sql_in(format, statement, "json").body, expected, "{format}");
+        let own_types =
+            other.sql_in(format, &types.replace("WHERE", &format!("WHERE table_schema = '{format}' AND")), "csv");
+        let own_types: Vec<Vec<String>> =
+            own_types.body.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect();
+        assert_eq!(own_types, expected_types, "{format}");
+    }
+    // Without its types a column of integers is one of floats, unless a float cannot say them.
+    let plain = b"time,f,i,u,s\n1,1,9007199254740993,18446744073709551615,x\n2,2,-5,,\n";
+    let file = dir.path().join("plain.csv");
+    std::fs::write(&file, plain).unwrap();
+    assert!(import(&other, &["--measurement", "plain"], &file).status.success());
+    assert_eq!(
+        other.rows("SELECT f, i, u FROM plain ORDER BY time"),
+        [["1.0", "9007199254740993", "18446744073709551615"], ["2.0", "-5", ""]]
+    );
+}
+
+/// Answers of InfluxDB 2 (`influx query --raw`) and files for `influx write`, of several tables.
+#[test]
+fn annotated_csv_of_influxdb_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let head = |kind: &str| {
+        format!(
+            "#group,false,false,true,true,false,false,true,true,true\r\n#datatype,string,long,dateTime:RFC3339,dateTime:RFC3339,dateTime:RFC3339,{kind},string,string,string\r\n#default,_result,,,,,,,,\r\n,result,table,_start,_stop,_time,_value,_field,_measurement,host\r\n"
+        )
+    };
+    let rows = |table: usize, field: &str, values: &[String]| -> String {
+        let row = |(n, value): (usize, &String)| {
+            format!(
+                ",,{table},2026-01-01T00:00:00Z,2026-02-01T00:00:00Z,2026-01-01T00:00:{:02}.5Z,{value},{field},cpu,h{}\r\n",
+                n % 60,
+                n / 60
+            )
+        };
+        values.iter().enumerate().map(row).collect()
+    };
+    let floats: Vec<String> = (0..3000).map(|n| format!("{n}.25")).collect();
+    let texts: Vec<String> = (0..3).map(|n| format!("\"a, {n}\"")).collect();
+    let text =
+        format!("{}{}\r\n{}{}", head("double"), rows(0, "usage", &floats), head("string"), rows(1, "note", &texts));
+    let file = dir.path().join("raw.csv");
+    std::fs::write(&file, [b"\xef\xbb\xbf", text.as_bytes()].concat()).unwrap();
+    let output = import(&server, &[], &file);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sql = "SELECT count(usage), sum(usage), count(note), max(note), count(DISTINCT host) FROM cpu";
+    assert!(server.sql(sql, "json").body.contains("a, 2"));
+    assert_eq!(
+        server.rows("SELECT count(usage), sum(usage), count(note), count(DISTINCT host) FROM cpu"),
+        [["3000", "4499250.0", "3", "50"]]
+    );
+    assert_eq!(server.rows("SELECT min(CAST(time AS BIGINT)) FROM cpu"), [["1767225600500000000"]]);
+
+    // Pivoted, and with a word over every column.
+    let pivoted = "#group,false,false,false,true,true,false,false\n#datatype,string,long,dateTime:RFC3339,string,string,double,long\n#default,_result,,,,,,\n,result,table,_time,_measurement,host,load,cores\n,,0,2026-01-01T00:00:00Z,sys,a,0.5,8\n";
+    let worded = "#datatype measurement,tag,double,boolean,dateTime:number\nm,site,v,ok,time\nextra,x,1.5,true,1767225600000000000\n";
+    for (name, text) in [("pivoted.csv", pivoted), ("worded.csv", worded)] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+        let output = import(&server, &[], &dir.path().join(name));
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(server.rows("SELECT host, load, cores FROM sys"), [["a", "0.5", "8"]]);
+    assert_eq!(server.rows("SELECT site, v, ok FROM extra"), [["x", "1.5", "true"]]);
+    // A line of a later table is told by its number in the file.
+    let bad = format!(
+        "{}{}\r\n{}{}",
+        head("double"),
+        rows(0, "usage", &floats[..2]),
+        head("long"),
+        rows(1, "n", &["1".into(), "x".into()])
+    );
+    std::fs::write(&file, bad).unwrap();
+    let said = String::from_utf8_lossy(&import(&server, &["--restart"], &file).stderr).into_owned();
+    assert!(said.contains("line 13: '_value'"), "{said}");
+}

@@ -28,6 +28,8 @@ mod layers;
 mod line_protocol;
 mod nginx;
 mod night;
+mod odd_clients;
+mod odd_sites;
 mod oracle;
 mod parts;
 mod prober;

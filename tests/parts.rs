@@ -183,6 +183,7 @@ fn no_part_is_missing_in_ci() {
         ("prometheus-node-exporter", cfg!(part = "prometheus-node-exporter")),
         ("vmagent", cfg!(part = "vmagent")),
         ("influxd", cfg!(part = "influxd")),
+        ("influx", cfg!(part = "influx")),
         ("curl", cfg!(part = "curl")),
         ("jq", cfg!(part = "jq")),
         ("strace", cfg!(part = "strace")),

@@ -123,10 +123,10 @@ fn arrow(_: &str, rows: &[usize]) -> Vec<u8> {
 
 /// A message of protobuf.
 #[derive(Default)]
-struct Message(Vec<u8>);
+pub struct Message(pub Vec<u8>);
 
 impl Message {
-    fn varint(&mut self, mut number: u64) {
+    pub fn varint(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.0.push(number as u8 | 0x80);
             number >>= 7;
@@ -134,27 +134,27 @@ impl Message {
         self.0.push(number as u8);
     }
 
-    fn bytes(mut self, field: u8, bytes: &[u8]) -> Message {
+    pub fn bytes(mut self, field: u8, bytes: &[u8]) -> Message {
         self.0.push(field << 3 | 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
         self
     }
 
-    fn number(mut self, field: u8, number: i64) -> Message {
+    pub fn number(mut self, field: u8, number: i64) -> Message {
         self.0.push(field << 3);
         self.varint(number as u64);
         self
     }
 
-    fn eight(mut self, field: u8, bits: u64) -> Message {
+    pub fn eight(mut self, field: u8, bits: u64) -> Message {
         self.0.push(field << 3 | 1);
         self.0.extend(bits.to_le_bytes());
         self
     }
 }
 
-fn pair(name: &str, value: &str) -> Vec<u8> {
+pub fn pair(name: &str, value: &str) -> Vec<u8> {
     Message::default().bytes(1, name.as_bytes()).bytes(2, value.as_bytes()).0
 }
 
@@ -163,7 +163,7 @@ fn sample(n: usize) -> Vec<u8> {
     Message::default().eight(1, value.to_bits()).number(2, time).0
 }
 
-fn snappy(message: Message) -> Vec<u8> {
+pub fn snappy(message: Message) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(&message.0).unwrap()
 }
 

@@ -153,7 +153,8 @@ pub fn post(url: &str, body: &[u8]) -> Result<Reply, ureq::Error> {
     reply(agent().post(url).send(body))
 }
 
-fn reply(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Reply, ureq::Error> {
+/// What came back.
+pub fn reply(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Reply, ureq::Error> {
     let mut answer = answer?;
     let body = answer.body_mut().with_config().limit(1 << 30).read_to_string()?;
     Ok(Reply { status: answer.status().as_u16(), body })

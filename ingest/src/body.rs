@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::MultiGzDecoder;
+use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, StatusCode, header::CONTENT_ENCODING};
 use http_body_util::BodyExt;
 
@@ -24,7 +24,7 @@ pub struct Limits {
     pub unpacked_bytes_max: usize,
     /// Bytes of all bodies that are in memory (`server.bodies_max`).
     pub bodies_bytes_max: usize,
-    /// From the head of a request to the end of its body (`server.body_timeout`).
+    /// From one piece of a body to the next (`server.body_timeout`): a body that moves is not too slow.
     pub body_timeout: Duration,
 }
 
@@ -130,22 +130,24 @@ pub(crate) async fn read(
         None => implied,
         Some(name) => Encoding::parse(name.as_bytes()).ok_or_else(|| {
             let name = name.as_bytes().escape_ascii();
-            let reason = format!("Content-Encoding {name} is not known; send gzip, zstd, snappy or none");
+            let reason = format!("Content-Encoding {name} is not known; send gzip, deflate, zstd, snappy or none");
             Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)
         })?,
     };
     let mut share = Share::new(budget, limits.bodies_bytes_max);
-    let whole = tokio::time::timeout(limits.body_timeout, collect(body, limits.body_bytes_max, &mut share));
-    let whole = whole.await.map_err(|_| {
-        let reason = format!("the body took longer than {:?} (server.body_timeout)", limits.body_timeout);
-        Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
-    })??;
+    let whole = collect(body, limits, &mut share).await?;
     let arrived = whole.len();
+    let encoding = encoding.seen_in(&whole);
     let bytes = unpack(whole, encoding, limits.unpacked_bytes_max, &mut share)?;
     Ok(Body { bytes, arrived, _share: share })
 }
 
-async fn collect(body: impl Arriving, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
+async fn collect(body: impl Arriving, limits: Limits, share: &mut Share) -> Result<Bytes, Refusal> {
+    let (limit, pause) = (limits.body_bytes_max, limits.body_timeout);
+    let stopped = |_| {
+        let reason = format!("no more of the body came for {pause:?} (server.body_timeout)");
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, reason)
+    };
     let too_large = || Refusal::too_large("has", limit, "server.body_max");
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit {
@@ -155,7 +157,7 @@ async fn collect(body: impl Arriving, limit: usize, share: &mut Share) -> Result
     let mut first: Option<Bytes> = None;
     let mut rest: Option<BytesMut> = None;
     let mut length = 0;
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = tokio::time::timeout(pause, body.frame()).await.map_err(stopped)? {
         let frame = frame.map_err(|error| Refusal::bad(format!("the body could not be read: {}", error.into())))?;
         let Ok(data) = frame.into_data() else { continue };
         length += data.len();
@@ -184,6 +186,8 @@ pub enum Encoding {
     Identity,
     /// RFC 1952.
     Gzip,
+    /// RFC 1950, or RFC 1951 alone, as some have it.
+    Deflate,
     /// RFC 8878.
     Zstd,
     /// One block of Snappy, without framing, as remote write has it.
@@ -195,11 +199,31 @@ impl Encoding {
         Some(match name.to_ascii_lowercase().as_slice() {
             b"" | b"identity" => Encoding::Identity,
             b"gzip" | b"x-gzip" => Encoding::Gzip,
+            b"deflate" => Encoding::Deflate,
             b"zstd" => Encoding::Zstd,
             b"snappy" => Encoding::Snappy,
             _ => return None,
         })
     }
+
+    /// What the bytes say of themselves where they are sure, whatever was said of them. No text, no message of protobuf,
+    /// no stream of Arrow and no block of Snappy begins as gzip and zstd do.
+    fn seen_in(self, packed: &[u8]) -> Encoding {
+        match packed {
+            [0x1f, 0x8b, 0x08, ..] => Encoding::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Encoding::Zstd,
+            // A proxy that unpacks and says nothing of it.
+            text if self == Encoding::Gzip && !text.is_empty() && is_text(text) => Encoding::Identity,
+            _ => self,
+        }
+    }
+}
+
+/// Is it text, as far as its start shows?
+fn is_text(bytes: &[u8]) -> bool {
+    let start = &bytes[..bytes.len().min(1024)];
+    let is_utf_8 = std::str::from_utf8(start).map_or_else(|error| error.error_len().is_none(), |_| true);
+    is_utf_8 && !start.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
 }
 
 fn unpack(packed: Bytes, encoding: Encoding, limit: usize, share: &mut Share) -> Result<Bytes, Refusal> {
@@ -209,6 +233,8 @@ fn unpack(packed: Bytes, encoding: Encoding, limit: usize, share: &mut Share) ->
         Encoding::Identity if packed.len() > limit => Err(too_large()),
         Encoding::Identity => Ok(packed),
         Encoding::Gzip => stream(MultiGzDecoder::new(&packed[..]), "gzip", limit, share),
+        Encoding::Deflate if has_zlib_head(&packed) => stream(ZlibDecoder::new(&packed[..]), "deflate", limit, share),
+        Encoding::Deflate => stream(DeflateDecoder::new(&packed[..]), "deflate", limit, share),
         Encoding::Zstd => {
             let mut reader = zstd::Decoder::with_buffer(&packed[..]).map_err(|error| not("zstd", &error))?;
             // The window is memory, too: no larger than what it may unpack to, or than every decoder should take (RFC
@@ -230,6 +256,14 @@ fn unpack(packed: Bytes, encoding: Encoding, limit: usize, share: &mut Share) ->
             let unpacked = snap::raw::Decoder::new().decompress_vec(&packed);
             unpacked.map(Bytes::from).map_err(|error| not("snappy", &error))
         }
+    }
+}
+
+/// Does it begin as RFC 1950 says?
+fn has_zlib_head(packed: &[u8]) -> bool {
+    match packed {
+        [first, second, ..] => first & 0x0f == 8 && u16::from_be_bytes([*first, *second]).is_multiple_of(31),
+        _ => false,
     }
 }
 
@@ -266,7 +300,8 @@ pub(crate) fn without_mark(text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::{Compression, write::GzEncoder};
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, ZlibEncoder};
     use std::io::Write;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -275,11 +310,40 @@ mod tests {
         packer.finish().unwrap()
     }
 
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let mut packer = ZlibEncoder::new(Vec::new(), Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    }
+
+    /// An agent packed its bodies and did not say so, a proxy unpacked them and left the word: both were refused, and
+    /// the agents threw the rows away.
+    #[test]
+    fn what_is_packed_otherwise_than_it_says_is_seen_where_that_is_sure() {
+        let text = b"cpu,host=a usage=1 1\n";
+        let (gzipped, zstandard) = (gzip(text), zstd::encode_all(&text[..], 3).unwrap());
+        let snappy = snap::raw::Encoder::new().compress_vec(text).unwrap();
+        for (said, bytes, seen) in [
+            (Encoding::Identity, &gzipped[..], Encoding::Gzip),
+            (Encoding::Snappy, &zstandard, Encoding::Zstd),
+            (Encoding::Zstd, &gzipped, Encoding::Gzip),
+            (Encoding::Gzip, text, Encoding::Identity),
+            (Encoding::Gzip, b"no gzip: \0\x01\x02", Encoding::Gzip),
+            (Encoding::Snappy, &snappy, Encoding::Snappy),
+            (Encoding::Identity, text, Encoding::Identity),
+            (Encoding::Gzip, b"", Encoding::Gzip),
+        ] {
+            assert_eq!(said.seen_in(bytes), seen, "{said:?} {bytes:?}");
+        }
+    }
+
     #[test]
     fn a_bomb_is_refused_and_names_its_knob() {
         let plain = vec![b' '; 10 << 20];
         let bombs = [
             (Encoding::Gzip, gzip(&plain)),
+            (Encoding::Deflate, zlib(&plain)),
+            (Encoding::Deflate, zlib(&plain).split_off(2)),
             (Encoding::Zstd, zstd::encode_all(&plain[..], 19).unwrap()),
             (Encoding::Snappy, snap::raw::Encoder::new().compress_vec(&plain).unwrap()),
         ];

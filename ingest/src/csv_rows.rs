@@ -8,16 +8,20 @@
 //!
 //! Without a row of types, as `fournines export` and most programs write CSV: `time` is the time, the request says which
 //! columns are tags (`tags=host`), and a field has the type that it has in the store, otherwise the one that all its
-//! cells in the body fit: float, boolean or string.
+//! cells in the body fit: float, boolean or string; integer where all are and one is none that a float says exactly.
+//!
+//! A text that begins with annotations (`#datatype`, `#group`, `#default`) is read as InfluxDB 2 writes it, table by
+//! table ([`annotated_csv`](crate::annotated_csv)).
 //!
 //! Types are `time`, `measurement`, `tag`, `float`, `integer`, `unsigned`, `boolean`, `string` and `ignored`, also as
 //! InfluxDB's annotated CSV spells them. An empty cell is no value.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
-use csv::{ErrorKind, ReaderBuilder, StringRecord};
+use csv::{ErrorKind, Position, ReaderBuilder, StringRecord};
 use tsdb::{Batch, FieldType, Row, TIME_COLUMN, Value};
 
+use crate::annotated_csv;
 use crate::body::without_mark;
 use crate::report::{Reason, Report};
 use crate::row_options::RowOptions;
@@ -81,6 +85,9 @@ pub fn is_row_of_types(line: &[u8]) -> bool {
 /// ```
 pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> Result<Report, String> {
     let body = without_mark(body);
+    if annotated_csv::is_annotated(body) {
+        return Ok(annotated_csv::parse(body, options, now, batch));
+    }
     let mut reader = ReaderBuilder::new().has_headers(false).from_reader(body);
     let mut next = || {
         let mut record = StringRecord::new();
@@ -112,11 +119,11 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
         let (line, outcome) = match read {
             Ok(false) => return Ok(report),
             Ok(true) => {
-                let line = record.position().map_or(0, csv::Position::line);
+                let line = line_at(body, record.position());
                 (line, take(&names, &columns, &record, options, now, &mut rows, &copies))
             }
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                let line = line_at(body, error.position());
                 let reason = match error.kind() {
                     ErrorKind::UnequalLengths { expected_len, len, .. } => {
                         format!("{len} cells, expected {expected_len} as in the row of names")
@@ -128,7 +135,7 @@ pub fn parse(body: &[u8], options: &RowOptions, now: i64, batch: &mut Batch) -> 
         };
         match outcome {
             Ok(values) => report.take(values),
-            Err(reason) => report.refuse(line as usize, reason, &record.iter().collect::<Vec<_>>().join(",")),
+            Err(reason) => report.refuse(line, reason, &record.iter().collect::<Vec<_>>().join(",")),
         }
     }
 }
@@ -179,18 +186,36 @@ fn untyped(
     if open.is_empty() {
         return Ok(columns);
     }
-    let mut fits: Vec<Vec<FieldType>> = vec![vec![FieldType::F64, FieldType::Bool]; open.len()];
+    let mut fits: Vec<Vec<FieldType>> = vec![OPEN_TYPES.to_vec(); open.len()];
+    let mut are_exact = vec![true; open.len()];
     let mut reader = ReaderBuilder::new().from_reader(body);
     for record in reader.records().filter_map(Result::ok) {
-        for (fits, at) in fits.iter_mut().zip(&open) {
-            let cell = record.get(*at).filter(|cell| !cell.is_empty());
-            fits.retain(|kind| cell.is_none_or(|cell| value(cell, *kind).is_some()));
+        for ((fits, at), are_exact) in fits.iter_mut().zip(&open).zip(&mut are_exact) {
+            let Some(cell) = record.get(*at).filter(|cell| !cell.is_empty()) else { continue };
+            fits.retain(|kind| value(cell, *kind).is_some());
+            *are_exact &= cell.parse::<i128>().is_ok_and(|int| int as f64 as i128 == int) || !is_integer(cell);
         }
+    }
+    // What no float says exactly is an integer, if all cells are.
+    for (fits, are_exact) in fits.iter_mut().zip(are_exact) {
+        let is_whole = fits.iter().any(|kind| matches!(kind, FieldType::I64 | FieldType::U64));
+        fits.retain(|kind| match kind {
+            FieldType::F64 => are_exact || !is_whole,
+            FieldType::I64 | FieldType::U64 => !are_exact,
+            _ => true,
+        });
     }
     for (fits, at) in fits.iter().zip(&open) {
         columns[*at] = Column::Field(fits.first().copied().unwrap_or(FieldType::Str));
     }
     Ok(columns)
+}
+
+/// What the cells of a column without a type may be, the first that all fit counts.
+const OPEN_TYPES: [FieldType; 4] = [FieldType::F64, FieldType::I64, FieldType::U64, FieldType::Bool];
+
+fn is_integer(cell: &str) -> bool {
+    cell.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn take(
@@ -223,7 +248,16 @@ fn take(
     Ok(fields.len())
 }
 
-fn value(cell: &str, kind: FieldType) -> Option<Value<'_>> {
+/// The number of the line at which a record begins. The reader takes what ends lines before it for a part of it.
+pub(crate) fn line_at(body: &[u8], position: Option<&Position>) -> usize {
+    let Some(position) = position else { return 0 };
+    let before = body.get(position.byte() as usize..).unwrap_or_default();
+    let ends = before.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n');
+    position.line() as usize + ends.count()
+}
+
+/// A cell as a value of a type.
+pub(crate) fn value(cell: &str, kind: FieldType) -> Option<Value<'_>> {
     match kind {
         FieldType::F64 => cell.parse().ok().map(Value::F64),
         FieldType::I64 => cell.parse().ok().map(Value::I64),
@@ -234,5 +268,25 @@ fn value(cell: &str, kind: FieldType) -> Option<Value<'_>> {
             "false" | "False" | "FALSE" | "f" | "0" => Some(Value::Bool(false)),
             _ => None,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tsdb::Limits;
+
+    use super::*;
+
+    /// In files with CRLF every line but the first was told as the one before it.
+    #[test]
+    fn refused_rows_are_told_by_their_lines_however_these_end() {
+        for end in ["\n", "\r\n"] {
+            let body = ["time,v", "time,float", "1,1", "", "2,x", "3,\"1\n", "\"", "4,y"].join(end);
+            let options = RowOptions { measurement: Some("m".into()), ..RowOptions::default() };
+            let mut batch = Batch::detached("public", Limits::default());
+            let report = parse(body.as_bytes(), &options, 0, &mut batch).unwrap();
+            let lines: Vec<usize> = report.reasons.iter().map(|bad| bad.line).collect();
+            assert_eq!(lines, [5, 6, 9], "{end:?}");
+        }
     }
 }

@@ -22,8 +22,20 @@ pub struct Options<'a> {
     pub now: i64,
     /// OpenMetrics, if that is known from elsewhere; a page that ends with `# EOF` is one, too.
     pub is_open_metrics: bool,
-    /// Tags that every series gets; a label that is called so gets `exported_` before its name.
+    /// Tags that every series gets.
     pub tags: &'a [(&'a str, &'a str)],
+    /// What becomes of a label that is called as one of these tags.
+    pub clash: Clash,
+}
+
+/// What becomes of a label whose name is that of a tag that every series gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Clash {
+    /// It gets `exported_` before its name, as Prometheus has it where it scrapes.
+    #[default]
+    Renamed,
+    /// It is left out, as the Pushgateway and VictoriaMetrics have it where labels are pushed along.
+    Replaced,
 }
 
 /// Takes the samples of a page into `batch`, and tells `describe` what is said of metrics. Lines that are wrong are
@@ -41,7 +53,7 @@ pub fn parse(page: &[u8], options: Options<'_>, batch: &mut Batch, mut describe:
     let page = without_mark(page);
     let is_open_metrics = options.is_open_metrics || page.trim_ascii_end().ends_with(b"# EOF");
     let unit_ns = if is_open_metrics { 1e9 } else { 1e6 };
-    batch.spelled_as(&spelling_format(options.tags));
+    batch.spelled_as(&spelling_format(&options));
     let mut report = Report::default();
     let mut described = Described::default();
     let mut start = 0;
@@ -74,9 +86,12 @@ pub fn parse(page: &[u8], options: Options<'_>, batch: &mut Batch, mut describe:
 }
 
 /// The same text names another series under other tags.
-fn spelling_format(tags: &[(&str, &str)]) -> String {
+fn spelling_format(options: &Options<'_>) -> String {
     let mut format = String::from("exposition");
-    for (name, value) in tags {
+    if options.clash == Clash::Replaced && !options.tags.is_empty() {
+        format.push_str(" over");
+    }
+    for (name, value) in options.tags {
         format.push_str(&format!(" {name}={value:?}"));
     }
     format
@@ -212,7 +227,9 @@ fn add(text: &str, options: Options<'_>, batch: &mut Batch) -> Result<SeriesRef,
             None => metric = value,
             Some(_) if value.is_empty() => {}
             Some(name) if options.tags.iter().any(|(tag, _)| *tag == name) => {
-                tags.push((format!("exported_{name}").into(), value));
+                if options.clash == Clash::Renamed {
+                    tags.push((format!("exported_{name}").into(), value));
+                }
             }
             Some(name) => tags.push((name, value)),
         }
@@ -221,7 +238,8 @@ fn add(text: &str, options: Options<'_>, batch: &mut Batch) -> Result<SeriesRef,
         return Err("expected a metric's name at the start of the line".into());
     }
     let own = tags.iter().map(|(name, value)| (tag_name(name), value.as_ref()));
-    let tags: Vec<(&str, &str)> = own.chain(options.tags.iter().copied()).collect();
+    let given = options.tags.iter().copied().filter(|(_, value)| !value.is_empty());
+    let tags: Vec<(&str, &str)> = own.chain(given.map(|(name, value)| (tag_name(name), value))).collect();
     let fields = [(VALUE, Value::F64(0.0))];
     Ok(batch.add_series(text.as_bytes(), &Row { measurement: &metric, tags: &tags, time: 0, fields: &fields })?)
 }

@@ -91,7 +91,7 @@ pub fn otlp_json(bytes: &[u8]) {
 pub fn exposition(bytes: &[u8]) {
     for (is_open_metrics, tags) in [(false, &[][..]), (true, &[("job", "j"), ("instance", "i")])] {
         let mut batch = batch();
-        let options = exposition::Options { now: 7, is_open_metrics, tags };
+        let options = exposition::Options { now: 7, is_open_metrics, tags, ..Default::default() };
         let report = exposition::parse(bytes, options, &mut batch, describe);
         check(&batch, &report);
     }

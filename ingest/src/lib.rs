@@ -1,10 +1,11 @@
 //! Wire formats in, rows out: what arrives over HTTP is decoded into a [`tsdb::Batch`] and stored.
 //!
 //! One file a format: [`line_protocol`], [`remote_write`], [`otlp`] and [`otlp_json`], [`exposition`], [`json_rows`],
-//! [`csv_rows`], [`arrow_rows`]; [`write`](mod@write) is the request around them, [`admission`] what agents may write,
+//! [`csv_rows`], [`arrow_rows`], `annotated_csv`; [`write`](mod@write) is the request around them, [`admission`] what agents may write,
 //! [`body`] what is common to all bodies, [`stats`] what is counted.
 
 pub mod admission;
+mod annotated_csv;
 pub mod arrow_rows;
 pub mod body;
 pub mod csv_rows;
@@ -20,6 +21,7 @@ mod number;
 pub mod otlp;
 pub mod otlp_json;
 mod protobuf;
+mod push_group;
 pub mod remote_write;
 pub mod report;
 pub mod row_options;

@@ -99,18 +99,11 @@ impl<'b, 'd> Writer<'b, 'd> {
         (self.describe)(info);
     }
 
-    pub(crate) fn number(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, number: Number) {
+    pub(crate) fn number(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, number: Option<Number>) {
         self.take(metric, scope, point, |rows, tags, time| match number {
             _ if point.flags & 1 == 1 => sample(rows, metric, tags, time, f64::from_bits(STALE)),
-            Number::Double(value) => sample(rows, metric, tags, time, value),
-            // Above 2^53 not every integer is a float; the largest i64 is none, and would look like one when it is
-            // compared.
-            Number::Int(int) if int as f64 as i128 == i128::from(int) => sample(rows, metric, tags, time, int as f64),
-            Number::Int(int) => {
-                let fields = [(VALUE, tsdb::Value::F64(int as f64)), ("value_int", tsdb::Value::I64(int))];
-                rows.push(&tsdb::Row { measurement: metric, tags, time, fields: &fields })?;
-                Ok(2)
-            }
+            None => Err(Reason("no_value", "the data point has neither as_double nor as_int".into())),
+            Some(number) => number_sample(rows, metric, tags, time, number),
         });
     }
 
@@ -178,6 +171,15 @@ impl<'b, 'd> Writer<'b, 'd> {
         });
     }
 
+    /// Goes on behind what cannot be read, which has about so many data points.
+    pub(crate) fn note_unread(&mut self, read: Result<(), String>, points: impl FnOnce() -> usize, metric: &str) {
+        if let Err(why) = read {
+            let count = points().max(1);
+            self.report.refuse_all(count, self.number + 1, Reason::unread(why), metric);
+            self.number += count;
+        }
+    }
+
     /// Takes the rows of a data point; `write` says how many values these are.
     fn take(
         &mut self,
@@ -214,6 +216,25 @@ fn with<'a>(tags: &[(&'a str, &'a str)], name: &'a str, value: &'a str, room: &'
     Attributes::from_iter_in(others.chain([(name, value)]), room)
 }
 
+/// Above 2^53 not every integer is a float; the largest i64 is none, and would look like one when it is compared.
+fn number_sample(
+    rows: &mut Rows<'_>,
+    metric: &str,
+    tags: &[(&str, &str)],
+    time: i64,
+    number: Number,
+) -> Result<usize, Reason> {
+    match number {
+        Number::Double(value) => sample(rows, metric, tags, time, value),
+        Number::Int(int) if int as f64 as i128 == i128::from(int) => sample(rows, metric, tags, time, int as f64),
+        Number::Int(int) => {
+            let fields = [(VALUE, tsdb::Value::F64(int as f64)), ("value_int", tsdb::Value::I64(int))];
+            rows.push(&tsdb::Row { measurement: metric, tags, time, fields: &fields })?;
+            Ok(2)
+        }
+    }
+}
+
 fn sample(rows: &mut Rows<'_>, metric: &str, tags: &[(&str, &str)], time: i64, value: f64) -> Result<usize, Reason> {
     rows.sample(metric, tags, time, value)?;
     Ok(1)
@@ -238,11 +259,12 @@ pub(crate) fn histogram_kind(is_delta: bool) -> MetricKind {
 pub(crate) const DELTA: u64 = 1;
 
 /// Takes the data points of an `ExportMetricsServiceRequest` into `batch`; tells `describe` what is said of metrics.
-/// What is wrong with one data point concerns that one only. Exemplars are not kept: the report counts them.
+/// What is wrong with one data point, metric, scope or resource concerns that one only. Exemplars are not kept: the
+/// report counts them.
 ///
 /// # Errors
 ///
-/// The bytes are no such message; the batch is to be thrown away then.
+/// The bytes are no such message, or no data point in it can be read; the batch is to be thrown away then.
 pub fn decode(
     bytes: &[u8],
     now: i64,
@@ -255,10 +277,28 @@ pub fn decode(
     let mut message = Message::new(bytes);
     while let Some((field, wire)) = message.next()? {
         if field == 1 {
-            resource_metrics(wire.message("resource_metrics")?, &mut writer, &copies, &mut room)?;
+            let read = wire.message("resource_metrics");
+            let read = read.and_then(|message| resource_metrics(message, &mut writer, &copies, &mut room));
+            writer.note_unread(read, || points_in(wire, RESOURCE), "");
         }
     }
-    Ok(writer.report)
+    writer.report.of_message()
+}
+
+/// The fields that lead from a resource, a scope or a metric to its data points.
+const RESOURCE: &[&[u32]] = &[&[2], SCOPE[0], METRIC[0], METRIC[1]];
+const SCOPE: &[&[u32]] = &[&[2], METRIC[0], METRIC[1]];
+const METRIC: &[&[u32]] = &[&[5, 7, 9, 10, 11], &[1]];
+
+/// How many data points there are, as far as that can be seen.
+fn points_in(wire: Wire<'_>, way: &[&[u32]]) -> usize {
+    let Some((fields, rest)) = way.split_first() else { return 1 };
+    let Ok(mut message) = wire.message("") else { return 0 };
+    let mut points = 0;
+    while let Ok(Some((field, wire))) = message.next() {
+        points += if fields.contains(&field) { points_in(wire, rest) } else { 0 };
+    }
+    points
 }
 
 fn resource_metrics<'a>(
@@ -278,7 +318,9 @@ fn resource_metrics<'a>(
     let mut fields = message;
     while let Some((field, wire)) = fields.next()? {
         if field == 2 {
-            scope_metrics(wire.message("scope_metrics")?, &resource, writer, copies, room)?;
+            let read = wire.message("scope_metrics");
+            let read = read.and_then(|message| scope_metrics(message, &resource, writer, copies, room));
+            writer.note_unread(read, || points_in(wire, SCOPE), "");
         }
     }
     Ok(())
@@ -310,7 +352,8 @@ fn scope_metrics<'a>(
     let mut fields = message;
     while let Some((field, wire)) = fields.next()? {
         if field == 2 {
-            metric(wire.message("a metric")?, &scope, writer, room)?;
+            let read = wire.message("a metric").and_then(|message| metric(message, &scope, writer, room));
+            writer.note_unread(read, || points_in(wire, METRIC), "");
         }
     }
     Ok(())
@@ -355,25 +398,39 @@ fn metric(
     while let Some((number, wire)) = fields.next()? {
         if number == 1 {
             room.reset();
-            let (point, name) = (wire.message("a data point")?, info.metric);
-            match field {
-                5 | 7 => {
-                    let (point, number) = number_point(point, room)?;
-                    writer.number(name, scope, &point, number);
-                }
-                9 => {
-                    let (point, histogram) = histogram_point(point, room)?;
-                    writer.histogram(name, scope, &point, &histogram);
-                }
-                10 => {
-                    let (point, histogram) = exponential_point(point, room)?;
-                    writer.exponential(name, scope, &point, &histogram);
-                }
-                _ => {
-                    let (point, summary) = summary_point(point, room)?;
-                    writer.summary(name, scope, &point, &summary);
-                }
-            }
+            let read = wire.message("a data point");
+            let read = read.and_then(|message| data_point(field, message, info.metric, scope, writer, room));
+            writer.note_unread(read, || 1, info.metric);
+        }
+    }
+    Ok(())
+}
+
+/// Takes a data point of a metric whose data stands in this field.
+fn data_point(
+    field: u32,
+    message: Message<'_>,
+    metric: &str,
+    scope: &Attributes<'_>,
+    writer: &mut Writer<'_, '_>,
+    room: &Bump,
+) -> Result<(), String> {
+    match field {
+        5 | 7 => {
+            let (point, number) = number_point(message, room)?;
+            writer.number(metric, scope, &point, number);
+        }
+        9 => {
+            let (point, histogram) = histogram_point(message, room)?;
+            writer.histogram(metric, scope, &point, &histogram);
+        }
+        10 => {
+            let (point, histogram) = exponential_point(message, room)?;
+            writer.exponential(metric, scope, &point, &histogram);
+        }
+        _ => {
+            let (point, summary) = summary_point(message, room)?;
+            writer.summary(metric, scope, &point, &summary);
         }
     }
     Ok(())
@@ -399,13 +456,13 @@ fn point<'a>(
     Ok(found)
 }
 
-fn number_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, Number), String> {
-    let mut number = Number::Double(0.0);
+fn number_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, Option<Number>), String> {
+    let mut number = None;
     let point = point(message, 7, room, |point, field, wire| {
         match field {
-            4 => number = Number::Double(wire.double("as_double")?),
+            4 => number = Some(Number::Double(wire.double("as_double")?)),
             5 => point.exemplars += 1,
-            6 => number = Number::Int(wire.fixed64("as_int")? as i64),
+            6 => number = Some(Number::Int(wire.fixed64("as_int")? as i64)),
             8 => point.flags = wire.varint("flags")?,
             _ => {}
         }

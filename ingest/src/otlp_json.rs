@@ -18,7 +18,7 @@ use crate::report::Report;
 ///
 /// # Errors
 ///
-/// Where the text is no such request; the batch is to be thrown away then.
+/// Where the text is no such request, or no data point in it can be read; the batch is to be thrown away then.
 pub fn decode(
     bytes: &[u8],
     now: i64,
@@ -30,22 +30,54 @@ pub fn decode(
     let request = Json::parse(bytes, &arena)?;
     object(request, "a request")?;
     let mut writer = Writer::new(batch, now, &mut describe);
-    for resource in list(request, "resourceMetrics")? {
-        object(*resource, "resourceMetrics")?;
-        let mut outer = Attributes::new_in(&arena);
-        attributes(resource.get("resource"), &mut outer, &arena)?;
-        for found in list(*resource, "scopeMetrics")? {
-            object(*found, "scopeMetrics")?;
-            let (mut texts, scope) = (outer.clone(), found.get("scope"));
-            texts.push(("otel_scope_name", text(scope, "name")?));
-            texts.push(("otel_scope_version", text(scope, "version")?));
-            attributes(scope, &mut texts, &arena)?;
-            for metric in list(*found, "metrics")? {
-                take(*metric, &texts, &mut writer, &mut room)?;
-            }
-        }
+    for found in list(request, "resourceMetrics")? {
+        let read = resource(*found, &mut writer, &arena, &mut room);
+        writer.note_unread(read, || points_in(*found, &["scopeMetrics", "metrics"]), "");
     }
-    Ok(writer.report)
+    writer.report.of_message()
+}
+
+/// How many data points there are below these lists, as far as that can be seen.
+fn points_in(owner: Json<'_>, lists: &[&str]) -> usize {
+    let items = |name: &str| list(owner, name).unwrap_or_default().iter();
+    match lists.split_first() {
+        Some((name, rest)) => items(name).map(|item| points_in(*item, rest)).sum(),
+        None => KINDS
+            .iter()
+            .flat_map(|kind| list(get(owner, kind).unwrap_or(Json::Null), "dataPoints"))
+            .map(<[_]>::len)
+            .sum(),
+    }
+}
+
+fn resource<'a>(found: Json<'a>, writer: &mut Writer<'_, '_>, arena: &'a Bump, room: &mut Bump) -> Result<(), String> {
+    object(found, "resourceMetrics")?;
+    let mut outer = Attributes::new_in(arena);
+    attributes(found.get("resource"), &mut outer, arena)?;
+    for found in list(found, "scopeMetrics")? {
+        let read = scope(*found, &outer, writer, arena, room);
+        writer.note_unread(read, || points_in(*found, &["metrics"]), "");
+    }
+    Ok(())
+}
+
+fn scope<'a>(
+    found: Json<'a>,
+    outer: &Attributes<'a>,
+    writer: &mut Writer<'_, '_>,
+    arena: &'a Bump,
+    room: &mut Bump,
+) -> Result<(), String> {
+    object(found, "scopeMetrics")?;
+    let (mut texts, scope) = (outer.clone(), found.get("scope"));
+    texts.push(("otel_scope_name", text(scope, "name")?));
+    texts.push(("otel_scope_version", text(scope, "version")?));
+    attributes(scope, &mut texts, arena)?;
+    for metric in list(found, "metrics")? {
+        let read = take(*metric, &texts, writer, room);
+        writer.note_unread(read, || points_in(*metric, &[]), "");
+    }
+    Ok(())
 }
 
 /// The kinds of data that a metric can have; it has one.
@@ -76,14 +108,27 @@ fn take(metric: Json<'_>, scope: &Attributes<'_>, writer: &mut Writer<'_, '_>, r
     writer.describe(MetricInfo { metric: name, kind: described, unit, help });
     for found in list(data, "dataPoints")? {
         room.reset();
-        let (found, room) = (*found, &*room);
-        let point = point(found, room)?;
-        match kind {
-            "sum" | "gauge" => writer.number(name, scope, &point, number(found)?),
-            "histogram" => writer.histogram(name, scope, &point, &histogram(found, room)?),
-            "summary" => writer.summary(name, scope, &point, &summary(found, room)?),
-            _ => writer.exponential(name, scope, &point, &exponential(found, room)?),
-        }
+        let read = data_point(kind, *found, name, scope, writer, room);
+        writer.note_unread(read, || 1, name);
+    }
+    Ok(())
+}
+
+/// Takes a data point of a metric of this kind.
+fn data_point(
+    kind: &str,
+    found: Json<'_>,
+    metric: &str,
+    scope: &Attributes<'_>,
+    writer: &mut Writer<'_, '_>,
+    room: &Bump,
+) -> Result<(), String> {
+    let point = point(found, room)?;
+    match kind {
+        "sum" | "gauge" => writer.number(metric, scope, &point, number(found)?),
+        "histogram" => writer.histogram(metric, scope, &point, &histogram(found, room)?),
+        "summary" => writer.summary(metric, scope, &point, &summary(found, room)?),
+        _ => writer.exponential(metric, scope, &point, &exponential(found, room)?),
     }
     Ok(())
 }
@@ -98,11 +143,11 @@ fn point<'a>(found: Json<'a>, room: &'a Bump) -> Result<Point<'a>, String> {
     Ok(point)
 }
 
-fn number(found: Json<'_>) -> Result<Number, String> {
-    Ok(match integer(found.get("asInt"), "asInt")? {
-        Some(int) => Number::Int(int),
-        None => Number::Double(double(found.get("asDouble"), "asDouble")?.unwrap_or(0.0)),
-    })
+fn number(found: Json<'_>) -> Result<Option<Number>, String> {
+    match integer(found.get("asInt"), "asInt")? {
+        Some(int) => Ok(Some(Number::Int(int))),
+        None => Ok(double(found.get("asDouble"), "asDouble")?.map(Number::Double)),
+    }
 }
 
 fn histogram<'a>(found: Json<'a>, room: &'a Bump) -> Result<Histogram<'a>, String> {

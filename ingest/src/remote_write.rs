@@ -32,11 +32,12 @@ pub enum Version {
 
 /// Takes the samples and histograms of a message into `batch`; tells `describe` what is said of metrics.
 ///
-/// What is wrong with one series concerns that one only. Exemplars are not kept: the report counts them.
+/// What is wrong with one series concerns that one only: it is refused from where it cannot be read. Exemplars are not
+/// kept: the report counts them.
 ///
 /// # Errors
 ///
-/// The bytes are no such message; the batch is to be thrown away then.
+/// The bytes are no such message, or no series in it can be read; the batch is to be thrown away then.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -72,18 +73,29 @@ fn decode_1(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo
         match field {
             1 => {
                 number += 1;
-                let at = |why| format!("series {number}: {why}");
-                let series = wire.bytes("a series")?;
-                let (spelling, rest) = labels_of(series, &copies).map_err(at)?;
-                let labels = || labels_1(spelling);
-                take_series(rest, Numbers::V1, number, spelling, &labels, batch, &mut report, &copies).map_err(at)?;
+                let taken = wire.bytes("a series").and_then(|series| {
+                    let (spelling, rest) = labels_of(series, &copies)?;
+                    let labels = || labels_1(spelling);
+                    take_series(rest, Numbers::V1, number, spelling, &labels, batch, &mut report, &copies)
+                });
+                note_unread(taken, number, &mut report);
                 copies.reset();
             }
-            3 => describe(metadata_1(wire.message("metadata")?)?),
+            3 => match wire.message("metadata").and_then(metadata_1) {
+                Ok(info) => describe(info),
+                Err(_) => report.count("metadata", 1),
+            },
             _ => {}
         }
     }
-    Ok(report)
+    report.of_message()
+}
+
+/// A series that cannot be read to its end is refused from there on.
+fn note_unread(taken: Result<(), String>, number: usize, report: &mut Report) {
+    if let Err(why) = taken {
+        report.refuse(number, Reason::unread(format!("series {number}: {why}")), "");
+    }
 }
 
 /// The bytes of a series' labels, and the other fields behind them.
@@ -168,11 +180,13 @@ fn decode_2(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo
     let mut message = Message::new(bytes);
     while let Some((field, wire)) = message.next()? {
         if field == 4 {
-            symbols.push(wire.text("a symbol")?);
+            symbols.push(wire.text("a symbol"));
         }
     }
-    if symbols.first().is_some_and(|first| !first.is_empty()) {
-        return Err(format!("the first symbol must be empty, it is '{}'", symbols[0]));
+    if let Some(Ok(first)) = symbols.first()
+        && !first.is_empty()
+    {
+        return Err(format!("the first symbol must be empty, it is '{first}'"));
     }
     let mut message = Message::new(bytes);
     let (mut number, mut spelling) = (0, Vec::new());
@@ -182,36 +196,37 @@ fn decode_2(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo
             continue;
         }
         number += 1;
-        let at = |why| format!("series {number}: {why}");
-        let series = wire.bytes("a series")?;
         let mut metadata = None;
-        labels_2(series, &symbols, &mut labels, &mut metadata).map_err(at)?;
-        spelling.clear();
-        for (name, value) in &labels {
-            spell(&mut spelling, name);
-            spell(&mut spelling, value);
-        }
-        let given = || Ok(labels.clone());
-        take_series(series, Numbers::V2, number, &spelling, &given, batch, &mut report, &copies).map_err(at)?;
+        let taken = wire.bytes("a series").and_then(|series| {
+            labels_2(series, &symbols, &mut labels, &mut metadata)?;
+            spelling.clear();
+            for (name, value) in &labels {
+                spell(&mut spelling, name);
+                spell(&mut spelling, value);
+            }
+            let given = || Ok(labels.clone());
+            take_series(series, Numbers::V2, number, &spelling, &given, batch, &mut report, &copies)
+        });
         copies.reset();
-        let name = labels.iter().find(|(name, _)| *name == NAME);
+        let name = labels.iter().find(|(name, _)| *name == NAME).filter(|_| taken.is_ok());
         if let (Some(info), Some((_, name))) = (metadata, name) {
             describe(MetricInfo { metric: name, ..info });
         }
+        note_unread(taken, number, &mut report);
     }
-    Ok(report)
+    report.of_message()
 }
 
 /// The labels of a series of version 2, and what it says of its metric if it does.
 fn labels_2<'a>(
     series: &[u8],
-    symbols: &[&'a str],
+    symbols: &[Result<&'a str, String>],
     labels: &mut Vec<Label<'a>>,
     metadata: &mut Option<MetricInfo<'a>>,
 ) -> Result<(), String> {
     let symbol = |number: u64| {
         let found = usize::try_from(number).ok().and_then(|number| symbols.get(number));
-        found.copied().ok_or_else(|| format!("symbol {number} is not there, there are {}", symbols.len()))
+        found.cloned().ok_or_else(|| format!("symbol {number} is not there, there are {}", symbols.len())).flatten()
     };
     labels.clear();
     let mut message = Message::new(series);

@@ -7,6 +7,9 @@ const TEXT_CHARS_MAX: usize = 200;
 /// How many refusals are kept with their reasons; the others are counted.
 const KEPT_MAX: usize = 1000;
 
+/// The word for a part of a message that cannot be read.
+const UNREAD: &str = "unread";
+
 /// What became of the rows of a request.
 #[derive(Debug, Default)]
 pub struct Report {
@@ -51,6 +54,13 @@ impl From<&str> for Reason {
     }
 }
 
+impl Reason {
+    /// A part of a message that cannot be read.
+    pub(crate) fn unread(why: String) -> Reason {
+        Reason(UNREAD, why)
+    }
+}
+
 impl From<RowError> for Reason {
     fn from(error: RowError) -> Reason {
         Reason(error.kind(), error.to_string())
@@ -72,12 +82,26 @@ impl Report {
 
     /// Notes a row that was refused; `text` is what the client wrote.
     pub(crate) fn refuse(&mut self, line: usize, reason: impl Into<Reason>, text: &str) {
+        self.refuse_all(1, line, reason, text);
+    }
+
+    /// Notes so many rows that were refused for one reason.
+    pub(crate) fn refuse_all(&mut self, count: usize, line: usize, reason: impl Into<Reason>, text: &str) {
         let Reason(word, sentence) = reason.into();
-        self.refused += 1;
-        self.count(word, 1);
+        self.refused += count;
+        self.count(word, count);
         if self.reasons.len() < KEPT_MAX {
             let text = text.trim_end_matches(['\n', '\r']).chars().take(TEXT_CHARS_MAX).collect();
             self.reasons.push(Refused { line, reason: sentence, text });
+        }
+    }
+
+    /// The report, if anything could be read. Bytes of which nothing can be are no message of their kind.
+    pub(crate) fn of_message(self) -> Result<Report, String> {
+        let is_unread = self.counts.iter().all(|(word, _)| *word == UNREAD);
+        match self.reasons.first().filter(|_| self.taken == 0 && is_unread) {
+            Some(first) => Err(first.reason.clone()),
+            None => Ok(self),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::remote_write::{self, Version};
 use crate::report::Report;
 use crate::row_options::RowOptions;
 use crate::stats::{Protocol, Stats};
-use crate::{arrow_rows, csv_rows, exposition, json_rows, otlp, otlp_json};
+use crate::{arrow_rows, csv_rows, exposition, json_rows, otlp, otlp_json, push_group};
 
 /// A body that is longer takes long: about a millisecond where all series are known, a hundred where all are new.
 const LONG_BYTES: usize = 256 << 10;
@@ -159,14 +159,61 @@ impl Ingest {
     pub async fn prometheus(&self, agent: Arc<Agents>, request: Request<impl Arriving>) -> Response<Full<Bytes>> {
         let outcome = self
             .request(agent, Protocol::Prometheus, request, Encoding::Identity, |query, head, body, taken| {
-                let is_open_metrics = media_type(&head.headers) == "application/openmetrics-text";
-                let options = exposition::Options { now: now_ns(), is_open_metrics, tags: &[] };
-                self.described(&query.schema, taken, |batch, describe| {
-                    Ok::<_, Refusal>(exposition::parse(body, options, batch, describe))
-                })
+                self.pushed_page(query, &head.headers, &[], body, taken)
             })
             .await;
         import_answer(outcome, "line")
+    }
+
+    /// `POST`, `PUT /metrics/job/JOB{/LABEL/VALUE}`: the same, as it is pushed to the Pushgateway: `200`. The group,
+    /// from `job/` on, has labels of all series; `push_time_seconds` is written beside them.
+    pub async fn push(
+        &self,
+        agent: Arc<Agents>,
+        group: &str,
+        request: Request<impl Arriving>,
+    ) -> Response<Full<Bytes>> {
+        let labels = match push_group::labels(group) {
+            Ok(labels) => labels,
+            Err(reason) => return refused(&Refusal::bad(reason)),
+        };
+        let outcome = self
+            .request(agent, Protocol::Prometheus, request, Encoding::Identity, |query, head, body, taken| {
+                self.pushed_page(query, &head.headers, &labels, body, taken)?;
+                let time = now_ns();
+                let own = format!("push_time_seconds {}\n", time as f64 / 1e9);
+                let tags: Vec<_> = labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                let options = exposition::Options { now: time, tags: &tags, ..exposition::Options::default() };
+                exposition::parse(own.as_bytes(), options, &mut taken.batch, |_| {});
+                Ok(())
+            })
+            .await;
+        match outcome {
+            Ok(report) if report.refused == 0 => Response::new(Full::default()),
+            outcome => import_answer(outcome, "line"),
+        }
+    }
+
+    /// Takes a page whose series all have these labels, and those of the request.
+    fn pushed_page(
+        &self,
+        query: &Query,
+        headers: &HeaderMap,
+        labels: &[(String, String)],
+        body: &[u8],
+        taken: &mut Taken,
+    ) -> Result<(), Refusal> {
+        let all = labels.iter().chain(&query.extra_labels);
+        let tags: Vec<_> = all.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let options = exposition::Options {
+            now: query.timestamp.unwrap_or_else(now_ns),
+            is_open_metrics: media_type(headers) == "application/openmetrics-text",
+            tags: &tags,
+            clash: exposition::Clash::Replaced,
+        };
+        self.described(&query.schema, taken, |batch, describe| {
+            Ok::<_, Refusal>(exposition::parse(body, options, batch, describe))
+        })
     }
 
     /// `POST /api/v1/import/json`, `/csv`, `/arrow`: rows. Parameters are `measurement`, `tags` and `precision`.
@@ -248,15 +295,14 @@ impl Ingest {
         taken: &mut Taken,
         decode: impl FnOnce(&mut Batch, &mut dyn FnMut(MetricInfo<'_>)) -> Result<Report, E>,
     ) -> Result<(), E> {
-        let mut descriptions = Vec::new();
+        let (mut descriptions, now) = (Vec::new(), now_ns());
         taken.report = decode(&mut taken.batch, &mut |info| {
-            if let Some(said) = self.metadata.news(schema, &info) {
+            if let Some(said) = self.metadata.news(schema, &info, now) {
                 descriptions.push((said, info.kind, [info.metric, info.unit, info.help].map(str::to_owned)));
             }
         })?;
         // From here on the server speaks.
         taken.batch.admit_all();
-        let now = now_ns();
         for (said, kind, [metric, unit, help]) in descriptions {
             let info = MetricInfo { metric: &metric, kind, unit: &unit, help: &help };
             match Metadata::write(&info, now, &mut taken.batch) {
@@ -352,6 +398,23 @@ struct Query {
     measurement: Option<String>,
     tags: Vec<String>,
     now_is_meant: bool,
+    /// Tags of all series of a page (`extra_label=name=value`, as VictoriaMetrics has it).
+    extra_labels: Vec<(String, String)>,
+    /// The time of samples that say none (`timestamp=`, in ms), ns since the epoch.
+    timestamp: Option<i64>,
+}
+
+/// May rows be written to a schema of this name?
+///
+/// # Errors
+///
+/// Why not.
+pub fn check_schema(name: &str) -> Result<(), String> {
+    match name {
+        "" => Err("a database needs a name".into()),
+        "information_schema" | "system" => Err(format!("'{name}' cannot be written to")),
+        _ => Ok(()),
+    }
 }
 
 impl Query {
@@ -364,18 +427,26 @@ impl Query {
             measurement: None,
             tags: Vec::new(),
             now_is_meant: false,
+            extra_labels: Vec::new(),
+            timestamp: None,
         };
         for (name, value) in url::form_urlencoded::parse(text.as_bytes()) {
             let bool = || {
                 let expected = || Refusal::bad(format!("{name}={value}: expected true or false"));
-                value.parse::<bool>().map_err(|_| expected())
+                match value.to_ascii_lowercase().as_str() {
+                    "true" | "t" | "1" => Ok(true),
+                    "false" | "f" | "0" => Ok(false),
+                    _ => Err(expected()),
+                }
             };
             match &*name {
                 // An empty name means the default, as if it were not there.
                 "db" | "bucket" if !value.is_empty() => query.schema = value.into_owned(),
-                "precision" => query.precision = Some(value.into_owned()),
-                "accept_partial" => query.accept_partial = bool()?,
-                "no_sync" => query.no_sync = bool()?,
+                "precision" if !value.is_empty() => query.precision = Some(value.into_owned()),
+                "accept_partial" if !value.is_empty() => query.accept_partial = bool()?,
+                "no_sync" if !value.is_empty() => query.no_sync = bool()?,
+                "extra_label" => query.extra_labels.push(extra_label(&value)?),
+                "timestamp" if !value.is_empty() => query.timestamp = Some(timestamp(&value)?),
                 "measurement" if !value.is_empty() => query.measurement = Some(value.into_owned()),
                 "tags" => query.tags = value.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect(),
                 "time" if value == "now" => query.now_is_meant = true,
@@ -384,10 +455,8 @@ impl Query {
                 _ => {}
             }
         }
-        match query.schema.as_str() {
-            "information_schema" | "system" => Err(Refusal::bad(format!("'{}' cannot be written to", query.schema))),
-            _ => Ok(query),
-        }
+        check_schema(&query.schema).map_err(Refusal::bad)?;
+        Ok(query)
     }
 
     fn precision(&self, unset: Precision) -> Result<Precision, Refusal> {
@@ -405,6 +474,18 @@ impl Query {
             now_is_meant: self.now_is_meant,
         })
     }
+}
+
+fn extra_label(text: &str) -> Result<(String, String), Refusal> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or_else(|| Refusal::bad(format!("extra_label={text}: expected name=value")))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A time in ms as ns since the epoch.
+fn timestamp(text: &str) -> Result<i64, Refusal> {
+    let ns = text.parse::<i64>().ok().and_then(|ms| ms.checked_mul(1_000_000));
+    ns.ok_or_else(|| Refusal::bad(format!("timestamp={text}: expected a whole number of ms since 1970")))
 }
 
 /// The media type of a body, without its parameters.

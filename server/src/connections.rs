@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -82,7 +82,7 @@ impl Server {
         let metrics = Metrics::new(store.clone(), ingest.clone());
         let data_dir = options.data_dir.clone();
         Server {
-            services: Arc::new(Services { store, engine, ingest, metrics, data_dir }),
+            services: Arc::new(Services { store, engine, ingest, metrics, data_dir, made: Mutex::default() }),
             door: Arc::new(Door::new(guard, options.neighbours.clone())),
             connections: Arc::new(Semaphore::new(options.connections_max)),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
@@ -198,8 +198,11 @@ impl Server {
         let shown_to = self.door.shown_to(request.headers());
         let mut response = match self.door.preflight(&request) {
             Some(response) => response,
-            None => match self.door.let_in(&request, peer, route.scope) {
-                Ok(agent) => route.answer(Call { services: self.services.clone(), agent, request }).await,
+            None => match self.door.let_in(&request, peer, route.scopes) {
+                Ok(granted) => {
+                    let services = self.services.clone();
+                    route.answer(Call { services, granted, path: path.to_owned(), request }).await
+                }
                 Err(refusal) => *refusal,
             },
         };

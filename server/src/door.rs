@@ -4,7 +4,6 @@
 //! somebody else made: then the host that was asked for and the page's origin have to be right.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -13,11 +12,10 @@ use hyper::header::{
 };
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
-use ingest::admission::Agents;
 use query::endpoint::{Body, WARNING_HEADER};
 
 use crate::answer::{failed, respond};
-use crate::tokens::{Denied, Guard, Scope};
+use crate::tokens::{Denied, Granted, Guard, Scope, token};
 
 /// What browsers say of the page that a request comes from.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -49,21 +47,25 @@ impl Door {
         Door { guard, neighbours }
     }
 
-    /// Lets a request in to what needs this scope, as somebody, or says why not.
+    /// Lets a request in to what needs one of these scopes, as somebody, or says why not. None lets everybody in.
     pub(crate) fn let_in<B>(
         &self,
         request: &Request<B>,
         peer: IpAddr,
-        scope: Option<Scope>,
-    ) -> Result<Arc<Agents>, Box<Response<Body>>> {
-        let Some(scope) = scope else { return Ok(Arc::default()) };
+        scopes: &[Scope],
+    ) -> Result<Granted, Box<Response<Body>>> {
+        if scopes.is_empty() {
+            return Ok(Granted::default());
+        }
         let refused = |reason: &str| Box::new(failed(StatusCode::FORBIDDEN, reason));
-        if !carries_token(request.headers()) {
+        let of_address = password(request);
+        if of_address.is_none() && !carries_token(request.headers()) {
             let host = self.host(request, peer);
             self.check_host(host).map_err(|reason| refused(&reason))?;
-            self.check_origin(request, host, scope).map_err(|reason| refused(&reason))?;
+            self.check_origin(request, host, scopes).map_err(|reason| refused(&reason))?;
         }
-        self.guard.check(request.headers(), scope).map_err(|denied| Box::new(denial(&denied, scope)))
+        let token = of_address.or_else(|| token(request.headers()));
+        self.guard.check(token.as_deref(), scopes).map_err(|denied| Box::new(denial(&denied, scopes)))
     }
 
     /// The host that was asked for.
@@ -92,9 +94,9 @@ impl Door {
     }
 
     /// A page of another origin writes nothing, and administers nothing.
-    fn check_origin<B>(&self, request: &Request<B>, host: Option<&str>, scope: Scope) -> Result<(), String> {
+    fn check_origin<B>(&self, request: &Request<B>, host: Option<&str>, scopes: &[Scope]) -> Result<(), String> {
         let headers = request.headers();
-        let is_look = scope == Scope::Read && matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_look = scopes.contains(&Scope::Read) && matches!(*request.method(), Method::GET | Method::HEAD);
         let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or("null"));
         // Whether a page may see the answer is between it and the browser.
         if is_look || origin.is_some_and(|origin| self.allows(origin)) {
@@ -126,7 +128,7 @@ impl Door {
         origin.filter(|_| asks)?;
         let mut response = respond(StatusCode::NO_CONTENT, "text/plain", String::new());
         let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, PUT, DELETE"));
         headers.insert(
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("authorization, content-encoding, content-type"),
@@ -157,6 +159,15 @@ fn carries_token(headers: &HeaderMap) -> bool {
     value.is_some_and(|value| !value.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case(b"basic ")))
 }
 
+/// The token that clients of InfluxDB 1 put into the address, as the password of a user (`u`, `p`); on its paths only.
+fn password<B>(request: &Request<B>) -> Option<String> {
+    let path = request.uri().path();
+    let is_influx = path.ends_with("/write") || path.ends_with("/query");
+    let query = request.uri().query().filter(|_| is_influx).unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, value)| name == "p" && !value.is_empty()).map(|(_, value)| value.into_owned())
+}
+
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port))
@@ -168,13 +179,15 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn denial(denied: &Denied, scope: Scope) -> Response<Body> {
-    let scope = scope.name();
+fn denial(denied: &Denied, scopes: &[Scope]) -> Response<Body> {
+    let scope = scopes.iter().map(|scope| scope.name()).collect::<Vec<_>>().join(" or ");
     match denied {
         Denied::Unknown => {
             let reason = format!("this needs a token with the scope {scope}: send 'Authorization: Bearer TOKEN'");
             let mut response = failed(StatusCode::UNAUTHORIZED, &reason);
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            for challenge in ["Bearer", "Basic realm=\"fournines: the password is a token\""] {
+                response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
             response
         }
         Denied::Scope => failed(StatusCode::FORBIDDEN, &format!("the token does not have the scope {scope}")),
@@ -247,11 +260,11 @@ mod tests {
             ("GET", &[("host", "notlocalhost")], Scope::Read, false),
             ("GET", &[("host", "watch.example.org")], Scope::Read, true),
         ] {
-            let outcome = door.let_in(&request(method, headers), SOMEBODY, Some(scope));
+            let outcome = door.let_in(&request(method, headers), SOMEBODY, &[scope]);
             assert_eq!(outcome.is_ok(), is_let_in, "{method} {headers:?} {scope:?}");
         }
         assert!(
-            door.let_in(&request("GET", &[("host", "evil.example")]), SOMEBODY, None).is_ok(),
+            door.let_in(&request("GET", &[("host", "evil.example")]), SOMEBODY, &[]).is_ok(),
             "it is alive for everybody"
         );
     }
@@ -265,7 +278,7 @@ mod tests {
                 [("host", "127.0.0.1:9999"), ("x-forwarded-host", host), ("origin", "https://watch.example.org")];
             request("POST", &headers)
         };
-        let outcome = |request: &Request<()>, peer| door.let_in(request, peer, Some(Scope::Admin)).is_ok();
+        let outcome = |request: &Request<()>, peer| door.let_in(request, peer, &[Scope::Admin]).is_ok();
         assert!(outcome(&from("watch.example.org"), PROXY));
         assert!(outcome(&from("watch.example.org, inner"), PROXY));
         assert!(!outcome(&from("evil.example"), PROXY));

@@ -11,11 +11,6 @@ pub(crate) async fn health(_: Call) -> Response<Body> {
     alive()
 }
 
-/// What clients of InfluxDB ask first.
-pub(crate) async fn ping(_: Call) -> Response<Body> {
-    respond(StatusCode::NO_CONTENT, "text/plain", String::new())
-}
-
 pub(crate) async fn ready(call: Call) -> Response<Body> {
     let store = &call.services.store;
     match (store.ended(), store.stats().read_only) {

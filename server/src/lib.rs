@@ -7,6 +7,7 @@
 //! | `door` | who is let in: tokens, hosts, origins |
 //! | [`tokens`], [`tls`] | the files beside the data that say who may come, and over which certificate |
 //! | `health`, `ingesting`, `admin` | what answers; SQL is answered by [`query::endpoint`] |
+//! | `influx` | what clients of InfluxDB ask when they start |
 //! | [`metrics`] | what is counted |
 //!
 //! A path that is not in the table is refused, and one that is names its scope: nothing comes in because a list was
@@ -19,6 +20,7 @@ mod connections;
 mod door;
 mod head_timed;
 mod health;
+mod influx;
 mod ingesting;
 pub mod metrics;
 mod routes;

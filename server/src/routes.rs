@@ -12,7 +12,7 @@ use query::endpoint::Body;
 use crate::answer::{failed, not_allowed};
 use crate::call::Call;
 use crate::tokens::Scope;
-use crate::{admin, health, ingesting};
+use crate::{admin, health, influx, ingesting};
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
@@ -21,34 +21,46 @@ pub(crate) struct Route {
     /// The path, in which `{name}` stands for a part that is anything.
     pub pattern: &'static str,
     pub methods: &'static [Method],
-    /// What a token has to allow. Only what says whether the server is alive needs nothing.
-    pub scope: Option<Scope>,
+    /// What a token has to allow, one of these. Only what says whether the server is alive needs nothing.
+    pub scopes: &'static [Scope],
     answer: fn(Call) -> Answering,
 }
 
 const GET: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
+/// As the Pushgateway takes them.
+const PUSH: &[Method] = &[Method::POST, Method::PUT, Method::DELETE];
 
 const fn open(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
-    Route { pattern, methods: GET, scope: None, answer }
+    Route { pattern, methods: GET, scopes: &[], answer }
 }
 
 const fn read(pattern: &'static str, methods: &'static [Method], answer: fn(Call) -> Answering) -> Route {
-    Route { pattern, methods, scope: Some(Scope::Read), answer }
+    Route { pattern, methods, scopes: &[Scope::Read], answer }
 }
 
 const fn write(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
-    Route { pattern, methods: POST, scope: Some(Scope::Write), answer }
+    Route { pattern, methods: POST, scopes: &[Scope::Write], answer }
+}
+
+/// A group of the Pushgateway.
+const fn push(pattern: &'static str) -> Route {
+    Route { pattern, methods: PUSH, scopes: &[Scope::Write], answer: |call| Box::pin(ingesting::push(call)) }
+}
+
+/// What clients ask when they start: some of it is to look, some to make.
+const fn influx(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
+    Route { pattern, methods: &[Method::GET, Method::POST], scopes: &[Scope::Read, Scope::Write], answer }
 }
 
 const fn administer(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
-    Route { pattern, methods: POST, scope: Some(Scope::Admin), answer }
+    Route { pattern, methods: POST, scopes: &[Scope::Admin], answer }
 }
 
 /// Every path that there is.
-pub(crate) const ROUTES: [Route; 25] = [
+pub(crate) const ROUTES: [Route; 32] = [
     open("/health", |call| Box::pin(health::health(call))),
-    open("/ping", |call| Box::pin(health::ping(call))),
+    open("/ping", |call| Box::pin(influx::ping(call))),
     open("/ready", |call| Box::pin(health::ready(call))),
     read("/metrics", GET, |call| Box::pin(health::metrics(call))),
     write("/write", |call| Box::pin(ingesting::line_protocol(call, Influx::V1V2))),
@@ -63,6 +75,13 @@ pub(crate) const ROUTES: [Route; 25] = [
     read("/api/v3/query_sql", &[Method::GET, Method::POST], |call| {
         Box::pin(async move { query::endpoint::query_sql(&call.services.engine, call.request).await })
     }),
+    push("/metrics/job/{*group}"),
+    push("/metrics/job@base64/{*group}"),
+    influx("/query", |call| Box::pin(influx::query(call))),
+    influx("/api/v2/orgs", |call| Box::pin(influx::organisations(call))),
+    influx("/api/v2/buckets", |call| Box::pin(influx::buckets(call))),
+    influx("/api/v3/configure/database", |call| Box::pin(influx::configure_database(call))),
+    administer("/api/v2/delete", |call| Box::pin(influx::delete(call))),
     administer("/api/v1/admin/flush", |call| Box::pin(admin::flush(call))),
     administer("/api/v1/admin/compact", |call| Box::pin(admin::compact(call))),
     administer("/api/v1/admin/snapshot", |call| Box::pin(admin::snapshot(call))),
@@ -115,7 +134,8 @@ mod tests {
     #[test]
     fn every_path_is_found_and_only_those() {
         for route in &ROUTES {
-            assert_eq!(Route::of(route.pattern).map(|found| found.pattern), Some(route.pattern));
+            let path = route.pattern.replace("{*group}", "a/host/b");
+            assert_eq!(Route::of(&path).map(|found| found.pattern), Some(route.pattern));
         }
         for path in ["/", "/write/", "//write", "/api/v1/admin", "/api/v1/admin/flush/x", "/WRITE"] {
             assert!(Route::of(path).is_none(), "{path}");
@@ -125,9 +145,12 @@ mod tests {
     /// Only these may be asked by anybody: whoever adds another says it here.
     #[test]
     fn what_needs_no_token_only_says_that_it_is_alive() {
-        let open = ROUTES.iter().filter(|route| route.scope.is_none()).map(|route| route.pattern);
+        let open = ROUTES.iter().filter(|route| route.scopes.is_empty()).map(|route| route.pattern);
         assert_eq!(open.collect::<Vec<_>>(), ["/health", "/ping", "/ready"]);
         let administers = |route: &Route| route.pattern.starts_with("/api/v1/admin/");
-        assert!(ROUTES.iter().all(|route| administers(route) == (route.scope == Some(Scope::Admin))));
+        let is_admin = |route: &Route| route.scopes == [Scope::Admin];
+        assert!(ROUTES.iter().filter(|route| administers(route)).all(is_admin));
+        let others = ROUTES.iter().filter(|route| is_admin(route) && !administers(route)).map(|route| route.pattern);
+        assert_eq!(others.collect::<Vec<_>>(), ["/api/v2/delete"]);
     }
 }

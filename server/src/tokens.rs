@@ -163,6 +163,22 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// What a request may do, and as whom.
+#[derive(Debug, Clone, Default)]
+pub struct Granted {
+    /// As whom it may write.
+    pub agent: Arc<Agents>,
+    /// Those of the scopes that were asked for which it has.
+    pub scopes: Vec<Scope>,
+}
+
+impl Granted {
+    /// May it do what needs this scope, one of those that were asked for?
+    pub fn has(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope)
+    }
+}
+
 /// Why a request may not do what it asks.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Denied {
@@ -227,28 +243,30 @@ impl Guard {
         self.is_closed.load(Ordering::Relaxed)
     }
 
-    /// May a request with these headers do what needs this scope, and as whom?
+    /// Which of these scopes does whoever shows this token have, and as whom? All of them as long as there are no
+    /// tokens.
     ///
     /// # Errors
     ///
-    /// It may not.
-    pub fn check(&self, headers: &HeaderMap, scope: Scope) -> std::result::Result<Arc<Agents>, Denied> {
+    /// None of them.
+    pub fn check(&self, token: Option<&str>, scopes: &[Scope]) -> std::result::Result<Granted, Denied> {
         self.follow();
         if !self.has_tokens() {
-            return Ok(self.anybody.clone());
+            return Ok(Granted { agent: self.anybody.clone(), scopes: scopes.to_vec() });
         }
         let table = self.table.load();
-        let token = token(headers).ok_or(Denied::Unknown)?;
+        let token = token.ok_or(Denied::Unknown)?;
         let (id, secret) = token
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.strip_prefix('_')?.split_once('_'))
             .ok_or(Denied::Unknown)?;
         let holder = table.get(id).ok_or(Denied::Unknown)?;
         let is_right = bool::from(hash(secret).as_bytes().ct_eq(holder.hash.as_bytes()));
-        match (is_right, holder.scopes.contains(&scope)) {
+        let scopes: Vec<Scope> = scopes.iter().copied().filter(|scope| holder.scopes.contains(scope)).collect();
+        match (is_right, scopes.is_empty()) {
             (false, _) => Err(Denied::Unknown),
-            (true, false) => Err(Denied::Scope),
-            (true, true) => Ok(holder.agent.clone()),
+            (true, true) => Err(Denied::Scope),
+            (true, false) => Ok(Granted { agent: holder.agent.clone(), scopes }),
         }
     }
 
@@ -285,8 +303,8 @@ fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
     Some((about.modified().ok()?, about.len()))
 }
 
-/// `Bearer TOKEN`, InfluxDB's `Token TOKEN`, or `Basic` with the token as password.
-fn token(headers: &HeaderMap) -> Option<String> {
+/// The token of a request: `Bearer TOKEN`, InfluxDB's `Token TOKEN`, or `Basic` with the token as password.
+pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     let (kind, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     match kind.to_ascii_lowercase().as_str() {
         "bearer" | "token" => Some(rest.trim().to_owned()),
@@ -305,7 +323,7 @@ mod tests {
 
     /// What a check comes to, whoever it is.
     fn outcome(guard: &Guard, headers: &HeaderMap, scope: Scope) -> std::result::Result<(), Denied> {
-        guard.check(headers, scope).map(drop)
+        guard.check(token(headers).as_deref(), &[scope]).map(drop)
     }
 
     fn headers(value: &str) -> HeaderMap {

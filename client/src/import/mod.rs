@@ -3,7 +3,7 @@
 mod pieces;
 mod position;
 
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use hyper::{Method, StatusCode};
 use serde_json::Value;
 
 use crate::asking::{self, HttpClient};
-use pieces::{batches_of, open, piece_end};
+use pieces::{Said, batches_of, csv_head, directive, is_annotation, open, piece_end, table_end};
 use position::Position;
 
 /// A piece is about this long, in bytes.
@@ -31,12 +31,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub enum Shape {
     /// Lines.
     Lines,
-    /// Rows behind a row of names, which stands before every piece, and so does a row of types if there is one.
+    /// Lines, of which some may say which database those behind them are of, as in dumps of InfluxDB 1.
+    Dump,
+    /// Rows behind a row of names, which stands before every piece, and so does a row of types if there is one; or
+    /// tables with annotations, as InfluxDB 2 writes them, with an empty line between two.
     Csv {
         /// Is this line a row of types?
         is_row_of_types: fn(&[u8]) -> bool,
     },
-    /// Record batches of Arrow.
+    /// Record batches of Arrow or Parquet.
     Batches,
 }
 
@@ -67,6 +70,8 @@ pub struct Import<'a> {
     file: Option<&'a Path>,
     position: Position,
     refused: u64,
+    /// Lines before the piece at hand that are no rows, but for the head that is sent with it.
+    lines_before: u64,
     /// It has answered once.
     is_there: bool,
 }
@@ -90,7 +95,7 @@ impl<'a> Import<'a> {
             None => Position::default(),
         };
         let (client, path) = (asking::new()?, path_of_server);
-        Ok(Import { client, url, path, shape, file, position, refused: 0, is_there: false })
+        Ok(Import { client, url, path, shape, file, position, refused: 0, lines_before: 0, is_there: false })
     }
 
     /// How long the file is, in bytes; 0 for standard input.
@@ -112,8 +117,7 @@ impl<'a> Import<'a> {
         let (source, read) = open(self.file)?;
         match self.shape {
             Shape::Batches => self.batches(source, watch, &read).await?,
-            Shape::Lines => self.lines_of(source, None, watch, &read).await?,
-            Shape::Csv { is_row_of_types } => self.lines_of(source, Some(is_row_of_types), watch, &read).await?,
+            _ => self.lines_of(source, watch, &read).await?,
         }
         if let Some(path) = self.file {
             self.position.forget(path);
@@ -121,48 +125,57 @@ impl<'a> Import<'a> {
         Ok(Imported { lines: self.position.lines, refused: self.refused })
     }
 
-    async fn lines_of(
-        &mut self,
-        source: Box<dyn Read>,
-        is_row_of_types: Option<fn(&[u8]) -> bool>,
-        watch: &impl Watch,
-        read: &AtomicU64,
-    ) -> Result<()> {
-        let mut source = BufReader::with_capacity(1 << 20, source);
-        let mut head = Vec::new();
-        let mut source: Box<dyn Read> = match is_row_of_types {
-            None => Box::new(source),
-            Some(is_row_of_types) => {
-                let mut second = Vec::new();
-                source.read_until(b'\n', &mut head)?;
-                source.read_until(b'\n', &mut second)?;
-                if is_row_of_types(&second) {
-                    head.append(&mut second);
-                }
-                Box::new(Cursor::new(second).chain(source))
-            }
-        };
-        let skipped = std::io::copy(&mut source.by_ref().take(self.position.done), &mut std::io::sink())?;
-        ensure!(skipped == self.position.done, "the file is shorter than what was imported of it; see --restart");
-        let mut rest = Vec::new();
+    async fn lines_of(&mut self, mut source: Box<dyn Read>, watch: &impl Watch, read: &AtomicU64) -> Result<()> {
+        let (mut rest, mut said, mut at) = (Vec::new(), Said::default(), 0);
+        let mut awaits_head = matches!(self.shape, Shape::Csv { .. });
         loop {
             let room = PIECE_BYTES.saturating_sub(rest.len()).max(PIECE_BYTES / 4);
-            let got = source.by_ref().take(room as u64).read_to_end(&mut rest)?;
+            let is_all = source.by_ref().take(room as u64).read_to_end(&mut rest)? < room;
             if rest.is_empty() {
+                ensure!(at >= self.position.done, "the file is shorter than what was imported of it; see --restart");
                 // What there is no row behind may be wrong all the same.
-                let is_all = self.position.lines == 0 && !head.is_empty();
-                return if is_all { self.send(head.into(), watch).await } else { Ok(()) };
+                let is_empty = self.position.lines == 0 && !said.head.is_empty();
+                return if is_empty { self.send(said.head.into(), None, watch).await } else { Ok(()) };
             }
-            let end = if got < room { rest.len() } else { piece_end(&rest) };
+            if let (true, Shape::Csv { is_row_of_types }) = (awaits_head, self.shape) {
+                let Some(length) = csv_head(&rest, is_row_of_types, is_all) else { continue };
+                self.lines_before += lines_in(&said.head);
+                said.head = rest.drain(..length).collect();
+                (at, awaits_head) = (at + length as u64, false);
+                continue;
+            }
+            let mut end = if is_all { rest.len() } else { piece_end(&rest) };
             if end == 0 {
                 continue; // one line that is longer than a piece
             }
+            let mut spoken = None;
+            match self.shape {
+                Shape::Dump => {
+                    spoken = directive(&rest[..end]);
+                    end = spoken.as_ref().map_or(end, |(start, ..)| *start);
+                }
+                Shape::Csv { .. } if is_annotation(&said.head) => {
+                    let table = table_end(&rest[..end]);
+                    awaits_head = table.is_some();
+                    end = table.unwrap_or(end);
+                }
+                _ => {}
+            }
             let piece: Vec<u8> = rest.drain(..end).collect();
-            let lines = memchr::memchr_iter(b'\n', &piece).count() as u64 + u64::from(piece.last() != Some(&b'\n'));
-            let body = if head.is_empty() { piece } else { [&head[..], &piece].concat() };
-            self.send(body.into(), watch).await?;
-            self.done(end as u64, lines)?;
-            watch.read(read.load(Ordering::Relaxed));
+            at += end as u64;
+            if at > self.position.done && !piece.trim_ascii().is_empty() {
+                let lines = lines_in(&piece);
+                let body = if said.head.is_empty() { piece } else { [&said.head[..], &piece].concat() };
+                self.send(body.into(), said.database.as_deref(), watch).await?;
+                self.done(at, lines)?;
+                watch.read(read.load(Ordering::Relaxed));
+            }
+            if let Some((start, end, database)) = spoken {
+                rest.drain(..end - start);
+                at += (end - start) as u64;
+                self.lines_before += 1;
+                said.database = database.or(said.database);
+            }
         }
     }
 
@@ -178,26 +191,29 @@ impl<'a> Import<'a> {
                 }
                 let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
                 writer.write(&piece)?;
-                self.send(writer.into_inner()?.into(), watch).await?;
-                self.done(1, piece.num_rows() as u64)?;
+                self.send(writer.into_inner()?.into(), None, watch).await?;
+                self.done(number, piece.num_rows() as u64)?;
                 watch.read(read.load(Ordering::Relaxed));
             }
         }
         Ok(())
     }
 
-    /// Notes that a piece is stored.
+    /// Notes that a piece is stored, up to here.
     fn done(&mut self, done: u64, lines: u64) -> Result<()> {
-        self.position.done += done;
+        self.position.done = done;
         self.position.lines += lines;
         self.file.map_or(Ok(()), |path| self.position.keep(path))
     }
 
     /// Sends a piece until the server has it, and tells what of it was refused.
-    async fn send(&mut self, body: Bytes, watch: &impl Watch) -> Result<()> {
+    async fn send(&mut self, body: Bytes, database: Option<&str>, watch: &impl Watch) -> Result<()> {
         let mut waited = Duration::ZERO;
+        // What is said last counts.
+        let of_database = |name: &str| format!("{}&{}", self.path, encoded("db", name));
+        let path = database.map_or_else(|| self.path.clone(), of_database);
         loop {
-            let request = asking::request(Method::POST, self.url, &self.path)?.body(Full::new(body.clone()))?;
+            let request = asking::request(Method::POST, self.url, &path)?.body(Full::new(body.clone()))?;
             let why = match self.client.request(request).await {
                 Ok(answer) => {
                     self.is_there = true;
@@ -234,10 +250,20 @@ impl<'a> Import<'a> {
             bail!("{}", answer["error"].as_str().unwrap_or("the server refused it"));
         };
         for line in answer["data"].as_array().into_iter().flatten() {
-            let number = self.position.lines + line["line_number"].as_u64().unwrap_or_default();
+            let number = self.position.lines + self.lines_before + line["line_number"].as_u64().unwrap_or_default();
             watch.refused(number, line["error_message"].as_str().unwrap_or_default());
         }
         self.refused += refused;
         Ok(())
     }
+}
+
+/// The lines of a text, the last of which need not be ended.
+fn lines_in(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64 + u64::from(!text.is_empty() && text.last() != Some(&b'\n'))
+}
+
+/// A pair as a query string has it.
+fn encoded(name: &str, value: &str) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
 }

@@ -26,7 +26,7 @@ pub struct HttpAsk {
     pub proxy: Option<Url>,
     /// Hash the body.
     pub hash_body: bool,
-    /// So much of the start of the body is looked at.
+    /// So much of the start of the body is kept, as it arrives.
     pub body_bytes_kept: usize,
 }
 

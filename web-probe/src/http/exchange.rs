@@ -1,11 +1,10 @@
 //! One request over a connection of its own, and its answer.
 
-use std::io::Read;
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
@@ -13,11 +12,14 @@ use hyper::header::HeaderValue;
 use hyper::http::response::Parts;
 use hyper::{HeaderMap, Method, Request, Response, Uri, Version, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use percent_encoding::{AsciiSet, percent_encode};
 use ring::digest::{Context, SHA256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use url::{Position, Url};
 
+use super::coding::{self, Coding, UNPACKED_BYTES_MAX};
+use super::content::Content;
 use super::{Expect, HttpAsk};
 use crate::base::terms::Terms;
 use crate::found::failure::{Class, Failure, chain, of_exchange};
@@ -25,9 +27,6 @@ use crate::found::findings::{Findings, Phase};
 use crate::net::crypto::{hex, sha256_hex};
 use crate::net::identity::HttpVersion;
 use crate::net::network::{Network, expires_in_s, shake_hands};
-
-/// What a body that is looked at may unpack to.
-const UNPACKED_BYTES_MAX: u64 = 16 << 20;
 
 /// What came back.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ pub(crate) struct Answer {
     pub bytes: u64,
     /// The start of the body, as much as is looked at.
     pub body: Vec<u8>,
-    /// Of the whole body, if it was asked for.
+    /// Of the whole body as it arrived, if it was asked for.
     pub sha256: Option<String>,
     /// Of the certificate that was shown.
     pub cert_sha256: Option<String>,
@@ -51,37 +50,68 @@ impl Answer {
     pub(super) fn leads_to(&self, url: &Url) -> Option<Result<Url, Failure>> {
         let location =
             self.headers.get(header::LOCATION).filter(|_| matches!(self.status, 301 | 302 | 303 | 307 | 308))?;
-        let location = String::from_utf8_lossy(location.as_bytes());
+        let location = as_address(location.as_bytes());
         let next = url.join(&location).ok().filter(|next| matches!(next.scheme(), "http" | "https"));
         Some(next.ok_or_else(|| {
             Class::Protocol.because(format!("http: a redirect leads to '{location}', which is no web address"))
         }))
     }
 
+    /// What was kept of the body, unpacked.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be unpacked.
+    pub(crate) fn content(&self) -> Result<Content<'_>, Failure> {
+        let bytes = coding::unpacked(&Coding::all(&self.headers), &self.body, self.is_cut())?;
+        Ok(Content::new(&self.headers, bytes))
+    }
+
+    /// The body, unpacked, if all of it was kept.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be unpacked, or it is larger than what is looked at.
+    pub(crate) fn whole_content(&self) -> Result<Content<'_>, Failure> {
+        if self.is_cut() {
+            return Err(coding::too_large(self.bytes, " is larger than"));
+        }
+        self.content()
+    }
+
     /// The start of the body as text, unpacked.
     ///
     /// # Errors
     ///
-    /// It is no gzip although it says so, or far larger than it looks.
+    /// It cannot be unpacked.
     pub(crate) fn text(&self) -> Result<String, Failure> {
-        let is_gzip = self.headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
-        if !is_gzip {
-            return Ok(String::from_utf8_lossy(&self.body).into_owned());
-        }
-        let mut unpacked = Vec::new();
-        let read = MultiGzDecoder::new(&self.body[..]).take(UNPACKED_BYTES_MAX + 1).read_to_end(&mut unpacked);
-        if unpacked.len() as u64 > UNPACKED_BYTES_MAX {
-            let most = UNPACKED_BYTES_MAX >> 20;
-            return Err(Class::BodyTooLarge
-                .because(format!("the body of {} bytes unpacks to more than {most} MiB", self.bytes)));
-        }
-        let is_cut = self.bytes > self.body.len() as u64; // then its end has to be missing
-        match read {
-            Err(error) if !is_cut => Err(Class::Protocol.because(format!("http: the body is no gzip: {error}"))),
-            _ => Ok(String::from_utf8_lossy(&unpacked[..unpacked.len().min(Expect::BODY_BYTES_SEARCHED)]).into_owned()),
+        Ok(self.content()?.text(Expect::BODY_BYTES_SEARCHED))
+    }
+
+    /// The SHA-256 of the body as it is unpacked.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be unpacked.
+    pub(super) fn content_sha256(&self) -> Result<String, Failure> {
+        match &self.sha256 {
+            Some(sha256) if Coding::all(&self.headers).is_empty() => Ok(sha256.clone()),
+            _ => Ok(sha256_hex(self.whole_content()?.bytes())),
         }
     }
+
+    fn is_cut(&self) -> bool {
+        self.bytes > self.body.len() as u64
+    }
 }
+
+/// What a header says as the text of an address: bytes that are no UTF-8 are escaped as they are.
+fn as_address(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| percent_encode(bytes, LETTERS_THAT_ARE_NONE).into(), Cow::Borrowed)
+}
+
+/// Everything that is no ASCII is always escaped.
+const LETTERS_THAT_ARE_NONE: &AsciiSet = &AsciiSet::EMPTY;
 
 /// One request over a connection of its own.
 pub(crate) async fn hop(
@@ -321,13 +351,16 @@ async fn read_body<B: Body<Data = Bytes> + Unpin>(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     let mut digest = ask.hash_body.then(|| Context::new(&SHA256));
+    // What is packed is unpacked before it is hashed.
+    let is_hashed_later = ask.hash_body && !Coding::all(&answer.headers).is_empty();
+    let kept_max = if is_hashed_later { ask.body_bytes_kept.max(UNPACKED_BYTES_MAX) } else { ask.body_bytes_kept };
     findings.bytes = Some(0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(&broken)?;
         if let Some(data) = frame.data_ref() {
             answer.bytes += data.len() as u64;
             findings.bytes = Some(answer.bytes);
-            let room = ask.body_bytes_kept - answer.body.len();
+            let room = kept_max - answer.body.len();
             answer.body.extend_from_slice(&data[..data.len().min(room)]);
             digest.iter_mut().for_each(|digest| digest.update(data));
         }

@@ -6,9 +6,12 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde_json_path::JsonPath;
 use url::Url;
 
+use super::HttpAsk;
+use super::coding::UNPACKED_BYTES_MAX;
 use super::exchange::Answer;
 use crate::base::pattern::Pattern;
 use crate::found::failure::{Class, Failure};
+use crate::net::crypto::sha256_hex;
 
 /// What an answer must be for the target to be up.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +39,7 @@ pub struct Expect {
 }
 
 impl Expect {
-    /// How much of a body is kept: a pattern is looked for in it, masks are taken out of it.
+    /// How much of an unpacked body a pattern is looked for in.
     pub const BODY_BYTES_SEARCHED: usize = 1 << 20;
 
     /// Is this status up?
@@ -47,6 +50,13 @@ impl Expect {
     /// Is the content as a whole looked at?
     pub(crate) fn hashes_body(&self) -> bool {
         self.sha256.is_some() || self.watch_content
+    }
+
+    /// What is asked so that the answer can be judged.
+    pub(crate) fn applied_to(&self, ask: HttpAsk) -> HttpAsk {
+        let is_whole_needed = !self.masks.is_empty() || !self.json.is_empty();
+        let body_bytes_kept = if is_whole_needed { UNPACKED_BYTES_MAX } else { Expect::BODY_BYTES_SEARCHED };
+        HttpAsk { hash_body: self.hashes_body(), body_bytes_kept, ..ask }
     }
 
     /// Is the answer, which came from this address, what is expected?
@@ -66,17 +76,15 @@ impl Expect {
             let expected = if *most == u64::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
             return Err(Class::Size.because(format!("the body has {} bytes, expected {expected}", answer.bytes)));
         }
-        if self.body.is_some() || !self.json.is_empty() {
-            self.judge_text(&answer.text()?)?;
-        }
-        self.judge_content(answer)
-    }
-
-    fn judge_text(&self, text: &str) -> Result<(), Failure> {
-        if let Some(pattern) = self.body.as_ref().filter(|pattern| !pattern.is_match(text)) {
+        if let Some(pattern) = &self.body
+            && !pattern.is_match(&answer.text()?)
+        {
             return Err(Class::Body.because(format!("the body does not contain '{pattern}'")));
         }
-        self.judge_json(text)
+        if !self.json.is_empty() {
+            self.judge_json(&answer.whole_content()?.text(UNPACKED_BYTES_MAX))?;
+        }
+        self.judge_content(answer)
     }
 
     fn judge_content(&self, answer: &Answer) -> Result<(), Failure> {
@@ -88,24 +96,19 @@ impl Expect {
         }
     }
 
-    /// The SHA-256 of the body without its masked parts.
+    /// The SHA-256 of the body, unpacked, without its masked parts.
     ///
     /// # Errors
     ///
-    /// The body cannot be unpacked, which is needed where there are masks.
+    /// The body cannot be unpacked, or is larger than what is looked at.
     pub(crate) fn content_sha256(&self, answer: &Answer) -> Result<String, Failure> {
-        if let (true, Some(sha256)) = (self.masks.is_empty(), &answer.sha256) {
-            return Ok(sha256.clone());
+        match self.masks.is_empty() {
+            true => answer.content_sha256(),
+            false => Ok(sha256_hex(&answer.whole_content()?.masked(&self.masks))),
         }
-        let text = answer.text()?;
-        let masked = self.masks.iter().fold(text, |text, mask| mask.replace_all(&text, "").into_owned());
-        Ok(crate::net::crypto::sha256_hex(masked.as_bytes()))
     }
 
     fn judge_json(&self, text: &str) -> Result<(), Failure> {
-        if self.json.is_empty() {
-            return Ok(());
-        }
         let value: serde_json::Value = serde_json::from_str(text)
             .map_err(|error| Class::Json.because(format!("the body is not JSON: {error}")))?;
         for (path, pattern) in &self.json {

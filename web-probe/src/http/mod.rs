@@ -5,6 +5,9 @@
 //! followed over a new one, with phases of its own.
 
 mod ask;
+pub(crate) mod charset;
+mod coding;
+mod content;
 mod cookies;
 mod exchange;
 mod expect;

@@ -24,8 +24,7 @@ pub(crate) const KIND: Kind = Kind {
     make: |url, ask| {
         web::check(&url, &ask)?;
         let Ask { http, expect, .. } = ask;
-        let ask = HttpAsk { hash_body: expect.hashes_body(), ..http };
-        Ok(Arc::new(HttpCheck { url, ask, expect, content: Memory::default() }))
+        Ok(Arc::new(HttpCheck { url, ask: expect.applied_to(http), expect, content: Memory::default() }))
     },
 };
 

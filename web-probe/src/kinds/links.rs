@@ -3,10 +3,12 @@
 //! It is polite: one request at a time with a pause between, pages up to a number, and nothing that `robots.txt` (RFC
 //! 9309) keeps robots out of. Pages are of the host of the address; what leads elsewhere is only tried.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use encoding_rs::Encoding;
 use html5gum::{Token, Tokenizer};
 use hyper::{Method, header};
 use tokio::time::timeout_at;
@@ -21,7 +23,8 @@ use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::Findings;
 use crate::found::measurement::{Detail, Details};
-use crate::http::{Answer, HttpAsk, follow};
+use crate::http::charset::media_type;
+use crate::http::{Answer, Expect, HttpAsk, follow};
 use crate::net::network::Network;
 
 /// The kind.
@@ -170,7 +173,7 @@ impl LinksCheck {
         findings: &mut Findings,
     ) -> Result<(Answer, Url), Failure> {
         let mut ask = self.ask.clone();
-        let mut terms = std::borrow::Cow::Borrowed(terms);
+        let mut terms = Cow::Borrowed(terms);
         if !self.is_own(&link.url) {
             ask.leave();
             terms.to_mut().connect_to = ConnectTo::Any;
@@ -189,14 +192,14 @@ impl LinksCheck {
 
     /// Takes the links of a page.
     fn read(&self, answer: &Answer, url: &Url, depth: u32, crawl: &mut Crawl) {
-        let is_html =
-            answer.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(media_type);
+        let is_html = kind.is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
         let is_page = is_html && self.is_page(url, depth, crawl);
-        let Some(text) = answer.text().ok().filter(|text| is_page && !text.is_empty()) else { return };
+        let Some(content) = answer.content().ok().filter(|_| is_page && !answer.body.is_empty()) else { return };
         if !crawl.pages.insert(url.clone()) {
             return;
         }
-        for mut next in links(&text, url) {
+        for mut next in links(&content.text(Expect::BODY_BYTES_SEARCHED), url, content.encoding()) {
             next.set_fragment(None);
             let is_wanted = if self.is_own(&next) { crawl.robots.allow(next.path()) } else { self.links.elsewhere };
             if is_wanted && crawl.seen.len() < LINKS_MAX && crawl.seen.insert(next.clone()) {
@@ -218,9 +221,13 @@ impl LinksCheck {
     }
 }
 
-/// The web addresses in a page.
-fn links(html: &str, base: &Url) -> Vec<Url> {
+/// The web addresses in a page. What stands behind a `?` is escaped in the characters of the page, as browsers do it.
+fn links(html: &str, base: &Url, encoding: &'static Encoding) -> Vec<Url> {
     let (mut base, mut found) = (base.clone(), Vec::new());
+    let encoding = encoding.output_encoding();
+    let encoded: &dyn Fn(&str) -> Cow<'_, [u8]> = &|query| encoding.encode(query).0;
+    let join =
+        |base: &Url, text: &str| Url::options().base_url(Some(base)).encoding_override(Some(encoded)).parse(text).ok();
     for token in Tokenizer::new(html) {
         let Ok(Token::StartTag(tag)) = token else { continue };
         let attribute = |name: &[u8]| {
@@ -228,10 +235,10 @@ fn links(html: &str, base: &Url) -> Vec<Url> {
             value.map(|value| String::from_utf8_lossy(value).trim().to_owned())
         };
         if tag.name.as_slice() == b"base" {
-            base = attribute(b"href").and_then(|href| base.join(&href).ok()).unwrap_or(base);
+            base = attribute(b"href").and_then(|href| join(&base, &href)).unwrap_or(base);
         }
         let place = PLACES.iter().find(|(name, _)| tag.name.as_slice() == *name);
-        let url = place.and_then(|(_, name)| attribute(name)).and_then(|text| base.join(&text).ok());
+        let url = place.and_then(|(_, name)| attribute(name)).and_then(|text| join(&base, &text));
         found.extend(url.filter(|url| matches!(url.scheme(), "http" | "https")));
     }
     found
@@ -335,14 +342,23 @@ impl Check for LinksCheck {
 
 #[cfg(test)]
 mod tests {
+    use encoding_rs::{GBK, UTF_8};
+
     use super::*;
+
+    /// As Chromium has it: the path in UTF-8, the query in the characters of the page.
+    #[test]
+    fn links_of_a_page_in_gbk_are_escaped_as_browsers_do() {
+        let found = links("<a href='/政?a=政'>", &Url::parse("http://site.example/").unwrap(), GBK);
+        assert_eq!(found[0].as_str(), "http://site.example/%E6%94%BF?a=%D5%FE");
+    }
 
     #[test]
     fn links_are_found_where_browsers_find_them() {
         let html = r#"<base href="/docs/"><a href="one.html#part">1</a><A HREF=' ../two '>2</A><img src=//cdn.example/i.png>
             <a href="mailto:a@b.example">mail</a><!-- <a href="no"> --><script src="s.js?a=1&amp;b=2"></script><a>none</a>"#;
         let found: Vec<String> =
-            links(html, &Url::parse("http://site.example/x/y").unwrap()).iter().map(Url::to_string).collect();
+            links(html, &Url::parse("http://site.example/x/y").unwrap(), UTF_8).iter().map(Url::to_string).collect();
         let expected = [
             "http://site.example/docs/one.html#part",
             "http://site.example/two",

@@ -75,6 +75,7 @@ impl StepsCheck {
             }
             known.extend(step.extract.iter().map(|(name, _)| name.as_str()));
         }
+        let steps = steps.into_iter().map(|step| Step { ask: step.expect.applied_to(step.ask), ..step }).collect();
         Ok(StepsCheck { base, steps, place })
     }
 

@@ -6,12 +6,14 @@ use regex::bytes::Regex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use url::Host;
 
+use crate::base::pattern::Pattern;
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
 use crate::checks::kind::{Kind, Setting, host_of};
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};
+use crate::http::charset::plain_text;
 use crate::net::network::Network;
 
 /// The kind.
@@ -22,8 +24,9 @@ pub(crate) const KIND: Kind = Kind {
     takes: &[Setting::Body, Setting::Send],
     make: |url, ask| {
         let port = url.port().ok_or("a port is missing, as in tcp://host:22")?;
-        let expect = ask.expect.body.map(|pattern| Regex::new(pattern.as_str()));
-        let expect = expect.transpose().map_err(|error| format!("expect.body: {error}"))?;
+        let bytes = ask.expect.body.as_ref().map(|pattern| Regex::new(pattern.as_str()));
+        let bytes = bytes.transpose().map_err(|error| format!("expect.body: {error}"))?;
+        let expect = ask.expect.body.zip(bytes);
         Ok(Arc::new(TcpCheck { host: host_of(&url)?, port, send: ask.send, expect }))
     },
 };
@@ -40,8 +43,8 @@ pub(crate) struct TcpCheck {
     pub port: u16,
     /// What is sent once connected.
     pub send: Option<String>,
-    /// What has to come back. Without it the connection is enough.
-    pub expect: Option<Regex>,
+    /// What has to come back, for its text and for its bytes. Without it the connection is enough.
+    pub expect: Option<(Pattern, Regex)>,
 }
 
 impl Check for TcpCheck {
@@ -58,7 +61,7 @@ impl Check for TcpCheck {
             if let Some(text) = &self.send {
                 stream.write_all(text.as_bytes()).await.map_err(failed)?;
             }
-            let Some(pattern) = &self.expect else { return Ok(()) };
+            let Some((pattern, of_bytes)) = &self.expect else { return Ok(()) };
             // The first bytes are what is waited for, the rest comes behind them.
             let mut answer = Vec::new();
             let mut start = findings.begin(Phase::Wait);
@@ -71,7 +74,7 @@ impl Check for TcpCheck {
                 findings.bytes = Some(answer.len() as u64);
                 findings.fields.retain(|(name, _)| *name != "banner");
                 findings.fields.push(("banner", Field::Str(banner(&answer))));
-                if pattern.is_match(&answer) {
+                if of_bytes.is_match(&answer) || pattern.is_match(&plain_text(&answer)) {
                     return Ok(());
                 }
                 if read.map_err(failed)? == 0 || answer.len() >= SEARCHED_BYTES {
@@ -82,11 +85,11 @@ impl Check for TcpCheck {
     }
 }
 
-fn does_not_contain(pattern: &Regex) -> Failure {
+fn does_not_contain(pattern: &Pattern) -> Failure {
     Class::Body.because(format!("what came back does not contain '{pattern}'"))
 }
 
 /// The start of what came back, as text.
 fn banner(answer: &[u8]) -> String {
-    String::from_utf8_lossy(&answer[..answer.len().min(BANNER_BYTES)]).into_owned()
+    plain_text(&answer[..answer.len().min(BANNER_BYTES)])
 }

@@ -109,7 +109,7 @@ impl CdnCheck {
         if !cdn.client_subnets.is_empty() && resolvers.is_empty() {
             return Err("client_subnets needs resolvers that are told of them".into());
         }
-        let mut ask = HttpAsk { redirects_max: 0, hash_body: true, ..ask };
+        let mut ask = HttpAsk { redirects_max: 0, hash_body: true, ..expect.applied_to(ask) };
         ask.headers.entry(header::PRAGMA).or_insert(PRAGMA);
         let asked = Asked { name, resolvers: resolvers.to_vec(), subnets: cdn.client_subnets.clone() };
         Ok(CdnCheck { url, ask, expect, cdn, asked, memory: Memory::default() })

@@ -1,0 +1,238 @@
+//! Sites as the world has them: pages in other characters, packed in other ways, answers that are not quite as written.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use encoding_rs::{BIG5, Encoding, GB18030, GBK};
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+
+use crate::parts::{free_port, last_rows, nginx, wait_for_rows};
+use crate::server::Server;
+
+/// A server on loopback that answers by path: what stands behind the status line, byte for byte. Another path is not
+/// found.
+fn serve(pages: Vec<(&'static str, Vec<u8>)>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, pages) = (stream.unwrap(), pages.clone());
+            std::thread::spawn(move || {
+                let (mut head, mut chunk) = (Vec::new(), [0; 4096]);
+                while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+                    match stream.read(&mut chunk) {
+                        Ok(count @ 1..) => head.extend_from_slice(&chunk[..count]),
+                        _ => return,
+                    }
+                }
+                let head = String::from_utf8_lossy(&head).into_owned();
+                let path = head.split(' ').nth(1).unwrap_or_default();
+                let page = pages.iter().find(|(own, _)| *own == path).map(|(_, page)| page.clone());
+                let page = page.unwrap_or_else(|| b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_vec());
+                let _ = stream.write_all(&page);
+            });
+        }
+    });
+    port
+}
+
+/// An answer with these headers.
+fn page(headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn in_charset(encoding: &'static Encoding, text: &str) -> Vec<u8> {
+    let (bytes, _, has_others) = encoding.encode(text);
+    assert!(!has_others, "{text} can be said in {}", encoding.name());
+    bytes.into_owned()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = ZlibEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    ring::digest::digest(&ring::digest::SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What became of targets: name, what is told of it beside its address, the class of the failure and words of it.
+fn check(address: impl Fn(&str) -> String, cases: &[(&str, String, &str, &str)]) {
+    let dir = tempfile::tempdir().unwrap();
+    let targets: String = cases
+        .iter()
+        .map(|(path, more, ..)| {
+            format!("[[target]]\nname = '{path}'\nurl = '{}'\ninterval = '2s'\n{more}\n", address(path))
+        })
+        .collect();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "error, message");
+    for (path, _, error, words) in cases {
+        let row = &rows[*path];
+        assert!(row[0] == *error && row[1..].join(",").contains(words), "{path}: {row:?}");
+    }
+}
+
+fn body(pattern: &str) -> String {
+    format!("expect = {{ body = '{pattern}' }}")
+}
+
+/// A page in GBK "did not contain" the words that stand on it in every browser.
+#[test]
+fn pages_are_read_in_the_characters_that_they_are_in() {
+    let words = "政务服务中心";
+    let meta = |charset: &str| format!("<html><head><!-- x --><meta charset=\"{charset}\"></head>{words}</html>");
+    let old = format!("<META HTTP-EQUIV=content-type CONTENT='text/html; charset=gb2312'>{words}");
+    let pages = vec![
+        ("/header", page("content-type: text/html; charset=GBK", &in_charset(GBK, words))),
+        ("/meta", page("content-type: text/html", &in_charset(GBK, &meta("gb2312")))),
+        ("/old", page("Content-Type: TEXT/HTML", &in_charset(GBK, &old))),
+        ("/big5", page("content-type: text/html;charset=\"Big5\"", &in_charset(BIG5, "臺灣政府"))),
+        ("/gb18030", page("content-type: text/plain; charset=gb18030", &in_charset(GB18030, "㐂𠮷"))),
+        ("/nothing", page("content-type: text/html", &in_charset(GBK, &words.repeat(3)))),
+        ("/utf8", page("content-type: text/html", words.as_bytes())),
+        ("/bom", page("content-type: application/json", b"\xef\xbb\xbf{\"status\":\"green\"}")),
+        (
+            "/xml",
+            page(
+                "content-type: text/xml",
+                &in_charset(GBK, &format!("<?xml version='1.0' encoding='gbk'?><a>{words}</a>")),
+            ),
+        ),
+        ("/json", page("content-type: application/json;charset=gbk", &in_charset(GBK, "{\"name\":\"服务\"}"))),
+    ];
+    let port = serve(pages);
+    let json = |path: &str, pattern: &str| format!("expect = {{ json = {{ \"{path}\" = '{pattern}' }} }}");
+    let cases = [
+        ("/header", body("^政务服务中心$"), "", ""),
+        ("/meta", body("政务服务中心</html>"), "", ""),
+        ("/old", body("政务"), "", ""),
+        ("/big5", body("臺灣"), "", ""),
+        ("/gb18030", body("^㐂𠮷$"), "", ""),
+        ("/nothing", body("政务服务中心"), "", ""),
+        ("/utf8", body("政务服务中心"), "", ""),
+        ("/bom", json("$.status", "^green$"), "", ""),
+        ("/xml", body("政务"), "", ""),
+        ("/json", json("$.name", "^服务$"), "", ""),
+    ];
+    check(|path| format!("http://127.0.0.1:{port}{path}"), &cases);
+}
+
+/// A page that was packed by `GZIP` was searched as it was packed; one by `br` "did not contain" anything.
+#[test]
+fn bodies_are_unpacked_as_browsers_do() {
+    let text = b"Welcome to the portal. ".repeat(50);
+    // "Welcome" as a brotli stream of one uncompressed piece.
+    let brotli = [&[0x0b, 0x03, 0x80][..], b"Welcome", &[0x03]].concat();
+    let large = |bytes: usize| format!("{{\"fill\":\"{}\",\"last\":7}}", "x".repeat(bytes));
+    let pages = vec![
+        ("/gzip", page("content-encoding: GZIP", &gzip(&text))),
+        ("/x-gzip", page("content-encoding: x-gzip", &gzip(&text))),
+        ("/zlib", page("content-encoding: deflate", &zlib(&text))),
+        ("/raw", page("content-encoding: deflate", &zlib(&text)[2..])),
+        ("/zstd", page("content-encoding: zstd", &zstd::encode_all(&text[..], 3).unwrap())),
+        ("/twice", page("content-encoding: deflate, gzip", &gzip(&zlib(&text)))),
+        ("/br", page("content-encoding: br", &brotli)),
+        ("/compress", page("content-encoding: compress", b"\x1f\x9d...")),
+        ("/hash", page("content-encoding: gzip", &gzip(&text))),
+        ("/large", page("content-type: application/json", large(3 << 20).as_bytes())),
+        ("/too-large", page("content-type: application/json", large(17 << 20).as_bytes())),
+    ];
+    let port = serve(pages);
+    let mut cases: Vec<(&str, String, &str, &str)> = ["/gzip", "/x-gzip", "/zlib", "/raw", "/zstd", "/twice", "/br"]
+        .map(|path| (path, body("^Welcome"), "", ""))
+        .into();
+    let json = || "expect = { json = { \"$.last\" = '^7$' } }".to_owned();
+    cases.extend([
+        ("/compress", body("x"), "protocol", "packed by 'compress'; known are gzip, deflate, br and zstd"),
+        ("/hash", format!("expect = {{ sha256 = '{}' }}", sha256(&text)), "", ""),
+        ("/large", json(), "", ""),
+        ("/too-large", json(), "body_too_large", "is larger than 16 MiB"),
+    ]);
+    check(|path| format!("http://127.0.0.1:{port}{path}"), &cases);
+}
+
+/// Two pages in GBK that differ had the same hash, as their characters had become U+FFFD before.
+#[test]
+fn what_is_hashed_keeps_every_byte() {
+    let (one, other) = (in_charset(GBK, "服务<time>中文</time>中心"), in_charset(GBK, "服务中心"));
+    let damaged = b"\x81<time>\xff</time>\xfe".to_vec();
+    let pages = vec![
+        ("/one", page("content-type: text/html; charset=gbk", &one)),
+        ("/other", page("content-type: text/html; charset=gbk", &one)),
+        ("/damaged", page("content-type: text/html; charset=gbk", &damaged)),
+        ("/steps", page("content-type: text/html", b"whole")),
+    ];
+    let port = serve(pages);
+    let masked = |hash: &str| format!("expect = {{ sha256 = '{hash}', masks = ['<time>.*?</time>'] }}");
+    let wrong = sha256(&in_charset(GBK, "服务中人"));
+    let steps = format!(
+        "kind = 'steps'\n[[target.step]]\nname = 'a'\nurl = '/steps'\nexpect = {{ sha256 = '{}' }}",
+        sha256(b"whole")
+    );
+    let cases = [
+        ("/one", masked(&sha256(&other)), "", ""),
+        ("/other", masked(&wrong), "content", &*sha256(&other)),
+        ("/damaged", masked(&sha256(b"\x81\xfe")), "", ""),
+        ("/steps", steps, "", ""),
+    ];
+    check(|path| format!("http://127.0.0.1:{port}{path}"), &cases);
+}
+
+/// A redirect whose address is in GBK led nowhere; a scenario found nothing to extract; links of a page in GBK were
+/// broken that work in every browser; a banner in GBK did not match.
+#[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
+fn redirects_steps_links_and_banners_have_characters_too() {
+    let root = tempfile::tempdir().unwrap();
+    let moved =
+        [&b"HTTP/1.1 302 Found\r\nlocation: /"[..], &in_charset(GBK, "政"), b"?a=1\r\ncontent-length: 0\r\n\r\n"]
+            .concat();
+    let port = serve(vec![
+        ("/moved", moved),
+        ("/%D5%FE?a=1", page("content-type: text/plain", b"here")),
+        ("/form", page("content-type: text/html; charset=gbk", &in_charset(GBK, "令牌=中文。"))),
+        ("/next?t=%E4%B8%AD%E6%96%87", page("content-type: text/plain", b"let in")),
+    ]);
+    let steps = "kind = 'steps'\n[[target.step]]\nname = 'a'\nurl = '/form'\nextract = { t = '令牌=(.+)。' }\n\
+                 [[target.step]]\nname = 'b'\nurl = '/next?t={t}'\nexpect = { body = 'let in' }";
+    check(
+        |path| format!("http://127.0.0.1:{port}{path}"),
+        &[("/moved", body("^here$"), "", ""), ("/form", steps.to_owned(), "", "")],
+    );
+
+    // A real nginx with pages in GBK, one of which says so in its head only.
+    let own = free_port();
+    std::fs::write(root.path().join("index.html"), in_charset(GBK, "<meta charset=gbk><a href='/find?q=政'>政</a>"))
+        .unwrap();
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{own}; root {}; default_type 'TEXT/HTML';
+           location = /find {{ if ($args = 'q=%D5%FE') {{ return 200 found; }} return 404; }} }}",
+        root.path().display()
+    );
+    let _nginx = nginx(root.path(), &servers, own);
+    let links = "kind = 'links'\nlinks = { depth = 1, pause = '1ms' }".to_owned();
+    check(|_| format!("http://127.0.0.1:{own}/"), &[("site", body("政"), "", ""), ("links", links, "", "")]);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let banner = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.unwrap().write_all(&in_charset(GBK, "220 欢迎使用文件传输服务\r\n"));
+        }
+    });
+    check(
+        |_| format!("tcp://127.0.0.1:{banner}"),
+        &[("ftp", body("^220 欢迎"), "", ""), ("other", body("再见"), "body", "does not contain '再见'")],
+    );
+}
