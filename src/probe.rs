@@ -71,7 +71,7 @@ fn print_table(target: &Target, measurement: &Measurement) {
         line += &format!(", {bytes} bytes");
     }
     if let Some(seconds) = measurement.cert_expires_s {
-        line += &format!(", certificate good for {} days", seconds / 86_400);
+        line += &format!(", certificate {}", good_for(seconds));
     }
     outln!("{line}");
     if let Some(failure) = &measurement.failure {
@@ -101,6 +101,16 @@ fn print_table(target: &Target, measurement: &Measurement) {
     for (name, field) in all_fields(measurement) {
         outln!("{name}: {}", text(field));
     }
+}
+
+/// How long a certificate is good for, or since when it is not.
+fn good_for(seconds: i64) -> String {
+    let span = match seconds.unsigned_abs() {
+        seconds @ 0..7_200 => format!("{} minutes", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} hours", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    };
+    if seconds < 0 { format!("expired {span} ago") } else { format!("good for {span}") }
 }
 
 /// The fields of its row, and of rows of other tables.
@@ -175,5 +185,24 @@ pub fn text(field: &Field) -> String {
         Field::I64(value) => value.to_string(),
         Field::Bool(value) => value.to_string(),
         Field::Str(value) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate that had expired an hour ago was "good for 0 days".
+    #[test]
+    fn a_certificate_is_good_or_it_is_not() {
+        for (seconds, said) in [
+            (-3_600, "expired 60 minutes ago"),
+            (-172_800, "expired 2 days ago"),
+            (0, "good for 0 minutes"),
+            (86_400, "good for 24 hours"),
+            (90 * 86_400 + 5, "good for 90 days"),
+        ] {
+            assert_eq!(good_for(seconds), said);
+        }
     }
 }

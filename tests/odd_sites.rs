@@ -236,3 +236,154 @@ fn redirects_steps_links_and_banners_have_characters_too() {
         &[("ftp", body("^220 欢迎"), "", ""), ("other", body("再见"), "body", "does not contain '再见'")],
     );
 }
+
+/// What people never see and strict clients stumble over: up, and noted.
+#[test]
+fn odd_answers_are_taken_as_browsers_take_them_and_noted() {
+    let many: String = (0..300).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let raw = |head: &str, body: &str| {
+        format!("HTTP/1.1 200 OK\r\n{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let pages = vec![
+        ("/plain", raw("", "here")),
+        ("/folded", raw("x-long: one\r\n two\r\n", "here")),
+        ("/odd", raw("x odd: 1\r\nx-space : 2\r\n", "here")),
+        ("/many", raw(&many, "here")),
+        ("/large", raw(&format!("x-large: {}\r\n", "a".repeat(200_000)), "here")),
+        // Until there is a cookie it leads to itself.
+        (
+            "/secret",
+            b"HTTP/1.1 302 Found\r\nlocation: http://user:s3cret@127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec(),
+        ),
+    ];
+    let port = serve(pages);
+    let circle = crate::parts::site(|request| match request.contains("seen=1") {
+        true => ("200 OK".into(), "in".into()),
+        false => ("302 Found\r\nLocation: /\r\nSet-Cookie: seen=1".into(), String::new()),
+    });
+    // What it is told comes back.
+    let echo = crate::parts::site(|request| ("200 OK".into(), request.to_owned()));
+    let dir = tempfile::tempdir().unwrap();
+    let target = |name: &str, url: String, more: &str| {
+        format!("[[target]]\nname = '{name}'\nurl = '{url}'\ninterval = '2s'\n{more}\n")
+    };
+    let own = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    let mut targets: String = ["/plain", "/folded", "/odd", "/many", "/large"]
+        .iter()
+        .map(|path| target(path, own(path), "expect = { body = '^here$' }"))
+        .collect();
+    let gone = free_port();
+    targets += &target("circle", format!("http://127.0.0.1:{circle}/"), "expect = { body = '^in$' }");
+    targets += &target(
+        "echo",
+        format!("http://127.0.0.1:{echo}/"),
+        "bearer_token = 'tok-8842'\nexpect = { body_not = 'tok-[0-9]+' }",
+    );
+    targets += &target("kept out", own("/plain"), "expect = { body_not = 'HERE', status = ['2xx', 301, '400-404'] }");
+    targets += &target("found", own("/plain"), "expect = { body_not = 'h.re' }");
+    targets += &target("redirect", own("/secret"), "");
+    targets += &target("proxy", own("/plain"), &format!("proxy = 'http://127.0.0.1:{gone}'"));
+    targets += &target("closed", format!("tcp://127.0.0.1:{gone}"), "upside_down = true");
+    targets += &target("open", format!("tcp://127.0.0.1:{port}"), "upside_down = true");
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "outcome, error, notes, message");
+    for (name, outcome, error, notes, message) in [
+        ("/plain", "ok", "", "", ""),
+        ("/folded", "ok", "", "folded_headers", ""),
+        ("/odd", "ok", "", "odd_headers", ""),
+        ("/many", "ok", "", "many_headers", ""),
+        ("/large", "ok", "", "large_head", ""),
+        ("circle", "ok", "", "", ""),
+        ("echo", "fail", "body", "", "the body contains '***'"),
+        ("kept out", "ok", "", "", ""),
+        ("found", "fail", "body", "", "the body contains 'here'"),
+        ("redirect", "fail", "connect_refused", "", "127.0.0.1:1"),
+        ("proxy", "fail", "proxy", "", "connect to"),
+        ("closed", "ok", "", "", ""),
+        ("open", "fail", "up", "", "upside_down"),
+    ] {
+        let row = &rows[name];
+        assert!(row[..3] == [outcome, error, notes] && row[3..].join(",").contains(message), "{name}: {row:?}");
+    }
+    let hops = server.rows("SELECT DISTINCT url FROM probe_hop WHERE target = 'redirect' ORDER BY 1").concat();
+    assert!(hops.iter().all(|url| !url.contains("s3cret")), "{hops:?}");
+    // Of 1.11 ms 0.26 belonged to no phase.
+    let apart = server.rows(
+        "SELECT * FROM (SELECT target, total_ms, coalesce(dns_ms, 0) + coalesce(connect_ms, 0) + coalesce(tls_ms, 0)
+           + coalesce(wait_ms, 0) + coalesce(transfer_ms, 0) AS phases FROM probe
+         WHERE outcome = 'ok' AND kind = 'http' AND target <> 'fournines') WHERE abs(total_ms - phases) > 0.006",
+    );
+    assert!(apart.is_empty(), "{apart:?}");
+}
+
+/// A site of a firm of its own, a certificate that is trusted itself, one that nobody trusts, one that is sent along and
+/// has ended, an old server that speaks nothing of ours, and one that hangs up without a word of TLS.
+#[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
+fn certificates_are_believed_as_they_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let authority = crate::parts::Authority::new(root);
+    authority.certificate("own", "localhost", 30, true);
+    authority.certificate("itself", "localhost", 20, false);
+    authority.certificate("ended", "localhost", -3, false);
+    let file = |name: &str| root.join(name).display().to_string();
+    // What is sent along has nothing to do with it.
+    let sent = format!(
+        "{}{}",
+        std::fs::read_to_string(file("own.pem")).unwrap(),
+        std::fs::read_to_string(file("ended.pem")).unwrap()
+    );
+    std::fs::write(file("sent.pem"), sent).unwrap();
+    let [own, itself, sends, old] = [(); 4].map(|()| free_port());
+    let server = |port: u16, cert: &str, key: &str, more: &str| {
+        format!(
+            "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {}; {more} location / {{ return 200 here; }} }}\n",
+            file(cert),
+            file(key)
+        )
+    };
+    let servers = [
+        server(own, "own.pem", "own.key", ""),
+        server(itself, "itself.pem", "itself.key", ""),
+        server(sends, "sent.pem", "own.key", ""),
+        server(old, "own.pem", "own.key", "ssl_protocols TLSv1.2; ssl_ciphers AES128-SHA256;"),
+    ];
+    let _nginx = nginx(root, &servers.concat(), own);
+    let target = |name: &str, scheme: &str, port: u16, more: &str| {
+        format!("[[target]]\nname = '{name}'\nurl = '{scheme}://localhost:{port}/'\ninterval = '2s'\n{more}\n")
+    };
+    let ca = |name: &str| format!("ca = '{}'", file(name));
+    let targets = [
+        target("nobody", "https", own, ""),
+        target("ca", "https", own, &ca("roots.pem")),
+        target("other ca", "https", own, &ca("itself.pem")),
+        target("itself", "https", itself, &ca("itself.pem")),
+        target("insecure", "https", itself, "insecure = true"),
+        target("path", "tls", sends, &ca("roots.pem")),
+        target("old", "https", old, &ca("roots.pem")),
+        target("old not ours", "https", old, &format!("{}\ntls_unsupported = 'missed'", ca("roots.pem"))),
+    ]
+    .concat();
+    let server = Server::start(&root.join("data"), &targets);
+    crate::server::wait_for("rows of all", || {
+        server.rows("SELECT count(DISTINCT target) FROM probe WHERE kind <> 'host' AND target <> 'fournines'")
+            == [["8"]]
+    });
+    let rows = server.rows(
+        "SELECT DISTINCT target, outcome, coalesce(error, ''), coalesce(notes, ''), round(chain_expires_s / 86400.0) FROM probe
+         WHERE kind <> 'host' AND target <> 'fournines' ORDER BY target",
+    );
+    let expected = [
+        ["ca", "ok", "", "", ""],
+        ["insecure", "ok", "", "insecure", ""],
+        ["itself", "ok", "", "", ""],
+        ["nobody", "fail", "tls_unknown_issuer", "", ""],
+        ["old", "fail", "tls_unsupported", "", ""],
+        ["old not ours", "missed", "tls_unsupported", "", ""],
+        ["other ca", "fail", "tls_unknown_issuer", "", ""],
+        ["path", "ok", "", "", "30.0"],
+    ];
+    assert_eq!(rows, expected);
+}

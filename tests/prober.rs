@@ -69,10 +69,10 @@ fn a_prober_that_is_stopped_misses_slots_and_blames_nobody() {
         ));
         assert_eq!(span, [["1.0", "0", "true", "true"]], "{name}");
     }
-    // Every slot has its row: none is skipped.
+    // Every slot has its row: none is skipped. The first is what was left of one.
     let gaps = server.rows(
         "SELECT target FROM probe WHERE target IN ('a', 'b', 'c', 'd') GROUP BY target
-         HAVING count(*) <> (CAST(max(time) AS BIGINT) - CAST(min(time) AS BIGINT)) / 1000000000 + 1",
+         HAVING count(*) <> (CAST(max(time) AS BIGINT) - CAST(min(time) AS BIGINT) + 999999999) / 1000000000 + 1",
     );
     assert!(gaps.is_empty(), "{gaps:?}");
     let reasons = server.rows("SELECT count(*) > 0 FROM probe WHERE outcome = 'missed' AND message LIKE 'the prober was in trouble: it stood still for %'");
@@ -110,6 +110,15 @@ fn a_prober_that_has_no_more_files_misses_slots_and_blames_nobody() {
     assert!(failed.is_empty(), "{failed:?}");
 }
 
+/// A server that takes connections and says nothing.
+fn silent() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().map(|stream| stream.unwrap()).collect::<Vec<_>>());
+    port
+}
+
+/// A site that hangs for its whole timeout was never tried again, and one that refuses thrice within 0.2 ms.
 #[test]
 fn attempts_are_stored_and_the_last_one_counts() {
     let dir = tempfile::tempdir().unwrap();
@@ -118,8 +127,10 @@ fn attempts_are_stored_and_the_last_one_counts() {
         target("third", third, "timeout = '200ms'\nretries = 2"),
         target("never", never, "timeout = '200ms'\nretries = 3"),
         target("once", never, ""),
-        // There is no time for a second one.
-        target("no time", never, "timeout = '1s'\nretries = 5"),
+        // The timeout is as long as the slot, and each answer comes at once.
+        target("all time", never, "timeout = '1s'\nretries = 5"),
+        // The second try has what is left.
+        target("hangs", silent(), "timeout = '500ms'\nretries = 2"),
     ]
     .concat();
     let server = Server::start(&dir.path().join("data"), &targets);
@@ -131,17 +142,25 @@ fn attempts_are_stored_and_the_last_one_counts() {
             && count("target = 'never' AND attempts = 4") > 0
             && count("target = 'third' AND up AND attempts = 3") > 0
             && count("target = 'once' AND error = 'status'") > 0
-            && count("target = 'no time' AND error = 'status'") > 0
+            && count("target = 'all time' AND attempts = 6") > 0
+            && count("target = 'hangs' AND attempts = 2") > 0
     });
     let rows = server.rows(
         "SELECT target, bool_or(up), max(status), max(attempts) FROM probe
-         WHERE target IN ('never', 'once', 'no time') AND outcome <> 'missed' GROUP BY target ORDER BY target",
+         WHERE target IN ('never', 'once', 'all time', 'hangs') AND outcome <> 'missed' GROUP BY target ORDER BY target",
     );
-    assert_eq!(rows, [["never", "false", "503", "4"], ["no time", "false", "503", "1"], ["once", "false", "503", ""]]);
+    let expected = [
+        ["all time", "false", "503", "6"],
+        ["hangs", "false", "", "2"],
+        ["never", "false", "503", "4"],
+        ["once", "false", "503", ""],
+    ];
+    assert_eq!(rows, expected);
+
     // The attempts of a slot: all but the last one failed, and the last one is what the slot says.
     let wrong = server.rows(
         "SELECT p.target, p.time, p.attempts, a.made, a.failed, a.last FROM probe AS p
-         JOIN (SELECT target, time, count(*) AS made, sum(CASE WHEN error = 'status' THEN 1 ELSE 0 END) AS failed,
+         JOIN (SELECT target, time, count(*) AS made, sum(CASE WHEN error IS NULL THEN 0 ELSE 1 END) AS failed,
                       last_value(outcome ORDER BY attempt) AS last FROM probe_attempt GROUP BY target, time) AS a
            ON p.target = a.target AND p.time = a.time
          WHERE p.attempts <> a.made OR p.outcome <> a.last OR a.failed < a.made - 1",
@@ -149,7 +168,8 @@ fn attempts_are_stored_and_the_last_one_counts() {
     assert!(wrong.is_empty(), "{wrong:?}");
     let made = server
         .rows("SELECT target, max(attempt), bool_and(total_ms > 0) FROM probe_attempt GROUP BY target ORDER BY target");
-    assert_eq!(made, [["never", "4", "true"], ["third", "3", "true"]]);
+    let expected = [["all time", "6", "true"], ["hangs", "2", "true"], ["never", "4", "true"], ["third", "3", "true"]];
+    assert_eq!(made, expected);
 }
 
 #[test]
@@ -203,7 +223,7 @@ fn slots_in_a_window_of_planned_work_are_marked_and_measured_all_the_same() {
     let server = Server::start(&dir.path().join("data"), &window(now + Duration::from_secs(3600)));
     let outcomes = |since: &str| {
         server.rows(&format!(
-            "SELECT target, outcome, up, maintenance, status, count(*) > 1 FROM probe
+            "SELECT target, outcome, up, maintenance, status, count(*) > 2 FROM probe
              WHERE \"group\" = 'inner' AND time > '{since}' OR target IN ('other', 'always') AND time > '{since}'
              GROUP BY target, outcome, up, maintenance, status ORDER BY target"
         ))

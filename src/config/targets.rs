@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json_path::JsonPath;
-use url::Url;
+use url::{Host, Url};
 use web_probe::{
-    Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Pattern, Step, Target,
+    Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Pattern, Step, Target, Trust,
     without_password,
 };
 
@@ -100,9 +101,30 @@ pub(super) struct TargetConfig {
     cdn: Option<CdnConfig>,
     /// `icmp`: how many pings. Default 1.
     pings: Option<u16>,
+    /// The certificates, PEM, that are trusted here instead of the system's. Default: the system's.
+    ca: Option<PathBuf>,
+    /// Believe whatever certificate there is, and note it. Default false.
+    #[serde(default)]
+    insecure: bool,
+    /// A handshake in which the two find nothing that both speak says nothing about the target (`missed`), or that it is
+    /// down (`fail`). Default `fail`.
+    #[serde(default)]
+    tls_unsupported: UnsupportedConfig,
+    /// It is to be down. Default false.
+    #[serde(default)]
+    upside_down: bool,
     /// Probe link-local and metadata addresses too. Default false.
     #[serde(default)]
     allow_link_local: bool,
+}
+
+/// `tls_unsupported = "missed"`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum UnsupportedConfig {
+    #[default]
+    Fail,
+    Missed,
 }
 
 /// `ip = "v4"`
@@ -232,10 +254,12 @@ struct CdnConfig {
 #[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ExpectConfig {
-    /// Statuses that are up. Default 200 to 399.
-    status: Option<Vec<u16>>,
+    /// Statuses that are up: `200`, `"2xx"`, `"200-299"`. Default 200 to 399.
+    status: Option<Vec<StatusConfig>>,
     /// A regular expression that the body must contain, or what comes back over TCP. Default: none.
     body: Option<String>,
+    /// A regular expression that the body must not contain. Default: none.
+    body_not: Option<String>,
     /// Regular expressions that headers of the answer must contain, by name. Default: none.
     headers: BTreeMap<String, String>,
     /// A regular expression that the address of the last answer must contain. Default: none.
@@ -255,6 +279,32 @@ struct ExpectConfig {
     answers: Vec<String>,
 }
 
+/// One status, or several.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum StatusConfig {
+    One(u16),
+    Several(String),
+}
+
+impl StatusConfig {
+    fn range(&self) -> Result<RangeInclusive<u16>> {
+        let text = match self {
+            StatusConfig::One(status) => return Ok(*status..=*status),
+            StatusConfig::Several(text) => text.trim(),
+        };
+        let class = text.to_ascii_lowercase().strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
+        let ends = text.split_once(['-', ':', '.']).map(|(first, last)| (first, last.trim_start_matches('.')));
+        let (first, last) = ends.unwrap_or((text, text));
+        let range = match (class, first.trim().parse::<u16>(), last.trim().parse::<u16>()) {
+            (Some(class @ 1..=9), ..) => Some(class * 100..=class * 100 + 99),
+            (_, Ok(first), Ok(last)) if first <= last => Some(first..=last),
+            _ => None,
+        };
+        range.with_context(|| format!("expect.status: '{text}' is no status; expected 200, \"2xx\" or \"200-299\""))
+    }
+}
+
 impl ExpectConfig {
     /// What an answer has to be.
     fn expect(&self, watch_content: bool) -> Result<Expect> {
@@ -262,6 +312,7 @@ impl ExpectConfig {
         let some_pattern = |text: &Option<String>, key| text.as_deref().map(|text| pattern(text, key)).transpose();
         let mut expect = Expect {
             body: some_pattern(&self.body, "body")?,
+            body_not: some_pattern(&self.body_not, "body_not")?,
             final_url: some_pattern(&self.final_url, "final_url")?,
             protocol: self.protocol.clone(),
             bytes: self.bytes_min.unwrap_or(0)..=self.bytes_max.unwrap_or(u64::MAX),
@@ -271,7 +322,7 @@ impl ExpectConfig {
             ..Expect::default()
         };
         if let Some(status) = &self.status {
-            expect.status = status.iter().map(|status| *status..=*status).collect();
+            expect.status = status.iter().map(StatusConfig::range).collect::<Result<_>>()?;
         }
         for (name, text) in &self.headers {
             let known = HeaderName::from_bytes(name.as_bytes());
@@ -327,6 +378,13 @@ impl TargetConfig {
         (target.interval, target.terms.timeout) = self.times(&target.name, target.interval, target.terms.timeout)?;
         (target.terms.slow, target.terms.fail, target.retries) = (self.slow, self.fail, self.retries);
         target.terms.allow_link_local = self.allow_link_local;
+        target.terms.trust = self.trust().with_context(|| format!("target '{called}'"))?;
+        target.terms.upside_down = self.upside_down;
+        target.terms.unsupported_is_missed = self.tls_unsupported == UnsupportedConfig::Missed;
+        let is_literal = || Url::parse(&self.url).is_ok_and(|url| url.host().is_some_and(|host| is_address(&host)));
+        if self.ip.is_some() && is_literal() {
+            bail!("target '{called}': ip is for names, and '{address}' has an address, which is of one family");
+        }
         let connect_to = match (self.ip, self.address) {
             (_, Some(_)) | (Some(_), _) if target.kind() == "host" => {
                 bail!("target '{called}': ip and address are not for host, which connects to nobody")
@@ -436,6 +494,19 @@ impl TargetConfig {
         self.steps.iter().map(step).collect::<Result<_>>().map(Some)
     }
 
+    /// Whose certificates are believed.
+    fn trust(&self) -> Result<Trust> {
+        match (&self.ca, self.insecure) {
+            (Some(_), true) => bail!("ca and insecure exclude each other"),
+            (None, true) => Ok(Trust::Anybody),
+            (None, false) => Ok(Trust::System),
+            (Some(path), false) => {
+                let pem = std::fs::read(path).with_context(|| format!("ca: read {}", path.display()))?;
+                Trust::only(&pem).map_err(|reason| anyhow!("ca: {}: {reason}", path.display()))
+            }
+        }
+    }
+
     /// Who the client is to a server that asks.
     fn identity(&self) -> Result<Option<Identity>> {
         let (cert, key) = match (&self.client_cert, &self.client_key) {
@@ -520,4 +591,12 @@ fn proxy(text: &str) -> Result<Url> {
 pub fn resolver(text: &str) -> Result<SocketAddr> {
     let address = text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)));
     address.with_context(|| format!("'{text}' is not an address like 9.9.9.9 or 127.0.0.1:5353"))
+}
+
+/// Is it an address, and no name? Schemes that the standard of URLs does not know keep addresses as names.
+fn is_address(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => name.parse::<IpAddr>().is_ok(),
+        _ => true,
+    }
 }

@@ -25,10 +25,12 @@ mod net;
 mod rows;
 mod run;
 
+pub use base::address::without_password;
 pub use base::maintenance::{DaysOfMonth, Months, Recurrence, Times, Weekdays, When, Window};
 pub use base::pattern::Pattern;
 pub use base::schedule::{Schedule, Slot};
 pub use base::terms::{ConnectTo, Terms};
+pub use base::trust::Trust;
 pub use checks::ask::Ask;
 pub use checks::cdn_ask::{CdnAsk, Mark, Progress, Subnet};
 pub use checks::links_ask::LinksAsk;
@@ -39,7 +41,6 @@ pub use found::measurement::{Detail, Details, Hop, Measurement, Outcome, OwnRow,
 pub use found::page::{Page, Scraped};
 pub use http::{Expect, HttpAsk};
 pub use kinds::cdn::Verdict;
-pub use kinds::database::without_password;
 pub use net::identity::{HttpVersion, Identity};
 pub use net::network::Network;
 pub use rows::recorder::Recorder;

@@ -107,3 +107,97 @@ async fn status_and_body_decide_and_slow_is_up() {
     let down = answers("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
     fails_with(&probe(Expect::default(), down).await, Class::Status, "status 503 is not expected");
 }
+
+/// A server of TLS with a certificate of its own, and a network that trusts it. `behave` gets each connection with the
+/// protocol that was agreed upon.
+async fn tls_server<F>(behave: fn(tokio_rustls::server::TlsStream<tokio::net::TcpStream>) -> F) -> (u16, Network)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let der = key.cert.der().clone();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_no_client_auth().with_single_cert(vec![der.clone()], private).unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    behave(stream).await;
+                }
+            });
+        }
+    });
+    (port, Network::trusting(vec![der]))
+}
+
+fn notes(measurement: &Measurement) -> String {
+    let notes = measurement.fields.iter().find(|(name, _)| *name == "notes");
+    notes.map_or_else(String::new, |(_, field)| format!("{field:?}"))
+}
+
+/// A server of Windows that takes HTTP/2 and wants HTTP/1.1 for what needs a login: every browser asks again.
+#[tokio::test]
+async fn a_server_that_wants_http_1_1_is_asked_by_it() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (port, network) = tls_server(|mut stream| async move {
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            let mut connection = h2::server::handshake(stream).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_reset(h2::Reason::HTTP_1_1_REQUIRED);
+            }
+            return;
+        }
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nhere").await;
+        let _ = stream.shutdown().await;
+    })
+    .await;
+    let mut target = Target::new(&format!("https://localhost:{port}/"), Ask::default()).unwrap();
+    let measurement = target.probe(&network).await;
+    assert_eq!((measurement.outcome, measurement.status), (Outcome::Ok, Some(200)), "{measurement:?}");
+    assert!(notes(&measurement).contains("http_1_1_required"), "{measurement:?}");
+    let phases = measurement.phases;
+    let parts = [phases.dns, phases.connect, phases.tls, phases.wait, phases.transfer];
+    assert_eq!(parts.iter().flatten().sum::<Duration>(), phases.total.unwrap());
+    // Who asks for HTTP/2 and nothing else is told.
+    let http = web_probe::HttpAsk { version: web_probe::HttpVersion::Http2, ..web_probe::HttpAsk::default() };
+    target = Target::new(&format!("https://localhost:{port}/"), Ask { http, ..Ask::default() }).unwrap();
+    let measurement = target.probe(&network).await;
+    assert_eq!(measurement.outcome, Outcome::Fail);
+    assert!(measurement.failure.unwrap().message.contains("HTTP/1.1"));
+}
+
+/// Old servers hang up without a word of TLS: what was whole by then is an answer, and what was not is none.
+#[tokio::test]
+async fn an_end_without_a_word_of_tls_is_an_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    async fn answer(mut stream: tokio_rustls::server::TlsStream<tokio::net::TcpStream>, answer: &[u8]) {
+        let _ = stream.read(&mut [0; 4096]).await;
+        let _ = stream.write_all(answer).await;
+        let _ = stream.flush().await;
+        // The connection below, and not TLS.
+        let _ = stream.get_mut().0.shutdown().await;
+    }
+    let http = || web_probe::HttpAsk { version: web_probe::HttpVersion::Http1, ..web_probe::HttpAsk::default() };
+    let ask = |port: u16| {
+        let expect = Expect { body: Some("^here$".parse().unwrap()), ..Expect::default() };
+        Target::new(&format!("https://localhost:{port}/"), Ask { http: http(), expect, ..Ask::default() }).unwrap()
+    };
+    let (port, network) =
+        tls_server(|stream| answer(stream, b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhere")).await;
+    let measurement = ask(port).probe(&network).await;
+    assert_eq!(measurement.outcome, Outcome::Ok, "{measurement:?}");
+    assert!(notes(&measurement).contains("no_close_notify"), "{measurement:?}");
+    let (port, network) =
+        tls_server(|stream| answer(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhere")).await;
+    let measurement = ask(port).probe(&network).await;
+    fails_with(&measurement, Class::ConnectionClosed, "");
+}

@@ -25,6 +25,7 @@ pub const PROBE: Table = Table {
         Column::text("message"),
         Column::new("cert_expires_s", FieldType::I64, Unit::S),
         Column::text("address"),
+        Column::text("notes"),
         Column::ms("lag_ms"),
         Column::ms("interval_ms"),
     ],

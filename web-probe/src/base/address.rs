@@ -1,6 +1,8 @@
-//! Addresses that a probe does not connect to unless it is told to.
+//! Addresses that a probe does not connect to unless it is told to, and how addresses are shown.
 
 use std::net::IpAddr;
+
+use url::Url;
 
 /// Cloud metadata services outside of the link-local ranges: AWS over IPv6, Alibaba Cloud, Oracle Cloud's old one.
 const METADATA: [&str; 3] = ["fd00:ec2::254", "100.100.100.200", "192.0.0.192"];
@@ -14,6 +16,20 @@ pub(crate) fn is_link_local_or_metadata(address: IpAddr) -> bool {
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     link_local || METADATA.iter().any(|known| known.parse() == Ok(address))
+}
+
+/// An address as it may be shown: without its password.
+///
+/// # Examples
+///
+/// ```
+/// let url = "postgres://probe:s3cret@db.example/orders".parse().unwrap();
+/// assert_eq!(web_probe::without_password(&url), "postgres://probe@db.example/orders");
+/// ```
+pub fn without_password(url: &Url) -> String {
+    let mut shown = url.clone();
+    let _ = shown.set_password(None); // an address that can have none has none
+    shown.to_string()
 }
 
 #[cfg(test)]

@@ -6,3 +6,4 @@ pub(crate) mod pattern;
 pub(crate) mod resolver;
 pub(crate) mod schedule;
 pub(crate) mod terms;
+pub(crate) mod trust;

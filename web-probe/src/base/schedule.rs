@@ -42,6 +42,25 @@ impl Schedule {
         Slot { start_ns, end_ns: start_ns + self.interval_ns }
     }
 
+    /// What is left of a slot a moment from now, if that is worth it. Targets begin with it spread over
+    /// [`SPREAD_NS`](Self::SPREAD_NS), or half of what is left.
+    pub(crate) fn rest(&self, slot: Slot, now_ns: i64) -> Option<Slot> {
+        let left_ns = slot.end_ns - now_ns;
+        if left_ns < Schedule::REST_NS_MIN {
+            return None;
+        }
+        let room_ns = (left_ns / 2).min(Schedule::SPREAD_NS);
+        // At a whole millisecond, as all slots.
+        let start_ns = now_ns + self.offset_ns % room_ns;
+        let start_ns = start_ns + (-start_ns).rem_euclid(NS_PER_MS);
+        Some(Slot { start_ns, end_ns: slot.end_ns })
+    }
+
+    /// So long it takes until all targets have begun.
+    const SPREAD_NS: i64 = 2_000 * NS_PER_MS;
+    /// What is left of a slot is not worth a check if it is shorter.
+    const REST_NS_MIN: i64 = 100 * NS_PER_MS;
+
     /// The slot behind this one.
     pub fn next(&self, slot: Slot) -> Slot {
         Slot { start_ns: slot.end_ns, end_ns: slot.end_ns + self.interval_ns }
@@ -51,6 +70,26 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// 150 targets all began in the first millisecond, and their first rows spoke of the time before the start.
+    #[test]
+    fn what_is_left_of_a_slot_begins_a_moment_from_now() {
+        let mut starts = Vec::new();
+        let now = 1_767_225_600_000_000_000 + 123;
+        for number in 0..150 {
+            let schedule = Schedule::new(&format!("t{number}"), Duration::from_secs(30));
+            let slot = schedule.slot_at(now);
+            let Some(rest) = schedule.rest(slot, now) else { continue };
+            assert!(rest.start_ns >= now && rest.end_ns == slot.end_ns && rest.start_ns < rest.end_ns, "{rest:?}");
+            assert_eq!(schedule.next(rest), schedule.next(slot));
+            starts.push(rest.start_ns - now);
+        }
+        let within = |from: i64, to: i64| starts.iter().filter(|start| (from..to).contains(*start)).count();
+        for part in 0..4 {
+            let count = within(part * 500 * NS_PER_MS, (part + 1) * 500 * NS_PER_MS);
+            assert!((15..=70).contains(&count), "{count} of {} begin in part {part}", starts.len());
+        }
+    }
 
     #[test]
     fn slots_tile_time_and_do_not_depend_on_when_one_looks() {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::resolver::Resolver;
+use super::trust::Trust;
 
 /// How a check is done, whatever it asks.
 #[derive(Debug, Clone)]
@@ -16,6 +17,12 @@ pub struct Terms {
     pub fail: Option<Duration>,
     /// Probe link-local and metadata addresses too, which a name should not lead to.
     pub allow_link_local: bool,
+    /// Whose certificates are believed.
+    pub trust: Trust,
+    /// It is to be down: what is not up is, and the other way round.
+    pub upside_down: bool,
+    /// What this prober cannot speak says nothing about the target.
+    pub unsupported_is_missed: bool,
     /// Which address of a name is connected to.
     pub(crate) connect_to: ConnectTo,
     /// Who is asked for names, if not the system's resolver.
@@ -30,6 +37,9 @@ impl Default for Terms {
             slow: None,
             fail: None,
             allow_link_local: false,
+            trust: Trust::System,
+            upside_down: false,
+            unsupported_is_missed: false,
             connect_to: ConnectTo::default(),
             resolver: None,
         }

@@ -40,6 +40,7 @@ pub(crate) enum Setting {
     Bytes,
     Json,
     Content,
+    BodyNot,
     Body,
     Send,
     Answers,
@@ -52,7 +53,7 @@ pub(crate) enum Setting {
 
 impl Setting {
     /// All of them, in the order in which they are complained about.
-    pub(crate) const ALL: [Setting; 16] = [
+    pub(crate) const ALL: [Setting; 17] = [
         Setting::Request,
         Setting::Status,
         Setting::Headers,
@@ -61,6 +62,7 @@ impl Setting {
         Setting::Bytes,
         Setting::Json,
         Setting::Content,
+        Setting::BodyNot,
         Setting::Body,
         Setting::Send,
         Setting::Answers,
@@ -71,7 +73,7 @@ impl Setting {
         Setting::Scrape,
     ];
     /// Those of every web address.
-    pub(crate) const WEB: [Setting; 13] = [
+    pub(crate) const WEB: [Setting; 14] = [
         Setting::Request,
         Setting::Status,
         Setting::Headers,
@@ -80,6 +82,7 @@ impl Setting {
         Setting::Bytes,
         Setting::Json,
         Setting::Content,
+        Setting::BodyNot,
         Setting::Body,
         Setting::Cdn,
         Setting::Steps,
@@ -98,6 +101,7 @@ impl Setting {
             Setting::Bytes => "expect.bytes_min or bytes_max",
             Setting::Json => "expect.json",
             Setting::Content => "expect.sha256, masks or watch_content",
+            Setting::BodyNot => "expect.body_not",
             Setting::Body => "expect.body",
             Setting::Send => "send",
             Setting::Answers => "expect.answers",
@@ -121,6 +125,7 @@ impl Setting {
             Setting::Bytes => expect.bytes != (0..=u64::MAX),
             Setting::Json => !expect.json.is_empty(),
             Setting::Content => expect.hashes_body() || !expect.masks.is_empty(),
+            Setting::BodyNot => expect.body_not.is_some(),
             Setting::Body => expect.body.is_some(),
             Setting::Send => send.is_some(),
             Setting::Answers => !answers.is_empty(),

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use rustix::io::Errno;
-use rustls::CertificateError;
+use rustls::{AlertDescription, CertificateError};
 
 /// What went wrong. Its name is the field `error` of a row, its sentence the field `message`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,7 @@ pub enum Class {
     TlsRevoked,
     TlsCertificate,
     TlsTimeout,
+    TlsUnsupported,
     TlsOther,
     WaitTimeout,
     TransferTimeout,
@@ -59,6 +60,7 @@ pub enum Class {
     Login,
     ServerError,
     Proxy,
+    Up,
     TooSlow,
     EdgeStale,
     EdgeContent,
@@ -90,6 +92,7 @@ impl Class {
             Class::TlsRevoked => "tls_revoked",
             Class::TlsCertificate => "tls_certificate",
             Class::TlsTimeout => "tls_timeout",
+            Class::TlsUnsupported => "tls_unsupported",
             Class::TlsOther => "tls_other",
             Class::WaitTimeout => "wait_timeout",
             Class::TransferTimeout => "transfer_timeout",
@@ -113,6 +116,7 @@ impl Class {
             Class::Login => "login",
             Class::ServerError => "server_error",
             Class::Proxy => "proxy",
+            Class::Up => "up",
             Class::TooSlow => "too_slow",
             Class::EdgeStale => "edge_stale",
             Class::EdgeContent => "edge_content",
@@ -158,6 +162,15 @@ pub(crate) fn of_handshake(error: &std::io::Error) -> Class {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(error @ rustls::Error::InvalidCertificate(_)) => of_certificate(error),
+        // The two found nothing that both speak; of the other side only its alert is known.
+        Some(
+            rustls::Error::PeerIncompatible(_)
+            | rustls::Error::AlertReceived(
+                AlertDescription::HandshakeFailure
+                | AlertDescription::InsufficientSecurity
+                | AlertDescription::ProtocolVersion,
+            ),
+        ) => Class::TlsUnsupported,
         _ => of_exchange(error).filter(|class| *class == Class::ConnectionClosed).unwrap_or(Class::TlsOther),
     }
 }

@@ -1,5 +1,6 @@
 //! What is known of a check while it runs, and what it comes to.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -7,32 +8,10 @@ use super::failure::{Class, Failure};
 use super::field::Field;
 use super::measurement::{Detail, Hop, Measurement, Outcome, OwnRow, Phases};
 use super::page::Scraped;
+pub(crate) use super::phase::Phase;
+use crate::base::address::without_password;
 use crate::base::terms::Terms;
-
-/// What a check is at: what it times, and what it was doing when time was up.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
-    #[default]
-    Dns,
-    Connect,
-    Tls,
-    Wait,
-    Transfer,
-}
-
-impl Phase {
-    /// What it fails with when time is up.
-    pub(crate) fn timeout(self, after: Duration) -> Failure {
-        let (class, doing) = match self {
-            Phase::Dns => (Class::DnsTimeout, "resolving the name"),
-            Phase::Connect => (Class::ConnectTimeout, "connecting"),
-            Phase::Tls => (Class::TlsTimeout, "shaking hands (TLS)"),
-            Phase::Wait => (Class::WaitTimeout, "waiting for the answer"),
-            Phase::Transfer => (Class::TransferTimeout, "reading the body"),
-        };
-        class.because(format!("timeout after {after:?} while {doing}"))
-    }
-}
+use crate::base::trust::Trust;
 
 /// What is known of a check so far.
 #[derive(Debug, Default)]
@@ -57,27 +36,62 @@ pub(crate) struct Findings {
     pub rows: Vec<OwnRow>,
     /// The page of a scrape, which is stored by itself.
     pub scraped: Option<Scraped>,
+    /// What was odd about it and did not keep it from being up, in words to count by.
+    pub notes: BTreeSet<&'static str>,
+    /// The proxy that is spoken to, and nobody behind it yet.
+    pub proxy: Option<String>,
+    /// The end of the last phase, where the next one begins.
+    last: Option<Instant>,
 }
 
 impl Findings {
+    /// Of what begins now: the time until the first phase is a part of it.
+    pub(crate) fn begun() -> Findings {
+        Findings { last: Some(Instant::now()), ..Findings::default() }
+    }
+
+    /// What comes from here on is of no phase: several things at the same time, or parts that are timed by themselves.
+    pub(crate) fn part_ways(&mut self) {
+        self.last = None;
+    }
+
+    /// What it fails with when time is up.
+    pub(crate) fn timeout(&self, after: Duration) -> Failure {
+        let failure = self.phase.timeout(after);
+        match &self.proxy {
+            Some(proxy) => Class::Proxy.because(format!("proxy {proxy}: {}", failure.message)),
+            None => failure,
+        }
+    }
+
     /// What it all comes to.
     pub(crate) fn measured(self, terms: &Terms, taken: Duration, failure: Option<Failure>) -> Measurement {
         let failure = failure.or_else(|| {
             let limit = terms.fail.filter(|limit| taken > *limit)?;
             Some(Class::TooSlow.because(format!("it took {taken:.1?}, the limit is {limit:?}")))
         });
+        let failure = if terms.upside_down { turned(failure) } else { failure };
+        let is_missed = |failure: &Failure| failure.class == Class::TlsUnsupported && terms.unsupported_is_missed;
         let outcome = match &failure {
+            Some(failure) if is_missed(failure) => Outcome::Missed,
             Some(_) => Outcome::Fail,
             None if terms.slow.is_some_and(|limit| taken > limit) => Outcome::Slow,
             None => Outcome::Ok,
         };
+        let mut notes = self.notes;
+        if terms.trust == Trust::Anybody && self.cert_expires_s.is_some() {
+            notes.insert("insecure");
+        }
+        let notes = notes.into_iter().collect::<Vec<_>>().join(" ");
         let Findings {
             phases,
+            phase,
+            last,
             status,
             bytes,
             cert_expires_s,
             address,
-            fields,
+            mut fields,
             hops,
             edges,
             details,
@@ -85,8 +99,14 @@ impl Findings {
             scraped,
             ..
         } = self;
+        fields.extend((!notes.is_empty()).then_some(("notes", Field::Str(notes))));
         let mut phases = hops.iter().fold(phases, |sum, hop| sum.plus(&hop.phases));
         phases.total = Some(taken);
+        // What was done behind the last phase is a part of it.
+        if last.is_some() {
+            let left = taken.saturating_sub(phases.sum());
+            phases.of(phase).iter_mut().for_each(|time| *time += left);
+        }
         Measurement {
             outcome,
             phases,
@@ -114,24 +134,32 @@ impl Findings {
 
     /// The end of a request of several.
     pub(crate) fn end_hop(&mut self, url: &url::Url) {
-        self.hops.push(Hop { url: url.to_string(), status: self.status, phases: std::mem::take(&mut self.phases) });
+        self.hops.push(Hop {
+            url: without_password(url),
+            status: self.status,
+            phases: std::mem::take(&mut self.phases),
+        });
     }
 
     /// The start of a phase.
     pub(crate) fn begin(&mut self, phase: Phase) -> Instant {
         self.phase = phase;
-        Instant::now()
+        self.last.take().unwrap_or_else(Instant::now)
     }
 
     /// The end of the phase that it is in.
     pub(crate) fn end(&mut self, start: Instant) {
-        let taken = Some(start.elapsed());
-        match self.phase {
-            Phase::Dns => self.phases.dns = taken,
-            Phase::Connect => self.phases.connect = taken,
-            Phase::Tls => self.phases.tls = taken,
-            Phase::Wait => self.phases.wait = taken,
-            Phase::Transfer => self.phases.transfer = taken,
-        }
+        let now = Instant::now();
+        *self.phases.of(self.phase) = Some(now - start);
+        self.last = Some(now);
+    }
+}
+
+/// What is to be down: being so is well, and being up is not. What the prober lacks itself stays what it is.
+fn turned(failure: Option<Failure>) -> Option<Failure> {
+    match failure {
+        Some(failure) if failure.class == Class::Prober => Some(failure),
+        Some(_) => None,
+        None => Some(Class::Up.because("it is up, and should not be (upside_down)")),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::page::Scraped;
+use crate::found::phase::Phase;
 
 /// How a slot went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,22 @@ impl Phases {
         }
     }
 
+    /// The time of a phase.
+    pub(crate) fn of(&mut self, phase: Phase) -> &mut Option<Duration> {
+        match phase {
+            Phase::Dns => &mut self.dns,
+            Phase::Connect => &mut self.connect,
+            Phase::Tls => &mut self.tls,
+            Phase::Wait => &mut self.wait,
+            Phase::Transfer => &mut self.transfer,
+        }
+    }
+
+    /// All of them together.
+    pub(crate) fn sum(&self) -> Duration {
+        [self.dns, self.connect, self.tls, self.wait, self.transfer].into_iter().flatten().sum()
+    }
+
     /// The phases in their order, with the names of their columns, in ms to the microsecond: what is below that is
     /// noise, and would be stored for years.
     pub fn columns(&self) -> [(&'static str, Option<f64>); 6] {
@@ -163,6 +180,30 @@ pub struct Measurement {
 }
 
 impl Measurement {
+    /// Takes these out of all that can be read in it.
+    pub(crate) fn hide(&mut self, secrets: &[String]) {
+        let hide = |text: &mut String| {
+            for secret in secrets {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "***");
+                }
+            }
+        };
+        let own_rows = self.rows.iter_mut().flat_map(|row| &mut row.fields);
+        for (_, field) in self.fields.iter_mut().chain(own_rows) {
+            if let Field::Str(text) = field {
+                hide(text);
+            }
+        }
+        self.failure.iter_mut().for_each(|failure| hide(&mut failure.message));
+        self.hops.iter_mut().for_each(|hop| hide(&mut hop.url));
+        self.edges.iter_mut().for_each(|(_, own)| own.hide(secrets));
+        for detail in &mut self.details {
+            hide(&mut detail.name);
+            detail.found.hide(secrets);
+        }
+    }
+
     /// Why it says nothing about the target: the prober lacked what it needs itself.
     pub(crate) fn own_trouble(&self) -> Option<&str> {
         let edges = self.edges.iter().map(|(_, own)| own);

@@ -6,3 +6,4 @@ pub(crate) mod field;
 pub(crate) mod findings;
 pub(crate) mod measurement;
 pub(crate) mod page;
+pub(crate) mod phase;

@@ -1,6 +1,7 @@
 //! One request over a connection of its own, and its answer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::header::HeaderValue;
 use hyper::http::response::Parts;
-use hyper::{HeaderMap, Method, Request, Response, Uri, Version, header};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, header};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use percent_encoding::{AsciiSet, percent_encode};
 use ring::digest::{Context, SHA256};
@@ -20,6 +21,7 @@ use url::{Position, Url};
 
 use super::coding::{self, Coding, UNPACKED_BYTES_MAX};
 use super::content::Content;
+use super::watched::{HEAD_BYTES_MAX, Seen, Watched};
 use super::{Expect, HttpAsk};
 use crate::base::terms::Terms;
 use crate::found::failure::{Class, Failure, chain, of_exchange};
@@ -125,12 +127,36 @@ pub(crate) async fn hop(
     if ask.version == HttpVersion::Http3 {
         return super::http3::hop(terms, network, url, ask, findings).await;
     }
+    let answer = hop_over_tcp(terms, network, url, ask, findings).await;
+    // A server may take HTTP/2 and send who comes by it back to HTTP/1.1 (RFC 9113, section 7).
+    let is_sent_back = answer.is_err() && ask.version == HttpVersion::Any && findings.notes.contains(HTTP_1_1_REQUIRED);
+    if !is_sent_back {
+        return answer;
+    }
+    let before = std::mem::take(&mut findings.phases);
+    let ask = HttpAsk { version: HttpVersion::Http1, ..ask.clone() };
+    let answer = hop_over_tcp(terms, network, url, &ask, findings).await;
+    findings.phases = before.plus(&findings.phases);
+    answer
+}
+
+/// What is noted of a server that sends who comes by HTTP/2 back to HTTP/1.1.
+const HTTP_1_1_REQUIRED: &str = "http_1_1_required";
+
+async fn hop_over_tcp(
+    terms: &Terms,
+    network: &Network,
+    url: &Url,
+    ask: &HttpAsk,
+    findings: &mut Findings,
+) -> Result<Answer, Failure> {
     let host = url.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(url))?;
     let stream = connect(terms, network, url, ask, findings).await?;
     if url.scheme() != "https" {
         return exchange(url, ask, stream, ask.version == HttpVersion::Http2, findings).await;
     }
-    let stream = shake_hands(network.http(ask.version, ask.identity.as_ref())?, &host, stream, findings).await?;
+    let config = network.http(terms, ask.version, ask.identity.as_ref())?;
+    let stream = shake_hands(config, &host, stream, findings).await?;
     let session = stream.get_ref().1;
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
     findings.cert_expires_s = leaf.and_then(|leaf| expires_in_s(leaf));
@@ -163,12 +189,24 @@ async fn connect(
     let to = ask.proxy.as_ref().unwrap_or(url);
     let host = to.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(to))?;
     let port = to.port_or_known_default().ok_or_else(|| incomplete(to))?;
-    let stream = network.connect(terms, &host, port, findings).await?;
-    let Some(proxy) = ask.proxy.as_ref().filter(|_| url.scheme() == "https") else { return Ok(Box::new(stream)) };
+    findings.proxy = ask.proxy.as_ref().map(|proxy| name(proxy).to_owned());
+    let stream = network.connect(terms, &host, port, findings).await.map_err(|failure| match &findings.proxy {
+        // What the prober lacks itself is no trouble of the proxy.
+        Some(proxy) if failure.class != Class::Prober => {
+            Class::Proxy.because(format!("proxy {proxy}: {}", failure.message))
+        }
+        _ => failure,
+    })?;
+    let Some(proxy) = ask.proxy.as_ref().filter(|_| url.scheme() == "https") else {
+        findings.proxy = None;
+        return Ok(Box::new(stream));
+    };
     let connected = findings.phases.connect;
     let tunnel = findings.time(Phase::Connect, tunnel(proxy, url, stream)).await;
     findings.phases.connect = connected.zip(findings.phases.connect).map(|(before, behind)| before + behind);
-    Ok(Box::new(tunnel?))
+    let tunnel = tunnel?;
+    findings.proxy = None;
+    Ok(Box::new(tunnel))
 }
 
 /// Lets a proxy connect to where an address leads (RFC 9110, section 9.3.6).
@@ -239,9 +277,34 @@ async fn exchange<S: Stream + 'static>(
         true => request(url, ask, Version::HTTP_2),
         false => request(url, ask, Version::HTTP_11),
     }?;
-    let (answer, _connection) = findings.time(Phase::Wait, send(request, stream, is_http2)).await?;
+    let seen = Arc::new(Seen::default());
+    let stream = Watched::new(stream, seen.clone(), !is_http2);
+    let sent = findings.time(Phase::Wait, send(request, stream, is_http2)).await;
+    let (answer, _connection) = sent.map_err(|error| {
+        findings.notes.extend(is_sent_back(&error).then_some(HTTP_1_1_REQUIRED));
+        broken(&error)
+    })?;
     let (head, body) = answer.into_parts();
-    read_answer(head, body, ask, |error| broken(&error), findings).await
+    let mut is_refused = false;
+    let failed = |error| {
+        is_refused = is_sent_back(&error);
+        broken(&error)
+    };
+    let answer = read_answer(head, body, ask, failed, findings).await;
+    findings.notes.extend(seen.notes());
+    findings.notes.extend(is_refused.then_some(HTTP_1_1_REQUIRED));
+    let answer = answer?;
+    match ask.proxy.as_ref().filter(|_| answer.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED) {
+        Some(proxy) => Err(Class::Proxy.because(format!("proxy {}: it answers {}", name(proxy), answer.status))),
+        None => Ok(answer),
+    }
+}
+
+/// Does a server want HTTP/1.1?
+fn is_sent_back(error: &hyper::Error) -> bool {
+    let causes = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source());
+    let mut reasons = causes.filter_map(|cause| cause.downcast_ref::<h2::Error>()?.reason());
+    reasons.any(|reason| reason == h2::Reason::HTTP_1_1_REQUIRED)
 }
 
 /// Reads the answer behind its head.
@@ -249,7 +312,7 @@ pub(super) async fn read_answer<B: Body<Data = Bytes> + Unpin>(
     head: Parts,
     body: B,
     ask: &HttpAsk,
-    broken: impl Fn(B::Error) -> Failure,
+    broken: impl FnMut(B::Error) -> Failure,
     findings: &mut Findings,
 ) -> Result<Answer, Failure> {
     findings.status = Some(head.status.as_u16());
@@ -324,30 +387,42 @@ fn set_authority(request: &mut Request<Full<Bytes>>, host: &HeaderValue) -> Resu
     Ok(())
 }
 
+/// As lenient as browsers: what is odd is noted elsewhere.
 async fn send<S: Stream + 'static>(
     request: Request<Full<Bytes>>,
     stream: S,
     is_http2: bool,
-) -> Result<(Response<Incoming>, AbortOnDrop), Failure> {
-    let failed = |error: hyper::Error| broken(&error);
+) -> Result<(Response<Incoming>, AbortOnDrop), hyper::Error> {
     let stream = TokioIo::new(stream);
     // An error of a connection shows in the answer, too.
     if is_http2 {
-        let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(failed)?;
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.max_header_list_size(HEAD_BYTES_MAX as u32);
+        let (mut sender, connection) = builder.handshake(stream).await?;
         let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
-        return Ok((sender.send_request(request).await.map_err(failed)?, connection));
+        return Ok((sender.send_request(request).await?, connection));
     }
-    let (mut sender, connection) = http1::handshake(stream).await.map_err(failed)?;
+    let mut builder = http1::Builder::new();
+    builder
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
+    let (mut sender, connection) = builder.handshake(stream).await?;
     let connection = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
-    Ok((sender.send_request(request).await.map_err(failed)?, connection))
+    Ok((sender.send_request(request).await?, connection))
 }
+
+/// More headers than an answer ever has.
+const HEADERS_MAX: usize = 5000;
 
 /// Reads the body to its end, and keeps as much of it as is looked at.
 async fn read_body<B: Body<Data = Bytes> + Unpin>(
     mut body: B,
     answer: &mut Answer,
     ask: &HttpAsk,
-    broken: impl Fn(B::Error) -> Failure,
+    mut broken: impl FnMut(B::Error) -> Failure,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     let mut digest = ask.hash_body.then(|| Context::new(&SHA256));
@@ -356,7 +431,7 @@ async fn read_body<B: Body<Data = Bytes> + Unpin>(
     let kept_max = if is_hashed_later { ask.body_bytes_kept.max(UNPACKED_BYTES_MAX) } else { ask.body_bytes_kept };
     findings.bytes = Some(0);
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(&broken)?;
+        let frame = frame.map_err(&mut broken)?;
         if let Some(data) = frame.data_ref() {
             answer.bytes += data.len() as u64;
             findings.bytes = Some(answer.bytes);

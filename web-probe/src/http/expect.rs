@@ -13,6 +13,9 @@ use crate::base::pattern::Pattern;
 use crate::found::failure::{Class, Failure};
 use crate::net::crypto::sha256_hex;
 
+/// So much of what should not be there is told.
+const FOUND_CHARS: usize = 100;
+
 /// What an answer must be for the target to be up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expect {
@@ -20,6 +23,8 @@ pub struct Expect {
     pub status: Vec<RangeInclusive<u16>>,
     /// A pattern that the body must contain, within its first [`BODY_BYTES_SEARCHED`](Self::BODY_BYTES_SEARCHED).
     pub body: Option<Pattern>,
+    /// A pattern that it must not contain there.
+    pub body_not: Option<Pattern>,
     /// Headers that must be there, one value of each with a pattern.
     pub headers: Vec<(HeaderName, Pattern)>,
     /// A pattern that the address of the last answer must contain.
@@ -76,15 +81,26 @@ impl Expect {
             let expected = if *most == u64::MAX { format!("{least} or more") } else { format!("{least} to {most}") };
             return Err(Class::Size.because(format!("the body has {} bytes, expected {expected}", answer.bytes)));
         }
-        if let Some(pattern) = &self.body
-            && !pattern.is_match(&answer.text()?)
-        {
-            return Err(Class::Body.because(format!("the body does not contain '{pattern}'")));
+        if self.body.is_some() || self.body_not.is_some() {
+            self.judge_text(&answer.text()?)?;
         }
         if !self.json.is_empty() {
             self.judge_json(&answer.whole_content()?.text(UNPACKED_BYTES_MAX))?;
         }
         self.judge_content(answer)
+    }
+
+    fn judge_text(&self, text: &str) -> Result<(), Failure> {
+        if let Some(pattern) = self.body.as_ref().filter(|pattern| !pattern.is_match(text)) {
+            return Err(Class::Body.because(format!("the body does not contain '{pattern}'")));
+        }
+        match self.body_not.as_ref().and_then(|pattern| Some((pattern, pattern.find(text)?))) {
+            Some((pattern, found)) => {
+                let found: String = found.as_str().chars().take(FOUND_CHARS).collect();
+                Err(Class::Body.because(format!("the body contains '{found}', which '{pattern}' keeps out")))
+            }
+            None => Ok(()),
+        }
     }
 
     fn judge_content(&self, answer: &Answer) -> Result<(), Failure> {
@@ -128,6 +144,7 @@ impl Default for Expect {
         Expect {
             status: vec![200..=399],
             body: None,
+            body_not: None,
             headers: Vec::new(),
             final_url: None,
             protocol: None,

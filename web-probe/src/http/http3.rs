@@ -46,7 +46,7 @@ pub(super) async fn hop(
     let host = url.host().map(|host| host.to_owned()).ok_or_else(|| incomplete(url))?;
     let port = url.port_or_known_default().ok_or_else(|| incomplete(url))?;
     let address = SocketAddr::new(network.resolve(terms, &host, findings).await?, port);
-    let witness = Witness::new(network)?;
+    let witness = Witness::new(network.verifier(terms)?);
     let config = config(ask, &witness)?;
     let name = host.to_string();
     let connected = findings.time(Phase::Connect, connect(address, config, name.trim_matches(['[', ']']))).await;

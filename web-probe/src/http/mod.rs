@@ -13,6 +13,7 @@ mod exchange;
 mod expect;
 #[cfg(feature = "http3")]
 mod http3;
+mod watched;
 
 use std::borrow::Cow;
 
@@ -23,6 +24,7 @@ pub(crate) use cookies::Cookies;
 pub(crate) use exchange::{Answer, hop};
 pub use expect::Expect;
 
+use crate::base::address::without_password;
 use crate::base::terms::{ConnectTo, Terms};
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
@@ -48,14 +50,17 @@ pub(crate) async fn follow(
         let Some(next) = answer.leads_to(&url).filter(|_| ask.redirects_max > 0).transpose()? else {
             if !findings.hops.is_empty() {
                 findings.end_hop(&url);
-                findings.fields.push(("final_url", Field::Str(url.to_string())));
+                findings.fields.push(("final_url", Field::Str(without_password(&url))));
             }
             return Ok((answer, url));
         };
         findings.end_hop(&url);
         if findings.hops.len() > ask.redirects_max as usize {
-            return Err(Class::TooManyRedirects
-                .because(format!("more than {} redirects; the next one leads to {next}", ask.redirects_max)));
+            return Err(Class::TooManyRedirects.because(format!(
+                "more than {} redirects; the next one leads to {}",
+                ask.redirects_max,
+                without_password(&next)
+            )));
         }
         ask.to_mut().follow(answer.status, &url, &next);
         if url.host() != next.host() && matches!(terms.connect_to, ConnectTo::Pinned(_)) {

@@ -73,17 +73,3 @@ impl Database {
         }
     }
 }
-
-/// An address as it may be shown: without its password.
-///
-/// # Examples
-///
-/// ```
-/// let url = "postgres://probe:s3cret@db.example/orders".parse().unwrap();
-/// assert_eq!(web_probe::without_password(&url), "postgres://probe@db.example/orders");
-/// ```
-pub fn without_password(url: &Url) -> String {
-    let mut shown = url.clone();
-    let _ = shown.set_password(None); // an address that can have none has none
-    shown.to_string()
-}

@@ -16,14 +16,14 @@ pub(crate) struct Families(pub Arc<dyn Check>);
 impl Families {
     async fn by(&self, family: ConnectTo, terms: &Terms, network: &Network) -> crate::Measurement {
         let terms = Terms { connect_to: family, ..terms.clone() };
-        let (start, mut findings) = (Instant::now(), Findings::default());
+        let (start, mut findings) = (Instant::now(), Findings::begun());
         let run = self.0.run(&terms, network, &mut findings);
         // A little before the time of both is up.
         let timeout = terms.timeout.mul_f64(0.99);
         let checked = tokio::time::timeout(timeout, run).await;
         let failure = match checked {
             Ok(checked) => checked.err(),
-            Err(_) => Some(findings.phase.timeout(timeout)),
+            Err(_) => Some(findings.timeout(timeout)),
         };
         findings.measured(&terms, start.elapsed(), failure)
     }

@@ -12,7 +12,7 @@ use crate::checks::kind::{Kind, Setting};
 use crate::checks::memory::Memory;
 use crate::found::field::Field;
 use crate::found::findings::Findings;
-use crate::http::{Expect, HttpAsk, follow};
+use crate::http::{Cookies, Expect, HttpAsk, follow};
 use crate::net::network::Network;
 
 /// The kind.
@@ -45,7 +45,9 @@ impl Check for HttpCheck {
 
     fn run<'a>(&'a self, terms: &'a Terms, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
-            let (answer, url) = follow(terms, network, &self.url, &self.ask, None, findings).await?;
+            // Some sites lead in a circle whoever does not keep their cookies.
+            let mut cookies = Cookies::default();
+            let (answer, url) = follow(terms, network, &self.url, &self.ask, Some(&mut cookies), findings).await?;
             findings.fields.push(("protocol", Field::Str(answer.protocol.into())));
             if self.expect.watch_content && self.expect.status_is_up(answer.status) {
                 let sha256 = self.expect.content_sha256(&answer)?;

@@ -99,10 +99,10 @@ impl LinksCheck {
             if crawl.tried > 0 {
                 tokio::time::sleep(self.links.pause).await;
             }
-            let (start, mut own) = (Instant::now(), Findings::default());
+            let (start, mut own) = (Instant::now(), Findings::begun());
             let deadline = tokio::time::Instant::now() + self.links.timeout;
             let answer = timeout_at(deadline, self.try_link(&link, terms, network, crawl, &mut own)).await;
-            let answer = answer.unwrap_or_else(|_| Err(own.phase.timeout(self.links.timeout)));
+            let answer = answer.unwrap_or_else(|_| Err(own.timeout(self.links.timeout)));
             crawl.tried += 1;
             let failure = match answer {
                 Ok((answer, url)) if answer.status < 400 => {
@@ -185,7 +185,7 @@ impl LinksCheck {
                 return Ok((answer, url));
             }
             // Not everybody knows HEAD, or says the same to it.
-            *findings = Findings::default();
+            *findings = Findings::begun();
         }
         follow(&terms, network, &link.url, &ask, None, findings).await
     }

@@ -7,6 +7,7 @@ use mysql_async::{Conn, Error, IoError, OptsBuilder, Row, SslOpts, Value};
 use url::Host;
 
 use crate::base::terms::Terms;
+use crate::base::trust::Trust;
 use crate::checks::check::{Check, Checking};
 use crate::checks::kind::{Kind, Setting};
 use crate::found::failure::{Class, Failure, chain, is_tls, of_connect, of_exchange, of_handshake};
@@ -40,10 +41,12 @@ impl Check for MysqlCheck {
                 Host::Domain(name) => name.clone(),
                 host => host.to_string(),
             };
-            let roots = || network.certificates().iter().map(|der| der.to_vec().into()).collect();
+            let verifier = network.verifier(terms)?;
+            let roots = || verifier.trusted().iter().map(|der| der.to_vec().into()).collect();
             let tls = database.tls.then(|| {
                 let own = SslOpts::default().with_disable_built_in_roots(true).with_root_certs(roots());
-                own.with_danger_tls_hostname_override(Some(name))
+                let is_open = terms.trust == Trust::Anybody;
+                own.with_danger_tls_hostname_override(Some(name)).with_danger_accept_invalid_certs(is_open)
             });
             let options = OptsBuilder::default()
                 .ip_or_hostname(address.to_string())

@@ -59,7 +59,7 @@ impl Check for PostgresCheck {
             config.ssl_mode(SslMode::Require);
             let taken = Arc::new(OnceLock::new());
             let tls =
-                Tls { connector: network.trust()?.into(), name: server_name(&database.host)?, taken: taken.clone() };
+                Tls { connector: network.tls(terms)?.into(), name: server_name(&database.host)?, taken: taken.clone() };
             findings.phase = Phase::Tls;
             let login = config.connect_raw(stream, tls).await;
             findings.phases.tls = taken.get().copied();

@@ -63,7 +63,7 @@ impl Check for RedisCheck {
             if !tls {
                 return self.ask(stream, findings).await;
             }
-            let stream = shake_hands(network.trust()?, host, stream, findings).await?;
+            let stream = shake_hands(network.tls(terms)?, host, stream, findings).await?;
             self.ask(stream, findings).await
         })
     }

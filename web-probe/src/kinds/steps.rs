@@ -139,10 +139,10 @@ impl Check for StepsCheck {
             let deadline = tokio::time::Instant::now() + terms.timeout.saturating_sub(MARGIN);
             let (mut cookies, mut values) = (Cookies::default(), Values::new());
             for step in &self.steps {
-                let (start, mut own) = (Instant::now(), Findings::default());
+                let (start, mut own) = (Instant::now(), Findings::begun());
                 let memory = (&mut cookies, &mut values);
                 let done = timeout_at(deadline, self.one(step, terms, network, memory, &mut own)).await;
-                let done = done.unwrap_or_else(|_| Err(own.phase.timeout(terms.timeout)));
+                let done = done.unwrap_or_else(|_| Err(own.timeout(terms.timeout)));
                 findings.status = own.status;
                 findings.bytes = Some(findings.bytes.unwrap_or(0) + own.bytes.unwrap_or(0));
                 findings.cert_expires_s = findings.cert_expires_s.or(own.cert_expires_s);

@@ -12,8 +12,9 @@ use crate::found::failure::Class;
 use crate::found::field::Field;
 use crate::found::findings::Findings;
 use crate::net::crypto::sha256_hex;
-use crate::net::network::{Network, client_config, expires_in_s, shake_hands};
+use crate::net::network::{Network, believing, expires_in_s, shake_hands};
 use crate::net::ocsp::{self, Status};
+use crate::net::verifier::Verifier;
 use crate::net::witness::{Shown, Witness};
 
 /// The kind.
@@ -39,16 +40,13 @@ impl Check for TlsCheck {
 
     fn run<'a>(&'a self, terms: &'a Terms, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
-            let witness = Witness::new(network)?;
-            let trust = witness.clone();
-            let config = client_config(|builder| {
-                Ok(builder.dangerous().with_custom_certificate_verifier(trust).with_no_client_auth())
-            });
-            let config = config.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))?;
+            let verifier = network.verifier(terms)?;
+            let witness = Witness::new(verifier.clone());
+            let config = believing(witness.clone())?;
             let stream = network.connect(terms, &self.host, self.port, findings).await?;
-            let stream = shake_hands(Arc::new(config), &self.host, stream, findings).await;
+            let stream = shake_hands(config, &self.host, stream, findings).await;
             // What was shown counts even where the handshake failed because of it.
-            let answer = report(&witness.shown(), findings);
+            let answer = report(&witness.shown(), &verifier, findings);
             let stream = stream?;
             let connection = stream.get_ref().1;
             let version = connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
@@ -67,10 +65,12 @@ impl Check for TlsCheck {
 }
 
 /// Notes what a server showed; what its issuer says of it comes back.
-fn report(shown: &Shown, findings: &mut Findings) -> Option<ocsp::Stapled> {
+fn report(shown: &Shown, verifier: &Verifier, findings: &mut Findings) -> Option<ocsp::Stapled> {
     let leaf = shown.chain.first()?;
     findings.cert_expires_s = expires_in_s(leaf);
-    let chain_expires_s = shown.chain.iter().filter_map(|der| expires_in_s(der)).min();
+    // Of those that are needed, if it is trusted; others that it sends break nothing when they end.
+    let path = verifier.path(&shown.chain);
+    let chain_expires_s = path.as_ref().unwrap_or(&shown.chain).iter().filter_map(|der| expires_in_s(der)).min();
     findings.fields.extend(chain_expires_s.map(|seconds| ("chain_expires_s", Field::I64(seconds))));
     findings.fields.push(("cert_sha256", Field::Str(sha256_hex(leaf))));
     findings.fields.push(("ocsp_stapled", Field::Bool(!shown.ocsp.is_empty())));

@@ -4,4 +4,5 @@ pub(crate) mod crypto;
 pub(crate) mod identity;
 pub(crate) mod network;
 pub(crate) mod ocsp;
+pub(crate) mod verifier;
 pub(crate) mod witness;

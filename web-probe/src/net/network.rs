@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::RecordType;
+use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -18,9 +19,11 @@ use url::Host;
 
 use super::crypto::provider;
 use super::identity::{HttpVersion, Identity};
+use super::verifier::Verifier;
 use crate::base::address::is_link_local_or_metadata;
 use crate::base::resolver::Resolver;
 use crate::base::terms::{ConnectTo, Terms};
+use crate::base::trust::Trust;
 use crate::found::failure::{Class, Failure, is_own, of_connect, of_handshake};
 use crate::found::findings::{Findings, Phase};
 
@@ -29,11 +32,10 @@ use crate::found::findings::{Findings, Phase};
 pub struct Network {
     /// Or why names cannot be resolved.
     resolver: Result<Resolver, String>,
-    roots: Arc<RootCertStore>,
-    /// The same in DER, for clients that take no store.
-    certificates: Arc<[CertificateDer<'static>]>,
+    /// Believes whom the system trusts.
+    system: Result<Arc<Verifier>, String>,
     /// For HTTP/1.1 and 2 in this order of preference, without an identity of the client.
-    http: [Arc<ClientConfig>; 3],
+    http: Option<[Arc<ClientConfig>; 3]>,
 }
 
 impl Network {
@@ -48,38 +50,44 @@ impl Network {
 
     /// The system's resolver, and who has a certificate of one of these.
     pub fn trusting(certificates: Vec<CertificateDer<'static>>) -> Network {
-        let mut roots = RootCertStore::empty();
-        let certificates: Arc<[_]> = certificates.into_iter().filter(|der| roots.add(der.clone()).is_ok()).collect();
-        let roots = Arc::new(roots);
-        let http = [HttpVersion::Any, HttpVersion::Http1, HttpVersion::Http2].map(|version| {
-            Arc::new(http_config(&roots, version, None).expect("there is no identity that could be wrong"))
+        let system = Verifier::new(&certificates);
+        let http = system.as_ref().ok().map(|verifier| {
+            [HttpVersion::Any, HttpVersion::Http1, HttpVersion::Http2].map(|version| {
+                Arc::new(
+                    http_config(verifier.clone(), version, None).expect("there is no identity that could be wrong"),
+                )
+            })
         });
-        Network { resolver: Resolver::system(), roots, certificates, http }
+        Network { resolver: Resolver::system(), system, http }
     }
 
-    /// The certificates that are trusted.
-    pub(crate) fn roots(&self) -> Arc<RootCertStore> {
-        self.roots.clone()
+    /// Who is believed by these terms.
+    pub(crate) fn verifier(&self, terms: &Terms) -> Result<Arc<Verifier>, Failure> {
+        let verifier = match &terms.trust {
+            Trust::System => self.system.clone(),
+            Trust::Only(certificates) => Verifier::new(certificates),
+            Trust::Anybody => Ok(Verifier::of_everybody()),
+        };
+        verifier.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))
     }
 
-    /// The same in DER.
-    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
-    }
-
-    /// How hands are shaken where nothing more is asked for than a certificate that is trusted.
-    pub(crate) fn trust(&self) -> Result<Arc<ClientConfig>, Failure> {
-        let config = client_config(|builder| Ok(builder.with_root_certificates(self.roots()).with_no_client_auth()));
-        config.map(Arc::new).map_err(|error| Class::TlsOther.because(format!("tls: {error}")))
+    /// How hands are shaken where nothing more is asked for than a certificate that is believed.
+    pub(crate) fn tls(&self, terms: &Terms) -> Result<Arc<ClientConfig>, Failure> {
+        believing(self.verifier(terms)?)
     }
 
     /// How hands are shaken for what is asked over HTTP.
-    pub(crate) fn http(&self, version: HttpVersion, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, Failure> {
-        if let Some(identity) = identity {
-            let config = http_config(&self.roots, version, Some(identity));
-            return config.map(Arc::new).map_err(|error| Class::TlsOther.because(format!("tls: {error}")));
+    pub(crate) fn http(
+        &self,
+        terms: &Terms,
+        version: HttpVersion,
+        identity: Option<&Identity>,
+    ) -> Result<Arc<ClientConfig>, Failure> {
+        if let (Trust::System, None, Some(known)) = (&terms.trust, identity, &self.http) {
+            return Ok(known[version as usize].clone());
         }
-        Ok(self.http[version as usize].clone())
+        let config = http_config(self.verifier(terms)?, version, identity);
+        config.map(Arc::new).map_err(|error| Class::TlsOther.because(format!("tls: {error}")))
     }
 
     /// The address of a host, by name if it has one.
@@ -144,15 +152,23 @@ impl Default for Network {
     }
 }
 
+/// How hands are shaken with whom somebody believes.
+pub(crate) fn believing(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Failure> {
+    let config = client_config(|builder| {
+        Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+    });
+    config.map(Arc::new).map_err(|error| Class::TlsOther.because(format!("tls: {error}")))
+}
+
 /// How hands are shaken for HTTP.
 fn http_config(
-    roots: &Arc<RootCertStore>,
+    verifier: Arc<Verifier>,
     version: HttpVersion,
     identity: Option<&Identity>,
 ) -> Result<ClientConfig, rustls::Error> {
     let (http1, http2) = (b"http/1.1".to_vec(), b"h2".to_vec());
     let mut config = client_config(|builder| {
-        let builder = builder.with_root_certificates(roots.clone());
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         match identity.map(Identity::chain_and_key) {
             Some((chain, key)) => builder.with_client_auth_cert(chain, key),
             None => Ok(builder.with_no_client_auth()),

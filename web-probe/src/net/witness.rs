@@ -2,14 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::found::failure::{Class, Failure};
-use crate::net::crypto::provider;
-use crate::net::network::Network;
+use crate::net::verifier::Verifier;
 
 /// What a server showed.
 #[derive(Debug, Default)]
@@ -23,19 +20,17 @@ pub(crate) struct Shown {
     pub refused: Option<rustls::Error>,
 }
 
-/// Trusts what the network trusts, and remembers what there was to see.
+/// Believes whom another verifier believes, and remembers what there was to see.
 #[derive(Debug)]
 pub(crate) struct Witness {
-    verifier: Arc<WebPkiServerVerifier>,
+    verifier: Arc<Verifier>,
     shown: Mutex<Shown>,
 }
 
 impl Witness {
     /// A witness of one handshake.
-    pub(crate) fn new(network: &Network) -> Result<Arc<Witness>, Failure> {
-        let verifier = WebPkiServerVerifier::builder_with_provider(network.roots(), Arc::new(provider())).build();
-        let verifier = verifier.map_err(|error| Class::TlsOther.because(format!("tls: {error}")))?;
-        Ok(Arc::new(Witness { verifier, shown: Mutex::default() }))
+    pub(crate) fn new(verifier: Arc<Verifier>) -> Arc<Witness> {
+        Arc::new(Witness { verifier, shown: Mutex::default() })
     }
 
     /// What it saw, once.

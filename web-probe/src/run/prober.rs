@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use domain::tables::{CDN, PROBE};
 use futures::FutureExt;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, ScanRequest, TagPredicate, now_ns};
 
@@ -29,6 +29,10 @@ const HOPS_TABLE: &str = "probe_hop";
 /// How many slots in a row are recorded as missed. A clock that jumps further was set, not slept through: what lies
 /// between is left without rows, which statistics count as unknown all the same.
 const MISSED_SLOTS_MAX: i64 = 10_000;
+/// Between two tries of a slot: what is down for a moment should be up again. Of short slots a tenth.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// A try that would have less time is not made.
+const RETRY_TIMEOUT_MIN: Duration = Duration::from_millis(200);
 /// How long a sleep may be before the wall clock is looked at again: it may have been set, or the machine suspended.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 
@@ -70,19 +74,22 @@ impl Prober {
         }
     }
 
-    /// Probes a target in all its slots, from the present one on that starts behind `after`, until it is told to stop;
-    /// then what was begun is brought to its end, and the start of the last slot comes back.
+    /// Probes a target in all its slots that start behind `after`, until it is told to stop: then the end of the last
+    /// one is told to `ended`, and what was begun is brought to its end.
     ///
     /// A slot always starts at its own time, however long the probe before it takes. If it cannot start before the
     /// next one is due, because the machine slept or too many probes run, its row says `missed`.
-    pub(crate) async fn run(self, target: Arc<Target>, after: i64, mut stopped: watch::Receiver<bool>) -> i64 {
+    pub(crate) async fn run(
+        self,
+        target: Arc<Target>,
+        after: i64,
+        mut stopped: watch::Receiver<bool>,
+        ended: oneshot::Sender<i64>,
+    ) {
         let schedule = Schedule::new(&target.name, target.interval);
         target.check.columns().iter().for_each(|own| self.recorder.declare(own.table, own.tags, own.fields));
         let mut probes = JoinSet::new();
-        let (mut slot, mut last) = (schedule.slot_at(now_ns()), after);
-        if slot.start_ns <= after || self.is_recorded(&target, slot) {
-            slot = schedule.next(slot);
-        }
+        let (mut slot, mut last) = (self.first_slot(&target, &schedule, after), after);
         loop {
             tokio::select! {
                 () = sleep_until(slot) => {}
@@ -101,11 +108,25 @@ impl Prober {
             }
             probes.spawn(self.clone().slot(target.clone(), slot));
             while probes.try_join_next().is_some() {}
-            last = slot.start_ns;
+            last = slot.end_ns;
             slot = schedule.next(slot);
         }
+        let _ = ended.send(last); // whoever asked may have gone away
         while probes.join_next().await.is_some() {}
-        last
+    }
+
+    /// What is left of the present slot, or the next one if nothing is, or a part of it was measured before.
+    ///
+    /// What is left begins a moment from now, another one for each target, so that they do not all start at once; its
+    /// row says nothing of the time before.
+    fn first_slot(&self, target: &Target, schedule: &Schedule, after: i64) -> Slot {
+        let now = now_ns();
+        let slot = schedule.slot_at(now);
+        if after > slot.start_ns || self.is_recorded(target, slot) {
+            // Another one of this name began a part of it; and a slot always starts at its own time.
+            return schedule.next(slot);
+        }
+        schedule.rest(slot, now).unwrap_or_else(|| schedule.next(slot))
     }
 
     /// Is there a row for this slot from before a restart? History is not written twice.
@@ -113,7 +134,7 @@ impl Prober {
         let request = ScanRequest {
             columns: Some(vec![tsdb::TIME_COLUMN.into()]),
             from: slot.start_ns,
-            to: slot.start_ns,
+            to: slot.end_ns - 1,
             tags: vec![
                 TagPredicate::In("target".into(), vec![target.name.clone()]),
                 TagPredicate::In("location".into(), vec![self.location.clone()]),
@@ -167,15 +188,25 @@ impl Prober {
         let mut attempts = Vec::new();
         loop {
             tsdb::fault("check");
-            let measurement = target.probe(&self.network).await;
+            let left = Duration::from_nanos(u64::try_from(slot.end_ns - now_ns()).unwrap_or(0));
+            let is_first = attempts.is_empty();
+            let measurement = match left < target.terms.timeout && !is_first {
+                // The last one has the time that is left.
+                true => target.within(left).probe(&self.network).await,
+                false => target.probe(&self.network).await,
+            };
             let is_down = measurement.outcome == Outcome::Fail;
             attempts.push(measurement);
-            let has_time = slot.end_ns - now_ns() > i64::try_from(target.terms.timeout.as_nanos()).unwrap_or(i64::MAX);
-            if !is_down || attempts.len() > target.retries as usize || !has_time {
-                break;
+            if !is_down || attempts.len() > target.retries as usize {
+                return attempts;
             }
+            let pause = RETRY_PAUSE.min(target.interval / 10);
+            let has_time = slot.end_ns - now_ns() > (pause + RETRY_TIMEOUT_MIN).as_nanos() as i64;
+            if !has_time {
+                return attempts;
+            }
+            tokio::time::sleep(pause).await;
         }
-        attempts
     }
 
     /// Has the page of a scrape stored. One that turns out to be none is a failure.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::run::prober::Prober;
@@ -14,14 +14,18 @@ use crate::run::target::Target;
 pub struct Probing {
     prober: Prober,
     running: HashMap<String, Running>,
+    /// Those that were told to stop, while checks of theirs are under way.
+    ending: Vec<Running>,
 }
 
 #[derive(Debug)]
 struct Running {
     target: Arc<Target>,
     stop: watch::Sender<bool>,
-    /// Ends with the start of the last slot, once all that was begun is recorded.
-    task: JoinHandle<i64>,
+    /// The end of the last slot that it began, once it has stopped.
+    ended: oneshot::Receiver<i64>,
+    /// Ends once all that was begun is recorded.
+    task: JoinHandle<()>,
     _abort: AbortOnDrop,
 }
 
@@ -50,13 +54,14 @@ pub struct Changes {
 impl Probing {
     /// Begins to probe these targets, whose names differ.
     pub fn start(prober: Prober, targets: Vec<Target>) -> Probing {
-        let mut probing = Probing { prober, running: HashMap::new() };
+        let mut probing = Probing { prober, running: HashMap::new(), ending: Vec::new() };
         targets.into_iter().for_each(|target| probing.begin(target, i64::MIN));
         probing
     }
 
     /// Probes these targets from now on, and no others. What goes on as it was is not touched; a target that is changed
-    /// begins anew with the slot behind the last one that was begun, once that is recorded.
+    /// begins anew with the slot behind the last one that was begun. Nobody waits for checks under way: they are
+    /// recorded when they end.
     pub async fn replace(&mut self, targets: Vec<Target>) -> Changes {
         let mut changes = Changes::default();
         let mut old = std::mem::take(&mut self.running);
@@ -80,20 +85,22 @@ impl Probing {
         for (_, running) in &ending {
             let _ = running.stop.send(true); // one that has ended needs not be told
         }
-        for (target, running) in ending {
-            let Running { task, _abort, .. } = running;
-            let last = task.await.unwrap_or(i64::MIN);
+        for (target, mut running) in ending {
+            let last = (&mut running.ended).await.unwrap_or(i64::MIN);
             target.into_iter().for_each(|target| self.begin(target, last));
+            self.ending.push(running);
         }
+        self.ending.retain(|running| !running.task.is_finished());
         changes
     }
 
-    /// Begins to probe a target, behind the slot that starts at `after`.
+    /// Begins to probe a target, behind a slot that ends at `after`.
     fn begin(&mut self, target: Target, after: i64) {
         let (stop, stopped) = watch::channel(false);
         let (name, target) = (target.name.clone(), Arc::new(target));
-        let task = tokio::spawn(self.prober.clone().run(target.clone(), after, stopped));
+        let (tell, ended) = oneshot::channel();
+        let task = tokio::spawn(self.prober.clone().run(target.clone(), after, stopped, tell));
         let abort = AbortOnDrop(task.abort_handle());
-        self.running.insert(name, Running { target, stop, task, _abort: abort });
+        self.running.insert(name, Running { target, stop, ended, task, _abort: abort });
     }
 }

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hyper::header::AUTHORIZATION;
 use url::Url;
 
+use crate::base::address::without_password;
 use crate::base::maintenance::Window;
 use crate::base::resolver::Resolver;
 use crate::base::terms::{ConnectTo, Terms};
@@ -12,7 +16,7 @@ use crate::checks::ask::Ask;
 use crate::checks::check::Check;
 use crate::found::findings::Findings;
 use crate::found::measurement::Measurement;
-use crate::kinds::database::without_password;
+use crate::http::HttpAsk;
 use crate::kinds::families::Families;
 use crate::kinds::{host, list};
 use crate::net::network::Network;
@@ -36,6 +40,8 @@ pub struct Target {
     pub retries: u32,
     /// When its slots are marked `maintenance`.
     pub maintenance: Vec<Arc<Window>>,
+    /// What it is told and nobody else is: taken out of what is found.
+    secrets: Arc<[String]>,
 }
 
 impl Target {
@@ -63,6 +69,7 @@ impl Target {
             .map_err(|error| format!("'{address}' is not an address like https://example.org/: {error}"))?;
         let resolver = (!ask.resolvers.is_empty() && url.scheme() != "dns").then(|| Resolver::at(&ask.resolvers));
         let shown = if url.password().is_some() { without_password(&url) } else { address.to_owned() };
+        let secrets = secrets(&url, &ask).into();
         let made_of = Arc::new((url.clone(), ask.clone()));
         let check = list::check(url.clone(), ask).map_err(|reason| format!("'{shown}': {reason}"))?;
         let name = match url.scheme() {
@@ -79,6 +86,7 @@ impl Target {
             terms: Terms { resolver: resolver.transpose()?, ..Terms::default() },
             retries: 0,
             maintenance: Vec::new(),
+            secrets,
         })
     }
 
@@ -100,16 +108,23 @@ impl Target {
         self
     }
 
+    /// The same with less time.
+    pub(crate) fn within(&self, timeout: Duration) -> Target {
+        Target { terms: Terms { timeout, ..self.terms.clone() }, ..self.clone() }
+    }
+
     /// Checks it once. Takes at most its timeout.
     pub async fn probe(&self, network: &Network) -> Measurement {
-        let (terms, start, mut findings) = (&self.terms, Instant::now(), Findings::default());
+        let (terms, start, mut findings) = (&self.terms, Instant::now(), Findings::begun());
         let checked = tokio::time::timeout(terms.timeout, self.check.run(terms, network, &mut findings)).await;
         let taken = start.elapsed();
         let failure = match checked {
             Ok(checked) => checked.err(),
-            Err(_) => Some(findings.phase.timeout(terms.timeout)),
+            Err(_) => Some(findings.timeout(terms.timeout)),
         };
-        findings.measured(terms, taken, failure)
+        let mut measurement = findings.measured(terms, taken, failure);
+        measurement.hide(&self.secrets);
+        measurement
     }
 
     /// The tag `kind`.
@@ -122,11 +137,49 @@ impl PartialEq for Target {
     /// Is the same done in the same way? What its check remembers is no part of that.
     fn eq(&self, other: &Target) -> bool {
         // The check and the resolver are made of `made_of` and where it connects.
-        let Target { name, made_of, check: _, group, interval, terms, retries, maintenance } = self;
-        let Terms { timeout, slow, fail, allow_link_local, connect_to, resolver: _ } = terms;
+        let Target { name, made_of, check: _, group, interval, terms, retries, maintenance, secrets: _ } = self;
+        let Terms {
+            timeout,
+            slow,
+            fail,
+            allow_link_local,
+            trust,
+            upside_down,
+            unsupported_is_missed,
+            connect_to,
+            resolver: _,
+        } = terms;
         (name, made_of, group, interval) == (&other.name, &other.made_of, &other.group, &other.interval)
             && (retries, maintenance) == (&other.retries, &other.maintenance)
             && (timeout, slow, fail) == (&other.terms.timeout, &other.terms.slow, &other.terms.fail)
             && (allow_link_local, connect_to) == (&other.terms.allow_link_local, &other.terms.connect_to)
+            && (trust, upside_down) == (&other.terms.trust, &other.terms.upside_down)
+            && unsupported_is_missed == &other.terms.unsupported_is_missed
     }
+}
+
+/// A secret that is shorter stands in too much else.
+const SECRET_BYTES_MIN: usize = 4;
+
+/// What an address and what is asked keep from others: passwords and tokens, as they are and as they are sent.
+fn secrets(url: &Url, ask: &Ask) -> Vec<String> {
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let steps = ask.steps.iter().flatten().map(|step| &step.ask);
+    let requests: Vec<&HttpAsk> = std::iter::once(&ask.http).chain(steps).collect();
+    let proxies = requests.iter().filter_map(|ask| ask.proxy.as_ref());
+    let passwords = std::iter::once(url).chain(proxies).filter_map(|url| url.password());
+    let mut secrets: Vec<String> = passwords.flat_map(|password| [password.to_owned(), decoded(password)]).collect();
+    for value in requests.iter().flat_map(|ask| ask.headers.get_all(AUTHORIZATION)) {
+        let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let (kind, secret) = text.split_once(' ').unwrap_or(("", &text));
+        secrets.push(secret.to_owned());
+        let pair = STANDARD.decode(secret).ok().filter(|_| kind.eq_ignore_ascii_case("basic"));
+        let pair = pair.and_then(|pair| String::from_utf8(pair).ok());
+        secrets.extend(pair.and_then(|pair| Some(pair.split_once(':')?.1.to_owned())));
+    }
+    // The longer ones first, as one may stand in another.
+    secrets.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+    secrets.dedup();
+    secrets
 }

@@ -120,6 +120,7 @@ impl CdnCheck {
         let deadline = tokio::time::Instant::now() + terms.timeout.saturating_sub(MARGIN);
         let resolving = self.asked.ask(terms.connect_to, terms.timeout / DNS_PART);
         let (mut named, failures) = findings.time(Phase::Dns, resolving).await;
+        findings.part_ways();
         named.extend(&self.cdn.edges);
         let (all, changes) = self.memory.with(|state| {
             let changes = state.known.note(&named, self.cdn.keep, Instant::now());
@@ -146,10 +147,10 @@ impl CdnCheck {
 
     async fn ask_one(&self, terms: &Terms, network: &Network, address: IpAddr, deadline: tokio::time::Instant) -> Edge {
         let pinned = Terms { connect_to: ConnectTo::Pinned(address), ..terms.clone() };
-        let (start, mut findings) = (Instant::now(), Findings::default());
+        let (start, mut findings) = (Instant::now(), Findings::begun());
         let answer = timeout_at(deadline, hop(&pinned, network, &self.url, &self.ask, &mut findings)).await;
         let taken = start.elapsed();
-        let answer = answer.unwrap_or_else(|_| Err(findings.phase.timeout(taken)));
+        let answer = answer.unwrap_or_else(|_| Err(findings.timeout(taken)));
         let (answer, failure) = match answer {
             Ok(answer) => {
                 let judged = self.expect.judge(&answer, &self.url);
