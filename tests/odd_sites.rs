@@ -387,3 +387,53 @@ fn certificates_are_believed_as_they_are_told() {
     ];
     assert_eq!(rows, expected);
 }
+
+/// A server that hangs up on HEAD had all of its files broken; a style sheet's pictures were never tried; a site whose
+/// `robots.txt` cannot be had was read.
+#[test]
+fn links_are_tried_as_browsers_and_robots_do() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 4096];
+            let count = stream.read(&mut head).unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..count]).into_owned();
+            if head.starts_with("HEAD") {
+                continue;
+            }
+            let (kind, body) = match head.split(' ').nth(1).unwrap_or_default() {
+                "/" => ("text/html", "<link rel=stylesheet href=/s.css><img srcset='/a.png 1x, /gone.png 2x'>"),
+                "/s.css" => ("text/css", "p { background: url(/p.png) } q { background: url('/lost.png') }"),
+                "/a.png" | "/p.png" => ("image/png", "png"),
+                "/robots.txt" => ("text/plain", "User-agent: *\nAllow: /\n"),
+                _ => {
+                    let _ =
+                        stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    continue;
+                }
+            };
+            let _ = stream.write_all(&page(&format!("content-type: {kind}"), body.as_bytes()));
+        }
+    });
+    let closed = crate::parts::site(|request| match request.split(' ').nth(1) {
+        Some("/robots.txt") => ("503 Service Unavailable".into(), String::new()),
+        _ => ("200 OK\r\nContent-Type: text/html".into(), "<a href=/inside>in</a>".into()),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let target = |name: &str, port: u16| {
+        format!(
+            "[[target]]\nname = '{name}'\nkind = 'links'\nurl = 'http://127.0.0.1:{port}/'\ninterval = '2s'\nlinks = {{ depth = 1, pause = '1ms' }}\n"
+        )
+    };
+    let targets = target("site", port) + &target("closed", closed);
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "outcome, error, pages, links, broken_links, notes");
+    assert_eq!(rows["site"], ["fail", "links", "1", "6", "2", ""]);
+    assert_eq!(rows["closed"], ["ok", "", "1", "1", "0", "robots_unreachable"]);
+    let broken = server.rows("SELECT DISTINCT link, page FROM probe_link WHERE target = 'site' ORDER BY link");
+    let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
+    assert_eq!(broken, [[at("/gone.png"), at("/")], [at("/lost.png"), at("/s.css")]]);
+}

@@ -8,12 +8,12 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use encoding_rs::Encoding;
-use html5gum::{Token, Tokenizer};
 use hyper::{Method, header};
 use tokio::time::timeout_at;
-use url::Url;
+use url::{Position, Url};
 
+use super::addresses::{self, Address};
+use super::robots::Robots;
 use super::web;
 use crate::base::terms::{ConnectTo, Terms};
 use crate::checks::check::{Check, Checking};
@@ -43,18 +43,6 @@ pub(crate) const KIND: Kind = Kind {
 const MARGIN: Duration = Duration::from_millis(20);
 /// Links that are remembered; a site with more is read as far as that.
 const LINKS_MAX: usize = 10_000;
-/// Where addresses stand in HTML: names of tags and of their attributes.
-const PLACES: [(&[u8], &[u8]); 8] = [
-    (b"a", b"href"),
-    (b"area", b"href"),
-    (b"link", b"href"),
-    (b"img", b"src"),
-    (b"script", b"src"),
-    (b"iframe", b"src"),
-    (b"source", b"src"),
-    (b"video", b"src"),
-];
-
 /// Links that are broken or slow have rows: `link` is their address.
 const LINKS: Details = Details { list: "links", table: "probe_link", tag: "link" };
 
@@ -72,6 +60,8 @@ struct Link {
     /// The page that it was first found on.
     page: String,
     depth: u32,
+    /// It is a sheet of styles, which leads further itself.
+    is_style: bool,
 }
 
 /// A site that is being read.
@@ -178,13 +168,15 @@ impl LinksCheck {
             ask.leave();
             terms.to_mut().connect_to = ConnectTo::Any;
         }
-        if !self.is_page(&link.url, link.depth, crawl) {
+        let is_read = self.is_page(&link.url, link.depth, crawl) || link.is_style && self.is_own(&link.url);
+        if !is_read {
             let head = HttpAsk { method: Method::HEAD, ..ask.clone() };
-            let (answer, url) = follow(&terms, network, &link.url, &head, None, findings).await?;
-            if !matches!(answer.status, 403 | 404 | 405 | 501) {
-                return Ok((answer, url));
+            match follow(&terms, network, &link.url, &head, None, findings).await {
+                Ok((answer, url)) if answer.status < 400 => return Ok((answer, url)),
+                Err(failure) if !is_answered(failure.class) => return Err(failure),
+                _ => {}
             }
-            // Not everybody knows HEAD, or says the same to it.
+            // Not everybody knows HEAD, or says the same to it: some hang up.
             *findings = Findings::begun();
         }
         follow(&terms, network, &link.url, &ask, None, findings).await
@@ -193,112 +185,56 @@ impl LinksCheck {
     /// Takes the links of a page.
     fn read(&self, answer: &Answer, url: &Url, depth: u32, crawl: &mut Crawl) {
         let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(media_type);
-        let is_html = kind.is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
+        let is_html = kind.as_deref().is_some_and(|kind| matches!(kind, "text/html" | "application/xhtml+xml"));
         let is_page = is_html && self.is_page(url, depth, crawl);
-        let Some(content) = answer.content().ok().filter(|_| is_page && !answer.body.is_empty()) else { return };
-        if !crawl.pages.insert(url.clone()) {
+        let is_style = kind.as_deref() == Some("text/css") && self.is_own(url);
+        let is_read = is_page || is_style;
+        let Some(content) = answer.content().ok().filter(|_| is_read && !answer.body.is_empty()) else { return };
+        if is_page && !crawl.pages.insert(url.clone()) {
             return;
         }
-        for mut next in links(&content.text(Expect::BODY_BYTES_SEARCHED), url, content.encoding()) {
+        let text = content.text(Expect::BODY_BYTES_SEARCHED);
+        let found = match is_page {
+            true => addresses::of_page(&text, url, content.encoding()),
+            false => addresses::of_styles(&text, url),
+        };
+        for Address { url: mut next, is_style } in found {
             next.set_fragment(None);
-            let is_wanted = if self.is_own(&next) { crawl.robots.allow(next.path()) } else { self.links.elsewhere };
+            let is_allowed = |next: &Url| crawl.robots.allow(&next[Position::BeforePath..Position::AfterQuery]);
+            let is_wanted = if self.is_own(&next) { is_allowed(&next) } else { self.links.elsewhere };
             if is_wanted && crawl.seen.len() < LINKS_MAX && crawl.seen.insert(next.clone()) {
-                crawl.waiting.push_back(Link { url: next, page: url.to_string(), depth: depth + 1 });
+                crawl.waiting.push_back(Link { url: next, page: url.to_string(), depth: depth + 1, is_style });
             }
         }
     }
 
     async fn robots(&self, terms: &Terms, network: &Network) -> Robots {
-        let Ok(url) = self.url.join("/robots.txt") else { return Robots::default() };
+        let Ok(url) = self.url.join("/robots.txt") else { return Robots::open() };
         let mut findings = Findings::default();
         let asking = follow(terms, network, &url, &self.ask, None, &mut findings);
-        match tokio::time::timeout(self.links.timeout, asking).await {
-            Ok(Ok((answer, _))) if answer.status == 200 => {
-                answer.text().map_or_else(|_| Robots::default(), |text| Robots::read(&text))
-            }
-            _ => Robots::default(),
-        }
-    }
-}
-
-/// The web addresses in a page. What stands behind a `?` is escaped in the characters of the page, as browsers do it.
-fn links(html: &str, base: &Url, encoding: &'static Encoding) -> Vec<Url> {
-    let (mut base, mut found) = (base.clone(), Vec::new());
-    let encoding = encoding.output_encoding();
-    let encoded: &dyn Fn(&str) -> Cow<'_, [u8]> = &|query| encoding.encode(query).0;
-    let join =
-        |base: &Url, text: &str| Url::options().base_url(Some(base)).encoding_override(Some(encoded)).parse(text).ok();
-    for token in Tokenizer::new(html) {
-        let Ok(Token::StartTag(tag)) = token else { continue };
-        let attribute = |name: &[u8]| {
-            let value = tag.attributes.iter().find(|(own, _)| own.as_slice() == name).map(|(_, value)| value);
-            value.map(|value| String::from_utf8_lossy(value).trim().to_owned())
+        let answer = match tokio::time::timeout(self.links.timeout, asking).await {
+            Ok(Ok((answer, _))) => answer,
+            Ok(Err(failure)) if failure.class == Class::TooManyRedirects => return Robots::open(),
+            _ => return Robots::of_answer(None),
         };
-        if tag.name.as_slice() == b"base" {
-            base = attribute(b"href").and_then(|href| join(&base, &href)).unwrap_or(base);
+        match answer.content() {
+            Ok(content) => Robots::of_answer(Some((answer.status, content.bytes()))),
+            Err(_) => Robots::open(), // it is no text
         }
-        let place = PLACES.iter().find(|(name, _)| tag.name.as_slice() == *name);
-        let url = place.and_then(|(_, name)| attribute(name)).and_then(|text| join(&base, &text));
-        found.extend(url.filter(|url| matches!(url.scheme(), "http" | "https")));
-    }
-    found
-}
-
-/// What a site keeps robots out of.
-#[derive(Debug, Default)]
-struct Robots(Vec<(bool, String)>);
-
-impl Robots {
-    /// The rules for us, or for everybody if there are none for us.
-    fn read(text: &str) -> Robots {
-        let (mut own, mut all) = (Vec::new(), Vec::new());
-        let (mut is_own, mut is_all, mut in_agents) = (false, false, false);
-        for line in text.lines() {
-            let Some((key, value)) = line.split('#').next().unwrap_or_default().split_once(':') else { continue };
-            let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
-            match key.as_str() {
-                "user-agent" => {
-                    if !std::mem::replace(&mut in_agents, true) {
-                        (is_own, is_all) = (false, false);
-                    }
-                    is_own |= value.eq_ignore_ascii_case("fournines");
-                    is_all |= value == "*";
-                }
-                "allow" | "disallow" => {
-                    in_agents = false;
-                    let rule = (key == "allow", value.to_owned());
-                    if !value.is_empty() && is_own {
-                        own.push(rule.clone());
-                    }
-                    if !value.is_empty() && is_all {
-                        all.push(rule);
-                    }
-                }
-                _ => {}
-            }
-        }
-        Robots(if own.is_empty() { all } else { own })
-    }
-
-    /// May a path be asked for? The longest rule counts, of two as long the one that allows.
-    fn allow(&self, path: &str) -> bool {
-        let rules = self.0.iter().filter(|(_, rule)| matches(rule, path));
-        rules.max_by_key(|(allow, rule)| (rule.len(), *allow)).is_none_or(|(allow, _)| *allow)
     }
 }
 
-/// Does a path begin with a rule, in which `*` is anything and `$` at its end the end?
-fn matches(rule: &str, path: &str) -> bool {
-    let (rule, to_end) = rule.strip_suffix('$').map_or((rule, false), |rule| (rule, true));
-    let mut parts = rule.split('*');
-    let Some(mut rest) = path.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let parts: Vec<&str> = parts.collect();
-    for (at, part) in parts.iter().enumerate() {
-        let found = if to_end && at + 1 == parts.len() { rest.rfind(part) } else { rest.find(part) };
-        let Some(found) = found else { return false };
-        rest = &rest[found + part.len()..];
-    }
-    !to_end || rest.is_empty()
+/// Did somebody hear the question, whatever came of it?
+fn is_answered(class: Class) -> bool {
+    matches!(
+        class,
+        Class::ConnectionClosed
+            | Class::Protocol
+            | Class::TooManyRedirects
+            | Class::WaitTimeout
+            | Class::TransferTimeout
+            | Class::HttpVersion
+    )
 }
 
 impl Check for LinksCheck {
@@ -309,8 +245,10 @@ impl Check for LinksCheck {
     fn run<'a>(&'a self, terms: &'a Terms, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
             let deadline = tokio::time::Instant::now() + terms.timeout.saturating_sub(MARGIN);
+            findings.part_ways();
             let robots = self.robots(terms, network).await;
-            let first = Link { url: self.url.clone(), page: self.url.to_string(), depth: 0 };
+            findings.notes.extend(matches!(robots, Robots::Closed).then_some("robots_unreachable"));
+            let first = Link { url: self.url.clone(), page: self.url.to_string(), depth: 0, is_style: false };
             let mut crawl = Crawl {
                 waiting: [first].into(),
                 seen: HashSet::from([self.url.clone()]),
@@ -337,52 +275,5 @@ impl Check for LinksCheck {
                     .because(format!("{} of {} links are broken, the first: {first}", crawl.broken, crawl.tried))),
             }
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use encoding_rs::{GBK, UTF_8};
-
-    use super::*;
-
-    /// As Chromium has it: the path in UTF-8, the query in the characters of the page.
-    #[test]
-    fn links_of_a_page_in_gbk_are_escaped_as_browsers_do() {
-        let found = links("<a href='/政?a=政'>", &Url::parse("http://site.example/").unwrap(), GBK);
-        assert_eq!(found[0].as_str(), "http://site.example/%E6%94%BF?a=%D5%FE");
-    }
-
-    #[test]
-    fn links_are_found_where_browsers_find_them() {
-        let html = r#"<base href="/docs/"><a href="one.html#part">1</a><A HREF=' ../two '>2</A><img src=//cdn.example/i.png>
-            <a href="mailto:a@b.example">mail</a><!-- <a href="no"> --><script src="s.js?a=1&amp;b=2"></script><a>none</a>"#;
-        let found: Vec<String> =
-            links(html, &Url::parse("http://site.example/x/y").unwrap(), UTF_8).iter().map(Url::to_string).collect();
-        let expected = [
-            "http://site.example/docs/one.html#part",
-            "http://site.example/two",
-            "http://cdn.example/i.png",
-            "http://site.example/docs/s.js?a=1&b=2",
-        ];
-        assert_eq!(found, expected);
-    }
-
-    #[test]
-    fn robots_are_kept_out_as_they_are_told() {
-        let text = "User-agent: other\nDisallow: /\n\nUser-agent: *\nDisallow: /private # all of it\nAllow: /private/open\nDisallow: /*.pdf$\nDisallow:\n";
-        let robots = Robots::read(text);
-        for (path, allowed) in [
-            ("/", true),
-            ("/private/x", false),
-            ("/private/open/x", true),
-            ("/a/b.pdf", false),
-            ("/a/b.pdf.html", true),
-        ] {
-            assert_eq!(robots.allow(path), allowed, "{path}");
-        }
-        let own = Robots::read("User-agent: *\nDisallow: /\nUser-agent: Fournines\nDisallow: /no\n");
-        assert!(own.allow("/") && !own.allow("/no"));
-        assert!(Robots::default().allow("/"));
     }
 }

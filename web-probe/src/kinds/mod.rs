@@ -1,5 +1,6 @@
 //! Every kind of check, a file each, and their list. Slots, rows and targets are not known here.
 
+mod addresses;
 pub(crate) mod cdn;
 pub(crate) mod database;
 pub(crate) mod dns;
@@ -12,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod mysql;
 pub(crate) mod postgres;
 pub(crate) mod redis;
+mod robots;
 pub(crate) mod scrape;
 pub(crate) mod steps;
 pub(crate) mod tcp;
