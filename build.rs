@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 23] = [
+const PROGRAMS: [&str; 24] = [
     "nginx",
     "varnishd",
     "traffic_server",
@@ -23,6 +23,7 @@ const PROGRAMS: [&str; 23] = [
     "vmagent",
     "influxd",
     "influx",
+    "dropbear",
     "curl",
     "jq",
     "strace",
@@ -33,8 +34,9 @@ const PROGRAMS: [&str; 23] = [
     "chromium",
 ];
 /// What Python has to have.
-const PYTHON: [(&str, &str); 2] = [
+const PYTHON: [(&str, &str); 3] = [
     ("python-duckdb", "import duckdb, pyarrow.dataset"),
+    ("python-servers", "import aiosmtpd, pyftpdlib, OpenSSL"),
     (
         "python-clients",
         "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, pyarrow, cramjam, google.protobuf",

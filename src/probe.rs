@@ -1,5 +1,6 @@
 //! `fournines probe`: one probe, its phases as a small picture.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -7,7 +8,10 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use domain::duration;
-use web_probe::{Ask, Detail, Field, Hop, Measurement, Network, Outcome, Target};
+use url::Url;
+use web_probe::{Detail, Field, Hop, Measurement, Network, Outcome, Target};
+
+use crate::config::{Config, Told};
 
 /// The longest bar, in characters.
 const BAR_CHARS: f64 = 40.0;
@@ -17,7 +21,9 @@ const BAR_CHARS: f64 = 40.0;
 #[command(after_help = "The exit code is 0 if the target is up, 1 if it is down, 2 if it could not be tried.
 
 Examples:
-  fournines probe https://example.org/
+  fournines probe example.org
+  fournines probe --target portal --config fournines.toml
+  fournines probe --header 'Accept: application/json' --expect-status 2xx --expect-body green https://example.org/health
   fournines probe --format json --timeout 2s https://example.org/ | jq .total_ms
   fournines probe tls://example.org
   fournines probe 'dns:example.org?type=MX'
@@ -25,12 +31,34 @@ Examples:
   fournines probe host:
   fournines probe 'postgres://probe:secret@db.example/orders'")]
 pub struct Args {
-    /// The address: http://, https://, tcp://host:port, tls://host, dns:name?type=A, icmp:host, postgres://, mysql://,
-    /// redis://, or host: for this machine
-    url: String,
-    /// A probe that takes longer fails
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration::parse)]
-    timeout: Duration,
+    /// The address: http://, https://, tcp://host:port, tls://host, smtp://, imap://, pop3://, ftp://, ssh://,
+    /// dns:name?type=A, icmp:host, postgres://, mysql://, redis://, or host: for this machine; a name alone is a web site
+    #[arg(required_unless_present = "target", conflicts_with = "target")]
+    url: Option<String>,
+    /// A target of the configuration, as it is told there
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["method", "headers", "body", "expect_status", "expect_body"])]
+    target: Option<String>,
+    /// The configuration [default: fournines.toml]
+    #[arg(long, value_name = "FILE", env = "FOURNINES_CONFIG")]
+    config: Option<PathBuf>,
+    /// The method of the request
+    #[arg(long)]
+    method: Option<String>,
+    /// A header of the request; may be given several times
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The body of the request
+    #[arg(long)]
+    body: Option<String>,
+    /// Statuses that are up: 200, 2xx, 200-299
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    expect_status: Vec<String>,
+    /// A regular expression that the body has to contain
+    #[arg(long, value_name = "PATTERN")]
+    expect_body: Option<String>,
+    /// A probe that takes longer fails [default: 5s, or what the target has]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    timeout: Option<Duration>,
     /// A table for people, or JSON for programs
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -47,8 +75,12 @@ pub enum Format {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let mut target = Target::new(&args.url, Ask::default()).map_err(anyhow::Error::msg)?;
-    (target.terms.timeout, target.terms.allow_link_local) = (args.timeout, args.allow_link_local);
+    let mut target = match &args.target {
+        Some(name) => configured(name, args.config.as_deref())?,
+        None => told(&args)?,
+    };
+    target.terms.timeout = args.timeout.unwrap_or(target.terms.timeout);
+    target.terms.allow_link_local |= args.allow_link_local;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a thread")?;
     let measurement = runtime.block_on(target.probe(&Network::new()));
     match args.format {
@@ -56,6 +88,42 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Format::Json => outln!("{}", as_json(&target, &measurement)),
     }
     Ok(if measurement.outcome.up() == Some(true) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// A target of the configuration.
+fn configured(name: &str, file: Option<&Path>) -> Result<Target> {
+    let targets = Config::load(file)?.targets(&[])?;
+    let known: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
+    let found = targets.into_iter().find(|target| target.name == name);
+    found.with_context(|| format!("no target is called '{name}'; there are {}", known.join(", ")))
+}
+
+/// What the arguments say.
+fn told(args: &Args) -> Result<Target> {
+    let address = args.url.as_deref().unwrap_or_default();
+    let header = |text: &String| {
+        let (name, value) = text.split_once(':').with_context(|| format!("--header '{text}': expected NAME: VALUE"))?;
+        Ok((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let table = Told {
+        url: with_scheme(address),
+        method: args.method.clone(),
+        headers: args.headers.iter().map(header).collect::<Result<_>>()?,
+        body: args.body.clone(),
+        status: args.expect_status.clone(),
+        pattern: args.expect_body.clone(),
+    };
+    table.target()
+}
+
+/// A name alone, with a port or a path or without, is a web site.
+fn with_scheme(address: &str) -> String {
+    let has_scheme = Url::parse(address).is_ok_and(|url| {
+        let rest = &address[url.scheme().len() + 1..];
+        // `example.org:8443` is no scheme, although it looks like one.
+        !rest.starts_with(|first: char| first.is_ascii_digit()) || matches!(url.scheme(), "dns" | "icmp" | "host")
+    });
+    if has_scheme || address.is_empty() { address.to_owned() } else { format!("https://{address}") }
 }
 
 fn print_table(target: &Target, measurement: &Measurement) {
@@ -191,6 +259,22 @@ pub fn text(field: &Field) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_alone_is_a_web_site() {
+        for (address, expected) in [
+            ("example.org", "https://example.org"),
+            ("example.org:8443/health", "https://example.org:8443/health"),
+            ("localhost:8080", "https://localhost:8080"),
+            ("http://example.org", "http://example.org"),
+            ("tcp://example.org:25", "tcp://example.org:25"),
+            ("dns:example.org?type=MX", "dns:example.org?type=MX"),
+            ("icmp:192.0.2.1", "icmp:192.0.2.1"),
+            ("host:", "host:"),
+        ] {
+            assert_eq!(with_scheme(address), expected);
+        }
+    }
 
     /// A certificate that had expired an hour ago was "good for 0 days".
     #[test]

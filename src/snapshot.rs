@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use client::asking;
 use server::snapshots;
 use tsdb::Store;
@@ -58,10 +58,20 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 pub fn restore(args: RestoreArgs) -> Result<ExitCode> {
     let bar = progress::bytes("restore");
-    tsdb::restore(&args.from, &args.to, |done, all| {
+    let restored = tsdb::restore(&args.from, &args.to, |done, all| {
         bar.set_length(all);
         bar.set_position(done);
-    })?;
+    });
+    if let Err(tsdb::Error::Io { source, .. }) = &restored
+        && source.kind() == std::io::ErrorKind::AlreadyExists
+    {
+        bail!(
+            "{to} has something in it, which is not overwritten; restore to a new directory, stop the server if one is \
+             at work in {to}, and start it with the new one: fournines serve --data-dir NEW",
+            to = args.to.display()
+        );
+    }
+    restored?;
     bar.finish_and_clear();
     outln!("{} is restored to {}", args.from.display(), args.to.display());
     Ok(ExitCode::SUCCESS)

@@ -74,7 +74,7 @@ fn probe_tells_up_from_down_by_its_exit_code() {
     assert!(stdout(&down).contains("is down") && stdout(&down).contains("refused"), "{}", stdout(&down));
     let metadata = run(&["probe", "http://169.254.169.254/latest/meta-data/"]);
     assert!(stdout(&metadata).contains("link-local or metadata address"), "{}", stdout(&metadata));
-    let nonsense = run(&["probe", "example"]);
+    let nonsense = run(&["probe", "exa mple"]);
     assert_eq!(nonsense.status.code(), Some(2));
     assert!(stderr(&nonsense).contains("is not an address like https://example.org/"), "{}", stderr(&nonsense));
 }

@@ -86,6 +86,11 @@ fn what_only_reads_needs_no_writing() {
     assert_eq!(files(&scratch), Vec::<PathBuf>::new());
     let server = Server::start(&restored, "");
     assert_eq!(server.rows("SELECT count(*) FROM m"), [["4"]]);
+    // A restore onto a store, of a server that runs or not, says what to do, and does nothing.
+    let onto = Command::new(BIN).args(["restore", path]).arg(&restored).output().unwrap();
+    let said = String::from_utf8_lossy(&onto.stderr).into_owned();
+    assert!(!onto.status.success() && said.contains("restore to a new directory, stop the server"), "{said}");
+    assert_eq!(server.rows("SELECT count(*) FROM m"), [["4"]]);
     // While a server is at work the answer would be of another moment.
     let asked = Command::new(BIN).args(["sql", "SELECT 1", "--data-dir"]).arg(&restored).output().unwrap();
     assert!(String::from_utf8_lossy(&asked.stderr).contains("is open in another process"), "{asked:?}");

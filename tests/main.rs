@@ -13,6 +13,7 @@ mod cli;
 mod clients;
 mod crash;
 mod databases;
+mod dialogs;
 mod directories;
 mod disk_full;
 mod documentation;

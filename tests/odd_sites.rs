@@ -437,3 +437,37 @@ fn links_are_tried_as_browsers_and_robots_do() {
     let at = |path: &str| format!("http://127.0.0.1:{port}{path}");
     assert_eq!(broken, [[at("/gone.png"), at("/")], [at("/lost.png"), at("/s.css")]]);
 }
+
+/// A target of the configuration could not be tried by hand, and a name alone was no address.
+#[test]
+fn a_probe_by_hand_takes_a_target_headers_and_expectations() {
+    let dir = tempfile::tempdir().unwrap();
+    let echo = crate::parts::site(|request| ("201 Created".into(), request.to_lowercase()));
+    let config = dir.path().join("fournines.toml");
+    let target = format!(
+        "[[target]]\nname = 'echo'\nurl = 'http://127.0.0.1:{echo}/'\nheaders = {{ X-Own = 'yes' }}\nexpect = {{ body = 'x-own: yes' }}\n"
+    );
+    std::fs::write(&config, target).unwrap();
+    let probe = |args: &[&str]| {
+        let mut command = std::process::Command::new(crate::server::BIN);
+        let output = command.arg("probe").args(args).current_dir(dir.path()).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let url = format!("http://127.0.0.1:{echo}/");
+    let (code, said) = probe(&["--target", "echo"]);
+    assert!(code == Some(0) && said.starts_with("echo is up: status 201"), "{said}");
+    let (code, said) = probe(&["--target", "other"]);
+    assert!(code == Some(2) && said.contains("no target is called 'other'; there are echo"), "{said}");
+    let post = ["--method", "POST", "--header", "X-Two: 2", "--body", "what", "--expect-status", "2xx,404"];
+    let (code, said) = probe(&[&post[..], &["--expect-body", "(?s)^post.*x-two: 2", &url]].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = probe(&["--expect-status", "200", &url]);
+    assert!(code == Some(1) && said.contains("status 201 is not expected"), "{said}");
+    let (code, said) = probe(&["--expect-status", "two", &url]);
+    assert!(code == Some(2) && said.contains("'two' is no status; expected 200"), "{said}");
+    let (code, said) = probe(&["--timeout", "2s", &format!("localhost:{}", free_port())]);
+    assert!(code == Some(1) && said.starts_with("https://localhost:") && said.contains("connect_refused"), "{said}");
+    let (code, said) = probe(&[]);
+    assert!(code == Some(2) && said.contains("<URL>"), "{said}");
+}

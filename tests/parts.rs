@@ -184,6 +184,7 @@ fn no_part_is_missing_in_ci() {
         ("vmagent", cfg!(part = "vmagent")),
         ("influxd", cfg!(part = "influxd")),
         ("influx", cfg!(part = "influx")),
+        ("dropbear", cfg!(part = "dropbear")),
         ("curl", cfg!(part = "curl")),
         ("jq", cfg!(part = "jq")),
         ("strace", cfg!(part = "strace")),
@@ -192,6 +193,7 @@ fn no_part_is_missing_in_ci() {
         ("root", cfg!(part = "root")),
         ("network namespaces by unshare", cfg!(part = "namespaces")),
         ("Python with duckdb and pyarrow", cfg!(part = "python-duckdb")),
+        ("Python with servers of mail and files", cfg!(part = "python-servers")),
         ("Python with the clients", cfg!(part = "python-clients")),
     ];
     let missing: Vec<&str> = parts.into_iter().filter(|(_, is_there)| !is_there).map(|(part, _)| part).collect();

@@ -18,7 +18,7 @@ use web_probe::Target;
 
 use maintenance::MaintenanceConfig;
 use targets::TargetConfig;
-pub use targets::resolver;
+pub use targets::{Told, resolver};
 
 /// The file that is read if none is named.
 const DEFAULT_FILE: &str = "fournines.toml";

@@ -593,6 +593,31 @@ pub fn resolver(text: &str) -> Result<SocketAddr> {
     address.with_context(|| format!("'{text}' is not an address like 9.9.9.9 or 127.0.0.1:5353"))
 }
 
+/// A target as the arguments of a command say it.
+#[derive(Debug)]
+pub struct Told {
+    pub url: String,
+    pub method: Option<String>,
+    pub headers: BTreeMap<String, String>,
+    pub body: Option<String>,
+    pub status: Vec<String>,
+    pub pattern: Option<String>,
+}
+
+impl Told {
+    /// The same as a table of the configuration would make it.
+    pub fn target(self) -> Result<Target> {
+        let statuses = self.status.into_iter().map(StatusConfig::Several).collect::<Vec<_>>();
+        let status = Some(statuses).filter(|statuses| !statuses.is_empty());
+        let expect = ExpectConfig { status, body: self.pattern, ..ExpectConfig::default() };
+        let address = toml::Table::from_iter([("url".to_owned(), self.url.into())]);
+        let mut config: TargetConfig = address.try_into().context("the address")?;
+        (config.method, config.headers, config.body) = (self.method, self.headers, self.body);
+        config.expect = expect;
+        config.target()
+    }
+}
+
 /// Is it an address, and no name? Schemes that the standard of URLs does not know keep addresses as names.
 fn is_address(host: &Host<&str>) -> bool {
     match host {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{cdn, dns, host, http, icmp, links, mysql, postgres, redis, scrape, steps, tcp, tls};
+use super::{cdn, dialog, dns, host, http, icmp, links, mysql, postgres, redis, scrape, steps, tcp, tls};
 use crate::checks::ask::Ask;
 use crate::checks::check::Check;
 use crate::checks::kind::{Kind, Setting};
 
 /// All of them. Of those for one scheme, the special ones come first.
-const KINDS: [&Kind; 13] = [
+const KINDS: [&Kind; 18] = [
     &cdn::KIND,
     &links::KIND,
     &steps::KIND,
@@ -20,6 +20,11 @@ const KINDS: [&Kind; 13] = [
     &tls::KIND,
     &dns::KIND,
     &icmp::KIND,
+    &dialog::SMTP,
+    &dialog::IMAP,
+    &dialog::POP3,
+    &dialog::FTP,
+    &dialog::SSH,
     &postgres::KIND,
     &mysql::KIND,
     &redis::KIND,
@@ -78,7 +83,7 @@ mod tests {
         assert_eq!(asked("https://a", pings()), "pings is for icmp, not for https");
         let scrape = || Ask { scrape: true, ..Ask::default() };
         assert_eq!(asked("tcp://a:1", scrape()), "kind = \"scrape\" is for http and https, not for tcp");
-        let known = "http, https, tcp, tls, dns, icmp, postgres, mysql, redis and host";
+        let known = "http, https, tcp, tls, dns, icmp, smtp, imap, pop3, ftp, ssh, postgres, mysql, redis and host";
         assert_eq!(asked("gopher://a", Ask::default()), format!("gopher cannot be probed; {known} can"));
     }
 }

@@ -3,6 +3,7 @@
 mod addresses;
 pub(crate) mod cdn;
 pub(crate) mod database;
+pub(crate) mod dialog;
 pub(crate) mod dns;
 pub(crate) mod families;
 pub(crate) mod host;

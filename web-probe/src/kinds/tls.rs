@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tsdb::now_ns;
 use url::Host;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
 use crate::checks::kind::{Kind, host_of};
-use crate::found::failure::Class;
+use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::Findings;
 use crate::net::crypto::sha256_hex;
@@ -40,27 +42,36 @@ impl Check for TlsCheck {
 
     fn run<'a>(&'a self, terms: &'a Terms, network: &'a Network, findings: &'a mut Findings) -> Checking<'a> {
         Box::pin(async move {
-            let verifier = network.verifier(terms)?;
-            let witness = Witness::new(verifier.clone());
-            let config = believing(witness.clone())?;
             let stream = network.connect(terms, &self.host, self.port, findings).await?;
-            let stream = shake_hands(config, &self.host, stream, findings).await;
-            // What was shown counts even where the handshake failed because of it.
-            let answer = report(&witness.shown(), &verifier, findings);
-            let stream = stream?;
-            let connection = stream.get_ref().1;
-            let version = connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
-            let cipher =
-                connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str().map(str::to_owned));
-            findings.fields.extend(version.map(|version| ("tls_version", Field::Str(version))));
-            findings.fields.extend(cipher.map(|cipher| ("tls_cipher", Field::Str(cipher))));
-            match answer {
-                Some(ocsp::Stapled { status: Status::Revoked, .. }) => {
-                    Err(Class::TlsRevoked.because("tls: its issuer says that the certificate is revoked (OCSP)"))
-                }
-                _ => Ok(()),
-            }
+            shake_hands_and_report(terms, network, &self.host, stream, findings).await.map(drop)
         })
+    }
+}
+
+/// Shakes hands over a stream, and notes what was shown and agreed upon, also where it is not to be trusted.
+pub(super) async fn shake_hands_and_report(
+    terms: &Terms,
+    network: &Network,
+    host: &Host<String>,
+    stream: TcpStream,
+    findings: &mut Findings,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let verifier = network.verifier(terms)?;
+    let witness = Witness::new(verifier.clone());
+    let stream = shake_hands(believing(witness.clone())?, host, stream, findings).await;
+    // What was shown counts even where the handshake failed because of it.
+    let answer = report(&witness.shown(), &verifier, findings);
+    let stream = stream?;
+    let connection = stream.get_ref().1;
+    let version = connection.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
+    let cipher = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str().map(str::to_owned));
+    findings.fields.extend(version.map(|version| ("tls_version", Field::Str(version))));
+    findings.fields.extend(cipher.map(|cipher| ("tls_cipher", Field::Str(cipher))));
+    match answer {
+        Some(ocsp::Stapled { status: Status::Revoked, .. }) => {
+            Err(Class::TlsRevoked.because("tls: its issuer says that the certificate is revoked (OCSP)"))
+        }
+        _ => Ok(stream),
     }
 }
 

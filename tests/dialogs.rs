@@ -1,0 +1,68 @@
+//! Servers that greet: mail, files and shells, real ones, with the certificate behind STARTTLS.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::clients::python;
+use crate::parts::{Authority, Program, free_port, last_rows, wait_for_rows};
+use crate::server::{Server, wait_for};
+
+#[test]
+#[cfg_attr(
+    not(all(part = "python-servers", part = "dropbear")),
+    ignore = "needs a Python with aiosmtpd and pyftpdlib, and dropbear: .ci/run installs them"
+)]
+fn servers_are_greeted_and_asked_for_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let authority = Authority::new(root);
+    authority.certificate("server", "localhost", 30, true);
+    let file = |name: &str| root.join(name).display().to_string();
+    let [smtp, ftp, ssh, gone] = [(); 4].map(|()| free_port());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/servers.py");
+    let mut servers = Command::new(python());
+    servers.arg("-B").arg(script).args([smtp.to_string(), ftp.to_string(), file("server.pem"), file("server.key")]);
+    let mut servers = servers.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let key = Command::new("dropbearkey").args(["-t", "ed25519", "-f", &file("host.key")]).output().unwrap();
+    assert!(key.status.success(), "{key:?}");
+    let own = format!("127.0.0.1:{ssh}");
+    let _dropbear = Program::start(Command::new("dropbear").args(["-F", "-E", "-r", &file("host.key"), "-p", &own]));
+    for port in [smtp, ftp, ssh] {
+        wait_for("a server", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    }
+    let target = |name: &str, url: String, more: &str| {
+        format!("[[target]]\nname = '{name}'\nurl = '{url}'\ninterval = '2s'\n{more}\n")
+    };
+    let ca = format!("ca = '{}'", file("roots.pem"));
+    let targets = [
+        target("mail", format!("smtp://localhost:{smtp}"), "expect = { body = 'post ready' }"),
+        target("mail by TLS", format!("smtp://localhost:{smtp}?starttls=true"), &ca),
+        target("mail of nobody", format!("smtp://localhost:{smtp}?starttls=true"), ""),
+        target("files", format!("ftp://localhost:{ftp}?starttls=true"), &ca),
+        target("shell", format!("ssh://localhost:{ssh}"), "expect = { body = 'dropbear' }"),
+        target("no mail", format!("imap://localhost:{smtp}"), ""),
+        target("other words", format!("smtp://localhost:{smtp}"), "expect = { body = 'closed' }"),
+        target("gone", format!("smtp://localhost:{gone}"), ""),
+    ]
+    .concat();
+    let server = Server::start(&root.join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "outcome, kind, error, round(cert_expires_s / 86400.0), substr(banner, 1, 7)");
+    for (name, expected) in [
+        ("mail", ["ok", "smtp", "", "", "220 loc"]),
+        ("mail by TLS", ["ok", "smtp", "", "30.0", "220 loc"]),
+        ("mail of nobody", ["fail", "smtp", "tls_unknown_issuer", "30.0", "220 loc"]),
+        ("files", ["ok", "ftp", "", "30.0", "220 fil"]),
+        ("shell", ["ok", "ssh", "", "", "SSH-2.0"]),
+        ("no mail", ["fail", "imap", "protocol", "", "220 loc"]),
+        ("other words", ["fail", "smtp", "body", "", "220 loc"]),
+        ("gone", ["fail", "smtp", "connect_refused", "", ""]),
+    ] {
+        let row = &rows[name];
+        assert!(row[..4] == expected[..4], "{name}: {row:?}");
+        assert!(row[4].is_empty() == expected[4].is_empty(), "{name}: {row:?}");
+    }
+    drop(servers.stdin.take());
+    servers.wait().unwrap();
+}
