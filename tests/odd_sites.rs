@@ -471,3 +471,33 @@ fn a_probe_by_hand_takes_a_target_headers_and_expectations() {
     let (code, said) = probe(&[]);
     assert!(code == Some(2) && said.contains("<URL>"), "{said}");
 }
+
+/// A certificate authority that was added to the system's was not believed before the server was started again.
+#[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
+fn the_systems_certificates_are_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let authority = crate::parts::Authority::new(root);
+    authority.certificate("server", "localhost", 30, true);
+    authority.certificate("other", "localhost", 30, false);
+    let port = free_port();
+    let file = |name: &str| root.join(name).display().to_string();
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {}; ssl_certificate_key {}; location / {{ return 200 here; }} }}",
+        file("server.pem"),
+        file("server.key")
+    );
+    let _nginx = nginx(root, &servers, port);
+    let (trusted, targets) = (
+        root.join("trusted.pem"),
+        format!("[[target]]\nname = 'site'\nurl = 'https://localhost:{port}/'\ninterval = '1s'\n"),
+    );
+    std::fs::copy(root.join("other.pem"), &trusted).unwrap();
+    let mut command = std::process::Command::new(crate::server::BIN);
+    let server = Server::start_under(command.env("SSL_CERT_FILE", &trusted), &root.join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    assert_eq!(last_rows(&server, "error")["site"], ["tls_unknown_issuer"]);
+    std::fs::copy(root.join("roots.pem"), &trusted).unwrap();
+    crate::server::wait_for("trust", || last_rows(&server, "outcome")["site"] == ["ok"]);
+}

@@ -23,8 +23,22 @@ impl Resolver {
     ///
     /// The system's settings cannot be read.
     pub(crate) fn system() -> Result<Resolver, String> {
+        Resolver::of_system(ResolveHosts::Auto)
+    }
+
+    /// The system's, without its file of hosts: what is asked is asked of servers.
+    ///
+    /// # Errors
+    ///
+    /// The system's settings cannot be read.
+    pub(crate) fn system_servers() -> Result<Resolver, String> {
+        Resolver::of_system(ResolveHosts::Never)
+    }
+
+    fn of_system(hosts: ResolveHosts) -> Result<Resolver, String> {
         let resolver = TokioResolver::builder_tokio().and_then(|mut builder| {
             builder.options_mut().cache_size = 0;
+            builder.options_mut().use_hosts_file = hosts;
             builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
             builder.build()
         });

@@ -138,6 +138,19 @@ impl Setting {
     }
 }
 
+/// Refuses what an address has beside a host and a port: nobody would heed it.
+pub(crate) fn only_host(url: &Url) -> Result<(), String> {
+    let path = if url.cannot_be_a_base() { "" } else { url.path() };
+    let rest = match (url.query(), url.fragment()) {
+        _ if !matches!(path, "" | "/") => path,
+        (Some(query), _) => query,
+        (_, Some(fragment)) => fragment,
+        _ if !url.username().is_empty() || url.password().is_some() => "a user",
+        _ => return Ok(()),
+    };
+    Err(format!("'{rest}' in the address is not known to {}, which takes a host and a port", url.scheme()))
+}
+
 /// The host of an address; one without a web scheme has a path for it.
 pub(crate) fn host_of(url: &Url) -> Result<Host<String>, String> {
     let text = url.host_str().unwrap_or_else(|| url.path());

@@ -13,7 +13,7 @@ use url::Host;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
-use crate::checks::kind::{Kind, Setting, host_of};
+use crate::checks::kind::{Kind, Setting, host_of, only_host};
 use crate::found::failure::{Class, Failure, is_own};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};
@@ -26,6 +26,7 @@ pub(crate) const KIND: Kind = Kind {
     is_asked: |_| true,
     takes: &[Setting::Pings],
     make: |url, ask| {
+        only_host(&url)?;
         let pings = ask.pings.unwrap_or(1);
         if !(1..=100).contains(&pings) {
             return Err(format!("pings is {pings}, expected 1 to 100"));

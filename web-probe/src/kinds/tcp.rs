@@ -9,7 +9,7 @@ use url::Host;
 use crate::base::pattern::Pattern;
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
-use crate::checks::kind::{Kind, Setting, host_of};
+use crate::checks::kind::{Kind, Setting, host_of, only_host};
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};
@@ -23,6 +23,7 @@ pub(crate) const KIND: Kind = Kind {
     is_asked: |_| true,
     takes: &[Setting::Body, Setting::Send],
     make: |url, ask| {
+        only_host(&url)?;
         let port = url.port().ok_or("a port is missing, as in tcp://host:22")?;
         let bytes = ask.expect.body.as_ref().map(|pattern| Regex::new(pattern.as_str()));
         let bytes = bytes.transpose().map_err(|error| format!("expect.body: {error}"))?;

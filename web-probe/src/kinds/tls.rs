@@ -9,7 +9,7 @@ use url::Host;
 
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
-use crate::checks::kind::{Kind, host_of};
+use crate::checks::kind::{Kind, host_of, only_host};
 use crate::found::failure::{Class, Failure};
 use crate::found::field::Field;
 use crate::found::findings::Findings;
@@ -25,7 +25,10 @@ pub(crate) const KIND: Kind = Kind {
     aliases: &[],
     is_asked: |_| true,
     takes: &[],
-    make: |url, _| Ok(Arc::new(TlsCheck { host: host_of(&url)?, port: url.port().unwrap_or(443) })),
+    make: |url, _| {
+        only_host(&url)?;
+        Ok(Arc::new(TlsCheck { host: host_of(&url)?, port: url.port().unwrap_or(443) }))
+    },
 };
 
 /// A handshake with a port.

@@ -32,6 +32,8 @@ use crate::found::findings::{Findings, Phase};
 pub struct Network {
     /// Or why names cannot be resolved.
     resolver: Result<Resolver, String>,
+    /// The same without the file of hosts.
+    servers: Result<Resolver, String>,
     /// Believes whom the system trusts.
     system: Result<Arc<Verifier>, String>,
     /// For HTTP/1.1 and 2 in this order of preference, without an identity of the client.
@@ -58,7 +60,12 @@ impl Network {
                 )
             })
         });
-        Network { resolver: Resolver::system(), system, http }
+        Network { resolver: Resolver::system(), servers: Resolver::system_servers(), system, http }
+    }
+
+    /// The system's servers of names, whatever its file of hosts says.
+    pub(crate) fn servers(&self) -> Result<&Resolver, Failure> {
+        self.servers.as_ref().map_err(|error| Class::DnsOther.because(format!("dns: no resolver: {error}")))
     }
 
     /// Who is believed by these terms.

@@ -15,7 +15,7 @@ use crate::base::schedule::{Schedule, Slot};
 use crate::found::failure::Class;
 use crate::found::field::Field;
 use crate::found::measurement::{Detail, Hop, Measurement, Outcome, OwnRow};
-use crate::net::network::Network;
+use crate::net::followed::Followed;
 use crate::rows::record::Record;
 use crate::rows::recorder::Recorder;
 use crate::run::canary::Canary;
@@ -40,7 +40,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Prober {
     recorder: Recorder,
-    network: Network,
+    network: Followed,
     canary: Canary,
     /// One for each probe that may run at the same time.
     permits: Arc<Semaphore>,
@@ -58,7 +58,7 @@ impl Prober {
     pub fn new(recorder: Recorder, concurrency: usize, location: String, pages: Pages) -> Prober {
         recorder.declare(PROBE.name, PROBE.tags, PROBE.fields);
         let permits = Arc::new(Semaphore::new(concurrency));
-        Prober { recorder, network: Network::new(), canary: Canary::start(), permits, location, pages }
+        Prober { recorder, network: Followed::start(), canary: Canary::start(), permits, location, pages }
     }
 
     /// Refuses targets that would write into one another's series, by name.
@@ -192,8 +192,8 @@ impl Prober {
             let is_first = attempts.is_empty();
             let measurement = match left < target.terms.timeout && !is_first {
                 // The last one has the time that is left.
-                true => target.within(left).probe(&self.network).await,
-                false => target.probe(&self.network).await,
+                true => target.within(left).probe(&self.network.now()).await,
+                false => target.probe(&self.network.now()).await,
             };
             let is_down = measurement.outcome == Outcome::Fail;
             attempts.push(measurement);
