@@ -36,7 +36,7 @@ const PROGRAMS: [&str; 24] = [
 /// What Python has to have.
 const PYTHON: [(&str, &str); 3] = [
     ("python-duckdb", "import duckdb, pyarrow.dataset"),
-    ("python-servers", "import aiosmtpd, pyftpdlib, OpenSSL"),
+    ("python-servers", "import aiosmtpd, pyftpdlib, OpenSSL, websockets, grpc_health.v1"),
     (
         "python-clients",
         "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, pyarrow, cramjam, google.protobuf",

@@ -85,6 +85,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let sources = Sources { file: args.config, given: given.collect::<Result<_>>()?, own };
     sources.targets(&config)?;
     config.rollups()?;
+    memory::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
     // On a worker, which takes a connection and answers it: this thread would have to be woken for it first, and then
     // another one.

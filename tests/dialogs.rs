@@ -1,6 +1,7 @@
-//! Servers that greet: mail, files and shells, real ones, with the certificate behind STARTTLS.
+//! Servers that speak other things than HTTP, or more: mail, files and shells with the certificate behind STARTTLS,
+//! WebSockets, gRPC, datagrams. Real ones.
 
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -19,16 +20,25 @@ fn servers_are_greeted_and_asked_for_tls() {
     let authority = Authority::new(root);
     authority.certificate("server", "localhost", 30, true);
     let file = |name: &str| root.join(name).display().to_string();
-    let [smtp, ftp, ssh, gone] = [(); 4].map(|()| free_port());
+    let [smtp, ftp, ssh, gone, ws, grpc] = [(); 6].map(|()| free_port());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/servers.py");
     let mut servers = Command::new(python());
-    servers.arg("-B").arg(script).args([smtp.to_string(), ftp.to_string(), file("server.pem"), file("server.key")]);
+    servers.arg("-B").arg(script).args([smtp, ftp, ws, grpc].map(|port| port.to_string()));
+    servers.args([file("server.pem"), file("server.key")]);
     let mut servers = servers.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let key = Command::new("dropbearkey").args(["-t", "ed25519", "-f", &file("host.key")]).output().unwrap();
     assert!(key.status.success(), "{key:?}");
     let own = format!("127.0.0.1:{ssh}");
     let _dropbear = Program::start(Command::new("dropbear").args(["-F", "-E", "-r", &file("host.key"), "-p", &own]));
-    for port in [smtp, ftp, ssh] {
+    let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let udp = datagrams.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let mut asked = [0; 100];
+        while let Ok((length, from)) = datagrams.recv_from(&mut asked) {
+            let _ = datagrams.send_to(&[b"you said ", &asked[..length]].concat(), from);
+        }
+    });
+    for port in [smtp, ftp, ssh, ws, grpc] {
         wait_for("a server", || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
     let target = |name: &str, url: String, more: &str| {
@@ -44,6 +54,14 @@ fn servers_are_greeted_and_asked_for_tls() {
         target("no mail", format!("imap://localhost:{smtp}"), ""),
         target("other words", format!("smtp://localhost:{smtp}"), "expect = { body = 'closed' }"),
         target("gone", format!("smtp://localhost:{gone}"), ""),
+        target("socket", format!("ws://localhost:{ws}/any"), ""),
+        target("no socket", format!("ws://localhost:{grpc}/any"), ""),
+        target("calls", format!("grpc://localhost:{grpc}"), ""),
+        target("orders", format!("grpc://localhost:{grpc}/orders"), ""),
+        target("stock", format!("grpc://localhost:{grpc}/stock"), ""),
+        target("nothing", format!("grpc://localhost:{grpc}/nothing"), ""),
+        target("datagram", format!("udp://localhost:{udp}"), "send = 'ping'\nexpect = { body = '^you said ping$' }"),
+        target("no datagram", format!("udp://localhost:{gone}"), "send = 'ping'"),
     ]
     .concat();
     let server = Server::start(&root.join("data"), &targets);
@@ -58,11 +76,19 @@ fn servers_are_greeted_and_asked_for_tls() {
         ("no mail", ["fail", "imap", "protocol", "", "220 loc"]),
         ("other words", ["fail", "smtp", "body", "", "220 loc"]),
         ("gone", ["fail", "smtp", "connect_refused", "", ""]),
+        ("socket", ["ok", "websocket", "", "", ""]),
+        ("calls", ["ok", "grpc", "", "", ""]),
+        ("orders", ["ok", "grpc", "", "", ""]),
+        ("stock", ["fail", "grpc", "body", "", ""]),
+        ("nothing", ["fail", "grpc", "server_error", "", ""]),
+        ("datagram", ["ok", "udp", "", "", "you sai"]),
+        ("no datagram", ["fail", "udp", "connect_refused", "", ""]),
     ] {
         let row = &rows[name];
         assert!(row[..4] == expected[..4], "{name}: {row:?}");
         assert!(row[4].is_empty() == expected[4].is_empty(), "{name}: {row:?}");
     }
+    assert_eq!(rows["no socket"][..2], ["fail", "websocket"], "{:?}", rows["no socket"]);
     drop(servers.stdin.take());
     servers.wait().unwrap();
 }

@@ -193,7 +193,7 @@ fn no_part_is_missing_in_ci() {
         ("root", cfg!(part = "root")),
         ("network namespaces by unshare", cfg!(part = "namespaces")),
         ("Python with duckdb and pyarrow", cfg!(part = "python-duckdb")),
-        ("Python with servers of mail and files", cfg!(part = "python-servers")),
+        ("Python with servers of mail, files, WebSockets and gRPC", cfg!(part = "python-servers")),
         ("Python with the clients", cfg!(part = "python-clients")),
     ];
     let missing: Vec<&str> = parts.into_iter().filter(|(_, is_there)| !is_there).map(|(part, _)| part).collect();

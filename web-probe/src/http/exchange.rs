@@ -37,6 +37,8 @@ pub(crate) struct Answer {
     /// `HTTP/1.1`, `HTTP/2`.
     pub protocol: &'static str,
     pub headers: HeaderMap,
+    /// Those behind the body.
+    pub trailers: HeaderMap,
     /// Bytes of the body, as they arrived.
     pub bytes: u64,
     /// The start of the body, as much as is looked at.
@@ -320,6 +322,7 @@ pub(super) async fn read_answer<B: Body<Data = Bytes> + Unpin>(
         status: head.status.as_u16(),
         protocol: protocol(head.version),
         headers: head.headers,
+        trailers: HeaderMap::new(),
         bytes: 0,
         body: Vec::new(),
         sha256: None,
@@ -432,6 +435,7 @@ async fn read_body<B: Body<Data = Bytes> + Unpin>(
     findings.bytes = Some(0);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(&mut broken)?;
+        answer.trailers.extend(frame.trailers_ref().cloned().unwrap_or_default());
         if let Some(data) = frame.data_ref() {
             answer.bytes += data.len() as u64;
             findings.bytes = Some(answer.bytes);

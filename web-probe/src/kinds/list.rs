@@ -4,19 +4,24 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::{cdn, dialog, dns, host, http, icmp, links, mysql, postgres, redis, scrape, steps, tcp, tls};
+use super::{
+    cdn, dialog, dns, grpc, host, http, icmp, links, mysql, postgres, redis, scrape, steps, tcp, tls, udp, websocket,
+};
 use crate::checks::ask::Ask;
 use crate::checks::check::Check;
 use crate::checks::kind::{Kind, Setting};
 
 /// All of them. Of those for one scheme, the special ones come first.
-const KINDS: [&Kind; 18] = [
+const KINDS: [&Kind; 21] = [
     &cdn::KIND,
     &links::KIND,
     &steps::KIND,
     &scrape::KIND,
     &http::KIND,
+    &websocket::KIND,
+    &grpc::KIND,
     &tcp::KIND,
+    &udp::KIND,
     &tls::KIND,
     &dns::KIND,
     &icmp::KIND,
@@ -78,12 +83,12 @@ mod tests {
         }
         let asked = |address: &str, ask| check(Url::parse(address).unwrap(), ask).unwrap_err();
         let send = || Ask { send: Some("x".into()), ..Ask::default() };
-        assert_eq!(asked("tls://a", send()), "send is for tcp, postgres, mysql and redis, not for tls");
+        assert_eq!(asked("tls://a", send()), "send is for tcp, udp, postgres, mysql and redis, not for tls");
         let pings = || Ask { pings: Some(1), ..Ask::default() };
         assert_eq!(asked("https://a", pings()), "pings is for icmp, not for https");
         let scrape = || Ask { scrape: true, ..Ask::default() };
         assert_eq!(asked("tcp://a:1", scrape()), "kind = \"scrape\" is for http and https, not for tcp");
-        let known = "http, https, tcp, tls, dns, icmp, smtp, imap, pop3, ftp, ssh, postgres, mysql, redis and host";
+        let known = "http, https, ws, grpc, tcp, udp, tls, dns, icmp, smtp, imap, pop3, ftp, ssh, postgres, mysql, redis and host";
         assert_eq!(asked("gopher://a", Ask::default()), format!("gopher cannot be probed; {known} can"));
     }
 }
