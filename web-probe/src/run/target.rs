@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderName};
 use url::Url;
 
 use crate::base::address::without_password;
@@ -159,7 +159,9 @@ impl PartialEq for Target {
 }
 
 /// A secret that is shorter stands in too much else.
-const SECRET_BYTES_MIN: usize = 4;
+const SECRET_BYTES_MIN: usize = 6;
+/// Words in the names of headers whose values are secrets.
+const SECRET_HEADERS: [&str; 5] = ["auth", "key", "token", "secret", "cookie"];
 
 /// What an address and what is asked keep from others: passwords and tokens, as they are and as they are sent.
 fn secrets(url: &Url, ask: &Ask) -> Vec<String> {
@@ -169,9 +171,10 @@ fn secrets(url: &Url, ask: &Ask) -> Vec<String> {
     let proxies = requests.iter().filter_map(|ask| ask.proxy.as_ref());
     let passwords = std::iter::once(url).chain(proxies).filter_map(|url| url.password());
     let mut secrets: Vec<String> = passwords.flat_map(|password| [password.to_owned(), decoded(password)]).collect();
-    for value in requests.iter().flat_map(|ask| ask.headers.get_all(AUTHORIZATION)) {
+    let is_secret = |name: &HeaderName| SECRET_HEADERS.iter().any(|word| name.as_str().contains(word));
+    for (name, value) in requests.iter().flat_map(|ask| &ask.headers).filter(|(name, _)| is_secret(name)) {
         let text = String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let (kind, secret) = text.split_once(' ').unwrap_or(("", &text));
+        let (kind, secret) = text.split_once(' ').filter(|_| name == AUTHORIZATION).unwrap_or(("", &text));
         secrets.push(secret.to_owned());
         let pair = STANDARD.decode(secret).ok().filter(|_| kind.eq_ignore_ascii_case("basic"));
         let pair = pair.and_then(|pair| String::from_utf8(pair).ok());
@@ -182,4 +185,31 @@ fn secrets(url: &Url, ask: &Ask) -> Vec<String> {
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.dedup();
     secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that shows what it was asked had the token in its banner, its message and the address that it led to.
+    #[test]
+    fn what_is_told_in_confidence_is_known() {
+        let mut http = HttpAsk::default();
+        for (name, value) in [
+            ("authorization", format!("Basic {}", STANDARD.encode("me:pass word"))),
+            ("x-api-key", "key-123456".into()),
+            ("accept", "text/plain".into()),
+        ] {
+            http.headers.insert(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        http.proxy = Some(Url::parse("http://me:pr%40xy-secret@proxy.example").unwrap());
+        let url = Url::parse("postgres://me:s3cr3t%21@db.example/orders").unwrap();
+        let found = secrets(&url, &Ask { http, ..Ask::default() });
+        for secret in
+            ["s3cr3t!", "s3cr3t%21", "pr@xy-secret", "pass word", "key-123456", &STANDARD.encode("me:pass word")]
+        {
+            assert!(found.iter().any(|own| own == secret), "{secret} of {found:?}");
+        }
+        assert!(!found.iter().any(|own| own == "text/plain"));
+    }
 }
