@@ -123,6 +123,11 @@ fn origins_hosts_and_a_base_path_are_let_in_by_name() {
     assert_eq!(flush(&[("Host", "evil.example")]), 403);
     assert_eq!(flush(&[("Origin", "https://evil.example")]), 403);
     assert_eq!(flush(&[("Sec-Fetch-Site", "cross-site")]), 403);
+    // What looks like a token in an address let every page in where nobody asks for one.
+    let foreign = [("Origin", "https://evil.example")];
+    assert_eq!(status(&server, "POST", "/watch/write?u=a&p=b", &foreign), 403);
+    assert_eq!(status(&server, "POST", "/watch/write?u=a&p=b", &[("Host", "evil.example")]), 403);
+    assert_eq!(status(&server, "POST", "/watch/write?u=a&p=b", &[]), 204);
     assert_eq!(flush(&[("Origin", "https://status.example.org")]), 200);
     assert_eq!(status(&server, "POST", "/watchapi/v1/admin/flush", &[]), 404);
     assert_eq!(status(&server, "GET", "/health", &[("Host", "evil.example")]), 200, "whether it is alive is no secret");

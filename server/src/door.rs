@@ -58,7 +58,8 @@ impl Door {
             return Ok(Granted::default());
         }
         let refused = |reason: &str| Box::new(failed(StatusCode::FORBIDDEN, reason));
-        let of_address = password(request);
+        // As long as there are no tokens it is none: any page can put something into an address.
+        let of_address = password(request).filter(|_| self.guard.has_tokens());
         if of_address.is_none() && !carries_token(request.headers()) {
             let host = self.host(request, peer);
             self.check_host(host).map_err(|reason| refused(&reason))?;

@@ -83,7 +83,7 @@ pub(super) fn csv_head(text: &[u8], is_row_of_types: fn(&[u8]) -> bool, is_all: 
 /// Does an annotated CSV begin here? Files may begin with a mark of the byte order.
 pub(super) fn is_annotation(line: &[u8]) -> bool {
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    [&b"#datatype"[..], b"#group", b"#default"].iter().any(|word| line.starts_with(word))
+    [&b"#datatype"[..], b"#group", b"#default", b"#constant"].iter().any(|word| line.starts_with(word))
 }
 
 /// Where the first empty line ends, behind which another table of an annotated CSV begins.

@@ -67,7 +67,8 @@ impl Findings {
     /// What it all comes to.
     pub(crate) fn measured(self, terms: &Terms, taken: Duration, failure: Option<Failure>) -> Measurement {
         let failure = failure.or_else(|| {
-            let limit = terms.fail.filter(|limit| taken > *limit)?;
+            // What should be closed and answers is up, however late.
+            let limit = terms.fail.filter(|limit| taken > *limit && !terms.upside_down)?;
             Some(Class::TooSlow.because(format!("it took {taken:.1?}, the limit is {limit:?}")))
         });
         let failure = if terms.upside_down { turned(failure) } else { failure };
@@ -161,5 +162,26 @@ fn turned(failure: Option<Failure>) -> Option<Failure> {
         Some(failure) if failure.class == Class::Prober => Some(failure),
         Some(_) => None,
         None => Some(Class::Up.because("it is up, and should not be (upside_down)")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A port that should be closed and answered late was too slow, so down, so well.
+    #[test]
+    fn what_should_be_closed_is_not_well_because_it_is_slow() {
+        let second = Duration::from_secs(1);
+        let of = |upside_down, failure: Option<Class>| {
+            let terms = Terms { upside_down, fail: Some(second), ..Terms::default() };
+            let failure = failure.map(|class| class.because("why"));
+            let found = Findings::default().measured(&terms, 2 * second, failure);
+            (found.outcome, found.failure.map(|failure| failure.class))
+        };
+        assert_eq!(of(false, None), (Outcome::Fail, Some(Class::TooSlow)));
+        assert_eq!(of(true, None), (Outcome::Fail, Some(Class::Up)));
+        assert_eq!(of(true, Some(Class::ConnectRefused)), (Outcome::Ok, None));
+        assert_eq!(of(true, Some(Class::Prober)), (Outcome::Fail, Some(Class::Prober)));
     }
 }
