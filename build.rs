@@ -39,7 +39,7 @@ const PYTHON: [(&str, &str); 3] = [
     ("python-servers", "import aiosmtpd, pyftpdlib, OpenSSL, websockets, grpc_health.v1"),
     (
         "python-clients",
-        "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, pyarrow, cramjam, google.protobuf",
+        "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, opentelemetry.exporter.otlp.proto.grpc, pyarrow, cramjam, google.protobuf",
     ),
 ];
 

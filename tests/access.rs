@@ -191,15 +191,42 @@ fn one_connection_too_many_is_told_under_tls_too() {
     let own = server.url.trim_start_matches("https://");
     let held: Vec<_> = (0..4).map(|_| TcpStream::connect(own).unwrap()).collect();
     std::thread::sleep(Duration::from_millis(200));
-    let told =
-        Command::new("curl").args(["-sik", "--max-time", "8", &format!("{}/health", server.url)]).output().unwrap();
-    let told = String::from_utf8_lossy(&told.stdout);
-    assert!(told.starts_with("HTTP/1.1 503") && told.contains("server.connections_max"), "{told}");
+    for (speaks, begins) in [("--http1.1", "HTTP/1.1 503"), ("--http2", "HTTP/2 503")] {
+        let mut curl = Command::new("curl");
+        let told = curl.args([speaks, "-sik", "--max-time", "8", &format!("{}/health", server.url)]).output().unwrap();
+        let told = String::from_utf8_lossy(&told.stdout);
+        assert!(told.starts_with(begins) && told.contains("server.connections_max"), "{told}");
+    }
     drop(held);
     wait_for("room", || {
         let told = Command::new("curl").args(["-sik", &format!("{}/health", server.url)]).output().unwrap();
-        told.stdout.starts_with(b"HTTP/1.1 200")
+        told.stdout.starts_with(b"HTTP/2 200")
     });
+}
+
+/// Collectors speak HTTP/2, and were told 505 or nothing. It is spoken on the same port, under the same limits.
+#[test]
+#[cfg_attr(not(part = "curl"), ignore = "needs curl: .ci/run installs it")]
+fn http_2_is_spoken_on_the_same_port() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[server]\nheader_timeout = '1s'\nidle_timeout = '2s'\n";
+    let server = Server::start(&dir.path().join("data"), config);
+    let curl = |arguments: &[&str]| {
+        let mut curl = Command::new("curl");
+        let curl = curl.args(["-s", "--http2-prior-knowledge", "-w", " %{http_version}"]).args(arguments);
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(curl(&["--data-binary", "m f=1 1", &format!("{}/write", server.url)]), " 2");
+    let asked = curl(&[&format!("{}/api/v3/query_sql?q=SELECT+f+FROM+m&format=csv", server.url)]);
+    assert_eq!(asked, "f\n1.0\n 2");
+    let mut idle = TcpStream::connect(address(&server)).unwrap();
+    // The preface and SETTINGS that say nothing.
+    idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+    idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let start = Instant::now();
+    let mut told = Vec::new();
+    let _ = idle.read_to_end(&mut told); // a reset is an end, too
+    assert!((1900..15_000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

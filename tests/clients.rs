@@ -33,7 +33,7 @@ pub fn token(data_dir: &Path, scopes: &[&str]) -> String {
 }
 
 /// Runs a client while the server is killed and started again, twice; gives a server with what it stored.
-fn run(script: &str) -> (Server, tempfile::TempDir) {
+fn run(script: &str, arguments: &[&str]) -> (Server, tempfile::TempDir) {
     let python = python();
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
@@ -44,6 +44,7 @@ fn run(script: &str) -> (Server, tempfile::TempDir) {
         .arg("-B")
         .arg(scripts.join(script))
         .args([&server.url, &token])
+        .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -79,7 +80,7 @@ fn check_rows(server: &Server) {
     ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
 )]
 fn influxdb_client_writes() {
-    let (server, _dir) = run("influxdb2.py");
+    let (server, _dir) = run("influxdb2.py", &[]);
     // The good line of its partial write has another time.
     assert_eq!(server.rows("SELECT f FROM m WHERE time = TIMESTAMP '1970-01-01 00:00:00.000000001'"), [["1.0"]]);
     assert_eq!(server.sql("SELECT 1", "json").status, 200);
@@ -93,7 +94,7 @@ fn influxdb_client_writes() {
     ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
 )]
 fn influxdb3_python_writes() {
-    let (server, _dir) = run("influxdb3.py");
+    let (server, _dir) = run("influxdb3.py", &[]);
     let rest = "SELECT count(*) FROM m WHERE host = 'whole'";
     assert_eq!(server.rows(rest), [["0"]], "accept_partial=false stores all or nothing");
     assert_eq!(server.rows("SELECT f FROM m WHERE host = 'h0' ORDER BY time LIMIT 1"), [["1.0"]]);
@@ -105,7 +106,7 @@ fn influxdb3_python_writes() {
     ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
 )]
 fn pyarrow_writes() {
-    let (server, _dir) = run("arrow.py");
+    let (server, _dir) = run("arrow.py", &[]);
     check_rows(&server);
 }
 
@@ -115,7 +116,7 @@ fn pyarrow_writes() {
     ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
 )]
 fn remote_write_of_other_encoders_is_kept() {
-    let (server, _dir) = run("remote_write2.py");
+    let (server, _dir) = run("remote_write2.py", &[]);
     for table in ["one", "two"] {
         let rows = server.rows(&format!("SELECT host, CAST(time AS BIGINT) AS ns, value FROM {table} ORDER BY ns"));
         assert_eq!(rows.len(), ROWS as usize);
@@ -148,8 +149,22 @@ fn remote_write_of_other_encoders_is_kept() {
     not(part = "python-clients"),
     ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
 )]
-fn opentelemetry_sdk_exports() {
-    let (server, _dir) = run("otlp.py");
+fn opentelemetry_sdk_exports_over_http() {
+    check_otlp(&run("otlp.py", &["http"]).0);
+}
+
+/// Collectors and SDKs speak gRPC first: nothing came in from those that were not told otherwise.
+#[test]
+#[cfg_attr(
+    not(part = "python-clients"),
+    ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
+)]
+fn opentelemetry_sdk_exports_over_grpc() {
+    check_otlp(&run("otlp.py", &["grpc"]).0);
+}
+
+/// What `otlp.py` has sent.
+fn check_otlp(server: &Server) {
     let last = |table: &str, column: &str| {
         let sql =
             format!("SELECT host, {column} FROM {table} WHERE time = (SELECT max(time) FROM {table}) ORDER BY host");

@@ -10,7 +10,7 @@ use crate::parts::site;
 use crate::server::{Server, agent};
 
 /// What each path needs, written down apart from the server's own table: `-` for nothing.
-const PATHS: [(&str, &str, &str); 32] = [
+const PATHS: [(&str, &str, &str); 36] = [
     ("GET", "/health", "-"),
     ("GET", "/ping", "-"),
     ("GET", "/ready", "-"),
@@ -21,12 +21,14 @@ const PATHS: [(&str, &str, &str); 32] = [
     ("POST", "/api/v3/write_lp", "write"),
     ("POST", "/api/v1/write", "write"),
     ("POST", "/v1/metrics", "write"),
+    ("POST", "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export", "write"),
     ("POST", "/api/v1/import/prometheus", "write"),
     ("POST", "/api/v1/import/json", "write"),
     ("POST", "/api/v1/import/csv", "write"),
     ("POST", "/api/v1/import/arrow", "write"),
     ("POST", "/metrics/job/{*group}", "write"),
     ("POST", "/metrics/job@base64/{*group}", "write"),
+    ("POST", "/heartbeat/{*job}", "write"),
     // What they may do in detail is in odd_clients.
     ("GET", "/query", "read|write"),
     ("GET", "/api/v2/orgs", "read|write"),
@@ -38,6 +40,8 @@ const PATHS: [(&str, &str, &str); 32] = [
     ("POST", "/api/v1/admin/snapshot", "admin"),
     ("POST", "/api/v1/admin/accept_damage", "admin"),
     ("POST", "/api/v1/admin/delete", "admin"),
+    ("POST", "/api/v1/admin/drop", "admin"),
+    ("DELETE", "/api/v3/configure/table", "admin"),
     ("POST", "/api/v1/admin/maintenance", "admin"),
     ("POST", "/api/v1/admin/maintenance/end", "admin"),
     ("POST", "/api/v1/admin/exclusions", "admin"),
@@ -68,7 +72,7 @@ fn every_path_takes_the_tokens_that_it_names_and_no_others() {
     assert_eq!(said, PATHS.iter().map(|(_, path, _)| *path).collect(), "a path needs a line in this test");
 
     for (method, path, scope) in PATHS {
-        let path = path.replace("{*group}", "a");
+        let path = path.replace("{*group}", "a").replace("{*job}", "a");
         let path = path.as_str();
         let is_of = |own: &str| scope.split('|').any(|scope| scope == own);
         let is_let_in = |status: u16| !matches!(status, 401 | 403 | 404 | 405);

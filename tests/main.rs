@@ -24,6 +24,7 @@ mod forging;
 mod forward;
 mod fuzz;
 mod grammar;
+mod heartbeats;
 mod import;
 mod layers;
 mod line_protocol;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::server::{BIN, Server, post};
+use crate::server::{BIN, Server, agent, post};
 
 fn fournines(arguments: &[&str]) -> Output {
     Command::new(BIN).args(arguments).output().unwrap()
@@ -151,6 +151,55 @@ fn a_delete_says_what_it_needs() {
         r#"{"table":"m x","from":"2026-01-01T00:00:00Z","to":"2026-01-01T05:00:00Z","tags":{"host":["h1","h2"]}}"#;
     assert_eq!(delete(good).status, 200);
     assert_eq!(server.rows("SELECT count(*) FROM \"m x\""), [["7"]]);
+}
+
+/// A field that first came as text refused numbers for good; nothing but a new data directory helped.
+#[test]
+fn a_table_or_a_field_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let server = Server::start(&data_dir, "");
+    let statement = "SELECT count(*), count(v), max(v) FROM m";
+    assert_eq!(server.write("", b"m,host=a v=\"12\",w=1 1000\nm,host=a v=\"13\" 2000").status, 204);
+    assert_eq!(server.rows(statement), [["2", "2", "13"]]);
+    assert_eq!(server.write("", b"m,host=a v=14 3000").status, 400);
+    let drop =
+        |server: &Server, body: &str| post(&format!("{}/api/v1/admin/drop", server.url), body.as_bytes()).unwrap();
+    for (body, status, said) in [
+        ("", 400, "expected something like"),
+        (r#"{"table":"m","fields":"v"}"#, 400, "unknown field `fields`"),
+        (r#"{"table":"none"}"#, 404, "there is no table"),
+        (r#"{"table":"m","field":"none"}"#, 404, "has no column none"),
+        (r#"{"table":"m","field":"host"}"#, 400, "expected a field"),
+        (r#"{"table":"probe"}"#, 400, "is the server's own and stays"),
+        (r#"{"table":"outages"}"#, 400, "is a view"),
+    ] {
+        let reply = drop(&server, body);
+        assert_eq!(reply.status, status, "{body}: {}", reply.body);
+        assert!(reply.body.contains(said), "{body}: {}", reply.body);
+    }
+    let rollup = br#"{"measurement":"m","interval":"1d","fields":["v"],"name":"m_v"}"#;
+    assert_eq!(post(&format!("{}/api/v1/admin/rollups", server.url), rollup).unwrap().status, 200);
+    let refused = drop(&server, r#"{"table":"m","field":"v"}"#);
+    assert!(refused.status == 400 && refused.body.contains("rollup 'm_v': it names the field 'v'"), "{}", refused.body);
+    assert_eq!(post(&format!("{}/api/v1/admin/rollups/remove", server.url), br#"{"name":"m_v"}"#).unwrap().status, 200);
+
+    assert_eq!(drop(&server, r#"{"table":"m","field":"v"}"#).status, 200);
+    let gone = server.sql("SELECT v FROM m", "csv");
+    assert!(gone.status == 400 && gone.body.contains('v'), "{}", gone.body);
+    assert_eq!(server.write("", b"m,host=a v=14 3000").status, 204);
+    assert_eq!(server.rows(statement), [["3", "1", "14.0"]]);
+    server.kill();
+    let server = Server::start(&data_dir, "");
+    assert_eq!(server.rows(statement), [["3", "1", "14.0"]]);
+
+    // As InfluxDB 3 has it.
+    let path = format!("{}/api/v3/configure/table?db=public&table=m", server.url);
+    assert_eq!(agent().delete(&path).call().unwrap().status(), 200);
+    assert_eq!(agent().delete(&path).call().unwrap().status(), 404);
+    assert_eq!(server.sql("SELECT * FROM m", "csv").status, 400);
+    assert_eq!(server.write("", b"m host=true,v=7i 1000").status, 204);
+    assert_eq!(server.rows("SELECT host, v FROM m"), [["true", "7"]]);
 }
 
 #[test]

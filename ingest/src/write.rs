@@ -1,7 +1,7 @@
 //! The requests that bring rows: read, decoded, stored, answered in the words of each protocol. A 2xx means durable.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -59,6 +59,11 @@ impl Ingest {
     /// Takes rows for a store.
     pub fn new(store: Arc<Store>, limits: Limits) -> Ingest {
         Ingest { store, limits, budget: Arc::default(), stats: Stats::default(), metadata: Metadata::default() }
+    }
+
+    /// From one piece of a body to the next.
+    pub fn body_timeout(&self) -> Duration {
+        self.limits.body_timeout
     }
 
     /// What was counted since the start.
@@ -142,16 +147,33 @@ impl Ingest {
                 return text(StatusCode::UNSUPPORTED_MEDIA_TYPE, &reason);
             }
         };
-        let outcome = self
-            .request(agent, Protocol::Otlp, request, Encoding::Identity, |query, _, body, taken| {
-                self.described(&query.schema, taken, |batch, describe| match is_json {
-                    true => otlp_json::decode(body, now_ns(), batch, describe),
-                    false => otlp::decode(body, now_ns(), batch, describe),
-                })
-                .map_err(|why| Refusal::bad(format!("the body is no OTLP request for metrics: {why}")))
+        otlp_answer(self.otlp_request(agent, request, is_json).await, is_json)
+    }
+
+    /// OTLP as one message of protobuf, as gRPC brings it; the answer is one, too.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing was taken.
+    pub async fn otlp_message(&self, agent: Arc<Agents>, request: Request<impl Arriving>) -> Result<Bytes, Refusal> {
+        let report = self.otlp_request(agent, request, false).await?;
+        Ok(partial_success(&report).into())
+    }
+
+    async fn otlp_request(
+        &self,
+        agent: Arc<Agents>,
+        request: Request<impl Arriving>,
+        is_json: bool,
+    ) -> Result<Report, Refusal> {
+        self.request(agent, Protocol::Otlp, request, Encoding::Identity, |query, _, body, taken| {
+            self.described(&query.schema, taken, |batch, describe| match is_json {
+                true => otlp_json::decode(body, now_ns(), batch, describe),
+                false => otlp::decode(body, now_ns(), batch, describe),
             })
-            .await;
-        otlp_answer(outcome, is_json)
+            .map_err(|why| Refusal::bad(format!("the body is no OTLP request for metrics: {why}")))
+        })
+        .await
     }
 
     /// `POST /api/v1/import/prometheus`: text exposition or OpenMetrics. Answers as
@@ -577,22 +599,14 @@ fn lines(report: &Report) -> Vec<serde_json::Value> {
 fn otlp_answer(outcome: Result<Report, Refusal>, is_json: bool) -> Response<Full<Bytes>> {
     match outcome {
         Ok(report) => {
-            let reason = report.summary("data point").unwrap_or_default();
-            let body = match (report.refused as u64, is_json) {
+            let body = match (report.refused, is_json) {
+                (_, false) => partial_success(&report),
                 (0, true) => "{}".into(),
-                (0, false) => Vec::new(),
                 (refused, true) => {
+                    let reason = report.summary("data point").unwrap_or_default();
                     let partial =
                         serde_json::json!({ "rejectedDataPoints": refused.to_string(), "errorMessage": reason });
                     serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
-                }
-                (refused, false) => {
-                    let mut partial = vec![0x08];
-                    put_varint(&mut partial, refused);
-                    put_text(&mut partial, 2, &reason);
-                    let mut body = Vec::new();
-                    put_bytes(&mut body, 1, &partial);
-                    body
                 }
             };
             let kind = if is_json { "application/json" } else { "application/x-protobuf" };
@@ -609,6 +623,18 @@ fn otlp_answer(outcome: Result<Report, Refusal>, is_json: bool) -> Response<Full
             retry_later(response)
         }
     }
+}
+
+/// `ExportMetricsServiceResponse`: what was refused, if something was.
+fn partial_success(report: &Report) -> Vec<u8> {
+    let mut body = Vec::new();
+    if report.refused > 0 {
+        let mut partial = vec![0x08];
+        put_varint(&mut partial, report.refused as u64);
+        put_text(&mut partial, 2, &report.summary("data point").unwrap_or_default());
+        put_bytes(&mut body, 1, &partial);
+    }
+    body
 }
 
 fn put_varint(into: &mut Vec<u8>, mut number: u64) {

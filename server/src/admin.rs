@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use domain::instant;
-use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use query::endpoint::Body;
@@ -13,11 +12,8 @@ use serde::de::DeserializeOwned;
 use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate, now_ns};
 
 use crate::answer::{done, failed, json};
-use crate::call::{Call, Services};
+use crate::call::{Call, Services, whole};
 use crate::snapshots;
-
-/// The body of an administrative request may be this long, in bytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) async fn flush(call: Call) -> Response<Body> {
     administer(&call.services, |store| store.flush().map(|()| done())).await
@@ -128,7 +124,7 @@ async fn ask_engine(
 }
 
 /// Does work of the store's that blocks, and answers when it is done.
-async fn administer(
+pub(crate) async fn administer(
     services: &Services,
     work: impl FnOnce(&Store) -> tsdb::Result<serde_json::Value> + Send + 'static,
 ) -> Response<Body> {
@@ -138,7 +134,9 @@ async fn administer(
         Ok(Err(error @ (tsdb::Error::UnknownTable { .. } | tsdb::Error::UnknownColumn { .. }))) => {
             failed(StatusCode::NOT_FOUND, &error.to_string())
         }
-        Ok(Err(error @ tsdb::Error::Rollup { .. })) => failed(StatusCode::BAD_REQUEST, &error.to_string()),
+        Ok(Err(error @ (tsdb::Error::Rollup { .. } | tsdb::Error::IsTag { .. }))) => {
+            failed(StatusCode::BAD_REQUEST, &error.to_string())
+        }
         Ok(Err(error @ tsdb::Error::DiskFull { .. })) => failed(StatusCode::INSUFFICIENT_STORAGE, &error.to_string()),
         Ok(Err(error)) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
@@ -196,15 +194,17 @@ struct Named {
 }
 
 /// What the body of an administrative request says, or why it cannot be read.
-async fn told<T: DeserializeOwned>(request: Request<Incoming>, example: &str) -> Result<T, Box<Response<Body>>> {
+pub(crate) async fn told<T: DeserializeOwned>(
+    request: Request<Incoming>,
+    example: &str,
+) -> Result<T, Box<Response<Body>>> {
     let refused = |reason: &str| Box::new(failed(StatusCode::BAD_REQUEST, reason));
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await;
-    let body = body.map_err(|error| refused(&format!("the body could not be read: {error}")))?.to_bytes();
+    let body = whole(request.into_body()).await.map_err(|error| refused(&error))?;
     serde_json::from_slice(&body)
         .map_err(|error| refused(&format!("the body: {error}; expected something like {example}")))
 }
 
-fn default_schema() -> String {
+pub(crate) fn default_schema() -> String {
     DEFAULT_SCHEMA.into()
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
 use hyper::Request;
 use hyper::body::Incoming;
 use ingest::write::Ingest;
@@ -12,6 +14,9 @@ use tsdb::Store;
 
 use crate::metrics::Metrics;
 use crate::tokens::Granted;
+
+/// A body that is read as a whole may be this long, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// What requests are answered from.
 #[derive(Debug)]
@@ -34,4 +39,10 @@ pub(crate) struct Call {
     /// Its path, without what a proxy puts before it.
     pub path: String,
     pub request: Request<Incoming>,
+}
+
+/// The whole of a short body, or why it cannot be read.
+pub(crate) async fn whole(body: Incoming) -> Result<Bytes, String> {
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    Ok(body.map_err(|error| format!("the body could not be read: {error}"))?.to_bytes())
 }

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::header::{HeaderValue, RETRY_AFTER};
+use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use ingest::write::Ingest;
 use query::Engine;
@@ -24,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tsdb::{Store, fault};
 
+use crate::answer::respond;
 use crate::call::{Call, Services};
 use crate::door::{self, Door};
 use crate::head_timed::{HeadTimed, Waits};
@@ -42,6 +45,10 @@ const ONE_TOO_MANY: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r
 const REFUSALS_MAX: usize = 64;
 /// How long that may take.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What the two agree on for HTTP/2, under TLS.
+pub(crate) const HTTP2: &[u8] = b"h2";
+/// So many requests may be under way on a connection of HTTP/2.
+const STREAMS_MAX: u32 = 100;
 /// How long a client may take for the handshake of TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -141,7 +148,13 @@ impl Server {
                 let told = async {
                     match acceptor {
                         None => refuse(&mut stream, &answer).await,
-                        Some(acceptor) => refuse(&mut acceptor.accept(stream).await?, &answer).await,
+                        Some(acceptor) => {
+                            let mut stream = acceptor.accept(stream).await?;
+                            match stream.get_ref().1.alpn_protocol() {
+                                Some(HTTP2) => refuse_http2(stream, &reason).await,
+                                _ => refuse(&mut stream, &answer).await,
+                            }
+                        }
                     }
                 };
                 let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
@@ -163,25 +176,24 @@ impl Server {
 
     async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: IpAddr, watcher: Watcher) {
         let bytes_max = self.options.header_bytes_max;
-        let waits = Waits::new(self.options.header_timeout);
         // Until a head is whole, from the end of the answer before: that is the time that a connection may be idle. A
         // head that has begun has its own.
         let idle_timeout = self.options.idle_timeout.max(self.options.header_timeout);
+        let waits = Waits::new(self.options.header_timeout, idle_timeout);
         let stream = HeadTimed::new(stream, waits.clone());
         let service = service_fn(move |request| {
             let (server, waits) = (self.clone(), waits.clone());
             async move {
-                waits.head_is_whole();
-                let response = server.answer(request, peer).await;
-                waits.next();
-                Ok::<_, Infallible>(response)
+                let _answering = waits.head_is_whole();
+                Ok::<_, Infallible>(server.answer(request, peer).await)
             }
         });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(idle_timeout)
-            .max_buf_size(bytes_max.max(HEADER_BYTES_MIN))
-            .serve_connection(TokioIo::new(stream), service);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let bytes_max = bytes_max.max(HEADER_BYTES_MIN);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(idle_timeout).max_buf_size(bytes_max);
+        let head_bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
+        builder.http2().max_header_list_size(head_bytes_max).max_concurrent_streams(STREAMS_MAX);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!("a connection broke off: {error}");
         }
@@ -212,6 +224,17 @@ impl Server {
         self.services.metrics.answered(route.pattern, response.status().as_u16());
         response
     }
+}
+
+/// The same to a client that agreed on HTTP/2: every request has this answer, until the time for it is over.
+async fn refuse_http2(stream: impl AsyncRead + AsyncWrite + Unpin, reason: &str) -> std::io::Result<()> {
+    let service = service_fn(|_: Request<Incoming>| {
+        let mut response = respond(StatusCode::SERVICE_UNAVAILABLE, "text/plain", reason.to_owned());
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+    connection.await.map_err(std::io::Error::other)
 }
 
 /// Tells a client that it is one too many, in the protocol that it speaks, and takes what it sends meanwhile: a

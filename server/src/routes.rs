@@ -12,7 +12,7 @@ use query::endpoint::Body;
 use crate::answer::{failed, not_allowed};
 use crate::call::Call;
 use crate::tokens::Scope;
-use crate::{admin, health, influx, ingesting};
+use crate::{admin, drops, grpc, health, heartbeats, influx, ingesting};
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
@@ -58,7 +58,7 @@ const fn administer(pattern: &'static str, answer: fn(Call) -> Answering) -> Rou
 }
 
 /// Every path that there is.
-pub(crate) const ROUTES: [Route; 32] = [
+pub(crate) const ROUTES: [Route; 36] = [
     open("/health", |call| Box::pin(health::health(call))),
     open("/ping", |call| Box::pin(influx::ping(call))),
     open("/ready", |call| Box::pin(health::ready(call))),
@@ -68,6 +68,7 @@ pub(crate) const ROUTES: [Route; 32] = [
     write("/api/v3/write_lp", |call| Box::pin(ingesting::line_protocol(call, Influx::V3))),
     write("/api/v1/write", |call| Box::pin(ingesting::remote_write(call))),
     write("/v1/metrics", |call| Box::pin(ingesting::otlp(call))),
+    write(grpc::OTLP, |call| Box::pin(grpc::otlp(call))),
     write("/api/v1/import/prometheus", |call| Box::pin(ingesting::prometheus(call))),
     write("/api/v1/import/json", |call| Box::pin(ingesting::rows(call, Protocol::Json))),
     write("/api/v1/import/csv", |call| Box::pin(ingesting::rows(call, Protocol::Csv))),
@@ -77,6 +78,12 @@ pub(crate) const ROUTES: [Route; 32] = [
     }),
     push("/metrics/job/{*group}"),
     push("/metrics/job@base64/{*group}"),
+    Route {
+        pattern: "/heartbeat/{*job}",
+        methods: &[Method::GET, Method::HEAD, Method::POST],
+        scopes: &[Scope::Write],
+        answer: |call| Box::pin(heartbeats::call(call)),
+    },
     influx("/query", |call| Box::pin(influx::query(call))),
     influx("/api/v2/orgs", |call| Box::pin(influx::organisations(call))),
     influx("/api/v2/buckets", |call| Box::pin(influx::buckets(call))),
@@ -87,6 +94,13 @@ pub(crate) const ROUTES: [Route; 32] = [
     administer("/api/v1/admin/snapshot", |call| Box::pin(admin::snapshot(call))),
     administer("/api/v1/admin/accept_damage", |call| Box::pin(admin::accept_damage(call))),
     administer("/api/v1/admin/delete", |call| Box::pin(admin::delete(call))),
+    administer("/api/v1/admin/drop", |call| Box::pin(drops::drop(call))),
+    Route {
+        pattern: "/api/v3/configure/table",
+        methods: &[Method::DELETE],
+        scopes: &[Scope::Admin],
+        answer: |call| Box::pin(drops::drop_table(call)),
+    },
     administer("/api/v1/admin/maintenance", |call| Box::pin(admin::exclude(call, Kind::Maintenance))),
     administer("/api/v1/admin/maintenance/end", |call| Box::pin(admin::end_exclusion(call, Kind::Maintenance))),
     administer("/api/v1/admin/exclusions", |call| Box::pin(admin::exclude(call, Kind::Exclusion))),

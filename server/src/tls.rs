@@ -14,6 +14,8 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
 
+use crate::connections::HTTP2;
+
 /// How often it looks whether the files have changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -37,7 +39,7 @@ impl Certificate {
         let provider = Arc::new(default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let mut config = config.with_no_client_auth().with_cert_resolver(self.clone());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 

@@ -32,7 +32,7 @@ pub(super) struct TargetConfig {
     /// has to say the same. Default: what the address says.
     kind: Option<String>,
     /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`,
-    /// `postgres://`, `mysql://`, `redis://`, `host:`.
+    /// `postgres://`, `mysql://`, `redis://`, `heartbeat:job?within=25h`, `host:`.
     url: String,
     /// The tag `group`. Default: none.
     group: Option<String>,
@@ -386,8 +386,8 @@ impl TargetConfig {
             bail!("target '{called}': ip is for names, and '{address}' has an address, which is of one family");
         }
         let connect_to = match (self.ip, self.address) {
-            (_, Some(_)) | (Some(_), _) if target.kind() == "host" => {
-                bail!("target '{called}': ip and address are not for host, which connects to nobody")
+            (_, Some(_)) | (Some(_), _) if matches!(target.kind(), "host" | "heartbeat") => {
+                bail!("target '{called}': ip and address are not for {}, which connects to nobody", target.kind())
             }
             (_, Some(_)) | (Some(_), _) if target.kind() == "dns" => {
                 bail!("target '{called}': ip and address are not for dns, which connects to resolvers")

@@ -1,8 +1,10 @@
-"""opentelemetry-sdk with its OTLP HTTP exporter: every kind of instrument, resource and scope attributes."""
+"""opentelemetry-sdk with its OTLP exporters, of HTTP or of gRPC: every kind of instrument, resource and scope attributes."""
 
 import sys
 
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+import grpc
+from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as GrpcExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as HttpExporter
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExportResult
@@ -11,9 +13,12 @@ from opentelemetry.sdk.resources import Resource
 
 from rows import again, batches, row
 
-exporter = OTLPMetricExporter(
-    endpoint=sys.argv[1] + "/v1/metrics", headers={"Authorization": "Bearer " + sys.argv[2]}, timeout=2
-)
+url, token, protocol = sys.argv[1:]
+if protocol == "grpc":
+    headers = {"authorization": "Bearer " + token}
+    exporter = GrpcExporter(endpoint=url, insecure=True, headers=headers, timeout=2, compression=grpc.Compression.Gzip)
+else:
+    exporter = HttpExporter(endpoint=url + "/v1/metrics", headers={"Authorization": "Bearer " + token}, timeout=2)
 reader = InMemoryMetricReader()
 view = View(instrument_name="exponential", aggregation=ExponentialBucketHistogramAggregation())
 provider = MeterProvider([reader], resource=Resource({"service.name": "tests", "numbers": [1, 2]}), views=[view])

@@ -21,6 +21,7 @@ use crate::base::error::{Error, IoContext, Result, RowError};
 use crate::base::options::Options;
 use crate::base::options::PAGE_ROWS_MAX;
 use crate::base::value::FieldType;
+use crate::catalog::change::Change;
 use crate::catalog::deletion::Deletion;
 use crate::catalog::filter::Filter;
 use crate::catalog::registry::{ColumnRef, Table};
@@ -42,6 +43,7 @@ use crate::rows::keyed::Rows;
 use crate::state::shared::Shared;
 use crate::state::stats::{Stats, WriterStats};
 use crate::upkeep::keeper::{self, Task};
+use crate::upkeep::retainer;
 use crate::upkeep::rollup_maker::{self, Which};
 use crate::upkeep::sealer::Sealer;
 use crate::upkeep::sweeper;
@@ -404,9 +406,69 @@ impl Store {
         Ack(ack).wait()
     }
 
+    /// Drops a table with its rows. It is gone when this returns, and stays so; whoever writes to its name later makes
+    /// another one, whose columns begin anew. Rolled days go at once, the bytes in segments with the next compaction,
+    /// what its series take in memory when the store is opened again.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTable`]; as [`submit`](Self::submit) and [`Ack::wait`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = tsdb::Store::open(dir.path(), Default::default())?;
+    /// use tsdb::{FieldType, Row, Value};
+    /// let write = |value| {
+    ///     let mut batch = store.batch("public");
+    ///     batch.push(&Row { measurement: "m", tags: &[], time: 0, fields: &[("v", value)] })?;
+    ///     Ok::<_, Box<dyn std::error::Error>>(store.write(batch)?)
+    /// };
+    /// write(Value::F64(1.5))?;
+    /// assert!(write(Value::Str("text")).is_err());
+    /// store.drop_table("public", "m")?;
+    /// write(Value::Str("text"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn drop_table(&self, schema: &str, table: &str) -> Result<()> {
+        self.writable()?;
+        let table = self.find_table(schema, table)?;
+        self.drop_durably(Change::TableDropped { table: table.id })?;
+        retainer::let_go(&self.shared, table.id)
+    }
+
+    /// Drops a field of a table with its values; the rows stay. Whoever writes to its name later makes another one, of
+    /// whatever type. Its bytes go when their segments are compacted and their days are rolled anew, which begins now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`], [`Error::IsTag`]; [`Error::Rollup`] if a rollup names the
+    /// field; as [`submit`](Self::submit) and [`Ack::wait`].
+    pub fn drop_field(&self, schema: &str, table: &str, field: &str) -> Result<()> {
+        self.writable()?;
+        let table = self.find_table(schema, table)?;
+        let number = match table.columns().find(field) {
+            Some(ColumnRef::Field(number, _)) => number,
+            Some(ColumnRef::Tag(_)) => return Err(Error::IsTag { table: table.name.clone(), tag: field.into() }),
+            None => return Err(Error::UnknownColumn { table: table.name.clone(), column: field.into() }),
+        };
+        rollup_maker::refuse_to_drop(&self.shared, table, field)?;
+        self.drop_durably(Change::FieldDropped { table: table.id, field: number })?;
+        self.shared.last_rows.forget(table.id);
+        if let Some(threads) = &*self.threads() {
+            let _ = threads.tasks.try_send(Task::Look(Which::All)); // it has something to do, or comes by itself
+        }
+        Ok(())
+    }
+
+    fn drop_durably(&self, change: Change<'static>) -> Result<()> {
+        let (answer, ack) = oneshot::channel();
+        self.order(Order::Drop { change, answer })?;
+        Ack(ack).wait()
+    }
+
     /// The schema and the name of every table.
     pub fn tables(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.shared.catalog.tables().map(|table| (table.schema.as_str(), table.name.as_str()))
+        self.shared.catalog.live_tables().map(|table| (table.schema.as_str(), table.name.as_str()))
     }
 
     /// One table, with its columns as they are now.
@@ -443,8 +505,8 @@ impl Store {
             catalog_bytes: self.shared.catalog.bytes() as u64,
             footers_bytes: self.shared.footers.bytes() as u64,
             last_rows_bytes: self.shared.last_rows.bytes() as u64,
-            tables: self.shared.catalog.tables().count() as u64,
-            series: self.shared.catalog.tables().map(|table| u64::from(table.series_count())).sum(),
+            tables: self.shared.catalog.live_tables().count() as u64,
+            series: self.shared.catalog.live_tables().map(|table| u64::from(table.series_count())).sum(),
             ..Stats::default()
         };
         self.shared.counters.fill(&mut stats);

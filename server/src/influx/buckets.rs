@@ -6,9 +6,9 @@ use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{make_schema, schemas, signed, whole};
+use super::{make_schema, schemas, signed};
 use crate::answer;
-use crate::call::Call;
+use crate::call::{Call, whole};
 use crate::tokens::Scope;
 
 /// What an organisation is called that was not named. They are not told apart.

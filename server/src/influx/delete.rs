@@ -9,9 +9,9 @@ use serde::Deserialize;
 use tsdb::{DEFAULT_SCHEMA, Store, TagPredicate};
 
 use super::buckets::refused;
-use super::{signed, whole};
+use super::signed;
 use crate::answer::respond;
-use crate::call::Call;
+use crate::call::{Call, whole};
 
 /// What the name of the measurement is called in a predicate.
 const MEASUREMENT: &str = "_measurement";

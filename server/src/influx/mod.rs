@@ -11,9 +11,7 @@ mod statements;
 
 use std::collections::BTreeSet;
 
-use http_body_util::{BodyExt, Limited};
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::header::{HeaderName, HeaderValue};
 use query::endpoint::Body;
 use tsdb::DEFAULT_SCHEMA;
@@ -27,8 +25,6 @@ pub(crate) use statements::query;
 
 /// The version whose paths `/ping`, `/write` and `/query` are: what clients take for the server's own.
 const VERSION: &str = "1.8.10";
-/// The longest body of such a request, in bytes.
-const BODY_BYTES_MAX: usize = 1 << 20;
 /// So many schemas are remembered that were made and have no row.
 const MADE_MAX: usize = 1000;
 
@@ -75,10 +71,4 @@ fn make_schema(services: &Services, name: &str) -> Result<bool, String> {
         made.insert(name.to_owned());
     }
     Ok(true)
-}
-
-/// The whole of a short body.
-async fn whole(body: Incoming) -> Result<bytes::Bytes, String> {
-    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
-    Ok(body.map_err(|error| format!("the body could not be read: {error}"))?.to_bytes())
 }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tsdb::{DEFAULT_SCHEMA, TIME_COLUMN, TableInfo};
 
 use super::influxql::{List, Name, Statement, parse};
-use super::{make_schema, schemas, signed, whole};
+use super::{make_schema, schemas, signed};
 use crate::answer;
-use crate::call::{Call, Services};
+use crate::call::{Call, Services, whole};
 use crate::tokens::Scope;
 
 /// `GET`, `POST /query`: statements in `q`, about the database `db`. Lists need the scope `read`; to make a database is

@@ -89,6 +89,16 @@ pub enum Error {
         /// The column that was asked for.
         column: String,
     },
+    /// A tag is dropped with its table only.
+    #[error(
+        "'{tag}' is a tag of '{table}', which tells its series apart and cannot be dropped: expected a field; rows can be deleted, and the table be dropped"
+    )]
+    IsTag {
+        /// The table.
+        table: String,
+        /// The tag.
+        tag: String,
+    },
     /// A column that cannot be reckoned with.
     #[error("column {column} of table {table} is {kind}, no number")]
     NoNumber {
@@ -273,6 +283,12 @@ pub enum RowError {
         /// The first time that it keeps, ns since the epoch.
         floor: i64,
     },
+    /// The table of a series was dropped since the series was looked up.
+    #[error("'{table}' was dropped meanwhile; its series have to be named once more")]
+    Dropped {
+        /// The table.
+        table: String,
+    },
     /// A name or tag value over its limit.
     #[error("{what} has {bytes} bytes, the limit is {limit} ({knob})")]
     TooLong {
@@ -304,6 +320,7 @@ impl RowError {
             | RowError::BatchTooLarge { .. } => "limit",
             RowError::CatalogFull { .. } | RowError::TooManySeries { .. } => "series_limit",
             RowError::BeforeRetention { .. } => "retention",
+            RowError::Dropped { .. } => "dropped",
         }
     }
 }

@@ -6,11 +6,37 @@ use crate::codec::leb128;
 /// One step of growth, as the catalogue's log has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Change<'a> {
-    Table { schema: &'a str, name: &'a str },
-    Tag { table: u32, name: &'a str },
-    Field { table: u32, kind: FieldType, name: &'a str },
-    TagValue { table: u32, tag: u32, value: &'a str },
-    Series { table: u32, codes: &'a [u32] },
+    Table {
+        schema: &'a str,
+        name: &'a str,
+    },
+    Tag {
+        table: u32,
+        name: &'a str,
+    },
+    Field {
+        table: u32,
+        kind: FieldType,
+        name: &'a str,
+    },
+    TagValue {
+        table: u32,
+        tag: u32,
+        value: &'a str,
+    },
+    Series {
+        table: u32,
+        codes: &'a [u32],
+    },
+    /// Its name is free again, its number is not.
+    TableDropped {
+        table: u32,
+    },
+    /// The same of a field.
+    FieldDropped {
+        table: u32,
+        field: u32,
+    },
 }
 
 /// Kinds of changes are numbered from here; format version 1 had the same five from 1, with numbers of four bytes.
@@ -37,6 +63,8 @@ impl<'a> Change<'a> {
                 put(4, &[table, codes.len() as u32], &[]);
                 codes.iter().for_each(|code| leb128::write(code.wrapping_add(1).into(), out));
             }
+            Change::TableDropped { table } => put(5, &[table], &[]),
+            Change::FieldDropped { table, field } => put(6, &[table, field], &[]),
         }
     }
 
@@ -77,6 +105,10 @@ impl<'a> Change<'a> {
                         codes.push(if is_version_1 { code } else { code.wrapping_sub(1) });
                     }
                     take(Change::Series { table, codes: &codes })?;
+                }
+                5 if !is_version_1 => take(Change::TableDropped { table: number(&mut bytes)? })?,
+                6 if !is_version_1 => {
+                    take(Change::FieldDropped { table: number(&mut bytes)?, field: number(&mut bytes)? })?;
                 }
                 _ => return Err(format!("unknown change {kind}")),
             }

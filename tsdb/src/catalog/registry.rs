@@ -5,9 +5,9 @@
 //! something new takes. Each growth is a [`Change`]; the changes since the last group commit wait in a buffer that the
 //! writer makes durable *before* any frame that could refer to them. Opening the store applies the same changes again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -53,15 +53,20 @@ pub(crate) struct Table {
     columns: ArcSwap<KnownColumns>,
     tags: boxcar::Vec<Tag>,
     series: AtomicU32,
-    /// The first time that retention keeps, ns since the epoch.
+    /// The first time that retention keeps, ns since the epoch; [`DROPPED`] if it was dropped.
     floor: AtomicI64,
 }
+
+/// The floor of a table that was dropped: nothing of it is kept.
+pub(crate) const DROPPED: i64 = i64::MAX;
 
 /// The columns of a table at one instant.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct KnownColumns {
     pub tags: Vec<Arc<str>>,
+    /// By number; those that were dropped, too.
     pub fields: Vec<(Arc<str>, FieldType)>,
+    dropped: Vec<u32>,
     by_name: HashMap<Arc<str>, ColumnRef>,
     arrow: Made,
 }
@@ -85,9 +90,19 @@ impl KnownColumns {
             let tag = DataType::Dictionary(DataType::Int32.into(), DataType::Utf8.into());
             let mut fields = vec![Field::new(TIME_COLUMN, time, false)];
             fields.extend(self.tags.iter().map(|name| Field::new(&**name, tag.clone(), true)));
-            fields.extend(self.fields.iter().map(|(name, kind)| Field::new(&**name, kind.arrow(), true)));
+            fields.extend(self.live_fields().map(|(_, name, kind)| Field::new(&**name, kind.arrow(), true)));
             Arc::new(Schema::new(fields))
         })
+    }
+
+    /// The fields that were not dropped, with their numbers.
+    pub(crate) fn live_fields(&self) -> impl Iterator<Item = (u32, &Arc<str>, FieldType)> {
+        let all = (0..).zip(&self.fields).map(|(number, (name, kind))| (number, name, *kind));
+        all.filter(|(number, ..)| !self.is_dropped(*number))
+    }
+
+    pub(crate) fn is_dropped(&self, field: u32) -> bool {
+        self.dropped.contains(&field)
     }
 }
 
@@ -130,7 +145,22 @@ impl Table {
     }
 
     pub(crate) fn set_floor(&self, floor: i64) {
-        self.floor.store(floor, Ordering::Relaxed);
+        let set = |old| (old != DROPPED).then_some(floor);
+        let _ = self.floor.fetch_update(Ordering::Relaxed, Ordering::Relaxed, set);
+    }
+
+    /// What refuses a row of this time, if one does.
+    pub(crate) fn check_time(&self, time: i64) -> Result<(), RowError> {
+        match self.floor() {
+            floor if time >= floor && floor != DROPPED => Ok(()),
+            DROPPED => Err(RowError::Dropped { table: self.name.clone() }),
+            floor => Err(RowError::BeforeRetention { table: self.name.clone(), floor }),
+        }
+    }
+
+    /// Nobody finds it by its name any more. What it has goes away.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.floor() == DROPPED
     }
 
     pub(crate) fn series_count(&self) -> u32 {
@@ -176,6 +206,8 @@ impl Table {
 #[derive(Debug)]
 pub(crate) struct Catalog {
     tables: boxcar::Vec<Arc<Table>>,
+    /// Was one of them dropped? Then a spelling can mean a series that is no more.
+    has_dropped: AtomicBool,
     /// By schema and name.
     by_name: papaya::HashMap<(String, String), u32>,
     /// Series by the hash of the bytes that a client wrote them with.
@@ -198,6 +230,8 @@ struct Growth {
     series: usize,
     /// Encoded changes that wait to be made durable.
     pending: Vec<u8>,
+    /// Tables of which a log that is replayed is known to say later that they were dropped.
+    to_be_dropped: HashSet<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -219,6 +253,7 @@ impl Catalog {
             bytes: AtomicUsize::new(0),
             bytes_max,
             tables: boxcar::Vec::new(),
+            has_dropped: AtomicBool::new(false),
             by_name: papaya::HashMap::new(),
             by_spelling: Spellings::new(),
             seed: RandomState::new().hash_one(0),
@@ -249,8 +284,14 @@ impl Catalog {
         self.table(id)
     }
 
+    /// Every table by its number; those that were dropped, too.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.tables.iter().map(|(_, table)| table)
+    }
+
+    /// Those that were not dropped.
+    pub(crate) fn live_tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.tables().filter(|table| !table.is_dropped())
     }
 
     /// What the keys of spellings of a schema, admission and format are made with: it is the same for every row of a
@@ -266,6 +307,12 @@ impl Catalog {
 
     pub(crate) fn find_spelling(&self, spelling: u128) -> Option<SeriesRef> {
         self.by_spelling.find(spelling)
+    }
+
+    /// Is it a series of a table that was not dropped?
+    #[inline]
+    pub(crate) fn is_live(&self, series: SeriesRef) -> bool {
+        !self.has_dropped.load(Ordering::Relaxed) || self.table(series.table).is_some_and(|table| !table.is_dropped())
     }
 
     /// The spellings as they are now.
@@ -410,18 +457,34 @@ impl Catalog {
         self.apply(growth, change).expect("a change that the catalogue makes itself fits it");
     }
 
+    /// What a log says at last of tables that were dropped, before it is replayed: their series take no memory then.
+    pub(crate) fn expect_dropped(&self, tables: HashSet<u32>) {
+        let mut growth = self.lock();
+        self.has_dropped.store(!tables.is_empty(), Ordering::Release);
+        growth.to_be_dropped = tables;
+    }
+
     /// Makes a change that comes from the log.
     pub(crate) fn replay(&self, change: Change<'_>) -> Result<(), String> {
         self.apply(&mut self.lock(), change)
     }
 
     fn apply(&self, growth: &mut Growth, change: Change<'_>) -> Result<(), String> {
-        self.bytes.fetch_add(memory_of(&change), Ordering::Relaxed);
+        let is_of_dropped = match change {
+            Change::Series { table, .. } | Change::TagValue { table, .. } => {
+                self.table(table).is_some_and(|table| table.is_dropped())
+            }
+            _ => false,
+        };
+        if !is_of_dropped {
+            self.bytes.fetch_add(memory_of(&change), Ordering::Relaxed);
+        }
         let table_of = |id: u32| self.table(id).ok_or_else(|| format!("table {id} was never made"));
         match change {
             Change::Table { schema, name } => {
                 let id = growth.tables.len() as u32;
-                let floor = self.retentions.of(schema, name).floor(now_ns());
+                let is_dropped = growth.to_be_dropped.contains(&id);
+                let floor = if is_dropped { DROPPED } else { self.retentions.of(schema, name).floor(now_ns()) };
                 growth.tables.push(TableGrowth::default());
                 self.tables.push(Arc::new(Table {
                     id,
@@ -432,7 +495,9 @@ impl Catalog {
                     series: AtomicU32::new(0),
                     floor: AtomicI64::new(floor),
                 }));
-                self.by_name.pin().insert((schema.to_owned(), name.to_owned()), id);
+                if !is_dropped {
+                    self.by_name.pin().insert((schema.to_owned(), name.to_owned()), id);
+                }
             }
             Change::Tag { table, name } => {
                 let table = table_of(table)?;
@@ -452,10 +517,16 @@ impl Catalog {
                     columns
                 });
             }
+            Change::TagValue { .. } if is_of_dropped => {}
             Change::TagValue { table, tag, value } => {
                 let values = table_of(table)?.tags.get(tag as usize);
                 let values = values.ok_or_else(|| format!("tag {tag} of table {table} was never made"))?;
                 values.add(value).ok_or_else(|| format!("tag {tag} of table {table} has too many values"))?;
+            }
+            Change::Series { table, .. } if is_of_dropped => {
+                // Its rows, as long as there are some, name it by its number.
+                let known = table_of(table)?;
+                known.series.store(known.series_count().saturating_add(1), Ordering::Release);
             }
             Change::Series { table, codes } => {
                 let known = table_of(table)?;
@@ -476,6 +547,34 @@ impl Catalog {
                 growth.tables[table as usize].by_codes.insert_unique(codes_hash(codes.iter().copied()), series, hash);
                 growth.series += 1;
                 known.series.store(series + 1, Ordering::Release);
+            }
+            Change::TableDropped { table } => {
+                let known = table_of(table)?;
+                growth.series = growth.series.saturating_sub(growth.tables[table as usize].by_codes.len());
+                growth.tables[table as usize].by_codes = HashTable::new();
+                let name = FullName(&known.schema, &known.name);
+                if self.by_name.pin().get(&name) == Some(&table) {
+                    self.by_name.pin().remove(&name);
+                }
+                known.floor.store(DROPPED, Ordering::Relaxed);
+                self.has_dropped.store(true, Ordering::Release);
+            }
+            Change::FieldDropped { table, field } => {
+                let known = table_of(table)?;
+                if known.columns().fields.len() <= field as usize {
+                    return Err(format!("field {field} of table {table} was never made"));
+                }
+                known.columns.rcu(|columns| {
+                    let mut columns = KnownColumns::clone(columns);
+                    let name = columns.fields[field as usize].0.clone();
+                    columns.by_name.retain(|own, column| {
+                        *own != name || !matches!(column, ColumnRef::Field(number, _) if *number == field)
+                    });
+                    if !columns.is_dropped(field) {
+                        columns.dropped.push(field);
+                    }
+                    columns
+                });
             }
         }
         Ok(())
@@ -527,6 +626,7 @@ fn memory_of(change: &Change<'_>) -> usize {
         Change::Field { .. } => FIELD_BYTES,
         Change::TagValue { value, .. } => TAG_VALUE_BYTES + 2 * value.len(),
         Change::Series { codes, .. } => SERIES_BYTES + SERIES_TAG_BYTES * codes.len(),
+        Change::TableDropped { .. } | Change::FieldDropped { .. } => 0,
     }
 }
 

@@ -88,7 +88,7 @@ impl Rollup {
     pub(crate) fn fields_of(&self, table: &Table) -> Result<Vec<(u32, FieldType)>> {
         let columns = table.columns();
         match &self.fields {
-            None => Ok(columns.fields.iter().enumerate().map(|(number, (_, kind))| (number as u32, *kind)).collect()),
+            None => Ok(columns.live_fields().map(|(number, _, kind)| (number, kind)).collect()),
             Some(names) => {
                 let field = |name: &String| match columns.find(name) {
                     Some(ColumnRef::Field(number, kind)) => Ok((number, kind)),

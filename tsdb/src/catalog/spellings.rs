@@ -60,9 +60,12 @@ impl Spellings {
         SpellingsNow(self.slots.load_full())
     }
 
-    /// Adds a key, unless it is there. Only one thread may do so at a time.
+    /// Adds a key. One that is there means another series from now on: the table of the one before was dropped. Only one
+    /// thread may do so at a time.
     pub(crate) fn insert(&self, key: u128, series: SeriesRef) {
-        if self.find(key).is_some() {
+        let word = u64::from(series.table) << 32 | u64::from(series.series);
+        if let Some(slot) = slot(&self.slots.load(), key) {
+            slot.series.store(word, Ordering::Relaxed);
             return;
         }
         let mut slots = self.slots.load_full();
@@ -77,7 +80,7 @@ impl Spellings {
             self.slots.store(slots.clone());
         }
         let (low, high) = halves(key);
-        put(&slots, low, high, u64::from(series.table) << 32 | u64::from(series.series));
+        put(&slots, low, high, word);
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -95,16 +98,19 @@ impl SpellingsNow {
 
 #[inline]
 fn find(slots: &[Slot], key: u128) -> Option<SeriesRef> {
+    let series = slot(slots, key)?.series.load(Ordering::Relaxed);
+    Some(SeriesRef { table: (series >> 32) as u32, series: series as u32 })
+}
+
+#[inline]
+fn slot(slots: &[Slot], key: u128) -> Option<&Slot> {
     let (low, high) = halves(key);
     let mut at = first(slots, high);
     loop {
         let slot = &slots[at];
         match slot.low.load(Ordering::Acquire) {
             0 => return None,
-            found if found == low && slot.high.load(Ordering::Relaxed) == high => {
-                let series = slot.series.load(Ordering::Relaxed);
-                return Some(SeriesRef { table: (series >> 32) as u32, series: series as u32 });
-            }
+            found if found == low && slot.high.load(Ordering::Relaxed) == high => return Some(slot),
             _ => at = if at + 1 == slots.len() { 0 } else { at + 1 },
         }
     }
@@ -142,8 +148,8 @@ mod tests {
             }
             for n in 0..20_000 {
                 assert_eq!(spellings.find(key(n)), None);
-                spellings.insert(key(n), series(n));
-                spellings.insert(key(n), series(n + 1)); // known: nothing changes
+                spellings.insert(key(n), series(n + 1));
+                spellings.insert(key(n), series(n)); // known: it means another one
                 added.store(n + 1, Ordering::Release);
             }
         });

@@ -1,5 +1,6 @@
 //! Logs: files of blocks that grow at the end. The write-ahead log holds frames, the catalogue's log its changes.
 
+use std::collections::HashSet;
 use std::io::IoSlice;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -231,6 +232,22 @@ pub(crate) struct Replayed {
     pub damage: Option<Error>,
 }
 
+/// The tables that a catalogue's log says were dropped. What cannot be read is told by whoever replays it.
+fn dropped_tables(file: &[u8]) -> HashSet<u32> {
+    let mut dropped = HashSet::new();
+    for found in block::scan(file, FILE_HEADER_BYTES, &[Kind::Catalog]) {
+        let Found::Block { offset, length, .. } = found else { continue };
+        let _ = Change::decode_all(&file[offset + HEADER_BYTES..offset + length], |change| {
+            dropped.extend(match change {
+                Change::TableDropped { table } => Some(table),
+                _ => None,
+            });
+            Ok(())
+        });
+    }
+    dropped
+}
+
 /// The catalogue's log and its copy, which hold the same bytes: without the catalogue nothing else can be read.
 #[derive(Debug)]
 pub(crate) struct CatalogLog([AppendFile; 2]);
@@ -255,6 +272,7 @@ impl CatalogLog {
             files.push(if dir.length(path)?.is_some() { dir.read(path)? } else { Bytes::new() });
             FileHeader::CATALOG.damage(&files[files.len() - 1], path)?;
         }
+        catalog.expect_dropped(files.iter().flat_map(|file| dropped_tables(file)).collect());
         let mut whole = FileHeader::CATALOG.bytes().to_vec();
         loop {
             let at = whole.len();

@@ -155,7 +155,8 @@ impl References {
         let table = day.id().table;
         self.table(table, [], day.last_series());
         let known = catalog.table(table).expect("the tables were added before").columns();
-        if day.column_count() <= 1 + known.tags.len() + known.fields.len() {
+        let has_all_fields = day.fields().iter().all(|field| (*field as usize) < known.fields.len());
+        if day.tag_count() <= known.tags.len() && has_all_fields {
             return Ok(()); // nothing is missing: the footer need not be parsed once more
         }
         let known = self.tables.entry(table).or_default();
@@ -167,9 +168,9 @@ impl References {
         if tags.len() > known.tags.len() {
             known.tags = tags;
         }
-        for (number, field) in fields.into_iter().enumerate() {
+        for (number, field) in day.fields().iter().zip(fields) {
             if let Some(kind) = FieldType::ALL.into_iter().find(|kind| kind.arrow() == *field.data_type()) {
-                known.fields.insert(number as u32, (kind, Some(field.name().clone())));
+                known.fields.insert(*number, (kind, Some(field.name().clone())));
             }
         }
         Ok(())

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::SegmentId;
 use crate::base::options::Options;
 use crate::base::retention::Retentions;
-use crate::catalog::registry::Catalog;
+use crate::catalog::registry::{Catalog, DROPPED};
 use crate::catalog::rollup::Rollup;
 use crate::files::block::{self, FILE_HEADER_BYTES, Kind};
 use crate::files::data_dir::{AppendFile, DataDir};
@@ -96,7 +96,8 @@ pub(crate) fn recover(dir: DataDir, options: Options) -> Result<Recovered> {
         let floor = if retention.bytes.is_none() { retention.floor(now_ns()).min(*floor) } else { *floor };
         Some((*table, floor))
     };
-    let floors = manifest.floors.iter().filter_map(floor_now).collect();
+    let dropped = catalog.tables().filter(|table| table.is_dropped()).map(|table| (table.id, DROPPED));
+    let floors = manifest.floors.iter().filter_map(floor_now).chain(dropped).collect();
     let view = View { rolled, lost, segments, lost_segments, heads, floors, rollups, rollup_days };
     let last_rows = LastRows::new(options.last_rows_bytes_max);
     let shared = Shared {

@@ -229,7 +229,7 @@ impl<P: FnMut(u64, u64)> Verifier<P> {
         let Some(rolled) = self.note(rolled)?.map(Arc::new) else { return Ok(()) };
         let fields: Vec<u32> = (0..table.columns().fields.len() as u32).collect();
         let refuse: OnDamagedGroup = Arc::new(|_, _, error| Err(error));
-        let rows: Source<'static> = rolled.read(table, &fields, Filter::ALL, refuse);
+        let rows: Source<'static> = rolled.read(&fields, Filter::ALL, refuse);
         let mut count = 0;
         for rows in rows {
             match self.note(rows)? {

@@ -63,7 +63,7 @@ fn since(
         let layers = Layers { view, segments: &new, rolled: false, heads: false };
         let numbers: Vec<u32> = (0..fields as u32).collect();
         for unit in layers.units(table.id, &Filter::ALL) {
-            for rows in unit.read(table, &numbers, true, &reading) {
+            for rows in unit.read(&numbers, true, &reading) {
                 parts.push(last_of_runs(&rows?));
             }
         }
@@ -104,7 +104,7 @@ fn from_scratch(
             break;
         }
         let mut day = Vec::new();
-        for rows in unit.read(table, &numbers, true, &reading) {
+        for rows in unit.read(&numbers, true, &reading) {
             day.push(last_of_runs(&rows?));
         }
         // A series can go on from one batch to the next.

@@ -36,7 +36,7 @@ pub(crate) fn parts(shared: &Shared) -> Vec<Part> {
     let view = shared.view.load();
     let mut parts = Vec::new();
     let mut add = |table: u32, part: Part| {
-        if let Some(table) = shared.catalog.table(table) {
+        if let Some(table) = shared.catalog.table(table).filter(|table| !table.is_dropped()) {
             parts.push(Part { schema: table.schema.clone(), table: table.name.clone(), ..part });
         }
     };
@@ -73,7 +73,7 @@ pub(crate) fn parts(shared: &Shared) -> Vec<Part> {
         }
     }
     for head in &view.heads {
-        for table in shared.catalog.tables() {
+        for table in shared.catalog.live_tables() {
             let (frames, _) = crate::log::head::frames_of(head.entries(), table.id);
             let frames = || frames.iter().map(|(frame, _)| frame);
             let Some(first) = frames().map(|frame| frame.min_time).min() else { continue };

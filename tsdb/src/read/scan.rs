@@ -294,7 +294,7 @@ impl Scan {
         let (projection, conditions) = (self.projection.clone(), self.conditions.clone());
         let reading = Reading::of_answer(&self.shared, &self.warnings);
         move |unit, times| {
-            let rows = unit.read(&projection.table, &projection.fields, times, &reading);
+            let rows = unit.read(&projection.fields, times, &reading);
             let (conditions, columns) = (conditions.clone(), projection.columns);
             let rows = rows.map(move |rows| rows.map(|rows| conditions.apply(rows, columns)));
             Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))

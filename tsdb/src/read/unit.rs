@@ -9,7 +9,6 @@ use crate::base::day::Day;
 use crate::base::options::PAGE_ROWS_MAX;
 use crate::catalog::deletion::Deletion;
 use crate::catalog::filter::Filter;
-use crate::catalog::registry::Table;
 use crate::log::head::frames_of;
 use crate::log::head_rows::HeadRows;
 use crate::read::reading::Reading;
@@ -181,11 +180,11 @@ impl Unit {
 
     /// Its rows, in key order, each key once, of these fields of the table. Without `times`, those of pages whose rows
     /// are all wanted are left out where nothing has to be merged.
-    pub(crate) fn read(self, table: &Arc<Table>, fields: &[u32], times: bool, reading: &Reading) -> Source<'static> {
+    pub(crate) fn read(self, fields: &[u32], times: bool, reading: &Reading) -> Source<'static> {
         let times = times || self.rolled.is_some() || self.head.is_some() || self.segments.len() > 1;
         let mut sources: Vec<Source<'static>> = Vec::new();
         if let Some((rolled, filter)) = self.rolled {
-            sources.push(rolled.read(table, fields, filter, reading.on_damaged_group()));
+            sources.push(rolled.read(fields, filter, reading.on_damaged_group()));
         }
         for (segment, pages, filter) in self.segments {
             let (fields, reading) = (fields.to_vec(), reading.clone());

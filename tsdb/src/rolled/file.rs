@@ -26,7 +26,6 @@ use crate::base::day::Day;
 use crate::base::error::{Error, Result};
 use crate::base::ids::RolledId;
 use crate::base::names::DEFAULT_SCHEMA;
-use crate::base::names::TIME_COLUMN;
 use crate::base::options::PAGE_ROWS_MAX;
 use crate::catalog::filter::Filter;
 use crate::catalog::registry::{Catalog, Table};
@@ -38,6 +37,8 @@ use crate::rows::merge::Source;
 
 /// The key of the store's own metadata in the file.
 pub(crate) const METADATA_KEY: &str = "fournines";
+/// Where the time is among the columns.
+const TIME_PLACE: usize = 0;
 /// What a folder's name cannot have, or what would be ambiguous in it.
 const ESCAPED: &AsciiSet = &CONTROLS.add(b'/').add(b'\\').add(b'%').add(b'@').add(b'=');
 /// Longer names are cut and made unique by a hash: file systems take 255 bytes.
@@ -48,6 +49,13 @@ const NAME_BYTES_MAX: usize = 200;
 pub(crate) struct Metadata {
     pub schema: String,
     pub table: String,
+    /// The table's number. Files of old do not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
+    /// The numbers of the fields in the order of their columns, unless they count from 0: of a table of which fields
+    /// were dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<u32>>,
     /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
     pub groups: Vec<(u64, u64)>,
     /// The series in the order of the rows: for each the distance from the one before and its number of rows, as
@@ -114,7 +122,9 @@ pub(crate) struct RolledDay {
     /// Of each row group where it ends in the file and the XXH3-64 of its bytes.
     groups: Vec<(u64, u64)>,
     rows: usize,
-    column_count: usize,
+    /// The numbers of its fields.
+    fields: Vec<u32>,
+    tag_count: usize,
     last_series: Option<u32>,
     checked: Vec<AtomicBool>,
     damaged: Vec<AtomicBool>,
@@ -136,7 +146,8 @@ impl RolledDay {
             footers: footers.clone(),
             groups: footer.groups.clone(),
             rows: footer.rows(),
-            column_count: footer.parquet.schema().fields().len(),
+            fields: footer.fields.iter().map(|(field, _)| *field).collect(),
+            tag_count: footer.parquet.schema().fields().len() - 1 - footer.fields.len(),
             last_series: footer.series.last().map(|(series, _)| *series),
             checked: flags(),
             damaged: flags(),
@@ -159,7 +170,9 @@ impl RolledDay {
             start = *end as usize;
         }
         let (schema, name) = &footer.table;
-        let table = catalog.find_table(schema, name).ok_or_else(|| damaged("its table is not in the catalogue"))?;
+        let by_number = footer.number.map(|number| catalog.table(number).filter(|table| !table.is_dropped()));
+        let table = by_number.unwrap_or_else(|| catalog.find_table(schema, name));
+        let table = table.ok_or_else(|| damaged("its table is not in the catalogue"))?;
         let day = path.parent().and_then(|folder| Day::parse(folder.file_name()?.to_str()?.strip_prefix("date=")?));
         let through = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
         let (Some(day), Some(through)) = (day, through) else { return Err(damaged("its name is none of ours")) };
@@ -196,9 +209,14 @@ impl RolledDay {
         Ok(self.footer()?.parquet.schema().clone())
     }
 
-    /// How many columns that are.
-    pub(crate) fn column_count(&self) -> usize {
-        self.column_count
+    /// The numbers of its fields, in the order of their columns.
+    pub(crate) fn fields(&self) -> &[u32] {
+        &self.fields
+    }
+
+    /// How many tags it has.
+    pub(crate) fn tag_count(&self) -> usize {
+        self.tag_count
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -248,24 +266,21 @@ impl RolledDay {
     /// The rows that a filter wants, in key order.
     pub(crate) fn read(
         self: &Arc<RolledDay>,
-        table: &Table,
         fields: &[u32],
         filter: Filter,
         on_damage: OnDamagedGroup,
     ) -> Source<'static> {
-        let known = table.columns();
-        let names: Vec<String> = fields.iter().map(|field| known.fields[*field as usize].0.to_string()).collect();
         let footer = match self.footer() {
             Ok(footer) => footer,
             // It was read when the store was opened, and has become damaged since.
             Err(error) => return Box::new(on_damage(self, 0, error).err().map(Err).into_iter()),
         };
-        let day = self.clone();
+        let (day, fields) = (self.clone(), fields.to_vec());
         Box::new((0..self.groups.len()).flat_map(move |group| -> Source<'static> {
             if !footer.runs(group).any(|(series, _)| filter.wants_series(series)) {
                 return Box::new(std::iter::empty());
             }
-            match day.read_group(group, &footer, &names, &filter) {
+            match day.read_group(group, &footer, &fields, &filter) {
                 Ok(rows) => rows,
                 Err(error) => Box::new(on_damage(&day, group, error).err().map(Err).into_iter()),
             }
@@ -277,7 +292,7 @@ impl RolledDay {
         self: &Arc<RolledDay>,
         group: usize,
         footer: &Footer,
-        names: &[String],
+        fields: &[u32],
         filter: &Filter,
     ) -> Result<Source<'static>> {
         self.check(group)?;
@@ -285,8 +300,13 @@ impl RolledDay {
             Error::corrupt(&self.path, self.extent(group).start as u64, error.to_string())
         };
         let schema = footer.parquet.metadata().file_metadata().schema_descr();
-        let place = |name: &str| (0..schema.num_columns()).find(|at| schema.column(*at).name() == name);
-        let wanted = std::iter::once(TIME_COLUMN).chain(names.iter().map(String::as_str)).filter_map(place);
+        let mut places: Vec<Option<usize>> = fields.iter().map(|field| footer.column_of(*field)).collect();
+        let mut wanted: Vec<usize> = places.iter().flatten().copied().chain([TIME_PLACE]).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        // Of the columns that are read, the time and these.
+        let rank = |place: usize| wanted.binary_search(&place).expect("it is among them");
+        places.iter_mut().flatten().for_each(|place| *place = rank(*place));
         // Rows of other series are not decoded.
         let (mut ranges, mut series, mut start) = (Vec::new(), Vec::new(), 0);
         for (id, rows) in footer.runs(group) {
@@ -299,27 +319,25 @@ impl RolledDay {
         let selection = RowSelection::from_consecutive_ranges(ranges.into_iter(), start);
         let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), footer.parquet.clone())
             .with_row_groups(vec![group])
-            .with_projection(ProjectionMask::leaves(schema, wanted))
+            .with_projection(ProjectionMask::roots(schema, wanted))
             .with_row_selection(selection)
             .with_batch_size(PAGE_ROWS_MAX)
             .build()
             .map_err(|error| failed(&error))?;
-        let (names, filter, day, mut at) = (names.to_vec(), filter.clone(), self.clone(), 0);
+        let (filter, day, mut at) = (filter.clone(), self.clone(), 0);
         Ok(Box::new(reader.map(move |batch| {
             let batch =
                 batch.map_err(|error| Error::corrupt(&day.path, day.extent(group).start as u64, error.to_string()))?;
-            let time = batch.column_by_name(TIME_COLUMN).expect("it was asked for");
-            let times = time.as_primitive::<TimestampNanosecondType>().values().clone();
+            let times = batch.column(TIME_PLACE).as_primitive::<TimestampNanosecondType>().values().clone();
             let own: ScalarBuffer<u32> = series[at..at + batch.num_rows()].to_vec().into();
             at += batch.num_rows();
             let ranges = filter.ranges(&own, &times);
-            let column = |name: &String| {
-                let column = batch.column_by_name(name)?;
-                Some(take_ranges(column, &ranges).expect("ranges lie inside the batch"))
+            let column = |place: &Option<usize>| {
+                Some(take_ranges(batch.column((*place)?), &ranges).expect("ranges lie inside the batch"))
             };
             let columns = match ranges.is_empty() {
-                true => vec![None; names.len()],
-                false => names.iter().map(column).collect(),
+                true => vec![None; places.len()],
+                false => places.iter().map(column).collect(),
             };
             Ok(Rows { series: pick(&own, &ranges), times: pick(&times, &ranges), columns })
         })))

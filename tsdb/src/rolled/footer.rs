@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::file::metadata::PageIndexPolicy;
@@ -25,6 +26,10 @@ pub(crate) struct Footer {
     starts: Vec<(usize, u32)>,
     /// The schema and name of its table.
     pub table: (String, String),
+    /// The table's number, if the file says it.
+    pub number: Option<u32>,
+    /// The numbers of its fields, and where their columns are.
+    pub fields: Vec<(u32, usize)>,
 }
 
 impl Footer {
@@ -52,7 +57,14 @@ impl Footer {
         if parquet.metadata().num_row_groups() != own.groups.len() {
             return Err(format!("{} row groups, ours are {}", parquet.metadata().num_row_groups(), own.groups.len()));
         }
-        Ok(Footer { parquet, groups: own.groups, series, starts, table: (own.schema, own.table) })
+        let fields = fields(&parquet, own.fields)?;
+        let table = (own.schema, own.table);
+        Ok(Footer { parquet, groups: own.groups, series, starts, table, number: own.number, fields })
+    }
+
+    /// Where the column of a field is.
+    pub(crate) fn column_of(&self, field: u32) -> Option<usize> {
+        self.fields.iter().find(|(own, _)| *own == field).map(|(_, place)| *place)
     }
 
     /// The rows of all row groups.
@@ -77,7 +89,24 @@ impl Footer {
             + size_of_val(&self.series[..])
             + size_of_val(&self.starts[..])
             + size_of_val(&self.groups[..])
+            + size_of_val(&self.fields[..])
     }
+}
+
+/// The numbers of the fields and where their columns are: behind the time and the tags, which are dictionaries. Without
+/// numbers they count from 0.
+fn fields(parquet: &ArrowReaderMetadata, numbers: Option<Vec<u32>>) -> Result<Vec<(u32, usize)>, String> {
+    let columns = parquet.schema().fields().iter().enumerate().skip(1);
+    let places = columns.filter(|(_, column)| !matches!(column.data_type(), DataType::Dictionary(..)));
+    let places: Vec<usize> = places.map(|(place, _)| place).collect();
+    if parquet.schema().fields().is_empty() {
+        return Err("it has no columns".into());
+    }
+    let numbers = numbers.unwrap_or_else(|| (0..places.len() as u32).collect());
+    if numbers.len() != places.len() {
+        return Err(format!("{} fields, ours are {}", places.len(), numbers.len()));
+    }
+    Ok(numbers.into_iter().zip(places).collect())
 }
 
 /// Where row groups of so many rows begin among runs.

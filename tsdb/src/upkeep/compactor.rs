@@ -180,15 +180,23 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
     let tables: BTreeSet<u32> = inputs.iter().flat_map(|segment| segment.days().map(|(table, _)| table)).collect();
     for table in tables {
         let known = shared.catalog.table(table).expect("a segment's tables are known");
+        if known.is_dropped() {
+            continue;
+        }
+        let columns = known.columns();
         let days: BTreeSet<Day> = inputs.iter().flat_map(|segment| segment.days_of(table)).collect();
         let all = Filter::new(view.floor(table), i64::MAX, None);
         // A day at a time, so that what is known of pages is of one day only.
         for unit in days.into_iter().flat_map(|day| layers.units(table, &all.on(day))) {
-            let kinds: BTreeMap<u32, FieldType> =
+            let mut kinds: BTreeMap<u32, FieldType> =
                 unit.segments().flat_map(|segment| segment.fields(table, unit.day)).collect();
+            if kinds.keys().any(|field| !columns.is_dropped(*field)) {
+                // The rows stay where all that they had was dropped.
+                kinds.retain(|field, _| !columns.is_dropped(*field));
+            }
             let fields: Vec<u32> = kinds.keys().copied().collect();
             writer.start_section(table, unit.day, &kinds.into_iter().collect::<Vec<_>>())?;
-            for rows in unit.read(known, &fields, true, &reading) {
+            for rows in unit.read(&fields, true, &reading) {
                 if shared.closing.load(Ordering::Relaxed) {
                     return Err(Error::Closed);
                 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::base::day::Day;
 use crate::base::error::Result;
+use crate::catalog::registry::DROPPED;
 use crate::state::shared::Shared;
 
 /// Sets the floors of tables to what retention leaves now, and removes the rolled days that have left. A floor goes
@@ -16,7 +17,12 @@ pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
     let view = shared.view.load_full();
     let mut floors: BTreeMap<u32, i64> = BTreeMap::new();
     let mut leaving: Vec<(u32, i64)> = Vec::new();
-    for table in shared.catalog.tables() {
+    // What was rolled while its table was dropped.
+    let dropped = shared.catalog.tables().filter(|table| table.is_dropped()).map(|table| table.id);
+    let has_rolled =
+        |table: &u32| view.rolled.range((*table, Day(i32::MIN))..=(*table, Day(i32::MAX))).next().is_some();
+    floors.extend(dropped.filter(has_rolled).map(|table| (table, DROPPED)));
+    for table in shared.catalog.live_tables() {
         let retention = shared.catalog.retentions().of(&table.schema, &table.name);
         let mut floor = retention.floor(now);
         if let Some(limit) = retention.bytes {
@@ -37,21 +43,34 @@ pub(crate) fn retain(shared: &Shared, now: i64) -> Result<()> {
     if floors.is_empty() {
         return Ok(());
     }
-    let gone = |table: u32, day: Day| floors.get(&table).is_some_and(|floor| day.last() < *floor);
-    shared.change(
-        |manifest| {
-            manifest.floors.extend(&floors);
-            manifest.rolled.retain(|id| !gone(id.table, id.day));
-        },
-        |view| {
-            view.floors.extend(&floors);
-            view.rolled.retain(|(table, day), _| !gone(*table, *day));
-        },
-    )?;
+    leave(shared, &floors)?;
     for (table, floor) in leaving {
         let table = shared.catalog.table(table).expect("it was just listed");
         tracing::info!("retention: rows of {} before {} have left", table.name, Day::of(floor));
     }
+    Ok(())
+}
+
+/// Lets go what a table has that was dropped.
+pub(crate) fn let_go(shared: &Shared, table: u32) -> Result<()> {
+    shared.last_rows.forget(table);
+    leave(shared, &[(table, DROPPED)].into())
+}
+
+/// Raises or lowers the floors of tables, and removes the rolled days and those of rollups that are below.
+fn leave(shared: &Shared, floors: &BTreeMap<u32, i64>) -> Result<()> {
+    let view = shared.view.load_full();
+    let gone = |table: u32, day: Day| floors.get(&table).is_some_and(|floor| day.last() < *floor);
+    shared.change(
+        |manifest| {
+            manifest.floors.extend(floors);
+            manifest.rolled.retain(|id| !gone(id.table, id.day));
+        },
+        |view| {
+            view.floors.extend(floors);
+            view.rolled.retain(|(table, day), _| !gone(*table, *day));
+        },
+    )?;
     let gone = view.rolled.iter().filter(|((table, day), _)| gone(*table, *day));
     gone.for_each(|(_, rolled)| shared.dir.remove_leftover(rolled.path()));
     crate::upkeep::roller::remove_empty_folders(shared);

@@ -64,6 +64,15 @@ pub(crate) fn roll_due(shared: &Arc<Shared>, now: i64) -> Result<()> {
 fn due(shared: &Shared, closed: i64) -> BTreeSet<(u32, Day)> {
     let view = shared.view.load_full();
     let mut due = BTreeSet::new();
+    let newest = view.segments.last().map_or(0, |segment| segment.id().number);
+    for (key, rolled) in &view.rolled {
+        // Fields that were dropped go from what others can read, too. A file has the newest segment in its name.
+        let columns = shared.catalog.table(key.0).map(|table| table.columns());
+        let has_dropped = |field: &u32| columns.as_ref().is_some_and(|columns| columns.is_dropped(*field));
+        if rolled.id().through < newest && rolled.fields().iter().any(has_dropped) {
+            due.insert(*key);
+        }
+    }
     for segment in &view.segments {
         let days = segment.days().filter(|(table, day)| day.last() < closed && view.counts(segment, *table, *day));
         due.extend(days.filter(|(table, day)| day.last() >= view.floor(*table)));
@@ -91,7 +100,7 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     let mut writer: Option<DayWriter> = None;
     let mut sample: Vec<(RecordBatch, Vec<u32>)> = Vec::new();
     for unit in units {
-        for rows in unit.read(table, &projection.fields, true, &reading) {
+        for rows in unit.read(&projection.fields, true, &reading) {
             let rows = rows?;
             if shared.closing.load(Ordering::Relaxed) {
                 return Err(Error::Closed);
@@ -167,6 +176,8 @@ struct DayWriter {
     group_rows: usize,
     groups: Vec<(u64, u64)>,
     runs: Vec<(u32, u32)>,
+    /// The numbers of the fields.
+    fields: Vec<u32>,
 }
 
 impl DayWriter {
@@ -185,7 +196,8 @@ impl DayWriter {
         let file = Hashed { file: NewFile::create(&shared.dir, &path)?, hasher: Xxh3Default::new(), written: 0 };
         let writer = ArrowWriter::try_new(file, projection.schema.clone(), Some(properties));
         let writer = writer.map_err(io).on("write", &path)?;
-        let mut writer = DayWriter { writer, path, group_rows: 0, groups: Vec::new(), runs: Vec::new() };
+        let fields = projection.fields.clone();
+        let mut writer = DayWriter { writer, path, group_rows: 0, groups: Vec::new(), runs: Vec::new(), fields };
         first.iter().try_for_each(|(batch, series)| writer.write(batch, series))?;
         Ok(writer)
     }
@@ -227,6 +239,8 @@ impl DayWriter {
         let own = Metadata {
             schema: table.schema.clone(),
             table: table.name.clone(),
+            number: Some(table.id),
+            fields: (!self.fields.iter().copied().eq(0..self.fields.len() as u32)).then_some(self.fields),
             groups: std::mem::take(&mut self.groups),
             series: Metadata::encode_series(&self.runs),
         };

@@ -11,6 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::function::Function;
 use crate::base::ids::RollupId;
 use crate::base::value::FieldType;
+use crate::catalog::field_predicate::FieldPredicate;
 use crate::catalog::registry::Table;
 use crate::catalog::rollup::{Rollup, RollupState};
 use crate::read::aggregate::{Aggregate, AggregateRequest, Aggregation};
@@ -46,6 +47,10 @@ pub(crate) fn make_due(shared: &Arc<Shared>, now: i64, which: Which) -> Result<(
     let mut behind: Vec<(u32, Arc<Table>, Day)> = Vec::new();
     let mut gone: Vec<RollupId> = Vec::new();
     for table in shared.catalog.tables() {
+        if table.is_dropped() {
+            gone.extend(days_of(&view, table.id).map(|day| day.id));
+            continue;
+        }
         let own: Vec<_> = view.rollups.iter().filter(|(_, rollup)| rollup.is_of(table)).collect();
         if own.is_empty() {
             continue;
@@ -149,6 +154,10 @@ fn make(shared: &Arc<Shared>, number: u32, table: &Arc<Table>, day: Day) -> Resu
         for (fold, kept) in aggregation.folds().iter().zip(groups.cells()).skip(1) {
             let (place, _) = fold.field.expect("only the first fold counts rows");
             cells[place].insert(fold.kind, kept);
+        }
+        let columns = table.columns();
+        if fields.iter().any(|(field, _)| columns.is_dropped(*field)) {
+            return Ok(()); // meanwhile; a name may have meant another field
         }
         if !writer.block(&keys, &starts, &groups.cells()[0], &cells)? {
             tracing::warn!(
@@ -260,6 +269,22 @@ pub(crate) fn remove(shared: &Shared, name: &str) -> Result<()> {
         return Err(Error::Rollup { name: name.into(), reason });
     }
     remove_all(shared, &[*number].into())
+}
+
+/// Says which rollup names a field that is about to be dropped: what it has made goes by what the field was.
+pub(crate) fn refuse_to_drop(shared: &Shared, table: &Table, field: &str) -> Result<()> {
+    let view = shared.view.load();
+    let names = |rollup: &Rollup| {
+        let fields = rollup.fields.iter().flatten().map(String::as_str);
+        fields.chain(rollup.conditions.iter().map(FieldPredicate::field)).any(|name| name == field)
+    };
+    match view.rollups.values().find(|rollup| rollup.is_of(table) && names(rollup)) {
+        Some(rollup) => {
+            let reason = format!("it names the field '{field}', which is to be dropped: remove the rollup first");
+            Err(Error::Rollup { name: rollup.name.clone(), reason })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Removes those of the configuration that it does not have any more.

@@ -192,7 +192,8 @@ impl Batch {
     pub fn find_series(&self, spelling: &[u8]) -> Option<SeriesRef> {
         let key = Catalog::spelling(self.seed, spelling);
         // What came since the batch was begun is in the table of today.
-        self.spellings.find(key).or_else(|| self.catalog.find_spelling(key))
+        let found = self.spellings.find(key).or_else(|| self.catalog.find_spelling(key))?;
+        self.catalog.is_live(found).then_some(found)
     }
 
     /// The series of a row, made if it is new, without the row; and remembers its spelling.
@@ -247,10 +248,7 @@ impl Batch {
         }
         let index = self.table_index(table);
         let known = &mut self.tables[index];
-        let floor = known.table.floor();
-        if rows.times.iter().any(|time| *time < floor) {
-            return Err(RowError::BeforeRetention { table: known.table.name.clone(), floor });
-        }
+        known.table.check_time(rows.times.iter().copied().min().unwrap_or(i64::MAX))?;
         // Columns that the batch has already have a place for each of the new rows, too; new ones for each of the old.
         let columns = 2 + known.fields.len() + rows.fields.len();
         let values = count * columns + rows.fields.len() * known.frame.rows() + texts().sum::<usize>() / 8;
@@ -329,7 +327,7 @@ impl Batch {
     fn sample_column(&mut self, id: u32, time: i64, field: &str, value: f64) -> Result<Option<usize>, RowError> {
         let table = self.catalog.table(id).expect("a series reference names a table");
         let floor = table.floor();
-        if time < floor {
+        if table.check_time(time).is_err() {
             return Ok(None);
         }
         let known = || match table.columns().find(field) {
@@ -368,9 +366,7 @@ impl Batch {
         let limits = *self.catalog.limits();
         let index = self.table_index(series.table);
         let rows = &mut self.tables[index];
-        if time < rows.table.floor() {
-            return Err(RowError::BeforeRetention { table: rows.table.name.clone(), floor: rows.table.floor() });
-        }
+        rows.table.check_time(time)?;
         self.scratch.clear();
         let (mut unknown, mut text_bytes) = (0, 0);
         for (index, (name, value)) in fields.iter().enumerate() {

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::base::error::{Error, Result};
 use crate::base::fault::fault;
 use crate::base::options::Durability;
+use crate::catalog::change::Change;
 use crate::catalog::deletion::Deletion;
 use crate::files::block::{self, Kind};
 use crate::files::data_dir::AppendFile;
@@ -43,6 +44,8 @@ pub(crate) enum Order {
     Write { entries: Vec<Entry>, answer: Waiter },
     /// Hide older rows; answered when that is durable and visible.
     Delete { deletion: Deletion, answer: Waiter },
+    /// Drop something; answered when that is durable and visible.
+    Drop { change: Change<'static>, answer: Waiter },
     /// Seal the head; answered when the segment is durable and visible.
     Flush { answer: Waiter },
     /// Sync what is there and end.
@@ -77,6 +80,10 @@ impl LogWriter {
                     Order::Write { entries, answer } => self.write_group(entries, answer),
                     Order::Delete { deletion, answer } => {
                         let _ = answer.send(self.delete(deletion)); // whoever asked may have gone away
+                        None
+                    }
+                    Order::Drop { change, answer } => {
+                        let _ = answer.send(self.drop(change));
                         None
                     }
                     Order::Flush { answer } => {
@@ -133,8 +140,19 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Makes a change of the catalogue durable, and then visible. What others grow meanwhile is of the time before.
+    fn drop(&mut self, change: Change<'_>) -> Result<()> {
+        self.unless_broken(|writer| writer.commit_catalog(Some(change)))?;
+        self.shared.catalog.replay(change).expect("what is dropped was found in the catalogue");
+        Ok(())
+    }
+
     /// Makes blocks durable, and before them the catalogue's changes that they may refer to.
     fn commit(&mut self, blocks: &[IoSlice<'_>]) -> Result<()> {
+        self.unless_broken(|writer| writer.try_commit(blocks))
+    }
+
+    fn unless_broken(&mut self, commit: impl FnOnce(&mut LogWriter) -> Result<()>) -> Result<()> {
         if let Some(reason) = &self.broken {
             return Err(Error::ReadOnly { reason: reason.clone() });
         }
@@ -143,7 +161,7 @@ impl LogWriter {
             return Err(Error::ReadOnly { reason: format!("its thread '{name}' ended; the log says why") });
         }
         fault("writer");
-        let outcome = self.try_commit(blocks);
+        let outcome = commit(self);
         match &outcome {
             Ok(()) | Err(Error::DiskFull { .. }) => {}
             // What the file holds now is not known: nothing more is written to it, and no sync is tried again.
@@ -153,7 +171,7 @@ impl LogWriter {
     }
 
     fn try_commit(&mut self, blocks: &[IoSlice<'_>]) -> Result<()> {
-        self.commit_catalog()?;
+        self.commit_catalog(None)?;
         let bytes = blocks.iter().map(|block| block.len() as u64).sum();
         let mark = wal::group_mark(self.log.synced(), bytes);
         let mut parts: Vec<_> = std::iter::once(IoSlice::new(&mark)).chain(blocks.iter().copied()).collect();
@@ -172,12 +190,15 @@ impl LogWriter {
         }
     }
 
-    fn commit_catalog(&mut self) -> Result<()> {
+    /// Makes the catalogue's changes durable, and one more.
+    fn commit_catalog(&mut self, last: Option<Change<'_>>) -> Result<()> {
         let changes = self.shared.catalog.take_pending();
-        if changes.is_empty() {
+        let mut block = changes.clone();
+        last.iter().for_each(|change| change.encode(&mut block));
+        if block.is_empty() {
             return Ok(());
         }
-        let block = block::wrap(&changes, Kind::Catalog);
+        let block = block::wrap(&block, Kind::Catalog);
         self.catalog_log.append(&block).inspect_err(|_| self.shared.catalog.return_pending(changes))
     }
 

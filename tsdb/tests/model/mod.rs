@@ -39,6 +39,15 @@ pub enum Step {
         to: i64,
         hosts: Option<Vec<String>>,
     },
+    /// A table with its rows.
+    DropTable {
+        table: String,
+    },
+    /// A field of a table; the rows stay.
+    DropField {
+        table: String,
+        field: &'static str,
+    },
     Flush,
     /// Rolls the days that are due, too.
     Compact,
@@ -63,7 +72,7 @@ fn host(random: &mut fastrand::Rng) -> String {
 
 pub fn step(random: &mut fastrand::Rng) -> Step {
     let table = TABLES[usize::from(random.usize(..5) == 0)].to_owned();
-    match random.usize(..14) {
+    match random.usize(..16) {
         0..7 => {
             let rows = (0..random.usize(1..30)).map(|_| {
                 let host = (random.usize(..8) > 0).then(|| host(random));
@@ -78,6 +87,8 @@ pub fn step(random: &mut fastrand::Rng) -> Step {
         }
         9..11 => Step::Flush,
         11..13 => Step::Compact,
+        13 if random.bool() => Step::DropTable { table },
+        13 | 14 => Step::DropField { table, field: ["load", "count", "note", "up"][random.usize(..4)] },
         _ => Step::Reopen,
     }
 }
@@ -116,6 +127,17 @@ impl Model {
                 let met = hosts.as_ref().is_none_or(|hosts| host.as_ref().is_some_and(|host| hosts.contains(host)));
                 !(own == table && met && (from..=to).contains(&time))
             }),
+            Step::DropTable { table } => self.0.retain(|(own, ..), _| own != table),
+            Step::DropField { table, field } => {
+                for (_, fields) in self.0.iter_mut().filter(|((own, ..), _)| own == table) {
+                    match *field {
+                        "load" => fields.load = None,
+                        "count" => fields.count = None,
+                        "note" => fields.note = None,
+                        _ => fields.up = None,
+                    }
+                }
+            }
             Step::Flush | Step::Compact | Step::Reopen => {}
         }
     }
@@ -152,15 +174,21 @@ pub fn apply_to_store(store: &Store, step: &Step) -> tsdb::Result<()> {
         }
         Step::Delete { table, from, to, hosts } => {
             let tags = hosts.iter().map(|hosts| TagPredicate::In("host".into(), hosts.clone()));
-            match store.delete("public", table, *from, *to, &tags.collect::<Vec<_>>()) {
-                // Nothing was ever written to it, or nothing with that tag.
-                Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. }) => Ok(()),
-                outcome => outcome,
-            }
+            known(store.delete("public", table, *from, *to, &tags.collect::<Vec<_>>()))
         }
+        Step::DropTable { table } => known(store.drop_table("public", table)),
+        Step::DropField { table, field } => known(store.drop_field("public", table, field)),
         Step::Flush => store.flush(),
         Step::Compact => store.compact(),
         Step::Reopen => Ok(()),
+    }
+}
+
+/// Nothing is done where nothing was ever written to a table, or nothing with that column.
+fn known(outcome: tsdb::Result<()>) -> tsdb::Result<()> {
+    match outcome {
+        Err(Error::UnknownTable { .. } | Error::UnknownColumn { .. }) => Ok(()),
+        outcome => outcome,
     }
 }
 

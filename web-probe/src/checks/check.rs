@@ -5,14 +5,19 @@ use std::future::Future;
 use std::pin::Pin;
 
 use domain::Column;
+use tsdb::Store;
 
 use crate::base::terms::Terms;
 use crate::found::failure::Failure;
 use crate::found::findings::Findings;
+use crate::found::measurement::Measurement;
 use crate::net::network::Network;
 
 /// What a check comes to, once it is through.
 pub(crate) type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// What comes of calls that are stored.
+pub(crate) type Hearing<'a> = Box<dyn FnOnce(&Store, &Terms) -> Measurement + Send + 'a>;
 
 /// A kind of check. One file has one; `docs/probes.md` says how to add another.
 pub(crate) trait Check: fmt::Debug + Send + Sync {
@@ -23,6 +28,11 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
     /// queries can name them.
     fn columns(&self) -> &'static [MoreColumns] {
         &[]
+    }
+
+    /// Of one that asks nobody, and is called: how the calls that are stored are judged. May wait for the disk.
+    fn hears(&self) -> Option<Hearing<'_>> {
+        None
     }
 
     /// Checks once. What it found so far is in `findings` whatever ends it: it is dropped when time is up.

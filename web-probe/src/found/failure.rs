@@ -68,6 +68,8 @@ pub enum Class {
     EdgeCertificate,
     PingLost,
     PingNotAllowed,
+    Heartbeat,
+    JobFailed,
 }
 
 impl Class {
@@ -124,6 +126,8 @@ impl Class {
             Class::EdgeCertificate => "edge_certificate",
             Class::PingLost => "ping_lost",
             Class::PingNotAllowed => "ping_not_allowed",
+            Class::Heartbeat => "heartbeat",
+            Class::JobFailed => "job_failed",
         }
     }
 

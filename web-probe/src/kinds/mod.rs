@@ -7,6 +7,7 @@ pub(crate) mod dialog;
 pub(crate) mod dns;
 pub(crate) mod families;
 pub(crate) mod grpc;
+pub(crate) mod heartbeat;
 pub(crate) mod host;
 pub(crate) mod http;
 pub(crate) mod icmp;
