@@ -240,6 +240,11 @@ fn resolvers_are_asked_compared_and_blamed() {
         target("no records", "moved.example?type=TXT", &[one], ""),
         target("refused", "somewhere.else", &[one], ""),
         target("silent", "site.example", &[silent], "timeout = '500ms'"),
+        // A name that is to be gone, and a resolver that is to answer nobody else.
+        target("gone", "none.example", &[one, two], "expect = { rcodes = ['NXDOMAIN'] }"),
+        target("not gone", "site.example", &[one], "expect = { rcodes = ['NXDOMAIN'] }"),
+        target("closed", "somewhere.else", &[one], "expect = { rcodes = ['refused', 'SERVFAIL'] }"),
+        target("either", "site.example", &[one], "expect = { rcodes = ['NOERROR', 'NXDOMAIN'] }"),
     ]
     .concat();
     let server = Server::start(&dir.path().join("data"), &targets);
@@ -256,15 +261,63 @@ fn resolvers_are_asked_compared_and_blamed() {
         ("no records", ["fail", "dns_no_records", "", "", ""]),
         ("refused", ["fail", "dns_server", "", "", ""]),
         ("silent", ["fail", "dns_timeout", "", "", ""]),
+        ("gone", ["ok", "", "", "0", "true"]),
+        ("not gone", ["fail", "dns_answers", "", "", ""]),
+        ("closed", ["ok", "", "", "0", "true"]),
+        ("either", ["ok", "", "192.0.2.1", "1", "true"]),
     ];
     for (target, expected) in expected {
         assert_eq!(rows[target], expected, "{target}: {:?}", last_rows(&server, "message")[target]);
     }
+    let rcodes = last_rows(&server, "rcode");
+    assert_eq!((&rcodes["gone"][0][..], &rcodes["either"][0][..]), ("NXDOMAIN", "NOERROR"));
     let messages = last_rows(&server, "message");
+    assert!(messages["not gone"].concat().contains("answers NOERROR for site.example"), "{messages:?}");
     assert!(messages["wrong"].concat().contains(&format!("127.0.0.1:{two} answers 192.0.2.8")), "{messages:?}");
     assert!(messages["no name"].concat().contains("there is no name none.example"), "{messages:?}");
     let timed = server.rows("SELECT count(*) FROM probe WHERE kind = 'dns' AND outcome = 'ok' AND NOT (dns_ms > 0)");
     assert_eq!(timed, [["0"]]);
+}
+
+/// A name that was not renewed took a site off the net for a day, and nobody had looked.
+#[test]
+#[cfg_attr(not(part = "nginx"), ignore = "needs nginx: .ci/run installs it")]
+fn registrations_are_asked_of_their_registry() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    std::fs::create_dir_all(dir.path().join("rdap/domain")).unwrap();
+    let registered = |name: &str, days: i64, status: &str| {
+        let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64 + days * 86_400 + 3600;
+        let date = jiff::Timestamp::from_second(seconds).unwrap();
+        let answer = serde_json::json!({ "objectClassName": "domain", "ldhName": name, "status": [status],
+            "events": [{ "eventAction": "expiration", "eventDate": date.to_string() }],
+            "entities": [{ "roles": ["registrar"], "vcardArray": ["vcard", [["fn", {}, "text", "Names Inc."]]] }] });
+        std::fs::write(dir.path().join("rdap/domain").join(name), answer.to_string()).unwrap();
+    };
+    registered("long.example", 300, "active");
+    registered("soon.example", 20, "active");
+    registered("held.example", 300, "client hold");
+    let servers = format!(
+        "server {{ listen 127.0.0.1:{port}; root {}/rdap; default_type application/rdap+json; }}",
+        dir.path().display()
+    );
+    let _nginx = nginx(dir.path(), &servers, port);
+    let target = |name: &str| {
+        let url = format!("domain:{name}?expires_within=30d&server=http://127.0.0.1:{port}");
+        format!("[[target]]\nname = '{name}'\nurl = '{url}'\ninterval = '1s'\n")
+    };
+    let targets = ["long.example", "soon.example", "held.example", "none.example"].map(target).concat();
+    let server = Server::start(&dir.path().join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "outcome, error, domain_expires_s / 86400, domain_status, registrar, total_ms > 0");
+    for (target, expected) in [
+        ("long.example", ["ok", "", "300", "active", "Names Inc.", "true"]),
+        ("soon.example", ["fail", "domain_expired", "20", "active", "Names Inc.", "true"]),
+        ("held.example", ["fail", "domain_status", "300", "client hold", "Names Inc.", "true"]),
+        ("none.example", ["fail", "domain_unknown", "", "", "", "true"]),
+    ] {
+        assert_eq!(rows[target], expected, "{target}: {:?}", last_rows(&server, "message")[target]);
+    }
 }
 
 #[test]
@@ -300,6 +353,10 @@ fn what_comes_back_over_tcp_decides() {
         target("asked", ping, "send = \"PING\\r\\n\"\nexpect = { body = 'PONG' }"),
         target("other", ping, "send = \"QUIT\\r\\n\"\nexpect = { body = 'PONG' }"),
         target("mute", ping, "expect = { body = 'PONG' }"),
+        target("bytes", ping, "send_hex = '50 49 4e 47 0d0a'\nexpect = { body_hex = '2b 50' }"),
+        target("other bytes", banner, "expect = { body_hex = 'ff' }"),
+        // Words on one line are not those of the next.
+        target("turns", banner, "exchange = [{ expect = '^SSH', send = 'x' }, { expect = 'OpenSSH' }]"),
         target("closed", free_port(), ""),
     ]
     .concat();
@@ -316,6 +373,9 @@ fn what_comes_back_over_tcp_decides() {
         // It waits for more until time is up.
         ("other", ["fail", "transfer_timeout", "-ERR", "6", "true", "true"]),
         ("mute", ["fail", "wait_timeout", "", "", "true", ""]),
+        ("bytes", ["ok", "", "+PONG", "7", "true", "true"]),
+        ("other bytes", ["fail", "transfer_timeout", "SSH-2.0-OpenSSH_9.2", "21", "true", "true"]),
+        ("turns", ["fail", "body", "SSH-2.0-OpenSSH_9.2", "21", "true", "true"]),
         ("closed", ["fail", "connect_refused", "", "", "true", ""]),
     ];
     for (target, expected) in expected {

@@ -9,6 +9,15 @@ use crate::clients::python;
 use crate::parts::{Authority, Program, free_port, last_rows, wait_for_rows};
 use crate::server::{Server, wait_for};
 
+/// What blackbox_exporter calls a query_response.
+const CONVERSATION: &str = "exchange = [
+    { expect = '^220 .*post ready', send = \"EHLO me\\r\\n\" },
+    { expect = '(?m)^250 ', send = \"STARTTLS\\r\\n\" },
+    { expect = '^220 ', starttls = true },
+    { send = \"EHLO me\\r\\n\" },
+    { expect = '(?m)^250 ', send = \"QUIT\\r\\n\" },
+]";
+
 #[test]
 #[cfg_attr(
     not(all(part = "python-servers", part = "dropbear")),
@@ -49,6 +58,8 @@ fn servers_are_greeted_and_asked_for_tls() {
         target("mail", format!("smtp://localhost:{smtp}"), "expect = { body = 'post ready' }"),
         target("mail by TLS", format!("smtp://localhost:{smtp}?starttls=true"), &ca),
         target("mail of nobody", format!("smtp://localhost:{smtp}?starttls=true"), ""),
+        target("words", format!("tcp://localhost:{smtp}"), &format!("{ca}\n{CONVERSATION}")),
+        target("words of nobody", format!("tcp://localhost:{smtp}"), CONVERSATION),
         target("files", format!("ftp://localhost:{ftp}?starttls=true"), &ca),
         target("shell", format!("ssh://localhost:{ssh}"), "expect = { body = 'dropbear' }"),
         target("no mail", format!("imap://localhost:{smtp}"), ""),
@@ -71,6 +82,8 @@ fn servers_are_greeted_and_asked_for_tls() {
         ("mail", ["ok", "smtp", "", "", "220 loc"]),
         ("mail by TLS", ["ok", "smtp", "", "30.0", "220 loc"]),
         ("mail of nobody", ["fail", "smtp", "tls_unknown_issuer", "30.0", "220 loc"]),
+        ("words", ["ok", "tcp", "", "30.0", "250-loc"]),
+        ("words of nobody", ["fail", "tcp", "tls_unknown_issuer", "30.0", "220 rea"]),
         ("files", ["ok", "ftp", "", "30.0", "220 fil"]),
         ("shell", ["ok", "ssh", "", "", "SSH-2.0"]),
         ("no mail", ["fail", "imap", "protocol", "", "220 loc"]),

@@ -468,8 +468,28 @@ mod tests {
         assert_eq!(
             all().iter().map(Target::kind).collect::<Vec<_>>(),
             [
-                "http", "http", "http", "http", "http", "tcp", "tcp", "postgres", "redis", "dns", "icmp", "steps",
-                "links", "scrape", "host", "cdn"
+                "http",
+                "http",
+                "http",
+                "http",
+                "http",
+                "tcp",
+                "tcp",
+                "postgres",
+                "redis",
+                "dns",
+                "domain",
+                "icmp",
+                "steps",
+                "links",
+                "tcp",
+                "udp",
+                "postgres",
+                "dns",
+                "heartbeat",
+                "scrape",
+                "host",
+                "cdn"
             ]
         );
     }
@@ -516,6 +536,11 @@ mod tests {
             ("dns:a.example", "resolvers = ['127.0.0.1:53']", "resolvers = ['127.0.0.1:54']"),
             ("icmp:a.example", "pings = 2", "pings = 3"),
             ("redis://a.example", "send = 'PING'", "send = 'GET a'"),
+            ("redis://a.example", "expect = { value_min = 1 }", "expect = { value_min = 2 }"),
+            ("tcp://a.example:1", "send_hex = 'ff'", "send_hex = 'fe'"),
+            ("tcp://a.example:1", "expect = { body_hex = 'ff' }", "expect = { body_hex = 'fe' }"),
+            ("tcp://a.example:1", "exchange = [{ send = 'a' }]", "exchange = [{ send = 'a', starttls = true }]"),
+            ("dns:a.example", "expect = { rcodes = ['NXDOMAIN'] }", "expect = { rcodes = ['REFUSED'] }"),
         ] {
             assert!(target(url, one) == target(url, one), "{url} {one}");
             assert!(target(url, one) != target(url, other), "{url} {one} {other}");
@@ -553,6 +578,13 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\nexpect = { masks = ['a'] }", "nothing is hashed"),
             ("[[target]]\nurl = 'http://x/'\nexpect = { json = { '$[' = 'a' } }", "'$[' is no JSONPath"),
             ("[[target]]\nurl = 'http://x/'\nexpect = { protocol = 'SPDY' }", "is not one of HTTP/1.0"),
+            ("[[target]]\nurl = 'tcp://x:1'\nsend_hex = 'f'", "is not two hexadecimal digits a byte"),
+            ("[[target]]\nurl = 'tcp://x:1'\nsend = 'a'\nsend_hex = 'ff'", "exclude each other"),
+            ("[[target]]\nurl = 'tcp://x:1'\nexchange = [{ expect = '(' }]", "exchange: turn 1: expect"),
+            ("[[target]]\nurl = 'tcp://x:1'\nsend = 'a'\nexchange = [{ send = 'b' }]", "belong to the turns"),
+            ("[[target]]\nurl = 'http://x/'\nsend_hex = 'ff'", "send_hex is for tcp and udp, not for http"),
+            ("[[target]]\nurl = 'redis://x'\nexpect = { value_min = 2, value_max = 1 }", "is above value_max"),
+            ("[[target]]\nurl = 'dns:x'\nexpect = { rcodes = ['NOPE'] }", "'NOPE' is not one of NOERROR"),
             ("[[target]]\nurl = 'http://192.0.2.1/'\nkind = 'cdn'", "asked for by a name"),
             ("[[target]]\nurl = 'http://x/'\ncdn = {}", "cdn is for kind = \"cdn\""),
             (

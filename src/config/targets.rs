@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json_path::JsonPath;
 use url::{Host, Url};
 use web_probe::{
-    Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Pattern, Step, Target, Trust,
+    Ask, CdnAsk, ConnectTo, Expect, HttpAsk, HttpVersion, Identity, LinksAsk, Mark, Pattern, Step, Target, Trust, Turn,
     without_password,
 };
 
@@ -31,12 +31,12 @@ pub(super) struct TargetConfig {
     /// behind the other, `links` reads a site and tries its links; otherwise the address says what is done, and this
     /// has to say the same. Default: what the address says.
     kind: Option<String>,
-    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `icmp:host`,
+    /// The address: `http://` or `https://`, `tcp://host:port`, `tls://host`, `dns:name?type=A`, `domain:name`, `icmp:host`,
     /// `postgres://`, `mysql://`, `redis://`, `heartbeat:job?within=25h`, `host:`.
     url: String,
     /// The tag `group`. Default: none.
     group: Option<String>,
-    /// From one slot to the next. Default 10 s.
+    /// From one slot to the next. Default 10 s, of `domain:` 6 h.
     #[serde(default, deserialize_with = "some_duration")]
     interval: Option<Duration>,
     /// A probe that takes longer fails. Default 5 s, or the interval if that is shorter.
@@ -88,6 +88,11 @@ pub(super) struct TargetConfig {
     watch_content: bool,
     /// `tcp`: what is sent once connected. Default: nothing. Databases: the statement. Default `SELECT 1`, or `PING`.
     send: Option<String>,
+    /// `tcp`, `udp`: the same as hexadecimal digits, two a byte; spaces may stand between them.
+    send_hex: Option<String>,
+    /// `tcp`: a conversation, turn by turn. Default: `send`, then `expect.body`.
+    #[serde(default)]
+    exchange: Vec<TurnConfig>,
     /// Who is asked for names, `address` or `address:port`: each of them by `dns` and `cdn`, the first that answers by
     /// others. Default: the system's.
     #[serde(default)]
@@ -223,6 +228,51 @@ impl StepConfig {
     }
 }
 
+/// `[[target.exchange]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TurnConfig {
+    /// A regular expression of what has to come first. Default: nothing.
+    expect: Option<String>,
+    /// The same as bytes, in hexadecimal digits.
+    expect_hex: Option<String>,
+    /// What is said then. Default: nothing.
+    send: Option<String>,
+    /// The same as bytes, in hexadecimal digits.
+    send_hex: Option<String>,
+    /// TLS begins behind it. Default false.
+    #[serde(default)]
+    starttls: bool,
+}
+
+impl TurnConfig {
+    fn turn(&self) -> Result<Turn> {
+        let send = match (&self.send, &self.send_hex) {
+            (Some(_), Some(_)) => bail!("send and send_hex exclude each other"),
+            (Some(text), None) => text.clone().into_bytes(),
+            (None, Some(digits)) => bytes(digits).context("send_hex")?,
+            (None, None) => Vec::new(),
+        };
+        Ok(Turn {
+            expect: self.expect.as_deref().map(str::parse).transpose().context("expect")?,
+            expect_bytes: self.expect_hex.as_deref().map(bytes).transpose().context("expect_hex")?,
+            send,
+            starttls: self.starttls,
+        })
+    }
+}
+
+/// Bytes in hexadecimal digits.
+fn bytes(digits: &str) -> Result<Vec<u8>> {
+    let own: String = digits.split_whitespace().collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Option<Vec<u8>> = own.as_bytes().chunks(2).map(byte).collect();
+    let is_whole = own.len() % 2 == 0 && own.bytes().all(|digit| digit.is_ascii_hexdigit());
+    bytes
+        .filter(|_| is_whole)
+        .with_context(|| format!("'{digits}' is not two hexadecimal digits a byte, as in \"ff 0a\""))
+}
+
 /// `cdn = { ... }`
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -277,6 +327,13 @@ struct ExpectConfig {
     masks: Vec<String>,
     /// What has to be among the records that every resolver answers. Default: anything.
     answers: Vec<String>,
+    /// `dns`: how every resolver may answer, `NXDOMAIN` for one. Default: with records.
+    rcodes: Vec<String>,
+    /// `tcp`, `udp`: bytes that have to come back, in hexadecimal digits. Default: any.
+    body_hex: Option<String>,
+    /// Databases: what the first value of the answer has to be at least and at the most. Default: anything.
+    value_min: Option<f64>,
+    value_max: Option<f64>,
 }
 
 /// One status, or several.
@@ -348,6 +405,20 @@ impl ExpectConfig {
     }
 }
 
+impl ExpectConfig {
+    /// The numbers that the first value of an answer may be.
+    fn value(&self) -> Result<Option<RangeInclusive<f64>>> {
+        if let (Some(min), Some(max)) = (self.value_min, self.value_max)
+            && min > max
+        {
+            bail!("expect.value_min: {min} is above value_max, which is {max}");
+        }
+        let is_said = self.value_min.is_some() || self.value_max.is_some();
+        let range = self.value_min.unwrap_or(f64::NEG_INFINITY)..=self.value_max.unwrap_or(f64::INFINITY);
+        Ok(is_said.then_some(range))
+    }
+}
+
 impl TargetConfig {
     pub(super) fn is_host(&self) -> bool {
         Url::parse(&self.url).is_ok_and(|url| url.scheme() == "host")
@@ -357,6 +428,7 @@ impl TargetConfig {
         let address = Url::parse(&self.url).map_or_else(|_| self.url.clone(), |url| without_password(&url));
         let called = self.name.as_ref().unwrap_or(&address);
         let resolvers = self.resolvers.iter().map(|text| resolver(text));
+        let in_target = |key: &str| format!("target '{called}': {key}");
         let ask = Ask {
             http: self.http_ask().with_context(|| format!("target '{called}'"))?,
             expect: self.expect.expect(self.watch_content).with_context(|| format!("target '{called}'"))?,
@@ -365,6 +437,17 @@ impl TargetConfig {
             send: self.send.clone(),
             resolvers: resolvers.collect::<Result<_>>().with_context(|| format!("target '{called}': resolvers"))?,
             answers: self.expect.answers.clone(),
+            rcodes: self.expect.rcodes.clone(),
+            send_bytes: self.send_hex.as_deref().map(bytes).transpose().with_context(|| in_target("send_hex"))?,
+            body_bytes: self
+                .expect
+                .body_hex
+                .as_deref()
+                .map(bytes)
+                .transpose()
+                .with_context(|| in_target("body_hex"))?,
+            exchange: self.turns().with_context(|| in_target("exchange"))?,
+            value: self.expect.value().with_context(|| format!("target '{called}'"))?,
             cdn: self.cdn_ask().with_context(|| format!("target '{called}'"))?,
             scrape: self.scrape().with_context(|| format!("target '{called}'"))?,
             pings: self.pings,
@@ -492,6 +575,12 @@ impl TargetConfig {
         }
         let step = |step: &StepConfig| step.step(self.http_ask()?).with_context(|| format!("step '{}'", step.name));
         self.steps.iter().map(step).collect::<Result<_>>().map(Some)
+    }
+
+    /// The turns of a conversation.
+    fn turns(&self) -> Result<Vec<Turn>> {
+        let turn = |(at, turn): (usize, &TurnConfig)| turn.turn().with_context(|| format!("turn {}", at + 1));
+        self.exchange.iter().enumerate().map(turn).collect()
     }
 
     /// Whose certificates are believed.

@@ -35,6 +35,7 @@ pub use checks::ask::Ask;
 pub use checks::cdn_ask::{CdnAsk, Mark, Progress, Subnet};
 pub use checks::links_ask::LinksAsk;
 pub use checks::step::Step;
+pub use checks::turn::Turn;
 pub use found::failure::{Class, Failure};
 pub use found::field::Field;
 pub use found::measurement::{Detail, Details, Hop, Measurement, Outcome, OwnRow, Phases};

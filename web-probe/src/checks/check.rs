@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use domain::Column;
 use tsdb::Store;
@@ -28,6 +29,11 @@ pub(crate) trait Check: fmt::Debug + Send + Sync {
     /// queries can name them.
     fn columns(&self) -> &'static [MoreColumns] {
         &[]
+    }
+
+    /// From one slot to the next, where nothing is said of it.
+    fn usual_interval(&self) -> Duration {
+        Duration::from_secs(10)
     }
 
     /// Of one that asks nobody, and is called: how the calls that are stored are judged. May wait for the disk.

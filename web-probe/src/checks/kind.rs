@@ -42,8 +42,13 @@ pub(crate) enum Setting {
     Content,
     BodyNot,
     Body,
+    BodyBytes,
     Send,
+    SendBytes,
+    Exchange,
+    Value,
     Answers,
+    Rcodes,
     Pings,
     Cdn,
     Steps,
@@ -53,7 +58,7 @@ pub(crate) enum Setting {
 
 impl Setting {
     /// All of them, in the order in which they are complained about.
-    pub(crate) const ALL: [Setting; 17] = [
+    pub(crate) const ALL: [Setting; 22] = [
         Setting::Request,
         Setting::Status,
         Setting::Headers,
@@ -64,8 +69,13 @@ impl Setting {
         Setting::Content,
         Setting::BodyNot,
         Setting::Body,
+        Setting::BodyBytes,
         Setting::Send,
+        Setting::SendBytes,
+        Setting::Exchange,
+        Setting::Value,
         Setting::Answers,
+        Setting::Rcodes,
         Setting::Pings,
         Setting::Cdn,
         Setting::Steps,
@@ -103,8 +113,13 @@ impl Setting {
             Setting::Content => "expect.sha256, masks or watch_content",
             Setting::BodyNot => "expect.body_not",
             Setting::Body => "expect.body",
+            Setting::BodyBytes => "expect.body_hex",
             Setting::Send => "send",
+            Setting::SendBytes => "send_hex",
+            Setting::Exchange => "exchange",
+            Setting::Value => "expect.value_min or value_max",
             Setting::Answers => "expect.answers",
+            Setting::Rcodes => "expect.rcodes",
             Setting::Pings => "pings",
             Setting::Cdn => "kind = \"cdn\"",
             Setting::Steps => "kind = \"steps\"",
@@ -115,7 +130,8 @@ impl Setting {
 
     /// Is something said of it?
     pub(crate) fn is_given(self, ask: &Ask) -> bool {
-        let Ask { http, expect, send, resolvers: _, answers, cdn, steps, links, scrape, pings } = ask;
+        let Ask { http, expect, send, send_bytes, body_bytes, exchange, value, answers, rcodes, .. } = ask;
+        let Ask { resolvers: _, cdn, steps, links, scrape, pings, .. } = ask;
         match self {
             Setting::Request => *http != HttpAsk::default(),
             Setting::Status => expect.status != Expect::default().status,
@@ -127,8 +143,13 @@ impl Setting {
             Setting::Content => expect.hashes_body() || !expect.masks.is_empty(),
             Setting::BodyNot => expect.body_not.is_some(),
             Setting::Body => expect.body.is_some(),
+            Setting::BodyBytes => body_bytes.is_some(),
             Setting::Send => send.is_some(),
+            Setting::SendBytes => send_bytes.is_some(),
+            Setting::Exchange => !exchange.is_empty(),
+            Setting::Value => value.is_some(),
             Setting::Answers => !answers.is_empty(),
+            Setting::Rcodes => !rcodes.is_empty(),
             Setting::Pings => pings.is_some(),
             Setting::Cdn => cdn.is_some(),
             Setting::Steps => steps.is_some(),

@@ -7,3 +7,4 @@ pub(crate) mod kind;
 pub(crate) mod links_ask;
 pub(crate) mod memory;
 pub(crate) mod step;
+pub(crate) mod turn;

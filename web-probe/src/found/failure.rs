@@ -70,6 +70,9 @@ pub enum Class {
     PingNotAllowed,
     Heartbeat,
     JobFailed,
+    DomainUnknown,
+    DomainExpired,
+    DomainStatus,
 }
 
 impl Class {
@@ -128,6 +131,9 @@ impl Class {
             Class::PingNotAllowed => "ping_not_allowed",
             Class::Heartbeat => "heartbeat",
             Class::JobFailed => "job_failed",
+            Class::DomainUnknown => "domain_unknown",
+            Class::DomainExpired => "domain_expired",
+            Class::DomainStatus => "domain_status",
         }
     }
 

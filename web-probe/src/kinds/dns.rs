@@ -1,10 +1,11 @@
 //! `dns:name?type=A`: what resolvers answer, and whether they agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use futures::future::join_all;
+use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use percent_encoding::percent_decode_str;
 use url::Host;
@@ -23,7 +24,7 @@ pub(crate) const KIND: Kind = Kind {
     schemes: &["dns"],
     aliases: &[],
     is_asked: |_| true,
-    takes: &[Setting::Answers],
+    takes: &[Setting::Answers, Setting::Rcodes],
     make: |url, ask| {
         if url.host_str().is_some_and(|host| !host.is_empty()) && !matches!(url.path(), "" | "/") {
             return Err("a server in the address is not asked; resolvers is, as in dns:example.org?type=MX".into());
@@ -36,7 +37,7 @@ pub(crate) const KIND: Kind = Kind {
             }
         }
         let text = url.host_str().filter(|host| !host.is_empty()).unwrap_or(url.path());
-        Ok(Arc::new(DnsCheck::new(text.trim_start_matches('/'), &record, &ask.resolvers, &ask.answers)?))
+        Ok(Arc::new(DnsCheck::new(text.trim_start_matches('/'), &record, &ask.resolvers, &ask.answers, ask.rcodes)?))
     },
 };
 
@@ -49,10 +50,29 @@ pub(crate) struct DnsCheck {
     resolvers: Vec<Resolver>,
     /// What has to be among the answers of each of them: as it was told, and as values are compared.
     expect: Vec<(String, String)>,
+    /// How each of them may answer; without one there have to be records.
+    rcodes: Vec<String>,
+}
+
+/// Codes of answers that are known by name (RFC 1035, RFC 2136).
+const RCODES: [&str; 11] = [
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
+    "NOTZONE",
+];
+
+/// The code of an answer without records, if it is one.
+fn rcode_of(error: &NetError) -> Option<String> {
+    let code = match error {
+        NetError::Dns(DnsError::NoRecordsFound(none)) => none.response_code,
+        NetError::Dns(DnsError::ResponseCode(code)) => *code,
+        _ => return None,
+    };
+    Some(format!("{code:?}").to_ascii_uppercase())
 }
 
 /// What a resolver answered.
 struct Answered {
+    rcode: String,
     /// As they are shown, by how they are compared.
     records: BTreeMap<String, String>,
     is_authoritative: bool,
@@ -70,23 +90,43 @@ impl DnsCheck {
         record: &str,
         resolvers: &[SocketAddr],
         expect: &[String],
+        rcodes: Vec<String>,
     ) -> Result<DnsCheck, String> {
+        let rcodes: Vec<String> = rcodes.iter().map(|rcode| rcode.to_ascii_uppercase()).collect();
+        if let Some(other) = rcodes.iter().find(|rcode| !RCODES.contains(&rcode.as_str())) {
+            return Err(format!("expect.rcodes: '{other}' is not one of {}", RCODES.join(", ")));
+        }
+        if !expect.is_empty() && !rcodes.is_empty() && !rcodes.iter().any(|rcode| rcode == "NOERROR") {
+            return Err("expect.answers: there are none without NOERROR among expect.rcodes".into());
+        }
         let known = record.to_uppercase().parse::<RecordType>();
         let record =
             known.map_err(|_| format!("'{record}' is no type of records like A, AAAA, CNAME, MX, NS, SOA or TXT"))?;
         let resolvers = resolvers.iter().map(|address| Resolver::at(&[*address])).collect::<Result<_, String>>()?;
         let expect = expect.iter().map(|text| (text.clone(), compared(record, text))).collect();
-        Ok(DnsCheck { name: asked(name, record)?, record, resolvers, expect })
+        Ok(DnsCheck { name: asked(name, record)?, record, resolvers, expect, rcodes })
     }
 
     async fn ask(&self, resolver: &Resolver) -> Result<Answered, Failure> {
         let called = resolver.name();
         // A dot at its end: the name as it is, without the search domains of this machine.
         let name = format!("{}.", self.name.trim_end_matches('.'));
-        let found = resolver.get().lookup(name, self.record).await.map_err(|error| {
-            let Failure { class, message } = of_lookup(&self.name, &error);
-            class.because(format!("{message} (asked {called})"))
-        })?;
+        let found = match resolver.get().lookup(name, self.record).await {
+            Ok(found) => found,
+            Err(error) => {
+                if let Some(rcode) = rcode_of(&error).filter(|rcode| self.rcodes.contains(rcode)) {
+                    let (records, is_authoritative, is_authentic) = (BTreeMap::new(), false, false);
+                    return Ok(Answered { rcode, records, is_authoritative, is_authentic });
+                }
+                let Failure { class, message } = of_lookup(&self.name, &error);
+                return Err(class.because(format!("{message} (asked {called})")));
+            }
+        };
+        if !self.rcodes.is_empty() && !self.rcodes.iter().any(|rcode| rcode == "NOERROR") {
+            let (name, wanted) = (&self.name, self.rcodes.join(" or "));
+            let reason = format!("dns: {called} answers NOERROR for {name}, expected {wanted}");
+            return Err(Class::DnsAnswers.because(reason));
+        }
         let own = found.answers().iter().filter(|record| record.record_type() == self.record);
         let shown = own.map(|record| record.data.to_string());
         let records: BTreeMap<String, String> = shown.map(|text| (compared(self.record, &text), text)).collect();
@@ -97,7 +137,12 @@ impl DnsCheck {
             );
         }
         let metadata = &found.message().metadata;
-        Ok(Answered { records, is_authoritative: metadata.authoritative, is_authentic: metadata.authentic_data })
+        Ok(Answered {
+            rcode: "NOERROR".into(),
+            records,
+            is_authoritative: metadata.authoritative,
+            is_authentic: metadata.authentic_data,
+        })
     }
 }
 
@@ -117,7 +162,9 @@ impl Check for DnsCheck {
             let answers = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
             let all: BTreeMap<&String, &String> = answers.iter().flat_map(|answer| &answer.records).collect();
             let list = all.values().map(|record| record.as_str()).collect::<Vec<_>>().join(", ");
+            let rcodes: BTreeSet<&str> = answers.iter().map(|answer| answer.rcode.as_str()).collect();
             findings.fields.extend([
+                ("rcode", Field::Str(rcodes.into_iter().collect::<Vec<_>>().join(", "))),
                 ("answers", Field::Str(list)),
                 ("answer_count", Field::I64(all.len() as i64)),
                 ("resolvers_agree", Field::Bool(answers.iter().all(|answer| answer.records.len() == all.len()))),

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use url::Url;
 
 use super::{
-    cdn, dialog, dns, grpc, heartbeat, host, http, icmp, links, mysql, postgres, redis, scrape, steps, tcp, tls, udp,
-    websocket,
+    cdn, dialog, dns, domain, grpc, heartbeat, host, http, icmp, links, mysql, postgres, redis, scrape, steps, tcp,
+    tls, udp, websocket,
 };
 use crate::checks::ask::Ask;
 use crate::checks::check::Check;
 use crate::checks::kind::{Kind, Setting};
 
 /// All of them. Of those for one scheme, the special ones come first.
-const KINDS: [&Kind; 22] = [
+const KINDS: [&Kind; 23] = [
     &cdn::KIND,
     &links::KIND,
     &steps::KIND,
@@ -25,6 +25,7 @@ const KINDS: [&Kind; 22] = [
     &udp::KIND,
     &tls::KIND,
     &dns::KIND,
+    &domain::KIND,
     &icmp::KIND,
     &dialog::SMTP,
     &dialog::IMAP,
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!(asked("https://a", pings()), "pings is for icmp, not for https");
         let scrape = || Ask { scrape: true, ..Ask::default() };
         assert_eq!(asked("tcp://a:1", scrape()), "kind = \"scrape\" is for http and https, not for tcp");
-        let known = "http, https, ws, grpc, tcp, udp, tls, dns, icmp, smtp, imap, pop3, ftp, ssh, postgres, mysql, redis, heartbeat and host";
+        let known = "http, https, ws, grpc, tcp, udp, tls, dns, domain, icmp, smtp, imap, pop3, ftp, ssh, postgres, mysql, redis, heartbeat and host";
         assert_eq!(asked("gopher://a", Ask::default()), format!("gopher cannot be probed; {known} can"));
     }
 }

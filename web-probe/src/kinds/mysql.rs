@@ -20,8 +20,8 @@ pub(crate) const KIND: Kind = Kind {
     schemes: &["mysql"],
     aliases: &[],
     is_asked: |_| true,
-    takes: &[Setting::Body, Setting::Send],
-    make: |url, ask| Ok(Arc::new(MysqlCheck(Database::new(&url, 3306, ask.send, "SELECT 1", ask.expect.body)?))),
+    takes: &[Setting::Body, Setting::Send, Setting::Value],
+    make: |url, ask| Ok(Arc::new(MysqlCheck(Database::new(&url, 3306, "SELECT 1", ask)?))),
 };
 
 /// MySQL and MariaDB. The client makes the connection itself, so that `connect` is all until it is logged in.

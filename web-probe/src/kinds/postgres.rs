@@ -27,8 +27,8 @@ pub(crate) const KIND: Kind = Kind {
     schemes: &["postgres"],
     aliases: &["postgresql"],
     is_asked: |_| true,
-    takes: &[Setting::Body, Setting::Send],
-    make: |url, ask| Ok(Arc::new(PostgresCheck(Database::new(&url, 5432, ask.send, "SELECT 1", ask.expect.body)?))),
+    takes: &[Setting::Body, Setting::Send, Setting::Value],
+    make: |url, ask| Ok(Arc::new(PostgresCheck(Database::new(&url, 5432, "SELECT 1", ask)?))),
 };
 
 /// PostgreSQL, and what speaks as it does.

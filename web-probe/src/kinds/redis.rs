@@ -22,9 +22,9 @@ pub(crate) const KIND: Kind = Kind {
     schemes: &["redis"],
     aliases: &["rediss"],
     is_asked: |_| true,
-    takes: &[Setting::Body, Setting::Send],
+    takes: &[Setting::Body, Setting::Send, Setting::Value],
     make: |url, ask| {
-        let mut database = Database::new(&url, 6379, ask.send, "PING", ask.expect.body)?;
+        let mut database = Database::new(&url, 6379, "PING", ask)?;
         database.tls |= url.scheme() == "rediss";
         Ok(Arc::new(RedisCheck::new(database)?))
     },

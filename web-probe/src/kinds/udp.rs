@@ -6,14 +6,14 @@ use std::sync::Arc;
 use tokio::net::UdpSocket;
 use url::Host;
 
-use crate::base::pattern::Pattern;
 use crate::base::terms::Terms;
 use crate::checks::check::{Check, Checking};
 use crate::checks::kind::{Kind, Setting, host_of, only_host};
-use crate::found::failure::{Class, of_connect};
+use crate::found::failure::of_connect;
 use crate::found::field::Field;
 use crate::found::findings::{Findings, Phase};
 use crate::http::charset::plain_text;
+use crate::kinds::sought::Sought;
 use crate::net::network::Network;
 
 /// The kind.
@@ -21,12 +21,14 @@ pub(crate) const KIND: Kind = Kind {
     schemes: &["udp"],
     aliases: &[],
     is_asked: |_| true,
-    takes: &[Setting::Body, Setting::Send],
+    takes: &[Setting::Body, Setting::BodyBytes, Setting::Send, Setting::SendBytes],
     make: |url, ask| {
         only_host(&url)?;
         let port = url.port().ok_or("a port is missing, as in udp://host:123")?;
-        let send = ask.send.ok_or("send is missing: only what answers a datagram is known to be there")?;
-        Ok(Arc::new(UdpCheck { host: host_of(&url)?, port, send, expect: ask.expect.body }))
+        let send = ask.send.map(String::into_bytes).or(ask.send_bytes);
+        let send = send.ok_or("send is missing: only what answers a datagram is known to be there")?;
+        let expect = Sought::new(ask.expect.body, ask.body_bytes).map_err(|error| format!("expect.body: {error}"))?;
+        Ok(Arc::new(UdpCheck { host: host_of(&url)?, port, send, expect }))
     },
 };
 
@@ -40,9 +42,9 @@ const BANNER_CHARS: usize = 256;
 struct UdpCheck {
     host: Host<String>,
     port: u16,
-    send: String,
+    send: Vec<u8>,
     /// What the answer has to contain.
-    expect: Option<Pattern>,
+    expect: Option<Sought>,
 }
 
 impl Check for UdpCheck {
@@ -63,15 +65,15 @@ impl Check for UdpCheck {
             let asked = async {
                 let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
                 socket.connect(address).await?;
-                socket.send(self.send.as_bytes()).await?;
+                socket.send(&self.send).await?;
                 socket.recv(&mut answer).await
             };
             let length = findings.time(Phase::Wait, asked).await.map_err(failed)?;
             let text = plain_text(&answer[..length]);
             findings.bytes = Some(length as u64);
             findings.fields.push(("banner", Field::Str(text.chars().take(BANNER_CHARS).collect())));
-            match self.expect.as_ref().filter(|pattern| !pattern.is_match(&text)) {
-                Some(pattern) => Err(Class::Body.because(format!("what came back does not contain '{pattern}'"))),
+            match self.expect.as_ref().filter(|sought| sought.end_in(&answer[..length]).is_none()) {
+                Some(sought) => Err(sought.missing()),
                 None => Ok(()),
             }
         })

@@ -45,10 +45,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// A target with the defaults: every 10 s, timeout 5 s, named after its address.
+    /// A target with the defaults: every 10 s (a `domain:` every 6 h), timeout 5 s, named after its address.
     ///
     /// The scheme of the address says what is done: `http://` and `https://`, `tcp://host:port`, `tls://host` (port
-    /// 443), `dns:name?type=A` (RFC 4501 without its authority), `icmp:host`, `postgres://user:password@host/database`,
+    /// 443), `dns:name?type=A` (RFC 4501 without its authority), `domain:name`, `icmp:host`, `postgres://user:password@host/database`,
     /// `mysql://`, `redis://`, `host:` (this machine).
     ///
     /// # Errors
@@ -80,9 +80,9 @@ impl Target {
         Ok(Target {
             name,
             made_of,
-            check,
             group: None,
-            interval: Duration::from_secs(10),
+            interval: check.usual_interval(),
+            check,
             terms: Terms { resolver: resolver.transpose()?, ..Terms::default() },
             retries: 0,
             maintenance: Vec::new(),
