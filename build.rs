@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 24] = [
+const PROGRAMS: [&str; 25] = [
     "nginx",
+    "apache2",
     "varnishd",
     "traffic_server",
     "haproxy",
@@ -39,7 +40,7 @@ const PYTHON: [(&str, &str); 3] = [
     ("python-servers", "import aiosmtpd, pyftpdlib, OpenSSL, websockets, grpc_health.v1"),
     (
         "python-clients",
-        "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, opentelemetry.exporter.otlp.proto.grpc, pyarrow, cramjam, google.protobuf",
+        "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, questdb, opentelemetry.exporter.otlp.proto.grpc, pyarrow, cramjam, google.protobuf",
     ),
 ];
 

@@ -182,6 +182,76 @@ fn vmagent_writes_what_it_scrapes() {
     }
 }
 
+/// The sum of a metric over its series on a page.
+fn total(page: &str, metric: &str) -> f64 {
+    let own = page.lines().filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    own.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+}
+
+/// A tenth of the sends failed where connections were closed after ten seconds, which is how often agents write. Half a
+/// minute here, or `FOURNINES_AGENTS=5min`.
+#[test]
+#[cfg_attr(
+    not(all(part = "prometheus", part = "vmagent", part = "prometheus-node-exporter")),
+    ignore = "needs prometheus, vmagent, prometheus-node-exporter: .ci/run installs them"
+)]
+fn agents_that_write_every_ten_seconds_never_fail() {
+    let length = std::env::var("FOURNINES_AGENTS")
+        .map_or(Duration::from_secs(35), |text| domain::duration::parse(&text).unwrap());
+    let (_exporter, address) = node_exporter();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let file = |name: &str| dir.path().join(name);
+    let scrape = |job: &str| {
+        format!(
+            "global: {{ scrape_interval: 10s }}\nscrape_configs:\n- job_name: {job}\n  static_configs: [{{ targets: ['{address}'] }}]\n"
+        )
+    };
+    let write = format!("{}/api/v1/write", server.url);
+    let prometheus = format!("{}remote_write: [{{ url: '{write}' }}]\n", scrape("prometheus"));
+    std::fs::write(file("prometheus.yml"), prometheus).unwrap();
+    std::fs::write(file("vmagent.yml"), scrape("vmagent")).unwrap();
+    let [prometheus, vmagent] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
+    let _programs = [
+        Program::start(
+            Command::new("prometheus")
+                .arg(format!("--config.file={}", file("prometheus.yml").display()))
+                .arg(format!("--storage.tsdb.path={}", file("prometheus").display()))
+                .arg(format!("--web.listen-address={prometheus}")),
+        ),
+        Program::start(
+            Command::new("vmagent")
+                .arg(format!("-promscrape.config={}", file("vmagent.yml").display()))
+                .arg(format!("-remoteWrite.url={write}"))
+                .arg("-remoteWrite.flushInterval=10s")
+                .arg(format!("-remoteWrite.tmpDataPath={}", file("vmagent").display()))
+                .arg(format!("-httpListenAddr={vmagent}")),
+        ),
+    ];
+    std::thread::sleep(length);
+    let pages = [&prometheus, &vmagent].map(|address| get(&format!("http://{address}/metrics")));
+    for (page, sent, failed) in [
+        (
+            &pages[0],
+            "prometheus_remote_storage_samples_total",
+            ["prometheus_remote_storage_samples_failed_total", "prometheus_remote_storage_samples_retried_total"],
+        ),
+        (
+            &pages[1],
+            "vmagent_remotewrite_requests_total",
+            ["vmagent_remotewrite_retries_count_total", "vmagent_remotewrite_packets_dropped_total"],
+        ),
+    ] {
+        assert!(total(page, sent) >= 2.0, "{sent}: {}", total(page, sent));
+        for failed in failed {
+            assert!(page.contains(failed), "there is no {failed}");
+            assert_eq!(total(page, failed), 0.0, "{failed}");
+        }
+    }
+    let writes = server.rows("SELECT job, count(*) > 1 FROM up GROUP BY job ORDER BY job");
+    assert_eq!(writes, [["prometheus", "true"], ["vmagent", "true"]]);
+}
+
 /// The values of each metric of a page, sorted.
 fn values_of_page(page: &str) -> BTreeMap<&str, Vec<f64>> {
     let mut values: BTreeMap<&str, Vec<f64>> = BTreeMap::new();

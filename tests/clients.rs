@@ -100,6 +100,19 @@ fn influxdb3_python_writes() {
     assert_eq!(server.rows("SELECT f FROM m WHERE host = 'h0' ORDER BY time LIMIT 1"), [["1.0"]]);
 }
 
+/// Its times among the fields were refused, and their rows with them.
+#[test]
+#[cfg_attr(
+    not(part = "python-clients"),
+    ignore = "there is no Python with the clients that .ci/run installs (FOURNINES_PYTHON)"
+)]
+fn questdb_client_writes() {
+    let (server, _dir) = run("ilp.py", &[]);
+    check_rows(&server);
+    let seen = "SELECT count(*) FROM m WHERE seen = CAST(time AS BIGINT) / 1000";
+    assert_eq!(server.rows(seen), [[ROWS.to_string()]]);
+}
+
 #[test]
 #[cfg_attr(
     not(part = "python-clients"),

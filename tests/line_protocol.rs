@@ -62,6 +62,9 @@ fn every_type_is_kept_exactly() {
     cases.taken("m f=0.1 1", "SELECT f FROM m", r#"{"f":0.1}"#);
     cases.taken("m i=-9223372036854775808i 1", "SELECT i FROM m", r#"{"i":-9223372036854775808}"#);
     cases.taken("m i=9223372036854775807i 1", "SELECT i FROM m", r#"{"i":9223372036854775807}"#);
+    // Times of QuestDB's clients, as whole numbers in the unit that they were sent in.
+    cases.taken("m i=1767225600000000t 1", "SELECT i FROM m", r#"{"i":1767225600000000}"#);
+    cases.taken("m i=-1n 1", "SELECT i FROM m", r#"{"i":-1}"#);
     cases.taken("m u=18446744073709551615u 1", "SELECT u FROM m", r#"{"u":18446744073709551615}"#);
     for (word, value) in [("t", true), ("T", true), ("true", true), ("True", true), ("TRUE", true)].into_iter().chain([
         ("f", false),

@@ -245,6 +245,33 @@ fn clients_of_influxdb_find_what_they_ask_for_when_they_start() {
     assert!(ask(&read, "GET", "/api/v2/orgs?org=mine", "").1.contains(r#""name":"mine""#));
 }
 
+/// An end of a line in a name broke every table, header and file that showed it.
+#[test]
+fn names_with_control_characters_are_refused_on_every_way_in() {
+    let (server, _dir) = start();
+    let lines = b"good f=1 1\nb\x07d f=1 1\nm,t\x1b[31m=a f=1 1\nm,t=a f\x00=1 1\nm,t=a\x07b f=1 1\n";
+    let answer = server.write("", lines);
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.body.contains("the name of a measurement has a control character: \\\"b\\\\u{7}d"),
+        "{}",
+        answer.body
+    );
+    let send = |path: &str, kind: &str, body: &str| send(&server, path, kind, body.as_bytes());
+    for (path, kind, body) in [
+        ("/api/v1/import/json?measurement=m&tags=t", "application/json", "{\"time\":1,\"t\":\"a\",\"f\\n\":1}"),
+        ("/api/v1/import/csv?measurement=m", "text/csv", "time,\"f\u{7}\"\n1,1\n"),
+        ("/api/v1/import/json?measurement=m%0A", "application/json", "{\"time\":1,\"f\":1}"),
+    ] {
+        let answer = send(path, kind, body);
+        assert!(answer.status == 400 && answer.body.contains("control character"), "{path}: {}", answer.body);
+    }
+    let tables =
+        server.rows("SELECT table_name FROM information_schema.tables WHERE table_name IN ('good', 'm') ORDER BY 1");
+    assert_eq!(tables, [["good"], ["m"]]);
+    assert_eq!(server.rows("SELECT count(*) FROM m"), [["1"]], "values may have all characters");
+}
+
 /// Rows of a span of time go by InfluxDB 2's path, and others stay.
 #[test]
 fn rows_are_deleted_as_influxdb_2_has_it() {

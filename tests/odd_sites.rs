@@ -2,13 +2,15 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use encoding_rs::{BIG5, Encoding, GB18030, GBK};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-use crate::parts::{free_port, last_rows, nginx, wait_for_rows};
-use crate::server::Server;
+use crate::parts::{Program, free_port, last_rows, nginx, wait_for_rows};
+use crate::server::{BIN, Server, wait_for};
 
 /// A server on loopback that answers by path: what stands behind the status line, byte for byte. Another path is not
 /// found.
@@ -126,6 +128,59 @@ fn pages_are_read_in_the_characters_that_they_are_in() {
         ("/json", json("$.name", "^服务$"), "", ""),
     ];
     check(|path| format!("http://127.0.0.1:{port}{path}"), &cases);
+}
+
+/// The same by nginx and Apache, as they serve pages of the time before UTF-8: with the characters in a header, or in
+/// the page alone, packed and not.
+#[test]
+#[cfg_attr(not(all(part = "nginx", part = "apache2")), ignore = "needs nginx, apache2: .ci/run installs them")]
+fn nginx_and_apache_serve_pages_in_gbk() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    // Apache serves as another user.
+    std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::create_dir_all(root.join("site")).unwrap();
+    let words = "政务服务中心";
+    let meta = format!("<html><head><meta charset=\"gb2312\"></head>{}</html>", words.repeat(100));
+    std::fs::write(root.join("site/meta.html"), in_charset(GBK, &meta)).unwrap();
+    std::fs::write(root.join("site/header.gbk"), in_charset(GBK, words)).unwrap();
+    let [nginx_port, apache_port] = [(); 2].map(|()| free_port());
+    let site = root.join("site").display().to_string();
+    let servers = format!(
+        "gzip on; gzip_types *; gzip_min_length 1;
+         server {{ listen 127.0.0.1:{nginx_port}; root {site}; types {{ text/html html; text/plain gbk; }}
+             location /header.gbk {{ charset gbk; }} }}"
+    );
+    let _nginx = nginx(root, &servers, nginx_port);
+    let modules = ["mpm_event", "authz_core", "mime", "filter", "deflate"];
+    let modules = modules.map(|name| format!("LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"));
+    let config = format!(
+        "ServerName localhost\nListen 127.0.0.1:{apache_port}\nDocumentRoot {site}\nUser nobody\nGroup nogroup\n\
+         PidFile {0}/apache.pid\nErrorLog {0}/apache.log\nDefaultRuntimeDir {0}\nTypesConfig /dev/null\n\
+         AddType text/html .html\nAddType text/plain .gbk\nAddCharset GBK .gbk\nAddOutputFilterByType DEFLATE text/html\n",
+        root.display()
+    );
+    std::fs::write(root.join("apache.conf"), format!("{}{config}", modules.concat())).unwrap();
+    let _apache = Program::start(Command::new("apache2").args(["-X", "-f"]).arg(root.join("apache.conf")));
+    wait_for("Apache", || std::net::TcpStream::connect(("127.0.0.1", apache_port)).is_ok());
+    let packed = "headers = { Accept-Encoding = 'gzip' }";
+    let cases: Vec<_> = [nginx_port, apache_port]
+        .into_iter()
+        .flat_map(|port| ["meta.html", "header.gbk"].map(|page| format!("http://127.0.0.1:{port}/{page}")))
+        .flat_map(|url| ["", packed].map(|packed| (url.clone(), packed)))
+        .collect();
+    let targets = cases.iter().enumerate().map(|(at, (url, packed))| {
+        let expect = format!("expect = {{ body = '{words}', headers = {{ content-length = '' }} }}");
+        let expect = if packed.is_empty() { expect } else { body(words) };
+        format!("[[target]]\nname = 't{at}'\nurl = '{url}'\ninterval = '2s'\n{expect}\n{packed}\n")
+    });
+    let targets: String = targets.collect();
+    let server = Server::start(&root.join("data"), &targets);
+    wait_for_rows(&server, &targets);
+    let rows = last_rows(&server, "outcome, error, message");
+    for (at, case) in cases.iter().enumerate() {
+        assert_eq!(rows[&format!("t{at}")][0], "ok", "{case:?}: {:?}", rows[&format!("t{at}")]);
+    }
 }
 
 /// A page that was packed by `GZIP` was searched as it was packed; one by `br` "did not contain" anything.
@@ -367,7 +422,7 @@ fn certificates_are_believed_as_they_are_told() {
     ]
     .concat();
     let server = Server::start(&root.join("data"), &targets);
-    crate::server::wait_for("rows of all", || {
+    wait_for("rows of all", || {
         server.rows("SELECT count(DISTINCT target) FROM probe WHERE kind <> 'host' AND target <> 'fournines'")
             == [["8"]]
     });
@@ -449,7 +504,7 @@ fn a_probe_by_hand_takes_a_target_headers_and_expectations() {
     );
     std::fs::write(&config, target).unwrap();
     let probe = |args: &[&str]| {
-        let mut command = std::process::Command::new(crate::server::BIN);
+        let mut command = Command::new(BIN);
         let output = command.arg("probe").args(args).current_dir(dir.path()).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout) + &text(&output.stderr))
@@ -494,10 +549,10 @@ fn the_systems_certificates_are_followed() {
         format!("[[target]]\nname = 'site'\nurl = 'https://localhost:{port}/'\ninterval = '1s'\n"),
     );
     std::fs::copy(root.join("other.pem"), &trusted).unwrap();
-    let mut command = std::process::Command::new(crate::server::BIN);
+    let mut command = Command::new(BIN);
     let server = Server::start_under(command.env("SSL_CERT_FILE", &trusted), &root.join("data"), &targets);
     wait_for_rows(&server, &targets);
     assert_eq!(last_rows(&server, "error")["site"], ["tls_unknown_issuer"]);
     std::fs::copy(root.join("roots.pem"), &trusted).unwrap();
-    crate::server::wait_for("trust", || last_rows(&server, "outcome")["site"] == ["ok"]);
+    wait_for("trust", || last_rows(&server, "outcome")["site"] == ["ok"]);
 }

@@ -177,6 +177,7 @@ fn no_part_is_missing_in_ci() {
         ("knotd", cfg!(part = "knotd")),
         ("tinyproxy", cfg!(part = "tinyproxy")),
         ("pg_createcluster", cfg!(part = "pg_createcluster")),
+        ("apache2", cfg!(part = "apache2")),
         ("mariadbd", cfg!(part = "mariadbd")),
         ("redis-server", cfg!(part = "redis-server")),
         ("prometheus", cfg!(part = "prometheus")),

@@ -244,5 +244,8 @@ fn background_work_lets_writers_and_queries_go_first() {
     let own = std::fs::read_to_string("/proc/self/stat").unwrap();
     let own: i32 = own.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap();
     crate::server::wait_for("the keeper", || niceness("tsdb-keeper") == own.max(10).to_string());
-    assert_eq!((niceness("tsdb-writer"), niceness("tsdb-sealer")), (own.to_string(), own.to_string()));
+    // One waits for what piles up where others take all processors: it is no nicer than they are.
+    for name in ["tsdb-writer", "tsdb-sealer", "tsdb-hurried"] {
+        assert_eq!(niceness(name), own.to_string(), "{name}");
+    }
 }

@@ -417,13 +417,13 @@ fn split_unescaped(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     })
 }
 
-/// `1.5`, `-3e8`, `42i`, `42u`. Infinity and NaN are not numbers here, as in InfluxDB.
+/// `1.5`, `-3e8`, `42i`, `42u`; QuestDB's times, `42t` in microseconds and `42n` in nanoseconds, are integers. Infinity and NaN are not numbers here, as in InfluxDB.
 fn number(text: &str) -> Result<Value<'static>, String> {
     let expected = || format!("expected a number, true, false or a \"string\", found '{text}'");
     if !text.starts_with(|first: char| first.is_ascii_digit() || first == '-' || first == '.') {
         return Err(expected());
     }
-    if let Some(digits) = text.strip_suffix('i') {
+    if let Some(digits) = text.strip_suffix(['i', 't', 'n']) {
         return digits.parse().map(Value::I64).map_err(|error| format!("'{text}' is no 64-bit integer: {error}"));
     }
     if let Some(digits) = text.strip_suffix('u') {

@@ -41,6 +41,15 @@ pub(crate) struct Call {
     pub request: Request<Incoming>,
 }
 
+impl Call {
+    /// The value of a parameter of the address, if it is there and not empty.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let query = self.request.uri().query().unwrap_or_default();
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(own, value)| own == name && !value.is_empty()).map(|(_, value)| value.into_owned())
+    }
+}
+
 /// The whole of a short body, or why it cannot be read.
 pub(crate) async fn whole(body: Incoming) -> Result<Bytes, String> {
     let body = Limited::new(body, BODY_BYTES_MAX).collect().await;

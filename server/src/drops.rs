@@ -1,5 +1,7 @@
 //! Drops: a table or a field goes, and its name is free for one of another type.
 
+use std::sync::Arc;
+
 use domain::reserved::{Reserved, measurement, reserved};
 use domain::tables::{CDN, HEARTBEAT, HOST, KNOWN};
 use hyper::{Response, StatusCode};
@@ -9,7 +11,7 @@ use tsdb::DEFAULT_SCHEMA;
 
 use crate::admin::{administer, told};
 use crate::answer::{done, failed};
-use crate::call::Call;
+use crate::call::{Call, Services};
 
 /// What is to go: a table, or one field of it.
 #[derive(Debug, Deserialize)]
@@ -32,20 +34,15 @@ pub(crate) async fn drop(call: Call) -> Response<Body> {
 
 /// `DELETE /api/v3/configure/table?db=...&table=...`: a table, in the words of InfluxDB 3.
 pub(crate) async fn drop_table(call: Call) -> Response<Body> {
-    let query = call.request.uri().query().unwrap_or_default();
-    let parameter = |name: &str| {
-        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(own, _)| own == name).map(|(_, value)| value.into_owned())
-    };
-    let db = parameter("db").unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
-    match parameter("table") {
+    let db = call.parameter("db").unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
+    match call.parameter("table") {
         Some(table) => Drop { db, table, field: None }.run(call.services).await,
         None => failed(StatusCode::BAD_REQUEST, "expected a table, as in ?db=public&table=cpu"),
     }
 }
 
 impl Drop {
-    async fn run(self, services: std::sync::Arc<crate::call::Services>) -> Response<Body> {
+    async fn run(self, services: Arc<Services>) -> Response<Body> {
         let Drop { db, table, field } = self;
         // As SQL names it: a measurement that has the name of a view has another one there.
         let Some(stored) = measurement(&table).map(str::to_owned) else {

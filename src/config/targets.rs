@@ -267,7 +267,7 @@ fn bytes(digits: &str) -> Result<Vec<u8>> {
     let own: String = digits.split_whitespace().collect();
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let bytes: Option<Vec<u8>> = own.as_bytes().chunks(2).map(byte).collect();
-    let is_whole = own.len() % 2 == 0 && own.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let is_whole = own.len().is_multiple_of(2) && own.bytes().all(|digit| digit.is_ascii_hexdigit());
     bytes
         .filter(|_| is_whole)
         .with_context(|| format!("'{digits}' is not two hexadecimal digits a byte, as in \"ff 0a\""))

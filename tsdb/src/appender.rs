@@ -45,7 +45,8 @@ impl Appender {
         Appender { store, schema: schema.into() }
     }
 
-    /// The series of a measurement with these tags, made if it is new. It is good for as long as the store is open.
+    /// The series of a measurement with these tags, made if it is new. It is good for as long as the store is open
+    /// and its table is not dropped.
     ///
     /// # Errors
     ///

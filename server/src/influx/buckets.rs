@@ -16,7 +16,7 @@ const ORGANISATION: &str = "fournines";
 
 /// `GET /api/v2/orgs`: one, with the name that was asked for.
 pub(crate) async fn organisations(call: Call) -> Response<Body> {
-    let name = parameter(&call, "org").unwrap_or_else(|| ORGANISATION.to_owned());
+    let name = call.parameter("org").unwrap_or_else(|| ORGANISATION.to_owned());
     let organisation = json!({ "id": id("org", ORGANISATION), "name": name });
     signed(answer::json(StatusCode::OK, &json!({ "links": { "self": "/api/v2/orgs" }, "orgs": [organisation] })))
 }
@@ -46,8 +46,8 @@ pub(crate) async fn buckets(call: Call) -> Response<Body> {
     if !call.granted.has(Scope::Read) {
         return refused(StatusCode::FORBIDDEN, "forbidden", "the token does not have the scope read");
     }
-    let (name, wanted_id) = (parameter(&call, "name"), parameter(&call, "id"));
-    let number = |name, unset| parameter(&call, name).and_then(|text| text.parse().ok()).unwrap_or(unset);
+    let (name, wanted_id) = (call.parameter("name"), call.parameter("id"));
+    let number = |name, unset| call.parameter(name).and_then(|text| text.parse().ok()).unwrap_or(unset);
     let (offset, limit): (usize, usize) = (number("offset", 0), number("limit", 20));
     let is_wanted = |schema: &String| {
         name.as_ref().is_none_or(|name| name == schema)
@@ -104,12 +104,6 @@ fn bucket(name: &str) -> Value {
 fn id(kind: &str, name: &str) -> String {
     let hash = digest(&SHA256, format!("{kind} {name}").as_bytes());
     hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn parameter(call: &Call, name: &str) -> Option<String> {
-    let query = call.request.uri().query().unwrap_or_default();
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(own, value)| own == name && !value.is_empty()).map(|(_, value)| value.into_owned())
 }
 
 /// As InfluxDB 2 says it.

@@ -18,9 +18,8 @@ const MEASUREMENT: &str = "_measurement";
 
 /// `POST /api/v2/delete?bucket=...`: both times are included, as InfluxDB has it.
 pub(crate) async fn delete(call: Call) -> Response<Body> {
-    let query = call.request.uri().query().unwrap_or_default();
-    let bucket = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "bucket" || name == "db");
-    let bucket = bucket.map_or_else(|| DEFAULT_SCHEMA.to_owned(), |(_, value)| value.into_owned());
+    let bucket = call.parameter("bucket").or_else(|| call.parameter("db"));
+    let bucket = bucket.unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
     let deletion = whole(call.request.into_body()).await.and_then(|body| Deletion::read(&body));
     let deletion = match deletion {
         Ok(deletion) => deletion,

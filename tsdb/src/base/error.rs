@@ -217,6 +217,14 @@ pub enum RowError {
         /// What was empty.
         what: &'static str,
     },
+    /// A name with an end of a line or the like in it, which no terminal, header or file could show as it is.
+    #[error("the name of a {what} has a control character: {name:?}")]
+    ControlCharacter {
+        /// What is called so.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
     /// The table has as many columns as a table may have.
     #[error("'{table}' has {limit} columns, a table has no more (store.columns_max): '{column}' is not added")]
     TooManyColumns {
@@ -309,7 +317,10 @@ impl RowError {
         match self {
             RowError::FieldType { .. } => "field_type",
             RowError::ColumnKind { .. } => "column_kind",
-            RowError::ReservedName { .. } | RowError::DuplicateTag { .. } | RowError::Empty { .. } => "name",
+            RowError::ReservedName { .. }
+            | RowError::DuplicateTag { .. }
+            | RowError::Empty { .. }
+            | RowError::ControlCharacter { .. } => "name",
             RowError::NotAdmitted { .. } => "not_admitted",
             RowError::NoFields => "no_fields",
             RowError::Columns { .. } => "columns",

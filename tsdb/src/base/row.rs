@@ -60,6 +60,7 @@ pub(crate) fn check_row(row: &Row<'_>, limits: &Limits) -> Result<(), RowError> 
 pub(crate) fn check_name(what: &'static str, name: &str, limits: &Limits) -> Result<(), RowError> {
     match name {
         "time" if what != "measurement" => Err(RowError::ReservedName { kind: what }),
+        name if name.chars().any(char::is_control) => Err(RowError::ControlCharacter { what, name: name.into() }),
         _ => check_length(what, name, limits.name_bytes_max, "store.name_max"),
     }
 }

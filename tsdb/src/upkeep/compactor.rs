@@ -30,12 +30,17 @@ use crate::upkeep::outliving;
 /// Fewer neighbours than this are not worth a merge.
 const SEGMENTS_MIN: usize = 4;
 
-/// Merges until nothing is worth it.
-pub(crate) fn compact_worthwhile(shared: &Arc<Shared>) -> Result<()> {
-    loop {
-        let view = shared.view.load_full();
-        let Some(range) = worth(&view) else { return Ok(()) };
-        compact_or_leave(shared, &view, affordable(&view, range, shared.options.compact_bytes_max))?;
+/// Is there something that is worth a merge?
+pub(crate) fn is_worthwhile(shared: &Shared) -> bool {
+    worth(&shared.view.load()).is_some()
+}
+
+/// Does the first merge that is worth it.
+pub(crate) fn compact_once(shared: &Arc<Shared>) -> Result<()> {
+    let view = shared.view.load_full();
+    match worth(&view) {
+        Some(range) => compact_or_leave(shared, &view, affordable(&view, range, shared.options.compact_bytes_max)),
+        None => Ok(()),
     }
 }
 

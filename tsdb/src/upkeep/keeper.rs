@@ -12,6 +12,7 @@ use crate::base::fault::fault;
 use crate::read::newest::newest_rows;
 use crate::state::shared::Shared;
 use crate::upkeep::compactor;
+use crate::upkeep::hurried::Hurried;
 use crate::upkeep::retainer;
 use crate::upkeep::roller;
 use crate::upkeep::rollup_maker::{self, Which};
@@ -23,6 +24,9 @@ const INTERVAL: Duration = Duration::from_mins(5);
 /// What is more than clocks are corrected by, and how long one that was set forward is not believed.
 const JUMP: Duration = Duration::from_mins(5);
 const DISTRUST: Duration = Duration::from_mins(60);
+
+/// Merges that keep up leave fewer segments than this, however much is stored.
+const SEGMENTS_BEHIND: usize = 64;
 
 /// How nice the keeper's thread is to others: where processors are short, it gets a tenth of what a writer or a query
 /// gets.
@@ -39,15 +43,17 @@ pub(crate) enum Task {
 
 /// Works until nobody can give tasks any more.
 pub(crate) fn run(shared: &Arc<Shared>, tasks: &Receiver<Task>) {
+    let hurried = Hurried::start(shared);
     yield_to_others();
     let mut clock = Clock::new();
     loop {
         match tasks.recv_timeout(INTERVAL) {
-            Ok(Task::Look(which)) => note(look(shared, &mut clock, which)),
-            Err(RecvTimeoutError::Timeout) => note(look(shared, &mut clock, Which::All)),
+            Ok(Task::Look(which)) => note(look(shared, &mut clock, which, hurried.as_ref())),
+            Err(RecvTimeoutError::Timeout) => note(look(shared, &mut clock, Which::All, hurried.as_ref())),
             Ok(Task::All { answer }) => {
                 fault("keeper");
-                let outcome = look(shared, &mut clock, Which::Quiet).and_then(|()| compactor::compact_all(shared));
+                let outcome = look(shared, &mut clock, Which::Quiet, hurried.as_ref())
+                    .and_then(|()| compactor::compact_all(shared));
                 let outcome = outcome.and_then(|()| rollup_maker::make_due(shared, now_ns(), Which::All));
                 let _ = answer.send(outcome); // whoever asked may have gone away
             }
@@ -110,7 +116,7 @@ fn yield_to_others() {
     }
 }
 
-fn look(shared: &Arc<Shared>, clock: &mut Clock, which: Which) -> Result<()> {
+fn look(shared: &Arc<Shared>, clock: &mut Clock, which: Which, hurried: Option<&Hurried>) -> Result<()> {
     // Before a sealed head is merged into something large, the newest rows take in what it has.
     for table in shared.last_rows.known() {
         let table = shared.catalog.table(table).expect("it was asked for");
@@ -121,6 +127,12 @@ fn look(shared: &Arc<Shared>, clock: &mut Clock, which: Which) -> Result<()> {
         retainer::retain(shared, now)?;
     }
     roller::roll_due(shared, now)?;
-    compactor::compact_worthwhile(shared)?;
+    while compactor::is_worthwhile(shared) {
+        // What piles up is merged before others.
+        match hurried.filter(|_| shared.view.load().segments.len() > SEGMENTS_BEHIND) {
+            Some(hurried) => hurried.run(shared, compactor::compact_once)?,
+            None => compactor::compact_once(shared)?,
+        }
+    }
     rollup_maker::make_due(shared, now, which)
 }

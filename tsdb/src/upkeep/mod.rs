@@ -3,6 +3,7 @@
 //! Nothing here answers a question.
 
 pub(crate) mod compactor;
+mod hurried;
 pub(crate) mod keeper;
 pub(crate) mod outliving;
 pub(crate) mod retainer;
