@@ -165,6 +165,6 @@ mod tests {
         let is_admin = |route: &Route| route.scopes == [Scope::Admin];
         assert!(ROUTES.iter().filter(|route| administers(route)).all(is_admin));
         let others = ROUTES.iter().filter(|route| is_admin(route) && !administers(route)).map(|route| route.pattern);
-        assert_eq!(others.collect::<Vec<_>>(), ["/api/v2/delete"]);
+        assert_eq!(others.collect::<Vec<_>>(), ["/api/v2/delete", "/api/v3/configure/table"]);
     }
 }

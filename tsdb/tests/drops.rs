@@ -88,11 +88,11 @@ fn a_field_of_the_wrong_type_is_dropped_and_begins_anew() {
         check(&store);
     }
     assert_eq!(rolled_columns(dir.path()), expected, "no file of a day has the old one");
-    store.close().unwrap();
+    drop(store);
     let store = open(dir.path());
     assert_eq!(seen(&store), (expected, 4), "opened again");
     assert!(write(&store, "a", START, &[("v", Value::Str("14"))]).is_err(), "it has a type again");
-    store.close().unwrap();
+    drop(store);
     assert_eq!(tsdb::verify(dir.path(), |_, _| ()).unwrap().damage.len(), 0);
 }
 
@@ -130,12 +130,12 @@ fn a_table_is_dropped_with_its_files_its_series_and_its_spellings() {
     check(&store, "at once");
     store.compact().unwrap();
     check(&store, "compacted");
-    store.close().unwrap();
+    drop(store);
     let store = open(dir.path());
     check(&store, "opened again");
     let bytes = store.stats().catalog_bytes;
     assert!(bytes * 20 < full.catalog_bytes, "{bytes} of {} bytes are still taken", full.catalog_bytes);
     assert!(store.stats().segment_bytes + store.stats().rolled_bytes < 10_000);
-    store.close().unwrap();
+    drop(store);
     assert_eq!(tsdb::verify(dir.path(), |_, _| ()).unwrap().damage.len(), 0);
 }
