@@ -3,11 +3,13 @@
 //! Whole days leave, the oldest first. A table's floor is the first time that has not left: nothing below it is
 //! visible, and rows below it are refused.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use crate::base::day::Day;
 use crate::base::error::Result;
 use crate::catalog::registry::DROPPED;
+use crate::rolled::file as rolled;
 use crate::state::shared::Shared;
 
 /// Sets the floors of tables to what retention leaves now, and removes the rolled days that have left. A floor goes
@@ -59,20 +61,22 @@ pub(crate) fn let_go(shared: &Shared, table: u32) -> Result<()> {
 
 /// Raises or lowers the floors of tables, and removes the rolled days and those of rollups that are below.
 fn leave(shared: &Shared, floors: &BTreeMap<u32, i64>) -> Result<()> {
-    let view = shared.view.load_full();
     let gone = |table: u32, day: Day| floors.get(&table).is_some_and(|floor| day.last() < *floor);
+    let removed = RefCell::new(Vec::new());
     shared.change(
         |manifest| {
             manifest.floors.extend(floors);
-            manifest.rolled.retain(|id| !gone(id.table, id.day));
+            removed.borrow_mut().extend(manifest.rolled.extract_if(.., |id| gone(id.table, id.day)));
         },
         |view| {
             view.floors.extend(floors);
             view.rolled.retain(|(table, day), _| !gone(*table, *day));
         },
     )?;
-    let gone = view.rolled.iter().filter(|((table, day), _)| gone(*table, *day));
-    gone.for_each(|(_, rolled)| shared.dir.remove_leftover(rolled.path()));
+    for id in removed.into_inner() {
+        let table = shared.catalog.table(id.table).expect("a rolled day is of a known table");
+        shared.dir.remove_leftover(&rolled::path(&shared.dir, table, id));
+    }
     crate::upkeep::roller::remove_empty_folders(shared);
     Ok(())
 }

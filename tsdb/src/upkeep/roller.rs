@@ -1,5 +1,6 @@
 //! The roller: writes a closed day of a table to Parquet, and writes it anew when late rows or deletions have come.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
@@ -67,7 +68,8 @@ fn due(shared: &Shared, closed: i64) -> BTreeSet<(u32, Day)> {
     let newest = view.segments.last().map_or(0, |segment| segment.id().number);
     for (key, rolled) in &view.rolled {
         // Fields that were dropped go from what others can read, too. A file has the newest segment in its name.
-        let columns = shared.catalog.table(key.0).map(|table| table.columns());
+        let table = shared.catalog.table(key.0).filter(|table| !table.is_dropped());
+        let columns = table.map(|table| table.columns());
         let has_dropped = |field: &u32| columns.as_ref().is_some_and(|columns| columns.is_dropped(*field));
         if rolled.id().through < newest && rolled.fields().iter().any(has_dropped) {
             due.insert(*key);
@@ -92,6 +94,9 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     let view = shared.view.load_full();
     let Some(through) = view.segments.last().map(|segment| segment.id().number) else { return Ok(()) };
     let table = shared.catalog.table(table).expect("what is stored is of a known table");
+    if table.is_dropped() {
+        return Ok(());
+    }
     let layers = Layers { view: &view, segments: &view.segments, rolled: true, heads: false };
     let units = layers.units(table.id, &Filter::ALL.on(day));
     let projection = Projection::new(table, None)?;
@@ -124,18 +129,31 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     let old = view.rolled.get(&(table.id, day)).cloned();
     shared.last_rows.forget(table.id);
     let outliving = outliving::outliving(&view);
+    // What was dropped meanwhile does not count again: its file's name may become that of another table's day.
+    let is_dropped = Cell::new(false);
     shared.change(
         |manifest| {
+            is_dropped.set(table.is_dropped());
+            if is_dropped.get() {
+                return;
+            }
             manifest.rolled.retain(|other| (other.table, other.day) != (id.table, id.day));
             manifest.rolled.push(id);
             manifest.rolled.sort_unstable();
             outliving::prolong(manifest.rollup_days.iter_mut(), &outliving, through);
         },
         |view| {
+            if is_dropped.get() {
+                return;
+            }
             outliving::prolong(view.rollup_days.values_mut().flatten().map(|day| &mut day.id), &outliving, through);
             view.rolled.insert((id.table, id.day), new.clone());
         },
     )?;
+    if is_dropped.get() {
+        shared.dir.remove_leftover(new.path());
+        return Ok(());
+    }
     shared.counters.rolled();
     if let Some(old) = old.filter(|old| old.id().through != through) {
         shared.dir.remove_leftover(old.path());
