@@ -204,7 +204,7 @@ fn one_connection_too_many_is_told_under_tls_too() {
     });
 }
 
-/// Collectors speak HTTP/2, and were told 505 or nothing. It is spoken on the same port, under the same limits.
+/// Collectors speak HTTP/2, which nobody answered here. It is spoken on the same port, under the same limits.
 #[test]
 #[cfg_attr(not(part = "curl"), ignore = "needs curl: .ci/run installs it")]
 fn http_2_is_spoken_on_the_same_port() {

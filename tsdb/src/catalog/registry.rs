@@ -459,9 +459,7 @@ impl Catalog {
 
     /// What a log says at last of tables that were dropped, before it is replayed: their series take no memory then.
     pub(crate) fn expect_dropped(&self, tables: HashSet<u32>) {
-        let mut growth = self.lock();
-        self.has_dropped.store(!tables.is_empty(), Ordering::Release);
-        growth.to_be_dropped = tables;
+        self.lock().to_be_dropped = tables;
     }
 
     /// Makes a change that comes from the log.

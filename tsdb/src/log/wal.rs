@@ -232,20 +232,27 @@ pub(crate) struct Replayed {
     pub damage: Option<Error>,
 }
 
-/// The tables that a catalogue's log says were dropped. What cannot be read is told by whoever replays it.
-fn dropped_tables(file: &[u8]) -> HashSet<u32> {
+/// Makes the changes of blocks, each of which lies in these bytes and came from a file. What is said at last of tables
+/// that were dropped is known before: their series take no memory.
+fn replay_blocks(catalog: &Catalog, whole: &[u8], blocks: &[(&PathBuf, Range<usize>)]) -> Result<()> {
+    let each = |take: &mut dyn FnMut(Change<'_>) -> Result<(), String>| {
+        blocks.iter().try_for_each(|(path, block)| {
+            let changes = Change::decode_all(&whole[block.start + HEADER_BYTES..block.end], &mut *take);
+            changes.map_err(|reason| Error::corrupt(path, block.start as u64, reason))
+        })
+    };
     let mut dropped = HashSet::new();
-    for found in block::scan(file, FILE_HEADER_BYTES, &[Kind::Catalog]) {
-        let Found::Block { offset, length, .. } = found else { continue };
-        let _ = Change::decode_all(&file[offset + HEADER_BYTES..offset + length], |change| {
-            dropped.extend(match change {
-                Change::TableDropped { table } => Some(table),
-                _ => None,
-            });
-            Ok(())
-        });
-    }
-    dropped
+    each(&mut |change| {
+        if let Change::TableDropped { table } = change {
+            dropped.insert(table);
+        }
+        Ok(())
+    })?;
+    catalog.expect_dropped(dropped);
+    each(&mut |change| catalog.replay(change))?;
+    // Numbers that are given from here on are those of others.
+    catalog.expect_dropped(HashSet::new());
+    Ok(())
 }
 
 /// The catalogue's log and its copy, which hold the same bytes: without the catalogue nothing else can be read.
@@ -272,9 +279,9 @@ impl CatalogLog {
             files.push(if dir.length(path)?.is_some() { dir.read(path)? } else { Bytes::new() });
             FileHeader::CATALOG.damage(&files[files.len() - 1], path)?;
         }
-        catalog.expect_dropped(files.iter().flat_map(|file| dropped_tables(file)).collect());
         let mut whole = FileHeader::CATALOG.bytes().to_vec();
-        loop {
+        let mut replayed = Vec::new();
+        let damage = loop {
             let at = whole.len();
             let blocks = files.iter().map(|file| block::open(file.get(at..).unwrap_or_default(), Kind::Catalog));
             let (good, bad): (Vec<_>, Vec<_>) = blocks.zip(&paths).partition(|(block, _)| block.is_ok());
@@ -282,12 +289,10 @@ impl CatalogLog {
                 let later =
                     |file: &Bytes| block::scan(file, at, &[Kind::Catalog]).any(|f| matches!(f, Found::Damage { .. }));
                 let was_whole = extents.iter().any(|extent| *extent > at as u64);
-                let damage = (was_whole || files.iter().any(later))
+                break (was_whole || files.iter().any(later))
                     .then(|| Error::corrupt(&paths[0], at as u64, "a block is damaged here and in its copy"));
-                return Ok(Replayed { contents: whole, damage });
             };
-            let changes = Change::decode_all(&block[HEADER_BYTES..], |change| catalog.replay(change));
-            changes.map_err(|reason| Error::corrupt(path, at as u64, reason))?;
+            replayed.push((path, at..at + block.len()));
             whole.extend_from_slice(block);
             whole.resize(block::padded(whole.len()), 0);
             for (bad, path) in bad {
@@ -299,7 +304,9 @@ impl CatalogLog {
                     note(&Error::corrupt(path, at as u64, reason.to_string()));
                 }
             }
-        }
+        };
+        replay_blocks(catalog, &whole, &replayed)?;
+        Ok(Replayed { contents: whole, damage })
     }
 
     /// Both files, with these contents, ready to grow. To be called when everything that is stored was found to fit
