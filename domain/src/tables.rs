@@ -12,7 +12,7 @@ use crate::table::Table;
 pub use alerts::ALERTS;
 pub use cdn::{CDN, EDGE_FIELDS};
 pub use exclusion::{EXCLUSIONS, MAINTENANCE};
-pub use heartbeat::{HEARTBEAT, is_job};
+pub use heartbeat::{HEARTBEAT, check_job};
 pub use host::HOST;
 pub use probe::PROBE;
 

@@ -1,6 +1,6 @@
 //! Heartbeats: jobs call when they begin, when they are through, and when they failed.
 
-use domain::tables::{HEARTBEAT, is_job};
+use domain::tables::{HEARTBEAT, check_job};
 use hyper::{Method, Response, StatusCode};
 use query::endpoint::Body;
 use tsdb::{DEFAULT_SCHEMA, Row, Value, now_ns};
@@ -58,9 +58,7 @@ struct Said<'p> {
 
 fn read(path: &str) -> Result<Said<'_>, String> {
     let (job, event) = path.split_once('/').unwrap_or((path, "0"));
-    if !is_job(job) {
-        return Err(format!("'{job}' is no job; expected letters, digits, '-', '_' and '.', up to 100 of them"));
-    }
+    check_job(job)?;
     match event {
         "start" => Ok(Said { job, event: "start", code: 0 }),
         "fail" => Ok(Said { job, event: "fail", code: 1 }),

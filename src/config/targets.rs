@@ -403,9 +403,7 @@ impl ExpectConfig {
         }
         Ok(expect)
     }
-}
 
-impl ExpectConfig {
     /// The numbers that the first value of an answer may be.
     fn value(&self) -> Result<Option<RangeInclusive<f64>>> {
         if let (Some(min), Some(max)) = (self.value_min, self.value_max)

@@ -14,14 +14,23 @@ pub const HEARTBEAT: Table = Table {
 /// The longest name of a job, in bytes.
 const JOB_BYTES_MAX: usize = 100;
 
-/// Is it a name that a job can have? It stands in an address as it is.
+/// Refuses what no job can be called: a name stands in an address as it is.
+///
+/// # Errors
+///
+/// What was expected.
 ///
 /// ```
-/// use domain::tables::is_job;
-/// assert!(is_job("nightly-backup"));
-/// assert!(!is_job("nightly backup") && !is_job("") && !is_job("a/b"));
+/// use domain::tables::check_job;
+/// assert!(check_job("nightly-backup").is_ok());
+/// assert!(check_job("nightly backup").is_err() && check_job("").is_err() && check_job("a/b").is_err());
 /// ```
-pub fn is_job(name: &str) -> bool {
+pub fn check_job(name: &str) -> Result<(), String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    (1..=JOB_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain)
+    match (1..=JOB_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_plain) {
+        true => Ok(()),
+        false => Err(format!(
+            "'{name}' is no job; expected letters, digits, '-', '_' and '.', up to {JOB_BYTES_MAX} of them"
+        )),
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, TimestampNanosecondType};
-use domain::tables::{HEARTBEAT, PROBE, is_job};
+use domain::tables::{HEARTBEAT, PROBE, check_job};
 use domain::{Column, duration};
 use tsdb::{DEFAULT_SCHEMA, FieldType, Store, TIME_COLUMN, TagPredicate, now_ns};
 
@@ -28,9 +28,10 @@ pub(crate) const KIND: Kind = Kind {
     takes: &[],
     make: |url, _| {
         let job = url.path().to_owned();
-        if !url.cannot_be_a_base() || !is_job(&job) {
-            return Err(format!("'{job}' is no job; expected letters, digits, '-', '_' and '.', up to 100 of them"));
+        if !url.cannot_be_a_base() {
+            return Err(format!("'{url}' has a server; the job calls this one, as in heartbeat:backup?within=25h"));
         }
+        check_job(&job)?;
         let mut within = None;
         for (key, value) in url.query_pairs() {
             match &*key {
@@ -91,8 +92,8 @@ struct Call {
 /// What is known of a job.
 #[derive(Debug, PartialEq)]
 enum Heard {
-    /// It has not called, and need not have by now.
-    Nothing,
+    /// It need not have called by now, or a call may be among what the store is missing.
+    Nothing(String),
     /// So long ago it was through, and what is wrong with that.
     Through(Duration, Option<Failure>),
     /// It has never been through.
@@ -103,13 +104,13 @@ impl Heartbeat {
     /// What the store has heard, as a measurement.
     fn measure(&self, store: &Store, terms: &Terms) -> Measurement {
         let begun = Instant::now();
-        let calls = self.calls(store);
         let mut findings = Findings::default();
-        let failure = match calls.map(|calls| self.judge(&calls, now_ns(), self.since.elapsed())) {
-            Ok(Heard::Nothing) => {
-                let reason = format!("'{}' has not called yet; it has {:?} for it", self.job, self.within);
-                return Measurement::missed(Some(reason));
-            }
+        let heard = self.calls(store).map(|(calls, missing)| {
+            let heard = self.judge(&calls, now_ns(), self.since.elapsed());
+            self.doubted(heard, &missing)
+        });
+        let failure = match heard {
+            Ok(Heard::Nothing(reason)) => return Measurement::missed(Some(reason)),
             Ok(Heard::Through(age, failure)) => {
                 findings.fields.push(("heartbeat_age_s", Field::F64(age.as_secs_f64())));
                 failure
@@ -120,13 +121,26 @@ impl Heartbeat {
         findings.measured(terms, begun.elapsed(), failure)
     }
 
-    /// The newest call of each event.
-    fn calls(&self, store: &Store) -> tsdb::Result<Vec<Call>> {
+    /// The newest call of each event, and what the store knows to be missing.
+    fn calls(&self, store: &Store) -> tsdb::Result<(Vec<Call>, Vec<String>)> {
         let job = [TagPredicate::In("job".into(), vec![self.job.clone()])];
         match store.last_rows(DEFAULT_SCHEMA, HEARTBEAT.name, None, &job) {
-            Ok((batch, _)) => Ok(read(&batch)),
-            Err(tsdb::Error::UnknownTable { .. } | tsdb::Error::UnknownColumn { .. }) => Ok(Vec::new()),
+            Ok((batch, missing)) => Ok((read(&batch), missing)),
+            Err(tsdb::Error::UnknownTable { .. } | tsdb::Error::UnknownColumn { .. }) => Ok((Vec::new(), Vec::new())),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Nobody is late by a call that was lost here.
+    fn doubted(&self, heard: Heard, missing: &[String]) -> Heard {
+        let is_late = match &heard {
+            Heard::Never(_) => true,
+            Heard::Through(_, failure) => failure.as_ref().is_some_and(|failure| failure.class == Class::Heartbeat),
+            Heard::Nothing(_) => false,
+        };
+        match missing.first().filter(|_| is_late) {
+            Some(missing) => Heard::Nothing(format!("'{}' may have called: {missing}", self.job)),
+            None => heard,
         }
     }
 
@@ -143,7 +157,7 @@ impl Heartbeat {
                     Some(start) => format!("'{job}' began {} ago and is not through", short(ago(start))),
                     None => format!("'{job}' has never called, and should every {}", short(*within)),
                 })),
-                false => Heard::Nothing,
+                false => Heard::Nothing(format!("'{job}' has not called yet; it has {} for it", short(*within))),
             };
         };
         let age = ago(last);
@@ -199,12 +213,22 @@ mod tests {
     const S: i64 = 1_000_000_000;
 
     fn judged(calls: &[(i64, &str)], now_s: i64, watched_s: u64) -> (Option<Class>, Option<u64>) {
+        judged_without(&[], calls, now_s, watched_s)
+    }
+
+    fn judged_without(
+        missing: &[String],
+        calls: &[(i64, &str)],
+        now_s: i64,
+        watched_s: u64,
+    ) -> (Option<Class>, Option<u64>) {
         let heartbeat = Heartbeat { job: "backup".into(), within: Duration::from_secs(100), since: Instant::now() };
         let call =
             |(time, event): &(i64, &str)| Call { time_ns: time * S, event: (*event).into(), code: None, message: None };
         let calls: Vec<Call> = calls.iter().map(call).collect();
-        match heartbeat.judge(&calls, now_s * S, Duration::from_secs(watched_s)) {
-            Heard::Nothing => (None, None),
+        let heard = heartbeat.judge(&calls, now_s * S, Duration::from_secs(watched_s));
+        match heartbeat.doubted(heard, missing) {
+            Heard::Nothing(_) => (None, None),
             Heard::Never(failure) => (Some(failure.class), None),
             Heard::Through(age, failure) => (failure.map(|failure| failure.class), Some(age.as_secs())),
         }
@@ -226,6 +250,17 @@ mod tests {
         assert_eq!(judged(&[(1010, "ok")], 1000, 10), (None, Some(0)), "a clock that was set back");
     }
 
+    /// A page of calls that was damaged would have been an outage of the job.
+    #[test]
+    fn a_job_is_not_late_by_what_the_store_has_lost() {
+        let missing = ["a page is damaged".to_owned()];
+        assert_eq!(judged_without(&missing, &[(800, "ok")], 1000, 10), (None, None));
+        assert_eq!(judged_without(&missing, &[], 1000, 101), (None, None));
+        // What it said last is known all the same.
+        assert_eq!(judged_without(&missing, &[(950, "fail")], 1000, 10), (Some(Class::JobFailed), Some(50)));
+        assert_eq!(judged_without(&missing, &[(950, "ok")], 1000, 10), (None, Some(50)));
+    }
+
     #[test]
     fn an_address_names_a_job_and_how_long_it_may_be_silent() {
         let made = |address: &str| (KIND.make)(url::Url::parse(address).unwrap(), crate::Ask::default());
@@ -236,7 +271,7 @@ mod tests {
             ("heartbeat:backup?within=often", "is not a duration"),
             ("heartbeat:backup?every=1h", "'every=1h' is not known"),
             ("heartbeat:a/b?within=1h", "'a/b' is no job"),
-            ("heartbeat://backup?within=1h", "is no job"),
+            ("heartbeat://backup?within=1h", "has a server"),
         ] {
             assert!(made(address).unwrap_err().contains(said), "{address}: {:?}", made(address));
         }
