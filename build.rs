@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 25] = [
+const PROGRAMS: [&str; 26] = [
     "nginx",
     "apache2",
     "varnishd",
@@ -25,6 +25,7 @@ const PROGRAMS: [&str; 25] = [
     "influxd",
     "influx",
     "dropbear",
+    "dovecot",
     "curl",
     "jq",
     "strace",

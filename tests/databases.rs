@@ -21,8 +21,9 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A PostgreSQL on this port with the database `shop`, the user `probe` and the password `s3cret`, and with TLS.
-fn postgres(bin: &Path, root: &Path, port: u16) -> Program {
+/// A PostgreSQL on this port with the user `probe` and the password `s3cret`, and with TLS by `db.pem`.
+pub fn postgres(root: &Path, port: u16) -> Program {
+    let bin = postgres_bin().expect("the package has it there");
     // It does not run as root.
     let is_root = rustix::process::geteuid().is_root();
     let command = |program: &str| {
@@ -60,8 +61,8 @@ fn postgres(bin: &Path, root: &Path, port: u16) -> Program {
     )
 }
 
-/// A MariaDB, with the same in it.
-fn mariadb(root: &Path, port: u16) -> Program {
+/// A MariaDB with the same, and the database `shop`.
+pub fn mariadb(root: &Path, port: u16) -> Program {
     let dir = root.join("mariadb");
     let user = if rustix::process::geteuid().is_root() { "--user=root" } else { "--skip-name-resolve" };
     let data = format!("--datadir={}", dir.join("data").display());
@@ -83,7 +84,7 @@ fn mariadb(root: &Path, port: u16) -> Program {
 }
 
 /// A Redis that wants the password `s3cret`, and a port with TLS.
-fn redis(root: &Path, port: u16, tls_port: u16) -> Program {
+pub fn redis(root: &Path, port: u16, tls_port: u16) -> Program {
     let option = |name: &str| root.join(name).display().to_string();
     Program::start(
         Command::new("redis-server")
@@ -108,14 +109,13 @@ fn silence() -> u16 {
     ignore = "needs pg_createcluster, mariadbd, redis-server: .ci/run installs them"
 )]
 fn databases_are_up_when_they_let_in_and_answer() {
-    let bin = postgres_bin().expect("the package has it there");
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path();
     let authority = Authority::new(root);
     authority.certificate("db", "127.0.0.1", 30, true);
     let [pg, my, re, rs, closed] = std::array::from_fn(|_| free_port());
     let quiet = silence();
-    let _programs = [postgres(&bin, root, pg), mariadb(root, my), redis(root, re, rs)];
+    let _programs = [postgres(root, pg), mariadb(root, my), redis(root, re, rs)];
     for port in [pg, my, re, rs] {
         wait_for("the databases", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     }

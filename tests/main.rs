@@ -28,6 +28,7 @@ mod heartbeats;
 mod import;
 mod layers;
 mod line_protocol;
+mod manual;
 mod nginx;
 mod night;
 mod odd_clients;

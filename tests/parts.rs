@@ -186,6 +186,7 @@ fn no_part_is_missing_in_ci() {
         ("influxd", cfg!(part = "influxd")),
         ("influx", cfg!(part = "influx")),
         ("dropbear", cfg!(part = "dropbear")),
+        ("dovecot", cfg!(part = "dovecot")),
         ("curl", cfg!(part = "curl")),
         ("jq", cfg!(part = "jq")),
         ("strace", cfg!(part = "strace")),

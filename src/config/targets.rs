@@ -712,3 +712,52 @@ fn is_address(host: &Host<&str>) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::super::maintenance::MaintenanceConfig;
+    use super::*;
+
+    /// Whoever looks a key up finds it in an example, and every example is run (`tests/manual.rs`).
+    #[test]
+    fn the_manual_of_checks_has_an_example_of_every_key() {
+        let manual = include_str!("../../docs/probes.md");
+        let mut shown = BTreeMap::new();
+        for block in manual.split("```toml").skip(1) {
+            note_keys("", &toml::from_str(block.split_once("```").unwrap().0).unwrap(), &mut shown);
+        }
+        for (place, keys) in [
+            ("target", keys::<TargetConfig>()),
+            ("basic_auth", keys::<BasicAuth>()),
+            ("expect", keys::<ExpectConfig>()),
+            ("exchange", keys::<TurnConfig>()),
+            ("step", keys::<StepConfig>()),
+            ("links", keys::<LinksConfig>()),
+            ("cdn", keys::<CdnConfig>()),
+            ("maintenance", keys::<MaintenanceConfig>()),
+        ] {
+            assert!(!keys.is_empty());
+            let missing: Vec<_> = keys.iter().filter(|key| !shown[place].contains(*key)).collect();
+            assert!(missing.is_empty(), "no example in docs/probes.md has {missing:?} in {place}");
+        }
+    }
+
+    /// The keys of a table and of the tables in it, by the key that they stand at.
+    fn note_keys(place: &str, table: &toml::Table, shown: &mut BTreeMap<String, BTreeSet<String>>) {
+        shown.entry(place.into()).or_default().extend(table.keys().cloned());
+        for (key, value) in table {
+            let inner = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            inner.iter().filter_map(toml::Value::as_table).for_each(|inner| note_keys(key, inner, shown));
+        }
+    }
+
+    /// The keys of a part of the file, by what is said of one that is none.
+    fn keys<T: serde::de::DeserializeOwned>() -> Vec<String> {
+        let error = toml::from_str::<T>("none = 0").err().unwrap().to_string();
+        let (_, keys) = error.split_once("expected").unwrap();
+        keys.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+}
