@@ -1,0 +1,99 @@
+//! Questions at one time, and at many.
+
+use std::time::Instant;
+
+use runner::Memory;
+use tsdb::{Store, now_ns};
+
+use super::error::ApiError;
+use super::json;
+use super::parameters::Parameters;
+use crate::base::notes::Notes;
+use crate::engine::{Allowance, Settings, Times, answer};
+use crate::stored::Stored;
+use crate::syntax::{Limits, parse};
+
+/// So many steps a question has at the most.
+const STEPS_MAX: i64 = 11_000;
+
+/// What a request is answered from.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// Whose metrics.
+    pub schema: &'a str,
+    /// What the request says.
+    pub parameters: &'a Parameters,
+    /// How questions are answered.
+    pub settings: &'a Settings,
+    /// How large they may be.
+    pub limits: &'a Limits,
+    /// When the answer has to be there.
+    pub deadline: Instant,
+    /// What all questions may hold.
+    pub memory: &'a Memory,
+}
+
+/// `query`: a question at one time.
+///
+/// # Errors
+///
+/// Parameters are wrong, or there is no answer.
+pub fn query(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let now = now_ns().div_euclid(1_000_000);
+    let time = asked.parameters.time("time")?.unwrap_or(now);
+    asked.answer(Times::instant(time), false)
+}
+
+/// `query_range`: a question at many times.
+///
+/// # Errors
+///
+/// Parameters are wrong, or there is no answer.
+pub fn query_range(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let (start_ms, end_ms) = (asked.parameters.needed_time("start")?, asked.parameters.needed_time("end")?);
+    if end_ms < start_ms {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let missing = || ApiError::parameter("step", "cannot parse \"\" to a valid duration");
+    let step_ms = asked.parameters.duration("step")?.ok_or_else(missing)?;
+    if step_ms <= 0 {
+        let message = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(ApiError::parameter("step", message));
+    }
+    if (end_ms - start_ms) / step_ms > STEPS_MAX {
+        return Err(ApiError {
+            kind: super::Kind::BadData,
+            message: "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
+                .into(),
+        });
+    }
+    asked.answer(Times { start_ms, end_ms, step_ms }, true)
+}
+
+impl Asked<'_> {
+    fn answer(&self, times: Times, is_range: bool) -> Result<String, ApiError> {
+        let text = self.parameters.get("query").unwrap_or_default();
+        let limit = self.parameters.limit()?;
+        let mut settings = *self.settings;
+        if let Some(lookback_ms) = self.parameters.duration("lookback_delta")?.filter(|own| *own > 0) {
+            settings.lookback_ms = lookback_ms;
+        }
+        let mut deadline = self.deadline;
+        if let Some(ms) = self.parameters.duration("timeout")? {
+            let own = std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+            deadline = deadline.min(Instant::now() + own);
+        }
+        let expr = parse(text, self.limits).map_err(|error| ApiError::parameter("query", error))?;
+        let stored = Stored::new(self.store, self.schema, Some(deadline));
+        let mut notes = Notes::default();
+        let allowance = Allowance::of(self.memory);
+        let found = answer(&expr, times, &settings, &stored, &allowance, &mut notes)?;
+        let (data, is_cut) = json::answer(&found, times, is_range, limit);
+        let (mut warnings, infos) = notes.show(text);
+        warnings.extend(stored.warnings());
+        warnings.extend(is_cut.then(|| "results truncated due to limit".to_owned()));
+        Ok(json::success(&data, &warnings, &infos))
+    }
+}

@@ -1,0 +1,173 @@
+//! What there is: series, labels and their values, what is said of metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef};
+
+use super::asked::Asked;
+use super::error::{ApiError, Kind};
+use super::json;
+use crate::base::labels::Labels;
+use crate::engine::Failure;
+use crate::stored::{Stored, label_names, label_values, series as stored_series};
+
+/// The table with what is said of metrics.
+const METADATA: &str = "metric_metadata";
+
+/// Series, and what is known to be missing.
+type Known = (BTreeSet<Labels>, Vec<String>);
+
+impl Asked<'_> {
+    /// Series that `match[]` wants, and what is known to be missing.
+    fn series(&self) -> Result<Option<Known>, ApiError> {
+        let lists = self.parameters.matchers()?;
+        let span_ms = self.parameters.span()?;
+        if lists.is_empty() {
+            return Ok(None);
+        }
+        let stored = Stored::new(self.store, self.schema, Some(self.deadline));
+        let series = stored_series(self.store, self.schema, &stored, &lists, span_ms)?;
+        Ok(Some((series, stored.warnings())))
+    }
+
+    /// A list, no longer than it may be.
+    fn list(&self, all: &BTreeSet<String>, mut warnings: Vec<String>) -> Result<String, ApiError> {
+        let limit = self.parameters.limit()?.unwrap_or(usize::MAX);
+        warnings.extend((all.len() > limit).then(|| "results truncated due to limit".to_owned()));
+        Ok(json::success(&json::texts(all.iter().take(limit)), &warnings, &[]))
+    }
+}
+
+/// `series`
+///
+/// # Errors
+///
+/// Parameters are wrong, or series cannot be read.
+pub fn series(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let Some((series, mut warnings)) = asked.series()? else {
+        return Err(ApiError { kind: Kind::BadData, message: "no match[] parameter provided".into() });
+    };
+    let limit = asked.parameters.limit()?.unwrap_or(usize::MAX);
+    warnings.extend((series.len() > limit).then(|| "results truncated due to limit".to_owned()));
+    let mut data = String::from("[");
+    for (at, labels) in series.iter().take(limit).enumerate() {
+        if at > 0 {
+            data.push(',');
+        }
+        json::labels(labels, &mut data);
+    }
+    data.push(']');
+    Ok(json::success(&data, &warnings, &[]))
+}
+
+/// `labels`
+///
+/// # Errors
+///
+/// Parameters are wrong, or series cannot be read.
+pub fn labels(asked: &Asked<'_>) -> Result<String, ApiError> {
+    match asked.series()? {
+        Some((series, warnings)) => {
+            let names =
+                series.iter().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>());
+            asked.list(&names.collect(), warnings)
+        }
+        None => asked.list(&label_names(asked.store, asked.schema), Vec::new()),
+    }
+}
+
+/// `label/NAME/values`
+///
+/// # Errors
+///
+/// Parameters are wrong, or series cannot be read.
+pub fn values(asked: &Asked<'_>, name: &str) -> Result<String, ApiError> {
+    let name = unescaped(name);
+    if name.is_empty() {
+        return Err(ApiError { kind: Kind::BadData, message: format!("invalid label name: {}", json::quoted(&name)) });
+    }
+    match asked.series()? {
+        Some((series, warnings)) => {
+            let values = series.iter().map(|labels| labels.get(&name).to_owned()).filter(|value| !value.is_empty());
+            asked.list(&values.collect(), warnings)
+        }
+        None => asked.list(&label_values(asked.store, asked.schema, &name)?, Vec::new()),
+    }
+}
+
+/// Names that are escaped for a path: `U__http_2e_status` is `http.status`.
+fn unescaped(name: &str) -> String {
+    let Some(escaped) = name.strip_prefix("U__") else { return name.to_owned() };
+    let mut text = String::new();
+    let mut rest = escaped;
+    while let Some((before, behind)) = rest.split_once('_') {
+        text.push_str(before);
+        if let Some(behind) = behind.strip_prefix('_') {
+            text.push('_');
+            rest = behind;
+            continue;
+        }
+        let Some((code, behind)) = behind.split_once('_') else { return name.to_owned() };
+        let Some(letter) = u32::from_str_radix(code, 16).ok().and_then(char::from_u32) else { return name.to_owned() };
+        text.push(letter);
+        rest = behind;
+    }
+    text + rest
+}
+
+/// `metadata`: types, units and help of metrics.
+///
+/// # Errors
+///
+/// Parameters are wrong, or the table cannot be read.
+pub fn metadata(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let limit = asked.parameters.limit()?.unwrap_or(usize::MAX);
+    let wanted = asked.parameters.get("metric");
+    let mut all: BTreeMap<String, String> = BTreeMap::new();
+    if asked.store.table(asked.schema, METADATA).is_some() {
+        let rows = asked.store.last_rows(asked.schema, METADATA, None, &[]);
+        let (rows, _) = rows.map_err(|error| Failure::from(error.to_string()))?;
+        let text = |name: &str, row: usize| {
+            rows.column_by_name(name).and_then(|column| text_at(column, row)).unwrap_or_default()
+        };
+        for row in 0..rows.num_rows() {
+            let metric = text("metric", row);
+            if wanted.is_some_and(|wanted| wanted != metric) {
+                continue;
+            }
+            let [kind, unit, help] = ["type", "unit", "help"].map(|name| json::quoted(&text(name, row)));
+            all.insert(metric, format!(r#"[{{"type":{kind},"help":{help},"unit":{unit}}}]"#));
+        }
+    }
+    let shown: Vec<String> =
+        all.iter().take(limit).map(|(metric, said)| format!("{}:{said}", json::quoted(metric))).collect();
+    Ok(json::success(&format!("{{{}}}", shown.join(",")), &[], &[]))
+}
+
+/// A text of a column, which may be a dictionary.
+fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
+    if column.is_null(row) {
+        return None;
+    }
+    if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
+        let key = usize::try_from(dictionary.keys().value(row)).ok()?;
+        return Some(dictionary.values().as_string_opt::<i32>()?.value(key).to_owned());
+    }
+    column.as_string_opt::<i32>().map(|column| column.value(row).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_names_are_read() {
+        for (escaped, name) in
+            [("job", "job"), ("U__http_2e_status", "http.status"), ("U__a__b", "a_b"), ("U__a_zz_", "U__a_zz_")]
+        {
+            assert_eq!(unescaped(escaped), name);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Answers as JSON.
+
+use crate::base::float::show_value;
+use crate::base::labels::Labels;
+use crate::engine::{Answer, Times};
+use crate::histogram::Histogram;
+use crate::model::points::Series;
+use crate::model::samples::{Sample, Samples};
+
+/// A text in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".into())
+}
+
+/// The data of an answer, with warnings and infos beside it.
+pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> String {
+    let mut json = format!(r#"{{"status":"success","data":{data}"#);
+    for (name, notes) in [("warnings", warnings), ("infos", infos)] {
+        if !notes.is_empty() {
+            let notes: Vec<String> = notes.iter().map(|note| quoted(note)).collect();
+            json.push_str(&format!(r#","{name}":[{}]"#, notes.join(",")));
+        }
+    }
+    json.push('}');
+    json
+}
+
+/// A list of texts.
+pub(crate) fn texts<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|text| quoted(text)).collect();
+    format!("[{}]", texts.join(","))
+}
+
+/// Labels as an object.
+pub(crate) fn labels(labels: &Labels, json: &mut String) {
+    json.push('{');
+    for (at, (name, value)) in labels.iter().enumerate() {
+        if at > 0 {
+            json.push(',');
+        }
+        json.push_str(&quoted(name));
+        json.push(':');
+        json.push_str(&quoted(value));
+    }
+    json.push('}');
+}
+
+/// Seconds, with three digits where they are no whole ones.
+fn time(ms: i64, json: &mut String) {
+    let (seconds, rest) = (ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
+    let sign = if ms < 0 { "-" } else { "" };
+    match rest {
+        0 => json.push_str(&format!("{sign}{seconds}")),
+        rest => json.push_str(&format!("{sign}{seconds}.{rest:03}")),
+    }
+}
+
+fn float_at(ms: i64, value: f64, json: &mut String) {
+    json.push('[');
+    time(ms, json);
+    json.push_str(",\"");
+    json.push_str(&show_value(value));
+    json.push_str("\"]");
+}
+
+fn histogram_at(ms: i64, histogram: &Histogram, json: &mut String) {
+    json.push('[');
+    time(ms, json);
+    let (count, sum) = (show_value(histogram.count), show_value(histogram.sum));
+    json.push_str(&format!(r#",{{"count":"{count}","sum":"{sum}""#));
+    let buckets = histogram.buckets();
+    for (at, bucket) in buckets.iter().enumerate() {
+        json.push_str(if at == 0 { ",\"buckets\":[" } else { "," });
+        // Which of the bounds are in it.
+        let kind = match (bucket.has_lower, bucket.has_upper) {
+            (false, true) => 0,
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 3,
+        };
+        let [lower, upper, count] = [bucket.lower, bucket.upper, bucket.count].map(show_value);
+        json.push_str(&format!(r#"[{kind},"{lower}","{upper}","{count}"]"#));
+    }
+    json.push_str(if buckets.is_empty() { "}]" } else { "]}]" });
+}
+
+/// An answer, and whether some of it was left out.
+pub(crate) fn answer(answer: &Answer, times: Times, is_range: bool, limit: Option<usize>) -> (String, bool) {
+    let mut json = String::new();
+    let kind = match answer {
+        Answer::Scalar(value) => {
+            float_at(times.start_ms, *value, &mut json);
+            "scalar"
+        }
+        Answer::Text(text) => {
+            json.push('[');
+            time(times.start_ms, &mut json);
+            json.push_str(&format!(",{}]", quoted(text)));
+            "string"
+        }
+        Answer::Series(all) => {
+            let shown = all.len().min(limit.unwrap_or(usize::MAX));
+            list(&all[..shown], &mut json, |series, json| match is_range {
+                true => matrix(series, times, json),
+                false => vector(series, times, json),
+            });
+            if is_range { "matrix" } else { "vector" }
+        }
+        Answer::Samples(all) => {
+            let shown = all.len().min(limit.unwrap_or(usize::MAX));
+            list(&all[..shown], &mut json, |(labels, samples), json| window(labels, samples, json));
+            "matrix"
+        }
+    };
+    let count = match answer {
+        Answer::Series(all) => all.len(),
+        Answer::Samples(all) => all.len(),
+        _ => 0,
+    };
+    let is_cut = limit.is_some_and(|limit| count > limit);
+    (format!(r#"{{"resultType":"{kind}","result":{json}}}"#), is_cut)
+}
+
+fn list<T>(all: &[T], json: &mut String, each: impl Fn(&T, &mut String)) {
+    json.push('[');
+    for (at, item) in all.iter().enumerate() {
+        if at > 0 {
+            json.push(',');
+        }
+        each(item, json);
+    }
+    json.push(']');
+}
+
+fn vector(series: &Series, times: Times, json: &mut String) {
+    json.push_str("{\"metric\":");
+    labels(&series.labels, json);
+    match series.points.get(0) {
+        Some(Sample::Float(value)) => {
+            json.push_str(",\"value\":");
+            float_at(times.start_ms, value, json);
+        }
+        Some(Sample::Histogram(histogram)) => {
+            json.push_str(",\"histogram\":");
+            histogram_at(times.start_ms, &histogram, json);
+        }
+        None => {}
+    }
+    json.push('}');
+}
+
+fn matrix(series: &Series, times: Times, json: &mut String) {
+    json.push_str("{\"metric\":");
+    labels(&series.labels, json);
+    let (mut floats, mut histograms) = (String::new(), String::new());
+    for (step, sample) in series.points.iter() {
+        match sample {
+            Sample::Float(value) => {
+                floats.push_str(if floats.is_empty() { ",\"values\":[" } else { "," });
+                float_at(times.at(step), value, &mut floats);
+            }
+            Sample::Histogram(histogram) => {
+                histograms.push_str(if histograms.is_empty() { ",\"histograms\":[" } else { "," });
+                histogram_at(times.at(step), &histogram, &mut histograms);
+            }
+        }
+    }
+    for part in [floats, histograms] {
+        if !part.is_empty() {
+            json.push_str(&part);
+            json.push(']');
+        }
+    }
+    json.push('}');
+}
+
+fn window(own: &Labels, samples: &Samples, json: &mut String) {
+    json.push_str("{\"metric\":");
+    labels(own, json);
+    for (at, (ms, value)) in samples.times.iter().zip(&samples.values).enumerate() {
+        json.push_str(if at == 0 { ",\"values\":[" } else { "," });
+        float_at(*ms, *value, json);
+    }
+    if !samples.times.is_empty() {
+        json.push(']');
+    }
+    for (at, (ms, histogram)) in samples.histograms.iter().enumerate() {
+        json.push_str(if at == 0 { ",\"histograms\":[" } else { "," });
+        histogram_at(*ms, histogram, json);
+    }
+    if !samples.histograms.is_empty() {
+        json.push(']');
+    }
+    json.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_digits_or_none() {
+        let shown = |ms| {
+            let mut json = String::new();
+            time(ms, &mut json);
+            json
+        };
+        assert_eq!([1000, 1005, -1500].map(shown), ["1", "1.005", "-1.500"]);
+    }
+
+    #[test]
+    fn the_type_comes_before_the_result() {
+        let (json, is_cut) = answer(&Answer::Scalar(1e21), Times::instant(1500), false, None);
+        assert_eq!(json, r#"{"resultType":"scalar","result":[1.500,"1e+21"]}"#);
+        assert!(!is_cut);
+        let histogram = Histogram { count: 2.0, sum: 3.0, positive: vec![(1, 2.0)], ..Histogram::default() };
+        let mut json = String::new();
+        histogram_at(0, &histogram, &mut json);
+        assert_eq!(json, r#"[0,{"count":"2","sum":"3","buckets":[[0,"1","2","2"]]}]"#);
+    }
+}

@@ -1,0 +1,232 @@
+//! Floats as Prometheus adds, compares and writes them.
+
+/// A sum that keeps what each addition loses (Kahan, as improved by Neumaier): `sum` of 1e100, 1, -1e100 is 1.
+///
+/// ```
+/// use promql::base::float::Sum;
+///
+/// let mut sum = Sum::default();
+/// [1e100, 1.0, -1e100].into_iter().for_each(|number| sum.add(number));
+/// assert_eq!(sum.total(), 1.0);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Sum {
+    /// The sum.
+    pub sum: f64,
+    /// What it lost.
+    pub lost: f64,
+}
+
+impl Sum {
+    /// A sum of one number.
+    #[must_use]
+    pub fn of(sum: f64) -> Sum {
+        Sum { sum, lost: 0.0 }
+    }
+
+    /// One more.
+    pub fn add(&mut self, number: f64) {
+        let sum = self.sum + number;
+        if sum.is_infinite() {
+            self.lost = 0.0;
+        } else if self.sum.abs() >= number.abs() {
+            self.lost += (self.sum - sum) + number;
+        } else {
+            self.lost += (number - sum) + self.sum;
+        }
+        self.sum = sum;
+    }
+
+    /// With what was lost.
+    #[must_use]
+    pub fn total(self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.lost }
+    }
+
+    /// Both parts times a number.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Sum {
+        Sum { sum: self.sum * factor, lost: self.lost * factor }
+    }
+}
+
+/// A mean that does not overflow before its last number: a sum as long as that is finite, then a mean that moves.
+#[derive(Debug, Clone, Copy)]
+pub struct Mean {
+    sum: Sum,
+    count: f64,
+    is_moving: bool,
+}
+
+impl Mean {
+    /// A mean of one number.
+    #[must_use]
+    pub fn of(number: f64) -> Mean {
+        Mean { sum: Sum::of(number), count: 1.0, is_moving: false }
+    }
+
+    /// One more.
+    pub fn add(&mut self, number: f64) {
+        self.count += 1.0;
+        if !self.is_moving {
+            let mut sum = self.sum;
+            sum.add(number);
+            if !sum.sum.is_infinite() {
+                self.sum = sum;
+                return;
+            }
+            self.is_moving = true;
+            let before = self.count - 1.0;
+            self.sum = Sum { sum: self.sum.sum / before, lost: self.sum.lost / before };
+        }
+        self.sum = self.sum.times((self.count - 1.0) / self.count);
+        self.sum.add(number / self.count);
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        match self.is_moving {
+            true => self.sum.sum + self.sum.lost,
+            false => self.sum.sum / self.count + self.sum.lost / self.count,
+        }
+    }
+}
+
+/// The smaller one, NaN if one is.
+#[must_use]
+pub fn min(one: f64, other: f64) -> f64 {
+    if one.is_nan() || other.is_nan() { f64::NAN } else { one.min(other) }
+}
+
+/// The larger one, NaN if one is.
+#[must_use]
+pub fn max(one: f64, other: f64) -> f64 {
+    if one.is_nan() || other.is_nan() { f64::NAN } else { one.max(other) }
+}
+
+/// The mark of a series that has ended, bit for bit.
+pub const STALE: u64 = 0x7ff0_0000_0000_0002;
+
+/// Does a series end here?
+#[must_use]
+pub fn is_stale(number: f64) -> bool {
+    number.to_bits() == STALE
+}
+
+/// The quantile of numbers, between two of them by their distance. NaN is the smallest. The numbers are sorted.
+#[must_use]
+pub fn quantile(q: f64, numbers: &mut [f64]) -> f64 {
+    if numbers.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    numbers.sort_unstable_by(|one, other| one.partial_cmp(other).unwrap_or_else(|| other.is_nan().cmp(&one.is_nan())));
+    let last = numbers.len() - 1;
+    let rank = q * last as f64;
+    let low = rank.floor();
+    let weight = rank - low;
+    let (low, high) = (low as usize, (low as usize + 1).min(last));
+    numbers[low] * (1.0 - weight) + numbers[high] * weight
+}
+
+/// As `%g` of Go: the shortest digits, with an exponent below 1e-4 and from a bound on.
+fn general(number: f64, exponent_max: i32) -> String {
+    if !number.is_finite() {
+        return show(number);
+    }
+    if number == 0.0 {
+        return if number.is_sign_negative() { "-0".into() } else { "0".into() };
+    }
+    let scientific = format!("{number:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..exponent_max).contains(&exponent) {
+        return number.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.abs())
+}
+
+/// As `%g` of Go.
+///
+/// ```
+/// # use promql::base::float::show_general;
+/// assert_eq!([1e6, 0.0001, 1e-7].map(show_general), ["1e+06", "0.0001", "1e-07"]);
+/// ```
+#[must_use]
+pub fn show_general(number: f64) -> String {
+    general(number, 6)
+}
+
+/// As `%.2g` of Go.
+#[must_use]
+pub fn show_two_digits(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return show_general(number);
+    }
+    let scientific = format!("{number:.1e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let digits = digits.strip_suffix(".0").unwrap_or(digits);
+    match exponent.parse().unwrap_or(0) {
+        exponent @ (-4..2) => format!("{:.*}", usize::try_from(1 - exponent).unwrap_or(0), number)
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned(),
+        exponent => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, i32::abs(exponent)),
+    }
+}
+
+/// The shortest digits, never with an exponent, as values of labels have them.
+#[must_use]
+pub fn show(number: f64) -> String {
+    match number {
+        f64::INFINITY => "+Inf".into(),
+        f64::NEG_INFINITY => "-Inf".into(),
+        _ if number.is_nan() => "NaN".into(),
+        _ => number.to_string(),
+    }
+}
+
+/// As answers have it: with an exponent below 1e-6 and from 1e21 on.
+///
+/// ```
+/// # use promql::base::float::show_value;
+/// assert_eq!([1e20, 1e21, 1e-7, f64::INFINITY].map(show_value), ["100000000000000000000", "1e+21", "1e-07", "+Inf"]);
+/// ```
+#[must_use]
+pub fn show_value(number: f64) -> String {
+    let size = number.abs();
+    if size == 0.0 || !number.is_finite() || (1e-6..1e21).contains(&size) {
+        return show(number);
+    }
+    general(number, i32::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_does_not_overflow() {
+        let mut mean = Mean::of(f64::MAX);
+        mean.add(f64::MAX);
+        mean.add(f64::MAX);
+        assert!((mean.value() / f64::MAX - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn numbers_are_written_as_in_go() {
+        assert_eq!(
+            [0.5, 123_456.0, 1e5, 1e6, -1.5e-5].map(show_general),
+            ["0.5", "123456", "100000", "1e+06", "-1.5e-05"]
+        );
+        assert_eq!([0.123, 1.0, 12.0, 123.0, 0.00012].map(show_two_digits), ["0.12", "1", "12", "1.2e+02", "0.00012"]);
+        assert_eq!(quantile(0.5, &mut [3.0, f64::NAN, 1.0]), 1.0);
+    }
+}

@@ -1,0 +1,243 @@
+//! Aggregations: the samples of a group as one, step by step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::context::{Context, Failure, text};
+use super::topk;
+use crate::base::float::{Mean, Sum, quantile, show};
+use crate::base::labels::{Labels, NAME, is_label};
+use crate::functions::over_time::warn_quantile;
+use crate::histogram::{Accumulator, Hint, Histogram, Incompatible};
+use crate::model::points::{Points, Series};
+use crate::model::samples::Sample;
+use crate::syntax::{Aggregate, AggregateOp, Expr, Span, quote};
+
+/// What an aggregation gives.
+pub(crate) fn aggregate(context: &Context, own: &Aggregate, span: Span) -> Result<Vec<Series>, Failure> {
+    if own.op == AggregateOp::CountValues {
+        return count_values(context, own);
+    }
+    let numbers = own.parameter.as_ref().map(|parameter| context.scalar(parameter)).transpose()?.unwrap_or_default();
+    let of = own.of.unwrapped();
+    let all = context.vector(of)?;
+    if topk::is_choice(own.op) {
+        return topk::chosen(context, own, &numbers, all, span);
+    }
+    if own.op == AggregateOp::Quantile {
+        warn_quantiles(context, own.parameter.as_ref(), &numbers);
+    }
+    let groups = groups(&all, own);
+    let folded = groups.into_iter().map(|(labels, members)| {
+        let members: Vec<&Series> = members.into_iter().map(|at| &all[at]).collect();
+        let mut points = Points::empty(context.steps());
+        let fold = Fold { context, op: own.op, span: of.span };
+        for step in 0..context.steps() {
+            let number = numbers.get(step).copied().unwrap_or_default();
+            if let Some(sample) = fold.at(step, number, &members) {
+                points.set(step, sample);
+            }
+        }
+        Series { labels, drops_name: members.iter().any(|series| series.drops_name), points }
+    });
+    Ok(folded.filter(|series| !series.points.is_empty()).collect())
+}
+
+fn warn_quantiles(context: &Context, parameter: Option<&Expr>, numbers: &[f64]) {
+    let Some(span) = parameter.map(|parameter| parameter.unwrapped().span) else { return };
+    let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+    for number in numbers {
+        if number.is_nan() {
+            warn_quantile(f64::NAN, span, &mut context.notes.borrow_mut());
+        }
+        (low, high) = (low.min(*number), high.max(*number));
+    }
+    if high > 1.0 {
+        warn_quantile(high, span, &mut context.notes.borrow_mut());
+    }
+    if low < 0.0 {
+        warn_quantile(low, span, &mut context.notes.borrow_mut());
+    }
+}
+
+/// The labels of the group that a series is in.
+pub(crate) fn group(labels: &Labels, grouping: &[String], is_without: bool) -> Labels {
+    if is_without { labels.without(grouping).without_one(NAME) } else { labels.only(grouping) }
+}
+
+/// Groups by their labels, in the order of their first series, with the places of all.
+pub(crate) fn groups(all: &[Series], own: &Aggregate) -> Vec<(Labels, Vec<usize>)> {
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut groups: Vec<(Labels, Vec<usize>)> = Vec::new();
+    for (at, series) in all.iter().enumerate() {
+        let labels = group(&series.labels, &own.grouping, own.is_without);
+        let place = *places.entry(labels).or_insert_with_key(|labels| {
+            groups.push((labels.clone(), Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(at);
+    }
+    groups
+}
+
+/// An aggregation over a group.
+struct Fold<'a> {
+    context: &'a Context<'a>,
+    op: AggregateOp,
+    span: Span,
+}
+
+impl Fold<'_> {
+    fn at(&self, step: usize, number: f64, members: &[&Series]) -> Option<Sample> {
+        let present = || members.iter().filter_map(|series| series.points.get(step).map(|sample| (*series, sample)));
+        match self.op {
+            AggregateOp::Sum | AggregateOp::Avg => return self.sum(present()),
+            AggregateOp::Count => return count(present().count()),
+            AggregateOp::Group => return present().next().map(|_| Sample::Float(1.0)),
+            _ => {}
+        }
+        let mut floats = Vec::with_capacity(members.len());
+        for (_, sample) in present() {
+            match sample {
+                Sample::Float(value) => floats.push(value),
+                Sample::Histogram(_) => self.ignored(),
+            }
+        }
+        let (first, rest) = floats.split_first()?;
+        Some(Sample::Float(match self.op {
+            AggregateOp::Max => {
+                rest.iter().fold(*first, |best, next| if best < *next || best.is_nan() { *next } else { best })
+            }
+            AggregateOp::Min => {
+                rest.iter().fold(*first, |best, next| if best > *next || best.is_nan() { *next } else { best })
+            }
+            AggregateOp::Quantile => quantile(number, &mut floats),
+            AggregateOp::Stdvar => variance(&floats),
+            _ => variance(&floats).sqrt(),
+        }))
+    }
+
+    fn ignored(&self) {
+        let op = self.op.name();
+        self.context.inform(self.span, format!("PromQL info: ignored histogram in {op} aggregation"));
+    }
+
+    fn sum<'a>(&self, present: impl Iterator<Item = (&'a Series, Sample)>) -> Option<Sample> {
+        let is_mean = self.op == AggregateOp::Avg;
+        let mut floats: Option<(Sum, Mean)> = None;
+        let mut all: Option<Accumulator> = None;
+        let (mut is_mixed, mut hints) = (false, [false; 2]);
+        for (series, sample) in present {
+            match sample {
+                Sample::Float(value) => {
+                    is_mixed |= all.is_some();
+                    match &mut floats {
+                        Some((sum, mean)) => {
+                            sum.add(value);
+                            mean.add(value);
+                        }
+                        None => floats = Some((Sum::of(value), Mean::of(value))),
+                    }
+                }
+                Sample::Histogram(own) => {
+                    is_mixed |= floats.is_some();
+                    hints[0] |= own.hint == Hint::Reset;
+                    hints[1] |= own.hint == Hint::NotReset;
+                    if !self.add(&mut all, &own, series, is_mean) {
+                        return None;
+                    }
+                }
+            }
+        }
+        if is_mixed {
+            self.context.warn(self.span, "PromQL warning: encountered a mix of histograms and floats for aggregation");
+            return None;
+        }
+        if hints == [true; 2] {
+            self.context.warn(self.span, "PromQL warning: conflicting counter resets during histogram aggregation");
+        }
+        if let Some(all) = all {
+            return Some(Sample::Histogram(Arc::new(if is_mean { all.mean() } else { all.total() })));
+        }
+        let (sum, mean) = floats?;
+        Some(Sample::Float(if is_mean { mean.value() } else { sum.sum + sum.lost }))
+    }
+
+    /// One more histogram. `false` where it does not fit to the others.
+    fn add(&self, all: &mut Option<Accumulator>, own: &Histogram, series: &Series, is_mean: bool) -> bool {
+        let Some(all) = all else {
+            *all = Some(Accumulator::of(own));
+            return true;
+        };
+        match if is_mean { all.add_to_mean(own) } else { all.add(own) } {
+            Ok(reconciled) => {
+                if reconciled.bounds_differ {
+                    let message = "PromQL info: mismatched custom buckets were reconciled during aggregation";
+                    self.context.inform(self.span, message);
+                }
+                true
+            }
+            Err(Incompatible) => {
+                let metric = quote(series.labels.metric());
+                self.context.warn(
+                    self.span,
+                    format!(
+                        "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name {metric}"
+                    ),
+                );
+                false
+            }
+        }
+    }
+}
+
+fn count(count: usize) -> Option<Sample> {
+    (count > 0).then_some(Sample::Float(count as f64))
+}
+
+/// The variance around the mean. What begins with an infinite number or none has no variance.
+fn variance(floats: &[f64]) -> f64 {
+    let mut mean = floats[0];
+    let mut squares = if mean.is_finite() { 0.0 } else { f64::NAN };
+    for (at, value) in floats.iter().enumerate().skip(1) {
+        let distance = value - mean;
+        mean += distance / (at + 1) as f64;
+        squares += distance * (value - mean);
+    }
+    squares / floats.len() as f64
+}
+
+/// `count_values`: a series for each value.
+fn count_values(context: &Context, own: &Aggregate) -> Result<Vec<Series>, Failure> {
+    let label = match &own.parameter {
+        Some(parameter) => text(parameter)?,
+        None => "",
+    };
+    if !is_label(label) {
+        return Failure::new(format!("invalid label name {}", quote(label)));
+    }
+    let mut grouping = own.grouping.clone();
+    if !own.is_without {
+        grouping.push(label.to_owned());
+    }
+    let mut places: HashMap<Labels, usize> = HashMap::new();
+    let mut all: Vec<Series> = Vec::new();
+    for series in context.vector(own.of.unwrapped())? {
+        for (step, sample) in series.points.iter() {
+            let value = match sample {
+                Sample::Float(value) => show(value),
+                Sample::Histogram(histogram) => histogram.to_string(),
+            };
+            let labels = group(&series.labels.with(label, &value), &grouping, own.is_without);
+            let place = *places.entry(labels).or_insert_with_key(|labels| {
+                let points = Points::empty(context.steps());
+                all.push(Series { labels: labels.clone(), drops_name: false, points });
+                all.len() - 1
+            });
+            let points = &mut all[place].points;
+            let counted = points.float(step).unwrap_or(0.0);
+            points.set_float(step, counted + 1.0);
+        }
+    }
+    Ok(all)
+}

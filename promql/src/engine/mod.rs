@@ -1,0 +1,25 @@
+//! Answers: series by series, each node of the tree tells its series with what they have at every step.
+
+mod absent;
+mod aggregate;
+mod allowance;
+mod binary;
+mod buckets;
+mod calls;
+mod context;
+mod evaluate;
+mod info;
+mod invariant;
+mod relabel;
+mod select;
+mod sets;
+mod settle;
+mod sort;
+mod subquery;
+mod topk;
+mod vectors;
+mod windows;
+
+pub use allowance::Allowance;
+pub use context::{Failure, FailureKind, Settings, Source, Times};
+pub use evaluate::{Answer, answer};

@@ -1,0 +1,233 @@
+//! Selectors: the newest sample at each step, and the samples of windows.
+
+use std::sync::Arc;
+
+use super::context::{Context, Failure};
+use crate::base::float::is_stale;
+use crate::base::labels::Labels;
+use crate::functions::extended::between;
+use crate::histogram::{Hint, Histogram, Incompatible};
+use crate::model::points::Series;
+use crate::model::samples::{Sample, Samples};
+use crate::syntax::{At, Extension, Matrix, Modifiers, Selector, quote};
+
+impl Context<'_> {
+    /// When a selector looks at a step: at its own time, or at that of the step; earlier by its offset.
+    pub(crate) fn looks_at(&self, modifiers: &Modifiers, step_ms: i64) -> i64 {
+        let at = match modifiers.at {
+            Some(At::Time(ms)) => ms,
+            _ => step_ms,
+        };
+        at - modifiers.offset_ms()
+    }
+
+    /// From the first time that a selector looks at to the last one.
+    pub(crate) fn looks_between(&self, modifiers: &Modifiers) -> (i64, i64) {
+        (self.looks_at(modifiers, self.times.start_ms), self.looks_at(modifiers, self.times.last()))
+    }
+}
+
+/// The newest samples of series at every step.
+pub(crate) fn vector(context: &Context, selector: &Selector) -> Result<Vec<Series>, Failure> {
+    if selector.extension == Some(Extension::Smoothed) {
+        return smoothed(context, selector);
+    }
+    newest(context, selector, |_, sample, _| Some(sample))
+}
+
+/// What is made of the newest sample at every step: of its time, of itself, and of the time since when it counts.
+pub(crate) fn newest(
+    context: &Context,
+    selector: &Selector,
+    make: impl Fn(i64, Sample, i64) -> Option<Sample>,
+) -> Result<Vec<Series>, Failure> {
+    let lookback = context.settings.lookback_ms;
+    let (first, last) = context.looks_between(&selector.modifiers);
+    let mut all = Vec::new();
+    // One more at the start, for what is told of resets.
+    let after = first - lookback - i64::from(selector.is_counted);
+    context.source.select(&selector.matchers, after, last, &mut |labels, samples| {
+        let samples = if selector.is_counted { samples.with_hints() } else { samples };
+        let mut points = context.points()?;
+        for step in 0..context.steps() {
+            let at = context.looks_at(&selector.modifiers, context.times.at(step));
+            let found = samples.newest(at).filter(|(time, sample, _)| *time > at - lookback && !is_mark(sample));
+            if let Some(sample) = found.and_then(|(time, sample, start)| make(time, sample, start)) {
+                points.set(step, sample);
+            }
+        }
+        if !points.is_empty() {
+            all.push(Series { labels, drops_name: false, points });
+        }
+        Ok(())
+    })?;
+    all.sort_by(|one, other| one.labels.cmp(&other.labels));
+    Ok(all)
+}
+
+/// Does a series end here?
+fn is_mark(sample: &Sample) -> bool {
+    match sample {
+        Sample::Float(value) => is_stale(*value),
+        Sample::Histogram(histogram) => is_stale(histogram.sum),
+    }
+}
+
+/// Values on lines between the samples around each step.
+fn smoothed(context: &Context, selector: &Selector) -> Result<Vec<Series>, Failure> {
+    let lookback = context.settings.lookback_ms;
+    let (first, last) = context.looks_between(&selector.modifiers);
+    let mut all = Vec::new();
+    context.source.select(&selector.matchers, first - lookback, last + lookback, &mut |labels, samples| {
+        let samples = samples.without_marks();
+        let mut points = context.points()?;
+        for step in 0..context.steps() {
+            let at = context.looks_at(&selector.modifiers, context.times.at(step));
+            if let Some(sample) = on_line(context, selector, &labels, &samples, at) {
+                points.set(step, sample);
+            }
+        }
+        if !points.is_empty() {
+            all.push(Series { labels, drops_name: false, points });
+        }
+        Ok(())
+    })?;
+    all.sort_by(|one, other| one.labels.cmp(&other.labels));
+    Ok(all)
+}
+
+fn on_line(context: &Context, selector: &Selector, labels: &Labels, samples: &Samples, at: i64) -> Option<Sample> {
+    let lookback = context.settings.lookback_ms;
+    let window = samples.window(at - lookback, at + lookback);
+    let metric = quote(labels.metric());
+    if window.is_mixed() {
+        let message = format!("PromQL warning: encountered a mix of histograms and floats for metric name {metric}");
+        context.warn(selector.span, message);
+        return None;
+    }
+    if let [(first, _), ..] = window.histograms {
+        let next = window.histograms.partition_point(|(time, _)| *time < at);
+        return match window.histograms.get(next) {
+            Some((time, histogram)) if *time == at => Some(Sample::Histogram(histogram.clone())),
+            _ if *first > at => None,
+            Some(_) => {
+                let (before, after) = (&window.histograms[next - 1], &window.histograms[next]);
+                histogram_on_line(context, selector, &metric, before, after, at)
+            }
+            None => {
+                let newest = Histogram { hint: Hint::Unknown, ..Histogram::clone(&window.histograms[next - 1].1) };
+                Some(Sample::Histogram(Arc::new(newest)))
+            }
+        };
+    }
+    let next = window.times.partition_point(|time| *time < at);
+    let point = |at: usize| (window.times[at], window.values[at]);
+    let value = match window.times.get(next) {
+        Some(time) if *time == at => window.values[next],
+        _ if next == 0 => return None,
+        Some(_) => between(point(next - 1), point(next), at, false),
+        None => window.values[next - 1],
+    };
+    Some(Sample::Float(value))
+}
+
+type TimedHistogram = (i64, Arc<Histogram>);
+
+fn histogram_on_line(
+    context: &Context,
+    selector: &Selector,
+    metric: &str,
+    (before_ms, before): &TimedHistogram,
+    (after_ms, after): &TimedHistogram,
+    at: i64,
+) -> Option<Sample> {
+    let share = (at - before_ms) as f64 / (after_ms - before_ms) as f64;
+    let is_counter = before.hint != Hint::Gauge || after.hint != Hint::Gauge;
+    if before.is_custom() == after.is_custom() && is_counter && after.is_reset_since(before) {
+        return Some(Sample::Histogram(Arc::new(Histogram::clone(after).scaled(share))));
+    }
+    let line = || {
+        let mut line = Histogram::clone(after);
+        let taken = line.sub(before)?;
+        let mut line = line.scaled(share);
+        let added = line.add(before)?;
+        Ok((line, taken.bounds_differ, added.bounds_differ))
+    };
+    match line() {
+        Ok((line, taken, added)) => {
+            for (_, operation) in [(taken, "subtraction"), (added, "addition")].iter().filter(|(differ, _)| *differ) {
+                let message = format!("PromQL info: mismatched custom buckets were reconciled during {operation}");
+                context.inform(selector.span, message);
+            }
+            Some(Sample::Histogram(Arc::new(line)))
+        }
+        Err(Incompatible) => {
+            let message = format!(
+                "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name {metric}"
+            );
+            context.warn(selector.span, message);
+            None
+        }
+    }
+}
+
+/// The samples of a window at the first step, as they are shown.
+pub(crate) fn samples(context: &Context, matrix: &Matrix) -> Result<Vec<(Labels, Samples)>, Failure> {
+    let selector = &matrix.selector;
+    let end = context.looks_at(&selector.modifiers, context.times.start_ms);
+    let start = end - matrix.range.ms();
+    let lookback = context.settings.lookback_ms;
+    let (after, until) = match selector.extension {
+        None => (start, end),
+        Some(Extension::Anchored) => (start - lookback, end),
+        Some(Extension::Smoothed) => (start - lookback, end + lookback),
+    };
+    let mut all = Vec::new();
+    context.source.select(&selector.matchers, after, until, &mut |labels, samples| {
+        let samples = samples.without_marks();
+        let window = samples.window(after, until);
+        let mut shown = Samples {
+            times: window.times.to_vec(),
+            values: window.values.to_vec(),
+            histograms: window.histograms.to_vec(),
+            ..Samples::default()
+        };
+        if let Some(extension) = selector.extension {
+            if !shown.histograms.is_empty() {
+                let word = if extension == Extension::Anchored { "anchored" } else { "smoothed" };
+                return Failure::new(format!("{word} modifier is not supported with histograms"));
+            }
+            shown = extended(&shown, start, end, extension == Extension::Smoothed);
+        }
+        if !shown.times.is_empty() || !shown.histograms.is_empty() {
+            all.push((labels, shown));
+        }
+        Ok(())
+    })?;
+    all.sort_by(|one: &(Labels, Samples), other| one.0.cmp(&other.0));
+    Ok(all)
+}
+
+/// A window with values at both of its ends.
+fn extended(samples: &Samples, start: i64, end: i64, is_smoothed: bool) -> Samples {
+    let mut extended = Samples::default();
+    let (times, values) = (&samples.times, &samples.values);
+    let Some((first, last)) = crate::functions::extended::ends(times, start, end, is_smoothed) else { return extended };
+    let at = |at: usize| (times[at], values[at]);
+    let left = match is_smoothed && times[first] < start {
+        true => between(at(first), at(first + 1), start, false),
+        false => values[first],
+    };
+    let right = match is_smoothed && last > 0 && times[last] > end {
+        true => between(at(last - 1), at(last), end, false),
+        false => values[last],
+    };
+    extended.push(start, left);
+    for at in first..=last {
+        if times[at] > start && times[at] < end {
+            extended.push(times[at], values[at]);
+        }
+    }
+    extended.push(end, right);
+    extended
+}

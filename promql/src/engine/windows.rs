@@ -1,0 +1,221 @@
+//! Functions of windows, at every step of every series.
+
+use super::context::{Context, Failure};
+use super::{absent, settle, subquery};
+use crate::base::labels::Labels;
+use crate::functions::window::{Found, Look};
+use crate::functions::{instant, over_time, rates, regression, resets};
+use crate::model::points::{Points, Series};
+use crate::model::samples::Samples;
+use crate::syntax::{Call, Expr, Extension, Kind, Modifiers, Span, quote};
+
+type Function = fn(&mut Look) -> Found;
+
+/// The function of a window of this name.
+fn function(name: &str) -> Option<Function> {
+    Some(match name {
+        "absent_over_time" | "present_over_time" => over_time::present,
+        "avg_over_time" => over_time::avg,
+        "changes" => resets::changes,
+        "count_over_time" => over_time::count,
+        "delta" => rates::delta,
+        "deriv" => regression::deriv,
+        "double_exponential_smoothing" => regression::smooth,
+        "first_over_time" => over_time::first,
+        "idelta" => instant::idelta,
+        "increase" => rates::increase,
+        "irate" => instant::irate,
+        "last_over_time" => over_time::last,
+        "mad_over_time" => over_time::mad,
+        "max_over_time" => over_time::max,
+        "min_over_time" => over_time::min,
+        "predict_linear" => regression::predict,
+        "quantile_over_time" => over_time::quantile,
+        "rate" => rates::rate,
+        "resets" => resets::resets,
+        "stddev_over_time" => over_time::stddev,
+        "stdvar_over_time" => over_time::stdvar,
+        "sum_over_time" => over_time::sum,
+        "ts_of_first_over_time" => over_time::time_of_first,
+        "ts_of_last_over_time" => over_time::time_of_last,
+        "ts_of_max_over_time" => over_time::time_of_max,
+        "ts_of_min_over_time" => over_time::time_of_min,
+        _ => return None,
+    })
+}
+
+/// Functions that know what lies around an anchored window, and around a smoothed one.
+const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
+const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
+
+/// A window of each series, as one function looks at it.
+struct Windows<'a> {
+    name: &'static str,
+    function: Function,
+    /// The numbers beside, each at every step.
+    numbers: Vec<Vec<f64>>,
+    modifiers: &'a Modifiers,
+    range_ms: i64,
+    extension: Option<Extension>,
+    span: Span,
+}
+
+/// A function of windows, or `None` if it is another one.
+pub(crate) fn call(context: &Context, call: &Call) -> Result<Option<Vec<Series>>, Failure> {
+    let (name, Some(function)) = (call.function.name, function(call.function.name)) else { return Ok(None) };
+    let is_range = |argument: &&Expr| matches!(argument.unwrapped().kind, Kind::Matrix(_) | Kind::Subquery(_));
+    let Some(range) = call.arguments.iter().find(is_range).map(Expr::unwrapped) else { return Ok(None) };
+    let numbers = call.arguments.iter().filter(|argument| !is_range(argument));
+    let numbers = numbers.map(|argument| context.scalar(argument)).collect::<Result<_, _>>()?;
+    let span = call.arguments[0].unwrapped().span;
+    let mut all = Vec::new();
+    match &range.kind {
+        Kind::Matrix(matrix) => {
+            let selector = &matrix.selector;
+            check_extension(selector.extension, name)?;
+            let windows = Windows {
+                name,
+                function,
+                numbers,
+                modifiers: &selector.modifiers,
+                range_ms: matrix.range.ms(),
+                extension: selector.extension,
+                span,
+            };
+            let (first, last) = context.looks_between(&selector.modifiers);
+            let (before, behind) = windows.reach(context);
+            // One more at the start, for what is told of resets.
+            let after = first - before - i64::from(selector.is_counted);
+            context.source.select(&selector.matchers, after, last + behind, &mut |labels, samples| {
+                let samples = if selector.is_counted { samples.with_hints() } else { samples };
+                let samples = windows.heeded(context, samples.without_marks());
+                all.extend(windows.series(context, labels, false, &samples)?);
+                Ok(())
+            })?;
+            all.sort_by(|one, other| one.labels.cmp(&other.labels));
+        }
+        Kind::Subquery(asked) => {
+            // Errors and notes about what a subquery gave stand at the start of the question, as in Prometheus.
+            let span = if range.span == span { Span::default() } else { span };
+            let range_ms = asked.range.ms();
+            let modifiers = &asked.modifiers;
+            let windows = Windows { name, function, numbers, modifiers, range_ms, extension: None, span };
+            for (series, samples) in subquery::series(context, asked)? {
+                all.extend(windows.series(context, series.labels, series.drops_name, &samples)?);
+            }
+        }
+        _ => return Ok(None),
+    }
+    if name == "absent_over_time" {
+        return Ok(Some(absent::absent_of(context, range, &all)));
+    }
+    let all = if context.settings.delayed_name_removal { all } else { settle::distinct(all)? };
+    Ok(Some(all))
+}
+
+fn check_extension(extension: Option<Extension>, name: &str) -> Result<(), Failure> {
+    let (word, known): (_, &[&str]) = match extension {
+        None => return Ok(()),
+        Some(Extension::Anchored) => ("anchored", &ANCHORED),
+        Some(Extension::Smoothed) => ("smoothed", &SMOOTHED),
+    };
+    match known.contains(&name) {
+        true => Ok(()),
+        false => Failure::new(format!("{word} modifier can only be used with: {} - not with {name}", known.join(", "))),
+    }
+}
+
+impl Windows<'_> {
+    /// How far before and behind a step samples are looked at.
+    fn reach(&self, context: &Context) -> (i64, i64) {
+        let lookback = context.settings.lookback_ms;
+        match self.extension {
+            None => (self.range_ms, 0),
+            Some(Extension::Anchored) => (self.range_ms + lookback, 0),
+            Some(Extension::Smoothed) => (self.range_ms + lookback, lookback),
+        }
+    }
+
+    /// Without the times since when samples count, where these are not heeded.
+    fn heeded(&self, context: &Context, mut samples: Samples) -> Samples {
+        let heeds = matches!(self.name, "rate" | "irate" | "increase" | "resets");
+        if !context.settings.start_timestamps || !heeds {
+            samples.starts.clear();
+            samples.histogram_starts.clear();
+        }
+        samples
+    }
+
+    /// One series of the answer.
+    fn series(
+        &self,
+        context: &Context,
+        labels: Labels,
+        drops_name: bool,
+        samples: &Samples,
+    ) -> Result<Option<Series>, Failure> {
+        let mut points = context.points()?;
+        let mut numbers = vec![0.0; self.numbers.len()];
+        let (before, behind) = self.reach(context);
+        for step in 0..context.steps() {
+            let at = context.times.at(step);
+            let end = context.looks_at(self.modifiers, at);
+            let window = samples.window(end - before, end + behind);
+            if window.is_empty() {
+                continue;
+            }
+            numbers.iter_mut().zip(&self.numbers).for_each(|(number, all)| *number = all[step]);
+            let mut look = Look {
+                window,
+                start: end - self.range_ms,
+                end,
+                at,
+                range_s: self.range_ms as f64 / 1000.0,
+                numbers: &numbers,
+                metric: labels.metric(),
+                span: self.span,
+                extension: self.extension,
+                notes: &mut context.notes.borrow_mut(),
+            };
+            if let Some(sample) = (self.function)(&mut look).map_err(Failure::from)? {
+                points.set(step, sample);
+            }
+        }
+        if points.is_empty() {
+            return Ok(None);
+        }
+        self.doubt_counter(context, &labels, &points);
+        let keeps_name = matches!(self.name, "first_over_time" | "last_over_time") && !drops_name;
+        let series = Series { labels, drops_name, points };
+        Ok(Some(if keeps_name { series } else { context.unnamed(series) }))
+    }
+
+    /// Rates are of counters, which have names or a type that says so.
+    fn doubt_counter(&self, context: &Context, labels: &Labels, points: &Points) {
+        let metric = labels.metric();
+        let has_floats = || (0..points.steps()).any(|step| points.float(step).is_some());
+        if !matches!(self.name, "rate" | "increase") || metric.is_empty() || !has_floats() {
+            return;
+        }
+        let kind = labels.get("__type__");
+        if context.settings.type_and_unit_labels {
+            if !matches!(kind, "counter" | "histogram") {
+                let (kind, metric) = (quote(kind), quote(metric));
+                context.inform(
+                    self.span,
+                    format!(
+                        "PromQL info: metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {kind}: {metric}"
+                    ),
+                );
+            }
+        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|end| metric.ends_with(end)) {
+            let metric = quote(metric);
+            context.inform(
+                self.span,
+                format!(
+                    "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {metric}"
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! How fast counters grow, and by how much values differ from one end of a window to the other. What lies between the ends
+//! and the samples next to them is extrapolated, as far as a sample may be expected there.
+
+use std::sync::Arc;
+
+use super::extended;
+use super::window::{Found, Look};
+use crate::histogram::{Hint, Histogram, Incompatible};
+use crate::model::samples::Sample;
+use crate::syntax::quote;
+
+/// What is asked of a window.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    /// Do values only grow, but for resets?
+    pub is_counter: bool,
+    /// A second, and not over all of it?
+    pub is_rate: bool,
+}
+
+/// `rate`
+pub(crate) fn rate(look: &mut Look) -> Found {
+    extrapolated(look, Asked { is_counter: true, is_rate: true })
+}
+
+/// `increase`
+pub(crate) fn increase(look: &mut Look) -> Found {
+    extrapolated(look, Asked { is_counter: true, is_rate: false })
+}
+
+/// `delta`
+pub(crate) fn delta(look: &mut Look) -> Found {
+    extrapolated(look, Asked { is_counter: false, is_rate: false })
+}
+
+/// What grew, and between which times.
+struct Grown {
+    sample: Option<Sample>,
+    /// The first value: so much it was above zero.
+    first: f64,
+    first_ms: i64,
+    last_ms: i64,
+    count: usize,
+}
+
+fn extrapolated(look: &mut Look, asked: Asked) -> Found {
+    if look.window.is_mixed() {
+        look.warn_mixed();
+        return Ok(None);
+    }
+    if look.extension.is_some() {
+        return Ok(extended::difference(look, asked));
+    }
+    let Some(mut grown) = (if look.window.times.is_empty() { histograms(look, asked) } else { floats(look, asked) })
+    else {
+        return Ok(None);
+    };
+    let seconds = |ms: i64| ms as f64 / 1000.0;
+    let (mut to_start, mut to_end) = (seconds(grown.first_ms - look.start), seconds(look.end - grown.last_ms));
+    let mut sampled = seconds(grown.last_ms - grown.first_ms);
+    let step = if grown.count > 1 { sampled / (grown.count - 1) as f64 } else { 0.0 };
+    let threshold = step * 1.1;
+    let starts = if look.window.times.is_empty() { look.window.histogram_starts } else { look.window.starts };
+    let start = starts.first().copied().unwrap_or(0);
+    if asked.is_counter && start != 0 && start > look.start && start < grown.first_ms {
+        // It is known since when it counts: nothing is guessed before that.
+        to_start = 0.0;
+        sampled = seconds(grown.last_ms - start);
+        if !add_first(look, &mut grown) {
+            return Ok(None);
+        }
+    } else if grown.count == 1 {
+        return Ok(None);
+    } else {
+        if to_start >= threshold {
+            to_start = step / 2.0;
+        }
+        if asked.is_counter {
+            to_start = grown.to_zero(sampled).map_or(to_start, |to_zero| to_zero.min(to_start));
+        }
+    }
+    if to_end >= threshold {
+        to_end = step / 2.0;
+    }
+    let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    let factor = if asked.is_rate { factor / look.range_s } else { factor };
+    Ok(grown.sample.map(|sample| match sample {
+        Sample::Float(value) => Sample::Float(value * factor),
+        Sample::Histogram(histogram) => Sample::Histogram(Arc::new(Arc::unwrap_or_clone(histogram).scaled(factor))),
+    }))
+}
+
+impl Grown {
+    /// How long before the first sample it was zero, if it always grew as fast; a counter was not before that.
+    fn to_zero(&self, sampled: f64) -> Option<f64> {
+        let by = match self.sample.as_ref()? {
+            Sample::Float(value) => *value,
+            Sample::Histogram(histogram) => histogram.count,
+        };
+        (by > 0.0 && self.first >= 0.0).then(|| sampled * (self.first / by))
+    }
+}
+
+/// A counter whose start is known had nothing then: the first value was grown, too. `false` where that has no sum.
+fn add_first(look: &mut Look, grown: &mut Grown) -> bool {
+    if let Some((_, first)) = look.window.histograms.first() {
+        let Some(Sample::Histogram(sum)) = grown.sample.take() else {
+            grown.sample = Some(Sample::Histogram(first.clone()));
+            return true;
+        };
+        let mut sum = Arc::unwrap_or_clone(sum);
+        if !plus(look, &mut sum, first) {
+            return false;
+        }
+        grown.sample = Some(Sample::Histogram(Arc::new(sum)));
+    } else if let Some(Sample::Float(value)) = &mut grown.sample {
+        *value += grown.first;
+    }
+    true
+}
+
+fn floats(look: &mut Look, asked: Asked) -> Option<Grown> {
+    let window = look.window;
+    let (first, last) = (*window.values.first()?, *window.values.last()?);
+    let mut by = last - first;
+    if asked.is_counter {
+        let mut is_told = false;
+        for at in 1..window.values.len() {
+            let (before, value) = (window.values[at - 1], window.values[at]);
+            let is_reset = starts_anew(window.starts, window.times, at);
+            if !is_told && overlaps(window.starts, window.times, at) {
+                warn_overlap(look);
+                is_told = true;
+            }
+            if value < before || is_reset {
+                by += before;
+            }
+        }
+    }
+    Some(Grown {
+        sample: Some(Sample::Float(by)),
+        first,
+        first_ms: window.times[0],
+        last_ms: *window.times.last()?,
+        count: window.times.len(),
+    })
+}
+
+/// Does a counter begin anew between a sample and the one before it, by the times since when they count?
+pub(crate) fn starts_anew(starts: &[i64], times: &[i64], at: usize) -> bool {
+    let (Some(before), Some(start)) = (at.checked_sub(1).and_then(|before| starts.get(before)), starts.get(at)) else {
+        return false;
+    };
+    let (before_ms, at_ms) = (times[at - 1], times[at]);
+    if *start == 0 || *start >= at_ms || *start < before_ms {
+        return false;
+    }
+    if *start > before_ms {
+        return true;
+    }
+    *before <= before_ms && *before != 0 && *before != before_ms
+}
+
+/// Does a sample count since a time before the one before it, which counts since another one?
+fn overlaps(starts: &[i64], times: &[i64], at: usize) -> bool {
+    let (Some(before), Some(start)) = (starts.get(at - 1), starts.get(at)) else { return false };
+    *start != 0 && *start < times[at - 1] && start != before
+}
+
+fn warn_overlap(look: &mut Look) {
+    let metric = quote(look.metric);
+    look.notes.warn_again(
+        look.span,
+        format!(
+            "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric {metric}"
+        ),
+    );
+}
+
+fn histograms(look: &mut Look, asked: Asked) -> Option<Grown> {
+    let all = look.window.histograms;
+    let ((first_ms, first), (last_ms, _)) = (all.first()?, all.last()?);
+    let sample = match all.len() {
+        1 => None,
+        _ => Some(Sample::Histogram(Arc::new(histogram_growth(look, asked)?))),
+    };
+    Some(Grown { sample, first: first.count, first_ms: *first_ms, last_ms: *last_ms, count: all.len() })
+}
+
+/// By what histograms grew over a window.
+fn histogram_growth(look: &mut Look, asked: Asked) -> Option<Histogram> {
+    let all = look.window.histograms;
+    let times: Vec<i64> = all.iter().map(|(time, _)| *time).collect();
+    let (first, last) = (&all[0].1, &all[all.len() - 1].1);
+    let is_gauge = |histogram: &Histogram| histogram.hint == Hint::Gauge;
+    if asked.is_counter && (is_gauge(first) || is_gauge(last)) {
+        look.warn_not_counter();
+    }
+    let starts = look.window.histogram_starts;
+    let is_reset = |at: usize, before: &Histogram| starts_anew(starts, &times, at) || all[at].1.is_reset_since(before);
+    // What was reset right behind the first began at nothing, and the schema of the first does not matter.
+    let nothing;
+    let mut before: &Histogram = first;
+    if asked.is_counter && is_reset(1, first) {
+        nothing = Histogram { schema: all[1].1.schema, bounds: all[1].1.bounds.clone(), ..Histogram::default() };
+        before = &nothing;
+    }
+    let is_custom = before.is_custom();
+    if last.is_custom() != is_custom {
+        look.warn_incompatible();
+        return None;
+    }
+    let mut schema = last.schema.min(before.schema);
+    if asked.is_counter {
+        for (_, histogram) in &all[1..all.len() - 1] {
+            if is_gauge(histogram) {
+                look.warn_not_counter();
+            }
+            schema = schema.min(histogram.schema);
+            if histogram.is_custom() != is_custom {
+                look.warn_incompatible();
+                return None;
+            }
+        }
+    }
+    let mut growth = last.at_schema(schema);
+    if !minus(look, &mut growth, before) {
+        return None;
+    }
+    if asked.is_counter {
+        let mut is_told = false;
+        for (at, (_, histogram)) in all.iter().enumerate().skip(1) {
+            if !is_told && overlaps(starts, &times, at) {
+                warn_overlap(look);
+                is_told = true;
+            }
+            if is_reset(at, before) && !plus(look, &mut growth, before) {
+                return None;
+            }
+            before = histogram;
+        }
+    } else if !is_gauge(first) || !is_gauge(last) {
+        look.warn_not_gauge();
+    }
+    growth.hint = Hint::Gauge;
+    Some(growth)
+}
+
+/// Adds a histogram, and says what is to be said of that. `false` where the two have no sum.
+pub(crate) fn plus(look: &mut Look, sum: &mut Histogram, other: &Histogram) -> bool {
+    let added = sum.add(other);
+    told(look, added, "addition")
+}
+
+/// Takes a histogram off, and says what is to be said of that. `false` where the two have no difference.
+pub(crate) fn minus(look: &mut Look, difference: &mut Histogram, other: &Histogram) -> bool {
+    let taken = difference.sub(other);
+    told(look, taken, "subtraction")
+}
+
+fn told(look: &mut Look, done: Result<crate::histogram::Reconciled, Incompatible>, operation: &str) -> bool {
+    match done {
+        Ok(reconciled) => {
+            if reconciled.bounds_differ {
+                look.inform_reconciled(operation);
+            }
+            true
+        }
+        Err(Incompatible) => {
+            look.warn_incompatible();
+            false
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a function of a window is told.
+
+use crate::base::notes::Notes;
+use crate::model::samples::{Sample, Window};
+use crate::syntax::{Extension, Span, quote};
+
+/// A window, and all that a function may ask of it.
+pub(crate) struct Look<'a> {
+    /// What is in it; with an extension, around it, too.
+    pub window: Window<'a>,
+    /// Behind this it begins, in milliseconds.
+    pub start: i64,
+    /// Here it ends.
+    pub end: i64,
+    /// The time of the step.
+    pub at: i64,
+    /// How long it is, in seconds.
+    pub range_s: f64,
+    /// The numbers that stand beside it.
+    pub numbers: &'a [f64],
+    /// The name of the metric.
+    pub metric: &'a str,
+    /// Where the first argument stands.
+    pub span: Span,
+    /// What is done at its ends.
+    pub extension: Option<Extension>,
+    /// What is said beside the answer.
+    pub notes: &'a mut Notes,
+}
+
+/// What a function makes of a window, or why the question cannot be answered.
+pub(crate) type Found = Result<Option<Sample>, String>;
+
+impl Look<'_> {
+    /// Floats and histograms stand side by side, which have no common answer.
+    pub fn warn_mixed(&mut self) {
+        let metric = quote(self.metric);
+        self.notes.warn(
+            self.span,
+            format!("PromQL warning: encountered a mix of histograms and floats for metric name {metric}"),
+        );
+    }
+
+    /// Histograms were left out.
+    pub fn inform_ignored(&mut self) {
+        if !self.window.histograms.is_empty() {
+            let metric = quote(self.metric);
+            self.notes.inform(
+                self.span,
+                format!(
+                    "PromQL info: ignored histograms in a range containing both floats and histograms for metric name {metric}"
+                ),
+            );
+        }
+    }
+
+    /// Histograms of two kinds, which have no sum.
+    pub fn warn_incompatible(&mut self) {
+        let metric = quote(self.metric);
+        self.notes.warn(
+            self.span,
+            format!(
+                "PromQL warning: vector contains a mix of histograms with exponential and custom buckets schemas for metric name {metric}"
+            ),
+        );
+    }
+
+    /// A histogram that goes up and down, where a counter is needed.
+    pub fn warn_not_counter(&mut self) {
+        let metric = quote(self.metric);
+        self.notes.warn(self.span, format!("PromQL warning: this native histogram metric is not a counter: {metric}"));
+    }
+
+    /// A counter, where something is needed that goes up and down.
+    pub fn warn_not_gauge(&mut self) {
+        let metric = quote(self.metric);
+        self.notes.warn(self.span, format!("PromQL warning: this native histogram metric is not a gauge: {metric}"));
+    }
+
+    /// Bounds of histograms had to be made the same.
+    pub fn inform_reconciled(&mut self, operation: &str) {
+        self.notes
+            .inform(self.span, format!("PromQL info: mismatched custom buckets were reconciled during {operation}"));
+    }
+}

@@ -1,0 +1,4 @@
+//! What questions are answered with: samples, and points at steps. Nothing here evaluates.
+
+pub mod points;
+pub mod samples;

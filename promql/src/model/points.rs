@@ -1,0 +1,145 @@
+//! What a series has at each step of a question.
+
+use std::sync::Arc;
+
+use super::samples::Sample;
+use crate::base::labels::Labels;
+use crate::histogram::Histogram;
+
+/// Floats by step with a bit for each that is there, and histograms in a lane beside.
+#[derive(Debug, Clone, Default)]
+pub struct Points {
+    floats: Vec<f64>,
+    present: Vec<u64>,
+    histograms: Option<Vec<Option<Arc<Histogram>>>>,
+}
+
+impl Points {
+    /// Nothing at any of so many steps.
+    #[must_use]
+    pub fn empty(steps: usize) -> Points {
+        Points { floats: vec![0.0; steps], present: vec![0; steps.div_ceil(64)], histograms: None }
+    }
+
+    /// The memory that so many steps take, in bytes.
+    #[must_use]
+    pub fn bytes(steps: usize) -> usize {
+        size_of::<Points>() + steps * size_of::<f64>() + steps.div_ceil(64) * size_of::<u64>()
+    }
+
+    /// The same at every step.
+    #[must_use]
+    pub fn constant(steps: usize, value: f64) -> Points {
+        let mut points = Points::empty(steps);
+        (0..steps).for_each(|step| points.set_float(step, value));
+        points
+    }
+
+    /// So many steps.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.floats.len()
+    }
+
+    /// What is there at a step.
+    #[must_use]
+    pub fn get(&self, step: usize) -> Option<Sample> {
+        self.float(step).map(Sample::Float).or_else(|| self.histogram(step).map(|own| Sample::Histogram(own.clone())))
+    }
+
+    /// The float at a step.
+    #[must_use]
+    pub fn float(&self, step: usize) -> Option<f64> {
+        (self.present[step / 64] >> (step % 64) & 1 == 1).then(|| self.floats[step])
+    }
+
+    /// The histogram at a step.
+    #[must_use]
+    pub fn histogram(&self, step: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.as_ref()?[step].as_ref()
+    }
+
+    /// Is there something at a step?
+    #[must_use]
+    pub fn has(&self, step: usize) -> bool {
+        self.float(step).is_some() || self.histogram(step).is_some()
+    }
+
+    /// Is there nothing at any step?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.present.iter().all(|word| *word == 0)
+            && self.histograms.as_ref().is_none_or(|all| all.iter().all(Option::is_none))
+    }
+
+    /// Puts a float at a step.
+    pub fn set_float(&mut self, step: usize, value: f64) {
+        self.floats[step] = value;
+        self.present[step / 64] |= 1 << (step % 64);
+    }
+
+    /// Puts something at a step.
+    pub fn set(&mut self, step: usize, sample: Sample) {
+        match sample {
+            Sample::Float(value) => self.set_float(step, value),
+            Sample::Histogram(histogram) => {
+                let steps = self.steps();
+                self.histograms.get_or_insert_with(|| vec![None; steps])[step] = Some(histogram);
+            }
+        }
+    }
+
+    /// What is there, by step.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, Sample)> {
+        (0..self.steps()).filter_map(|step| self.get(step).map(|sample| (step, sample)))
+    }
+
+    /// Every sample as something else, or nothing.
+    #[must_use]
+    pub fn map(&self, mut make: impl FnMut(usize, Sample) -> Option<Sample>) -> Points {
+        let mut made = Points::empty(self.steps());
+        for (step, sample) in self.iter() {
+            if let Some(sample) = make(step, sample) {
+                made.set(step, sample);
+            }
+        }
+        made
+    }
+
+    /// The first of so many steps at all of them.
+    #[must_use]
+    pub fn repeated(&self, steps: usize) -> Points {
+        let mut points = Points::empty(steps);
+        if let Some(sample) = self.get(0) {
+            (0..steps).for_each(|step| points.set(step, sample.clone()));
+        }
+        points
+    }
+}
+
+/// A series of an answer.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// What it is told apart by.
+    pub labels: Labels,
+    /// Is the name of the metric not its own any more? It goes at the end, where names go late.
+    pub drops_name: bool,
+    /// What it has at each step.
+    pub points: Points,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_are_where_they_were_put() {
+        let mut points = Points::empty(130);
+        points.set_float(129, 1.0);
+        points.set(64, Sample::Histogram(Arc::default()));
+        assert!(points.has(64) && points.has(129) && !points.has(0));
+        assert_eq!(points.iter().map(|(step, _)| step).collect::<Vec<_>>(), [64, 129]);
+        assert!(!points.is_empty() && Points::empty(3).is_empty());
+        assert_eq!(Points::constant(1, 2.0).repeated(3).float(2), Some(2.0));
+    }
+}

@@ -1,0 +1,10 @@
+//! Samples of the store: which tables and fields a metric is, and their rows as samples.
+
+mod catalog;
+mod native;
+mod places;
+mod predicates;
+mod read;
+
+pub use catalog::{label_names, label_values, metric_names, series};
+pub use read::Stored;

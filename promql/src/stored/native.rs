@@ -1,0 +1,94 @@
+//! Native histograms as rows have them: buckets of a side as one text, `0:3,1,2 7:5`.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef};
+
+use super::places::HISTOGRAM;
+use crate::histogram::{Buckets, Hint, Histogram};
+
+/// The columns of histograms in a batch of rows.
+pub(crate) struct Columns<'a>(Vec<Option<&'a ArrayRef>>);
+
+impl<'a> Columns<'a> {
+    /// The columns of these names, which stand in a batch in this order.
+    pub(crate) fn new(names: &[&str], columns: &'a [ArrayRef]) -> Columns<'a> {
+        let of = |name: &&str| names.iter().position(|own| own == name).and_then(|at| columns.get(at));
+        Columns(HISTOGRAM.iter().map(of).collect())
+    }
+
+    fn float(&self, at: usize, row: usize) -> Option<f64> {
+        let column = self.0[at]?.as_primitive_opt::<Float64Type>()?;
+        column.is_valid(row).then(|| column.value(row))
+    }
+
+    fn integer(&self, at: usize, row: usize) -> Option<i64> {
+        let column = self.0[at]?.as_primitive_opt::<Int64Type>()?;
+        column.is_valid(row).then(|| column.value(row))
+    }
+
+    fn text(&self, at: usize, row: usize) -> Option<&str> {
+        let column = self.0[at]?;
+        if column.is_null(row) {
+            return None;
+        }
+        column
+            .as_string_opt::<i32>()
+            .map(|column| column.value(row))
+            .or_else(|| column.as_string_view_opt().map(|column| column.value(row)))
+    }
+
+    /// The histogram of a row, if it is one.
+    pub(crate) fn histogram(&self, row: usize) -> Option<Arc<Histogram>> {
+        let count = self.float(0, row)?;
+        let schema = i32::try_from(self.integer(2, row)?).ok()?;
+        let hint = match self.integer(7, row) {
+            Some(1) => Hint::Reset,
+            Some(2) => Hint::NotReset,
+            Some(3) => Hint::Gauge,
+            _ => Hint::Unknown,
+        };
+        let bounds = self.text(8, row).unwrap_or_default();
+        Some(Arc::new(Histogram {
+            hint,
+            schema,
+            zero_threshold: self.float(3, row).unwrap_or_default(),
+            zero_count: self.float(4, row).unwrap_or_default(),
+            count,
+            sum: self.float(1, row).unwrap_or(f64::NAN),
+            positive: buckets(self.text(5, row).unwrap_or_default())?,
+            negative: buckets(self.text(6, row).unwrap_or_default())?,
+            bounds: bounds.split(',').filter(|text| !text.is_empty()).filter_map(|text| text.parse().ok()).collect(),
+        }))
+    }
+}
+
+/// The buckets of a side; nothing where the text is none.
+fn buckets(text: &str) -> Option<Buckets> {
+    let mut buckets = Buckets::new();
+    for span in text.split_ascii_whitespace() {
+        let (first, counts) = span.split_once(':')?;
+        let first: i32 = first.parse().ok()?;
+        for (at, count) in counts.split(',').enumerate() {
+            let count: f64 = count.parse().ok()?;
+            if count != 0.0 {
+                buckets.push((first.checked_add(i32::try_from(at).ok()?)?, count));
+            }
+        }
+    }
+    Some(buckets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_of_counts_are_buckets() {
+        assert_eq!(buckets("-2:3,0,1 4:2.5"), Some(vec![(-2, 3.0), (0, 1.0), (4, 2.5)]));
+        assert_eq!(buckets(""), Some(vec![]));
+        assert_eq!(buckets("1:a"), None);
+    }
+}

@@ -1,0 +1,238 @@
+//! Rows as samples.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
+use arrow_array::{Array, ArrayRef, DictionaryArray};
+use arrow_schema::DataType;
+use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN};
+
+use super::native::Columns;
+use super::places::{Place, matching};
+use super::predicates::predicates;
+use crate::base::labels::{Labels, NAME};
+use crate::engine::{Failure, FailureKind, Source};
+use crate::model::samples::{Sample, Samples};
+use crate::syntax::Matcher;
+
+const MS: i64 = 1_000_000;
+/// Series are read in parts of about so many rows: their samples are in memory together.
+const ROWS_A_PART: usize = 1 << 19;
+const PARTS_MAX: usize = 1024;
+
+/// The metrics of a schema, as one question reads them.
+#[derive(Debug)]
+pub struct Stored<'a> {
+    store: &'a Store,
+    schema: &'a str,
+    deadline: Option<Instant>,
+    warnings: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Stored<'a> {
+    /// The metrics of a schema; after the deadline nothing more is read.
+    #[must_use]
+    pub fn new(store: &'a Store, schema: &'a str, deadline: Option<Instant>) -> Stored<'a> {
+        Stored { store, schema, deadline, warnings: RefCell::default() }
+    }
+
+    /// What is known to be missing from what was read.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.borrow().iter().cloned().collect()
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            true => {
+                Err(Failure { kind: FailureKind::Timeout, message: "query timed out in expression evaluation".into() })
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// A scan of series of a place, all of a series in one part; `None` if none can match.
+    fn scan(
+        &self,
+        place: &Place,
+        matchers: &[Matcher],
+        (after_ms, until_ms): (i64, i64),
+        columns: Vec<String>,
+    ) -> Result<Option<Scan>, Failure> {
+        let Some(tags) = predicates(place, matchers) else { return Ok(None) };
+        let mut request = ScanRequest {
+            columns: Some(columns),
+            from: after_ms.saturating_add(1).saturating_mul(MS),
+            to: until_ms.saturating_mul(MS).saturating_add(MS - 1),
+            tags,
+            whole_series: true,
+            ..ScanRequest::default()
+        };
+        let scan = |request: &ScanRequest| self.store.scan(self.schema, &place.table, request).map_err(failed);
+        let whole = scan(&request)?;
+        let parts = (whole.rows_max() / ROWS_A_PART + 1).min(PARTS_MAX);
+        if parts == 1 {
+            return Ok(Some(whole));
+        }
+        request.partitions = parts;
+        scan(&request).map(Some)
+    }
+
+    /// The labels of the series of each part that match, with their samples if `has_samples`.
+    pub(crate) fn read(
+        &self,
+        place: &Place,
+        matchers: &[Matcher],
+        span_ms: (i64, i64),
+        has_samples: bool,
+        each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut columns = place.tags.clone();
+        if has_samples {
+            columns.push(TIME_COLUMN.into());
+            columns.extend(place.field.clone());
+            columns.extend(place.histogram.iter().map(|name| (*name).to_owned()));
+        }
+        let Some(scan) = self.scan(place, matchers, span_ms, columns)? else { return Ok(()) };
+        for part in 0..scan.partitions() {
+            let mut all: BTreeMap<u32, Samples> = BTreeMap::new();
+            for rows in scan.read_untagged(part) {
+                self.check()?;
+                let rows = rows.map_err(failed)?;
+                let mut at = 0;
+                for run in rows.runs() {
+                    let samples = all.entry(run[0]).or_default();
+                    if has_samples {
+                        take(place, rows.batch.columns(), at..at + run.len(), samples);
+                    }
+                    at += run.len();
+                }
+            }
+            let series: Vec<u32> = all.keys().copied().collect();
+            let labels = labels(&scan, place, &series);
+            for (labels, samples) in labels.into_iter().zip(all.into_values()) {
+                if matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label))) {
+                    each(labels, samples)?;
+                }
+            }
+        }
+        self.warnings.borrow_mut().extend(scan.warnings());
+        Ok(())
+    }
+}
+
+fn failed(error: tsdb::Error) -> Failure {
+    Failure { kind: FailureKind::Storage, message: error.to_string() }
+}
+
+impl Source for Stored<'_> {
+    fn select(
+        &self,
+        matchers: &[Matcher],
+        after_ms: i64,
+        until_ms: i64,
+        each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.check()?;
+        let places = matching(self.store, self.schema, matchers);
+        // Of the same labels a table of the metric's name is taken, and no field.
+        let mut seen = (places.len() > 1).then(HashSet::new);
+        for place in &places {
+            self.read(place, matchers, (after_ms, until_ms), true, &mut |labels, samples| {
+                let is_new = seen.as_mut().is_none_or(|seen| seen.insert(labels.clone()));
+                let is_empty = samples.times.is_empty() && samples.histograms.is_empty();
+                if is_new && !is_empty { each(labels, samples) } else { Ok(()) }
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// Some rows of one series, behind those that are there.
+fn take(place: &Place, columns: &[ArrayRef], rows: std::ops::Range<usize>, samples: &mut Samples) {
+    let times = columns[0].as_primitive::<TimestampNanosecondType>().values();
+    let first = 1 + usize::from(place.field.is_some());
+    let histograms = (!place.histogram.is_empty()).then(|| Columns::new(&place.histogram, &columns[first..]));
+    let number = place.field.as_ref().map(|_| number_of(&columns[1]));
+    for row in rows {
+        let time = times[row].div_euclid(MS);
+        if let Some(value) = number.as_ref().and_then(|number| number(row)) {
+            // Of several within a millisecond the last counts.
+            if samples.times.last() == Some(&time) {
+                samples.times.pop();
+                samples.values.pop();
+            }
+            samples.push(time, value);
+        }
+        if let Some(histogram) = histograms.as_ref().and_then(|columns| columns.histogram(row)) {
+            if samples.histograms.last().is_some_and(|(last, _)| *last == time) {
+                samples.histograms.pop();
+            }
+            samples.push_sample(time, Sample::Histogram(histogram));
+        }
+    }
+}
+
+/// A column of numbers of any kind.
+fn number_of(column: &ArrayRef) -> Box<dyn Fn(usize) -> Option<f64> + '_> {
+    match column.data_type() {
+        DataType::Float64 => {
+            let column = column.as_primitive::<Float64Type>();
+            Box::new(|row| column.is_valid(row).then(|| column.value(row)))
+        }
+        DataType::Int64 => {
+            let column = column.as_primitive::<Int64Type>();
+            Box::new(|row| column.is_valid(row).then(|| column.value(row) as f64))
+        }
+        DataType::UInt64 => {
+            let column = column.as_primitive::<UInt64Type>();
+            Box::new(|row| column.is_valid(row).then(|| column.value(row) as f64))
+        }
+        DataType::Boolean => {
+            let column = column.as_boolean();
+            Box::new(|row| column.is_valid(row).then(|| f64::from(u8::from(column.value(row)))))
+        }
+        _ => Box::new(|_| None),
+    }
+}
+
+/// The labels of these series, in their order. Names and values are there once, however many series have them.
+fn labels(scan: &Scan, place: &Place, series: &[u32]) -> Vec<Labels> {
+    let columns: Vec<Tag> = place.tags.iter().filter_map(|tag| Tag::new(tag, scan.tag(tag, series)?)).collect();
+    let (name, metric): (Arc<str>, Arc<str>) = (NAME.into(), place.metric.as_str().into());
+    let of = |row: usize| {
+        let tags = columns.iter().filter_map(|tag| Some((tag.name.clone(), tag.value(row)?)));
+        Labels::new(tags.chain([(name.clone(), metric.clone())]))
+    };
+    (0..series.len()).map(of).collect()
+}
+
+/// A tag of series.
+struct Tag {
+    name: Arc<str>,
+    codes: DictionaryArray<Int32Type>,
+    /// The values that were asked for, by their codes.
+    values: RefCell<Vec<Option<Arc<str>>>>,
+}
+
+impl Tag {
+    fn new(name: &str, column: ArrayRef) -> Option<Tag> {
+        let codes = column.as_dictionary_opt::<Int32Type>()?.clone();
+        let values = RefCell::new(vec![None; codes.values().len()]);
+        Some(Tag { name: name.into(), codes, values })
+    }
+
+    fn value(&self, row: usize) -> Option<Arc<str>> {
+        let code = self.codes.is_valid(row).then(|| self.codes.keys().value(row))?;
+        let at = usize::try_from(code).ok()?;
+        let mut values = self.values.borrow_mut();
+        let value = values.get_mut(at)?;
+        if value.is_none() {
+            *value = Some(self.codes.values().as_string_opt::<i32>()?.value(at).into());
+        }
+        value.clone()
+    }
+}

@@ -1,0 +1,89 @@
+//! Samples of scripts as rows of a store.
+
+use promql::base::labels::{Labels, NAME};
+use promql::histogram::Hint;
+use promql::model::samples::Sample;
+use promql::stored::Stored;
+use tsdb::{Options, Row, Store, Value};
+
+use super::source::Loaded;
+
+/// A store with a schema for what is loaded between two `clear`.
+pub struct Kept {
+    store: Store,
+    schema: String,
+    number: usize,
+    is_sealed: bool,
+    _dir: tempfile::TempDir,
+}
+
+impl Kept {
+    pub fn new(is_sealed: bool) -> Kept {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        Kept { store, schema: "s0".into(), number: 0, is_sealed, _dir: dir }
+    }
+
+    pub fn clear(&mut self) {
+        self.number += 1;
+        self.schema = format!("s{}", self.number);
+    }
+
+    pub fn stored(&self) -> Stored<'_> {
+        Stored::new(&self.store, &self.schema, None)
+    }
+
+    /// Whether it is kept: a histogram with a label `schema` cannot be, as a column of histograms has that name.
+    pub fn load(&mut self, loaded: &[(Labels, Loaded)]) -> bool {
+        let mut batch = self.store.batch(&self.schema);
+        for (labels, samples) in loaded {
+            let tags: Vec<(&str, &str)> = labels.iter().filter(|(name, _)| *name != NAME).collect();
+            for (time, (sample, _)) in samples {
+                let texts;
+                let fields = match sample {
+                    Sample::Float(value) => vec![("value", Value::F64(*value))],
+                    Sample::Histogram(own) => {
+                        let bounds: Vec<String> = own.bounds.iter().map(ToString::to_string).collect();
+                        texts = [text(&own.positive), text(&own.negative), bounds.join(",")];
+                        let hint = match own.hint {
+                            Hint::Unknown => 0,
+                            Hint::Reset => 1,
+                            Hint::NotReset => 2,
+                            Hint::Gauge => 3,
+                        };
+                        let mut fields = vec![
+                            ("count", Value::F64(own.count)),
+                            ("sum", Value::F64(own.sum)),
+                            ("schema", Value::I64(i64::from(own.schema))),
+                            ("zero_threshold", Value::F64(own.zero_threshold)),
+                            ("zero_count", Value::F64(own.zero_count)),
+                            ("positive", Value::Str(&texts[0])),
+                            ("negative", Value::Str(&texts[1])),
+                            ("reset_hint", Value::I64(hint)),
+                        ];
+                        if !texts[2].is_empty() {
+                            fields.push(("custom_values", Value::Str(&texts[2])));
+                        }
+                        fields
+                    }
+                };
+                let row = Row { measurement: labels.metric(), tags: &tags, time: time * 1_000_000, fields: &fields };
+                if let Err(error) = batch.push(&row) {
+                    assert!(error.to_string().contains("'schema'"), "{labels}: {error}");
+                    return false;
+                }
+            }
+        }
+        self.store.write(batch).unwrap();
+        if self.is_sealed {
+            self.store.flush().unwrap();
+        }
+        true
+    }
+}
+
+/// Buckets of a side, as rows have them.
+fn text(buckets: &[(i32, f64)]) -> String {
+    let spans: Vec<String> = buckets.iter().map(|(index, count)| format!("{index}:{count}")).collect();
+    spans.join(" ")
+}
