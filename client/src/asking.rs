@@ -59,10 +59,23 @@ pub fn request(method: Method, url: &str, path: &str) -> Result<http::request::B
 ///
 /// The server does not answer, or answers otherwise.
 pub async fn ask(url: &str, path: &str, question: &Value) -> Result<Response<Incoming>> {
+    send(url, path, "application/json", question.to_string()).await
+}
+
+/// As [`ask`], of a form: names and values, as the Prometheus API takes them.
+///
+/// # Errors
+///
+/// As [`ask`].
+pub async fn ask_form(url: &str, path: &str, form: String) -> Result<Response<Incoming>> {
+    send(url, path, "application/x-www-form-urlencoded", form).await
+}
+
+async fn send(url: &str, path: &str, kind: &'static str, body: String) -> Result<Response<Incoming>> {
     let request = request(Method::POST, url, path)?
-        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONTENT_TYPE, kind)
         .header(header::TE, "trailers") // warnings that show only behind the rows
-        .body(Full::new(Bytes::from(question.to_string())))?;
+        .body(Full::new(Bytes::from(body)))?;
     let answer = new()?.request(request).await.with_context(|| {
         format!("{url} does not answer; start it with 'fournines serve', or open a data directory with --data-dir")
     })?;

@@ -10,7 +10,7 @@ use datafusion::execution::context::SessionState;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, stream};
-use runner::{Outlet, Runner};
+use runner::{Language, Outlet, Runner};
 use tokio::time::Instant;
 use tsdb::{Store, fault};
 
@@ -87,13 +87,18 @@ impl Engine {
         Ok(Engine { store, runner, session, size: options.size, context })
     }
 
+    /// Where its statements run, and those of other languages.
+    pub fn runner(&self) -> &Arc<Runner> {
+        &self.runner
+    }
+
     /// Answers a statement that only reads. Names without a schema are looked up in `schema`.
     ///
     /// # Errors
     ///
     /// The statement is wrong or not read-only, or planning hit a limit; the rows bring later errors themselves.
     pub async fn query(&self, sql: &str, schema: &str) -> Result<Answer, Error> {
-        let running = self.runner.queries().begin(sql, schema);
+        let running = self.runner.queries().begin(Language::Sql, sql, schema);
         match self.start(sql, schema).await {
             Ok(started) => Ok(Answer::new(started, running, self.runner.limits())),
             Err(error) => {

@@ -41,6 +41,7 @@ pub use base::error::Error;
 pub use engine::{Engine, Options};
 pub use out::format::Format;
 pub use out::line_protocol;
+pub use out::packing::Packer;
 pub use sql::size::SizeLimits;
 pub use tables::rollups::Declaration;
 pub use tables::system::SystemTable;

@@ -45,6 +45,6 @@ mod runner;
 
 pub use flow::{BegunOutlet, Flow, Outlet};
 pub use memory::{Full, Holder, Memory};
-pub use queries::{Queries, Query, Running, State};
+pub use queries::{Language, Queries, Query, Running, State};
 pub use refused::Refused;
 pub use runner::{Limits, Permit, Runner};

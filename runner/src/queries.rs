@@ -25,6 +25,8 @@ struct All {
 pub struct Query {
     /// Its number; each has its own.
     pub id: u64,
+    /// What it is written in.
+    pub language: Language,
     /// The beginning of what was asked.
     pub statement: String,
     /// The schema that it was asked in.
@@ -43,6 +45,25 @@ pub struct Query {
     pub state: State,
     /// Why it failed.
     pub error: Option<String>,
+}
+
+/// What queries are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// SQL.
+    Sql,
+    /// PromQL.
+    PromQl,
+}
+
+impl Language {
+    /// As it is shown.
+    pub fn name(self) -> &'static str {
+        match self {
+            Language::Sql => "sql",
+            Language::PromQl => "promql",
+        }
+    }
 }
 
 /// Where a query stands.
@@ -84,7 +105,7 @@ impl Queries {
     }
 
     /// A query begins.
-    pub fn begin(self: &Arc<Queries>, statement: &str, schema: &str) -> Running {
+    pub fn begin(self: &Arc<Queries>, language: Language, statement: &str, schema: &str) -> Running {
         let mut end = statement.len().min(STATEMENT_BYTES_MAX);
         while !statement.is_char_boundary(end) {
             end -= 1;
@@ -94,6 +115,7 @@ impl Queries {
         all.next += 1;
         let query = Query {
             id,
+            language,
             statement: statement[..end].into(),
             schema: schema.into(),
             started: tsdb::now_ns(),
@@ -167,10 +189,10 @@ mod tests {
     #[test]
     fn the_list_says_how_each_query_ended() {
         let queries = Arc::new(Queries::default());
-        queries.begin("a", "public").end(None);
-        queries.begin("b", "public").end(Some("wrong".into()));
-        drop(queries.begin("c", "public"));
-        let running = queries.begin("d", "other");
+        queries.begin(Language::Sql, "a", "public").end(None);
+        queries.begin(Language::Sql, "b", "public").end(Some("wrong".into()));
+        drop(queries.begin(Language::Sql, "c", "public"));
+        let running = queries.begin(Language::Sql, "d", "other");
         assert_eq!((running.rows(2, 10), running.rows(3, 10)), (2, 5));
         let listed = queries.list();
         let states: Vec<_> = listed.iter().map(|query| (query.statement.as_str(), query.state.name())).collect();
@@ -182,7 +204,7 @@ mod tests {
     fn only_the_last_ones_are_kept_and_only_the_beginning_of_a_statement() {
         let queries = Arc::new(Queries::default());
         for number in 0..ENDED_MAX + 10 {
-            queries.begin(&format!("{number}{}", "ä".repeat(STATEMENT_BYTES_MAX)), "public").end(None);
+            queries.begin(Language::Sql, &format!("{number}{}", "ä".repeat(STATEMENT_BYTES_MAX)), "public").end(None);
         }
         let listed = queries.list();
         assert_eq!((listed.len(), listed[0].id), (ENDED_MAX, ENDED_MAX as u64 + 9));

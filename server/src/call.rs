@@ -13,6 +13,7 @@ use query::Engine;
 use tsdb::Store;
 
 use crate::metrics::Metrics;
+use crate::prometheus::PromqlOptions;
 use crate::tokens::Granted;
 
 /// A body that is read as a whole may be this long, in bytes.
@@ -24,6 +25,7 @@ pub(crate) struct Services {
     pub store: Arc<Store>,
     pub engine: Arc<Engine>,
     pub ingest: Arc<Ingest>,
+    pub promql: PromqlOptions,
     pub metrics: Metrics,
     pub data_dir: Arc<Path>,
     /// Schemas that clients have made since the start; a schema is there for good once it has a row.

@@ -31,6 +31,7 @@ use crate::call::{Call, Services};
 use crate::door::{self, Door};
 use crate::head_timed::{HeadTimed, Waits};
 use crate::metrics::Metrics;
+use crate::prometheus::PromqlOptions;
 use crate::routes::{self, Route};
 use crate::tls::Certificate;
 use crate::tokens::Guard;
@@ -70,6 +71,8 @@ pub struct Options {
     pub base_path: String,
     /// Who is expected beside those who have a token.
     pub neighbours: Neighbours,
+    /// How questions in PromQL are answered.
+    pub promql: PromqlOptions,
 }
 
 /// A server of HTTP.
@@ -87,9 +90,9 @@ impl Server {
     /// Answers from a store, an engine over it, and what takes rows for it.
     pub fn new(store: Arc<Store>, engine: Arc<Engine>, ingest: Arc<Ingest>, guard: Guard, options: Options) -> Server {
         let metrics = Metrics::new(store.clone(), ingest.clone());
-        let data_dir = options.data_dir.clone();
+        let (data_dir, promql) = (options.data_dir.clone(), options.promql.clone());
         Server {
-            services: Arc::new(Services { store, engine, ingest, metrics, data_dir, made: Mutex::default() }),
+            services: Arc::new(Services { store, engine, ingest, promql, metrics, data_dir, made: Mutex::default() }),
             door: Arc::new(Door::new(guard, options.neighbours.clone())),
             connections: Arc::new(Semaphore::new(options.connections_max)),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),

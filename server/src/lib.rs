@@ -8,6 +8,7 @@
 //! | [`tokens`], [`tls`] | the files beside the data that say who may come, and over which certificate |
 //! | `health`, `ingesting`, `admin` | what answers; SQL is answered by [`query::endpoint`] |
 //! | `influx` | what clients of InfluxDB ask when they start |
+//! | `prometheus` | what clients of Prometheus ask |
 //! | [`metrics`] | what is counted |
 //!
 //! A path that is not in the table is refused, and one that is names its scope: nothing comes in because a list was
@@ -26,9 +27,11 @@ mod heartbeats;
 mod influx;
 mod ingesting;
 pub mod metrics;
+mod prometheus;
 mod routes;
 pub mod snapshots;
 pub mod tls;
 pub mod tokens;
 
 pub use connections::{Neighbours, Options, Server};
+pub use prometheus::PromqlOptions;

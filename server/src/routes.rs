@@ -12,7 +12,7 @@ use query::endpoint::Body;
 use crate::answer::{failed, not_allowed};
 use crate::call::Call;
 use crate::tokens::Scope;
-use crate::{admin, drops, grpc, health, heartbeats, influx, ingesting};
+use crate::{admin, drops, grpc, health, heartbeats, influx, ingesting, prometheus};
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
@@ -43,6 +43,11 @@ const fn write(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
     Route { pattern, methods: POST, scopes: &[Scope::Write], answer }
 }
 
+/// What is asked in PromQL, by form or by address.
+const fn ask(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
+    read(pattern, &[Method::GET, Method::HEAD, Method::POST], answer)
+}
+
 /// A group of the Pushgateway.
 const fn push(pattern: &'static str) -> Route {
     Route { pattern, methods: PUSH, scopes: &[Scope::Write], answer: |call| Box::pin(ingesting::push(call)) }
@@ -58,7 +63,7 @@ const fn administer(pattern: &'static str, answer: fn(Call) -> Answering) -> Rou
 }
 
 /// Every path that there is.
-pub(crate) const ROUTES: [Route; 36] = [
+pub(crate) const ROUTES: [Route; 46] = [
     open("/health", |call| Box::pin(health::health(call))),
     open("/ping", |call| Box::pin(influx::ping(call))),
     open("/ready", |call| Box::pin(health::ready(call))),
@@ -76,6 +81,16 @@ pub(crate) const ROUTES: [Route; 36] = [
     read("/api/v3/query_sql", &[Method::GET, Method::POST], |call| {
         Box::pin(async move { query::endpoint::query_sql(&call.services.engine, call.request).await })
     }),
+    ask("/api/v1/query", |call| Box::pin(prometheus::query(call))),
+    ask("/api/v1/query_range", |call| Box::pin(prometheus::query_range(call))),
+    ask("/api/v1/query_exemplars", |call| Box::pin(prometheus::fixed(call, promql::api::empty_list()))),
+    ask("/api/v1/series", |call| Box::pin(prometheus::series(call))),
+    ask("/api/v1/labels", |call| Box::pin(prometheus::labels(call))),
+    read("/api/v1/label/{name}/values", GET, |call| Box::pin(prometheus::values(call))),
+    read("/api/v1/metadata", GET, |call| Box::pin(prometheus::metadata(call))),
+    read("/api/v1/rules", GET, |call| Box::pin(prometheus::fixed(call, promql::api::no_rules()))),
+    read("/api/v1/alerts", GET, |call| Box::pin(prometheus::fixed(call, promql::api::no_alerts()))),
+    read("/api/v1/status/buildinfo", GET, |call| Box::pin(prometheus::fixed(call, promql::api::build_info()))),
     push("/metrics/job/{*group}"),
     push("/metrics/job@base64/{*group}"),
     Route {
@@ -148,7 +163,7 @@ mod tests {
     #[test]
     fn every_path_is_found_and_only_those() {
         for route in &ROUTES {
-            let path = route.pattern.replace("{*group}", "a/host/b");
+            let path = route.pattern.replace("{*group}", "a/host/b").replace("{name}", "job");
             assert_eq!(Route::of(&path).map(|found| found.pattern), Some(route.pattern));
         }
         for path in ["/", "/write/", "//write", "/api/v1/admin", "/api/v1/admin/flush/x", "/WRITE"] {

@@ -9,14 +9,32 @@ use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
 /// Packs the bytes of an answer as they come.
-pub(crate) enum Packer {
+///
+/// ```
+/// use http::{HeaderMap, HeaderValue, header::ACCEPT_ENCODING};
+/// use query::Packer;
+///
+/// let mut headers = HeaderMap::new();
+/// headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd;q=0"));
+/// let mut packer = Packer::asked(&headers).unwrap().unwrap();
+/// assert_eq!(packer.name(), "gzip");
+/// let first = packer.pack(b"some text").unwrap();
+/// assert!(first.len() + packer.finish().unwrap().len() > 10);
+/// ```
+pub enum Packer {
+    /// With gzip.
     Gzip(Box<GzEncoder<Vec<u8>>>),
+    /// With zstd.
     Zstd(Box<zstd::stream::write::Encoder<'static, Vec<u8>>>),
 }
 
 impl Packer {
     /// The packer that a request asks for; zstd if it takes both, none if it asks for none or refuses with `q=0`.
-    pub(crate) fn asked(headers: &HeaderMap) -> Result<Option<Packer>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// zstd cannot begin: there is no memory.
+    pub fn asked(headers: &HeaderMap) -> Result<Option<Packer>, Error> {
         let accepted = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
         let accepted: Vec<String> = accepted.flat_map(|value| value.split(',')).map(str::to_ascii_lowercase).collect();
         let takes = |name: &str| {
@@ -34,7 +52,7 @@ impl Packer {
     }
 
     /// The name in `Content-Encoding`.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Packer::Gzip(_) => "gzip",
             Packer::Zstd(_) => "zstd",
@@ -42,7 +60,11 @@ impl Packer {
     }
 
     /// Takes bytes; what is packed by now comes back, possibly nothing.
-    pub(crate) fn pack(&mut self, bytes: &[u8]) -> Result<Bytes, Error> {
+    ///
+    /// # Errors
+    ///
+    /// They cannot be packed: there is no memory.
+    pub fn pack(&mut self, bytes: &[u8]) -> Result<Bytes, Error> {
         let packed = match self {
             Packer::Gzip(packer) => {
                 packer.write_all(bytes)?;
@@ -57,7 +79,11 @@ impl Packer {
     }
 
     /// What is left, and the end.
-    pub(crate) fn finish(self) -> Result<Bytes, Error> {
+    ///
+    /// # Errors
+    ///
+    /// As [`Packer::pack`].
+    pub fn finish(self) -> Result<Bytes, Error> {
         Ok(match self {
             Packer::Gzip(packer) => packer.finish()?,
             Packer::Zstd(packer) => packer.finish()?,

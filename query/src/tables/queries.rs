@@ -26,6 +26,7 @@ fn rows(queries: &[Query]) -> Result<RecordBatch, ArrowError> {
         ("started", Arc::new(started.with_timezone("UTC")) as ArrayRef, false),
         ("state", texts(|query| Some(query.state.name())), false),
         ("db", texts(|query| Some(&query.schema)), false),
+        ("language", texts(|query| Some(query.language.name())), false),
         ("statement", texts(|query| Some(&query.statement)), false),
         ("planned_ms", times(|query| query.planned_ms), true),
         ("total_ms", times(|query| Some(query.total_ms)), true),

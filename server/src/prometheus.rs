@@ -1,0 +1,151 @@
+//! Prometheus' HTTP API: questions in PromQL, and what there is to ask of. [`promql::api`] makes the answers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::Full;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::{Method, Response, StatusCode};
+use promql::api::{self, ApiError, Asked, Kind, Parameters};
+use promql::engine::Settings;
+use promql::syntax::Limits;
+use query::Packer;
+use query::endpoint::Body;
+use runner::{Language, Refused};
+use tsdb::DEFAULT_SCHEMA;
+
+use crate::answer::boxed;
+use crate::call::{Call, Services, whole};
+
+/// How questions in PromQL are answered.
+#[derive(Debug, Clone, Default)]
+pub struct PromqlOptions {
+    /// What they mean.
+    pub settings: Settings,
+    /// How large they may be.
+    pub limits: Limits,
+}
+
+type Found = Result<String, ApiError>;
+/// The bytes of an answer, and how they are packed.
+type Sent = (Bytes, Option<&'static str>);
+
+/// Shorter answers are not worth it.
+const PACKED_BYTES_MIN: usize = 1024;
+
+/// `/api/v1/query`
+pub(crate) async fn query(call: Call) -> Response<Body> {
+    asked(call, api::query).await
+}
+
+/// `/api/v1/query_range`
+pub(crate) async fn query_range(call: Call) -> Response<Body> {
+    asked(call, api::query_range).await
+}
+
+/// `/api/v1/series`
+pub(crate) async fn series(call: Call) -> Response<Body> {
+    asked(call, api::series).await
+}
+
+/// `/api/v1/labels`
+pub(crate) async fn labels(call: Call) -> Response<Body> {
+    asked(call, api::labels).await
+}
+
+/// `/api/v1/label/{name}/values`
+pub(crate) async fn values(call: Call) -> Response<Body> {
+    let name = call.path.trim_start_matches("/api/v1/label/").trim_end_matches("/values");
+    let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy().into_owned();
+    asked(call, move |asked| api::values(asked, &name)).await
+}
+
+/// `/api/v1/metadata`
+pub(crate) async fn metadata(call: Call) -> Response<Body> {
+    asked(call, api::metadata).await
+}
+
+/// What is the same whatever is stored.
+pub(crate) async fn fixed(_: Call, json: String) -> Response<Body> {
+    respond(StatusCode::OK, (json.into(), None))
+}
+
+/// Works an answer out where questions of all languages run.
+async fn asked(call: Call, work: impl FnOnce(&Asked<'_>) -> Found + Send + 'static) -> Response<Body> {
+    let services = call.services.clone();
+    let packer = Packer::asked(call.request.headers()).ok().flatten();
+    let found = match parameters(call).await {
+        Ok(parameters) => worked_out(&services, parameters, packer, work).await,
+        Err(message) => Err(ApiError { kind: Kind::BadData, message }),
+    };
+    match found {
+        Ok(sent) => respond(StatusCode::OK, sent),
+        Err(error) => {
+            let status = StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            respond(status, (error.json().into(), None))
+        }
+    }
+}
+
+async fn worked_out(
+    services: &Arc<Services>,
+    parameters: Parameters,
+    packer: Option<Packer>,
+    work: impl FnOnce(&Asked<'_>) -> Found + Send + 'static,
+) -> Result<Sent, ApiError> {
+    let runner = services.engine.runner();
+    let schema = parameters.get("db").unwrap_or(DEFAULT_SCHEMA).to_owned();
+    let running = runner.queries().begin(Language::PromQl, parameters.get("query").unwrap_or_default(), &schema);
+    let deadline = Instant::now() + runner.limits().timeout;
+    let (services, owned_schema) = (services.clone(), schema.clone());
+    let work = async move {
+        tsdb::fault("query");
+        let PromqlOptions { settings, limits } = &services.promql;
+        let (store, schema) = (&*services.store, owned_schema.as_str());
+        let memory = services.engine.runner().memory();
+        let json = work(&Asked { store, schema, parameters: &parameters, settings, limits, deadline, memory })?;
+        packed(json, packer).map_err(|error| ApiError { kind: Kind::Internal, message: error.to_string() })
+    };
+    let found = runner.work_out(runner.deadline(), work).await.unwrap_or_else(|refused| {
+        let kind = match refused {
+            Refused::Timeout { .. } | Refused::Busy { .. } => Kind::Timeout,
+            Refused::Broken => Kind::Internal,
+        };
+        Err(ApiError { kind, message: refused.to_string() })
+    });
+    running.end(found.as_ref().err().map(|error| error.message.clone()));
+    found
+}
+
+fn packed(json: String, packer: Option<Packer>) -> std::io::Result<Sent> {
+    let Some(mut packer) = packer.filter(|_| json.len() >= PACKED_BYTES_MIN) else { return Ok((json.into(), None)) };
+    let (coding, mut bytes) = (packer.name(), BytesMut::from(packer.pack(json.as_bytes())?));
+    bytes.extend_from_slice(&packer.finish()?);
+    Ok((bytes.freeze(), Some(coding)))
+}
+
+/// Those of a form in the body first, then those of the address.
+async fn parameters(call: Call) -> Result<Parameters, String> {
+    let read = |bytes: &[u8]| -> Vec<(String, String)> {
+        url::form_urlencoded::parse(bytes).map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+    };
+    let of_address = read(call.request.uri().query().unwrap_or_default().as_bytes());
+    let mut pairs = match *call.request.method() {
+        Method::POST => read(&whole(call.request.into_body()).await?),
+        _ => Vec::new(),
+    };
+    pairs.extend(of_address);
+    Ok(Parameters::new(pairs))
+}
+
+fn respond(status: StatusCode, (bytes, coding): Sent) -> Response<Body> {
+    let mut response = Response::new(boxed(Full::new(bytes)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(coding) = coding {
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+    }
+    response
+}
