@@ -28,6 +28,7 @@ mod memory;
 mod probe;
 mod progress;
 mod prompt;
+mod promql;
 mod rollup;
 mod say;
 mod scrape;
@@ -55,6 +56,8 @@ enum Command {
     Serve(serve::Args),
     /// Ask a server, or a data directory, in SQL: a statement, or a prompt
     Sql(sql::Args),
+    /// Ask a server in PromQL: a question at one time, or at many
+    Promql(promql::Args),
     /// Probe a web address once and show how long each phase took
     Probe(probe::Args),
     /// Ask every edge of a CDN once, and compare what they give
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Sql(args) => sql::run(args),
+        Command::Promql(args) => promql::run(args),
         Command::Probe(args) => probe::run(args),
         Command::Cdn(args) => cdn::run(args),
         Command::Verify(args) => verify::run(args),

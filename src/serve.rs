@@ -13,13 +13,14 @@ use client::asking;
 use hyper::Method;
 use ingest::body::Limits;
 use ingest::write::Ingest;
+use promql::engine::Settings;
 use query::Engine;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use server::metrics::system_ingest;
 use server::tls::Certificate;
 use server::tokens::Guard;
-use server::{Neighbours, Server};
+use server::{Neighbours, PromqlOptions, Server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -293,6 +294,21 @@ fn server_options(config: &Config) -> server::Options {
             checks_hosts: server.listen.ip().is_loopback() || !server.hosts.is_empty(),
             trusted_proxies: server.trusted_proxies.clone(),
         },
+        promql: promql_options(config),
+    }
+}
+
+fn promql_options(config: &Config) -> PromqlOptions {
+    let promql = &config.promql;
+    PromqlOptions {
+        settings: Settings {
+            lookback_ms: i64::try_from(promql.lookback.as_millis()).unwrap_or(i64::MAX),
+            delayed_name_removal: promql.delayed_name_removal,
+            start_timestamps: promql.start_timestamps,
+            type_and_unit_labels: promql.type_and_unit_labels,
+            ..Settings::default()
+        },
+        limits: promql::syntax::Limits { depth_max: config.query.depth_max },
     }
 }
 

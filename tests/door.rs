@@ -10,12 +10,22 @@ use crate::parts::site;
 use crate::server::{Server, agent};
 
 /// What each path needs, written down apart from the server's own table: `-` for nothing.
-const PATHS: [(&str, &str, &str); 36] = [
+const PATHS: [(&str, &str, &str); 46] = [
     ("GET", "/health", "-"),
     ("GET", "/ping", "-"),
     ("GET", "/ready", "-"),
     ("GET", "/metrics", "read"),
     ("GET", "/api/v3/query_sql", "read"),
+    ("GET", "/api/v1/query", "read"),
+    ("GET", "/api/v1/query_range", "read"),
+    ("GET", "/api/v1/query_exemplars", "read"),
+    ("GET", "/api/v1/series", "read"),
+    ("GET", "/api/v1/labels", "read"),
+    ("GET", "/api/v1/label/{name}/values", "read"),
+    ("GET", "/api/v1/metadata", "read"),
+    ("GET", "/api/v1/rules", "read"),
+    ("GET", "/api/v1/alerts", "read"),
+    ("GET", "/api/v1/status/buildinfo", "read"),
     ("POST", "/write", "write"),
     ("POST", "/api/v2/write", "write"),
     ("POST", "/api/v3/write_lp", "write"),
@@ -72,7 +82,7 @@ fn every_path_takes_the_tokens_that_it_names_and_no_others() {
     assert_eq!(said, PATHS.iter().map(|(_, path, _)| *path).collect(), "a path needs a line in this test");
 
     for (method, path, scope) in PATHS {
-        let path = path.replace("{*group}", "a").replace("{*job}", "a");
+        let path = path.replace("{*group}", "a").replace("{*job}", "a").replace("{name}", "job");
         let path = path.as_str();
         let is_of = |own: &str| scope.split('|').any(|scope| scope == own);
         let is_let_in = |status: u16| !matches!(status, 401 | 403 | 404 | 405);

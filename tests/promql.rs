@@ -1,6 +1,8 @@
-//! An oracle for counters and histograms: the same samples in a real Prometheus, asked in PromQL.
+//! An oracle: the same samples in a real Prometheus and here, asked in PromQL of both, and in SQL of us.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::process::Command;
 
 use crate::agents::{get, is_up};
@@ -24,25 +26,28 @@ fn seed() -> u64 {
 ///
 /// Debian's Prometheus 2 and Prometheus 3, which we follow, say different things of a counter that would come to zero
 /// before the span's edge, behind a gap: one that is small, or that began anew. So counters that do have no gaps here,
-/// and those with gaps stay far from zero.
-fn samples(random: &mut fastrand::Rng) -> String {
+/// and those with gaps stay far from zero. Where windows may begin before the first sample nothing begins anew.
+fn samples(random: &mut fastrand::Rng, has_resets: bool) -> String {
     let mut text = String::new();
     for (name, kind) in [("c", "counter"), ("g", "gauge")] {
         writeln!(text, "# TYPE {name} {kind}").unwrap();
         for series in 0..SERIES {
             let has_gaps = series % 2 == 1;
-            let least = if has_gaps { 10_000.0 } else { 0.0 };
-            let (mut value, mut at_ms) = (least + random.f64() * 100.0, START_S * 1000 + random.i64(0..15_000));
+            let least = if has_gaps || !has_resets { 10_000.0 } else { 0.0 };
+            let (mut value, mut at_ms) = (least + random.f64() * 100.0, START_S * 1000 + 2 * random.i64(0..7500) + 1);
             while at_ms < (START_S + LENGTH_S) * 1000 {
                 let suffix = if kind == "counter" { "_total" } else { "" };
                 writeln!(text, "{name}{suffix}{{series=\"{series}\"}} {value} {}.{:03}", at_ms / 1000, at_ms % 1000)
                     .unwrap();
+                // Always odd: no edge of a window, which is even, has a sample on it. To which side such a sample belongs is
+                // one of the things that Prometheus 3 says otherwise.
                 at_ms += match has_gaps {
-                    true => 13_000 + random.i64(0..4000) + if random.u8(..) < 6 { 200_000 } else { 0 },
-                    false => 15_000,
+                    true => 13_000 + 2 * random.i64(0..2000) + if random.u8(..) < 6 { 200_000 } else { 0 },
+                    false => 15_000 + 1,
                 };
+                at_ms += i64::from(at_ms % 2 == 0);
                 value = match random.u8(..) {
-                    0..8 if kind == "counter" && !has_gaps => random.f64() * 3.0,
+                    0..8 if kind == "counter" && has_resets && !has_gaps => random.f64() * 3.0,
                     0..128 if kind == "gauge" => value - random.f64() * 10.0,
                     _ => value + random.f64() * 10.0,
                 };
@@ -58,6 +63,41 @@ fn samples(random: &mut fastrand::Rng) -> String {
         }
     }
     text + "# EOF\n"
+}
+
+/// A Prometheus and a server of ours with the same samples.
+struct Both {
+    _program: Program,
+    prometheus: String,
+    server: Server,
+}
+
+impl Both {
+    fn start(dir: &Path, text: &str) -> Both {
+        let (page, blocks, config) = (dir.join("page"), dir.join("blocks"), dir.join("prometheus.yml"));
+        std::fs::write(&page, text).unwrap();
+        std::fs::write(&config, "").unwrap();
+        let made = Command::new("promtool")
+            .args(["tsdb", "create-blocks-from", "openmetrics"])
+            .args([&page, &blocks])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = free_port();
+        let program = Program::start(
+            Command::new("prometheus")
+                .arg(format!("--config.file={}", config.display()))
+                .arg(format!("--storage.tsdb.path={}", blocks.display()))
+                .arg("--storage.tsdb.retention.time=100y")
+                .arg(format!("--web.listen-address=127.0.0.1:{port}")),
+        );
+        let prometheus = format!("http://127.0.0.1:{port}");
+        let server = Server::start(&dir.join("data"), "");
+        let reply = post(&format!("{}/api/v1/import/prometheus", server.url), text.as_bytes()).unwrap();
+        assert_eq!(reply.status, 204, "{}", reply.body);
+        wait_for("prometheus", || is_up(&format!("{prometheus}/-/ready")));
+        Both { _program: program, prometheus, server }
+    }
 }
 
 /// Prometheus' answer by series; series without one are left out.
@@ -82,32 +122,12 @@ fn ask(url: &str, query: &str, at_s: f64) -> Vec<(String, f64)> {
 fn counters_and_histograms_are_as_prometheus_says() {
     let dir = tempfile::tempdir().unwrap();
     let mut random = fastrand::Rng::with_seed(seed());
-    let text = samples(&mut random);
-    let (page, blocks, config) =
-        (dir.path().join("page"), dir.path().join("blocks"), dir.path().join("prometheus.yml"));
-    std::fs::write(&page, &text).unwrap();
-    std::fs::write(&config, "").unwrap();
-    let made =
-        Command::new("promtool").args(["tsdb", "create-blocks-from", "openmetrics"]).args([&page, &blocks]).output();
-    let made = made.unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let port = free_port();
-    let _prometheus = Program::start(
-        Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", blocks.display()))
-            .arg("--storage.tsdb.retention.time=100y")
-            .arg(format!("--web.listen-address=127.0.0.1:{port}")),
-    );
-    let prometheus = format!("http://127.0.0.1:{port}");
-    let server = Server::start(&dir.path().join("data"), "");
-    let reply = post(&format!("{}/api/v1/import/prometheus", server.url), text.as_bytes()).unwrap();
-    assert_eq!(reply.status, 204, "{}", reply.body);
-    wait_for("prometheus", || is_up(&format!("{prometheus}/-/ready")));
+    let both = Both::start(dir.path(), &samples(&mut random, true));
+    let Both { prometheus, server, .. } = &both;
 
     let mut compared = 0;
     let mut compare = |promql: &str, at_s: f64, sql: &str| {
-        let theirs = ask(&prometheus, promql, at_s);
+        let theirs = ask(prometheus, promql, at_s);
         let ours = server.rows(sql);
         let ours =
             ours.iter().filter(|row| !row[1].is_empty()).map(|row| (row[0].clone(), row[1].parse::<f64>().unwrap()));
@@ -123,7 +143,7 @@ fn counters_and_histograms_are_as_prometheus_says() {
     for _ in 0..60 {
         // No sample is at such an edge, so it does not matter to which side it belongs.
         let length_s = random.i64(30..900);
-        let from_ms = (START_S + random.i64(15..LENGTH_S)) * 1000 + random.i64(1..1000);
+        let from_ms = (START_S + random.i64(15..LENGTH_S)) * 1000 + 2 * random.i64(0..500);
         let to_ms = from_ms + length_s * 1000;
         let (at, window) = (to_ms as f64 / 1000.0, format!("{length_s}s"));
         let time = |ms: i64| format!("to_timestamp_millis({ms})");
@@ -147,4 +167,272 @@ fn counters_and_histograms_are_as_prometheus_says() {
         compare(&format!("histogram_quantile({quantile}, h_bucket)"), START_S as f64 + 1.0, &sql);
     }
     assert!(compared > 1500, "{compared}");
+}
+
+/// Expressions that mean the same in Debian's Prometheus 2 and in 3.
+struct Questions<'a>(&'a mut fastrand::Rng);
+
+impl Questions<'_> {
+    fn choose<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+        texts[self.0.usize(..texts.len())]
+    }
+
+    fn window(&mut self) -> String {
+        format!("{}s", self.0.u32(40..900))
+    }
+
+    fn selector(&mut self, name: &str) -> String {
+        let labels = ["", "", r#"{series="3"}"#, r#"{series=~"[0-5]"}"#, r#"{series!="1"}"#, r#"{series!~"1.*"}"#];
+        format!("{name}{}", self.choose(&labels))
+    }
+
+    fn offset(&mut self) -> String {
+        if self.0.u8(..5) == 0 { format!(" offset {}s", self.0.u32(1..300)) } else { String::new() }
+    }
+
+    fn over_time(&mut self, depth: u8) -> String {
+        if depth > 0 && self.0.u8(..4) == 0 {
+            let function =
+                self.choose(&["max_over_time", "avg_over_time", "sum_over_time", "count_over_time", "deriv"]);
+            // A millisecond more, so that no step is on the edge of a window that is itself in one: it belongs to it in 2 only.
+            let (of, window) = (self.vector(depth - 1), self.window());
+            return format!("{function}(({of})[{window}1ms:{}s])", self.0.u32(10..60));
+        }
+        let counters = ["rate", "increase", "irate", "resets"];
+        let gauges = [
+            "avg_over_time",
+            "min_over_time",
+            "max_over_time",
+            "sum_over_time",
+            "count_over_time",
+            "last_over_time",
+            "stddev_over_time",
+            "stdvar_over_time",
+            "present_over_time",
+            "changes",
+            "delta",
+            "idelta",
+            "deriv",
+        ];
+        let (window, offset) = (self.window(), self.offset());
+        match self.0.u8(..4) {
+            0 | 1 => format!("{}({}[{window}]{offset})", self.choose(&counters), self.selector("c_total")),
+            2 => format!("{}({}[{window}]{offset})", self.choose(&gauges), self.selector("g")),
+            _ => match self.0.bool() {
+                true => format!("quantile_over_time(0.{}, g[{window}])", self.0.u8(1..9)),
+                false => format!("predict_linear(g[{window}], {})", self.0.u32(1..600)),
+            },
+        }
+    }
+
+    fn vector(&mut self, depth: u8) -> String {
+        if depth == 0 || self.0.u8(..6) == 0 {
+            return match self.0.u8(..4) {
+                0 => self.selector("g") + &self.offset(),
+                1 => self.selector("c_total") + &self.offset(),
+                _ => self.over_time(depth),
+            };
+        }
+        let below = depth - 1;
+        match self.0.u8(..7) {
+            0 => self.over_time(depth),
+            1 => {
+                // None that jumps: where the last digit differs, so would the value.
+                let functions = ["abs", "sqrt", "ln", "exp", "sort", "timestamp", "-"];
+                format!("{}({})", self.choose(&functions), self.vector(below))
+            }
+            2 | 3 => self.aggregate(below),
+            4 => {
+                let op = self.choose(&["+", "-", "*", "/", ">", "<=", "== bool", "!=", "> bool"]);
+                let (vector, number) = (self.vector(below), self.0.u8(1..20));
+                if self.0.bool() { format!("({vector}) {op} {number}") } else { format!("{number} {op} ({vector})") }
+            }
+            5 => {
+                let op = self.choose(&["+", "-", "*", "/", "and", "or", "unless", ">", "< bool"]);
+                let on = self.choose(&[" on(series)", "", " ignoring(le)"]);
+                format!("({}) {op}{on} ({})", self.vector(below), self.vector(below))
+            }
+            _ => match self.0.u8(..4) {
+                0 => format!("clamp({}, {}, {})", self.vector(below), self.0.u8(0..9), self.0.u8(9..99)),
+                1 => format!("absent({})", self.vector(below)),
+                2 => format!("label_replace({}, \"to\", \"x$1\", \"series\", \"(.).*\")", self.vector(below)),
+                _ => format!("vector(scalar({}))", self.vector(below)),
+            },
+        }
+    }
+
+    fn aggregate(&mut self, depth: u8) -> String {
+        let of = self.vector(depth);
+        let by = self.choose(&["", " by (series)", " without (series)", " by (nothing)"]);
+        match self.0.u8(..6) {
+            // Of equal values 2 keeps others than 3 does: these have none that are.
+            0 => format!("topk{by} ({}, {})", self.0.u8(1..5), self.selector("g")),
+            1 => format!("quantile{by} (0.{}, {of})", self.0.u8(1..9)),
+            _ => format!(
+                "{}{by} ({of})",
+                // `stddev` of one NaN is 0 in 2.
+                self.choose(&["sum", "avg", "min", "max", "count", "group"])
+            ),
+        }
+    }
+}
+
+/// An answer: what it is, and values by labels and times.
+type Found = Result<(String, BTreeMap<String, BTreeMap<String, f64>>), String>;
+
+fn answer(url: &str, path: &str, parameters: &[(&str, &str)]) -> Found {
+    let form: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let mut reply = crate::server::agent()
+        .post(format!("{url}/api/v1/{path}"))
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .send(form)
+        .unwrap();
+    let text = reply.body_mut().with_config().limit(1 << 28).read_to_string().unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
+    if json["status"] != "success" {
+        return Err(json["error"].to_string());
+    }
+    let mut all = BTreeMap::new();
+    for row in json["data"]["result"].as_array().unwrap() {
+        let points = row["values"].as_array().cloned().unwrap_or_else(|| vec![row["value"].clone()]);
+        let point = |point: &serde_json::Value| (point[0].to_string(), point[1].as_str().unwrap().parse().unwrap());
+        all.insert(row["metric"].to_string(), points.iter().map(point).collect());
+    }
+    Ok((json["data"]["resultType"].to_string(), all))
+}
+
+fn is_near(one: f64, other: f64) -> bool {
+    one == other || one.is_nan() && other.is_nan() || (one - other).abs() <= 1e-9 * one.abs().max(other.abs()).max(1.0)
+}
+
+/// How many values agree; the last digits may not, as Prometheus 2 adds without what is lost.
+fn compare(question: &str, theirs: &Found, ours: &Found) -> usize {
+    let (theirs, ours) = match (theirs, ours) {
+        (Ok(theirs), Ok(ours)) => (theirs, ours),
+        (Err(_), Err(_)) => return 0,
+        _ => panic!("{question}: Prometheus: {theirs:?}\nfournines: {ours:?}"),
+    };
+    assert_eq!(theirs.0, ours.0, "{question}");
+    let names = |all: &BTreeMap<String, BTreeMap<String, f64>>| all.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&theirs.1), names(&ours.1), "{question}");
+    for (labels, points) in &theirs.1 {
+        let own = &ours.1[labels];
+        let is_same = points.len() == own.len()
+            && points.iter().zip(own).all(|(one, other)| one.0 == other.0 && is_near(*one.1, *other.1));
+        assert!(is_same, "{question} {labels}: Prometheus: {points:?}\nfournines: {own:?}");
+    }
+    theirs.1.values().map(BTreeMap::len).sum()
+}
+
+/// Random questions at one time and at many, of both.
+#[test]
+#[cfg_attr(not(part = "prometheus"), ignore = "needs prometheus: .ci/run installs it")]
+fn random_questions_are_answered_as_prometheus_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(seed());
+    let both = Both::start(dir.path(), &samples(&mut random, false));
+    let Both { prometheus, server, .. } = &both;
+    let mut compared = 0;
+    for round in 0..400 {
+        if round == 200 {
+            assert_eq!(post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap().status, 200);
+        }
+        let question = Questions(&mut random).vector(3);
+        let at_ms = START_S * 1000 + 2 * random.i64(0..LENGTH_S * 500);
+        let at = format!("{}.{:03}", at_ms / 1000, at_ms % 1000);
+        let instant = [("query", question.as_str()), ("time", at.as_str())];
+        compared += compare(&question, &answer(prometheus, "query", &instant), &answer(&server.url, "query", &instant));
+        let end = format!("{}.{:03}", at_ms / 1000 + 600, at_ms % 1000);
+        let step = format!("{}", random.u32(5..60));
+        let range = [("query", question.as_str()), ("start", &at), ("end", &end), ("step", &step)];
+        let ours = answer(&server.url, "query_range", &range);
+        compared += compare(&question, &answer(prometheus, "query_range", &range), &ours);
+    }
+    assert!(compared > 10_000, "{compared}");
+}
+
+/// What promtool prints of an answer.
+fn promtool(url: &str, command: &str, flags: &[&str], of: &[&str]) -> String {
+    let done = Command::new("promtool").args(["query", command]).args(flags).arg(url).args(of).output().unwrap();
+    assert!(done.status.success(), "{command} {of:?}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+/// promtool as it is prints the same of both.
+#[test]
+#[cfg_attr(not(part = "prometheus"), ignore = "needs prometheus: .ci/run installs it")]
+fn promtool_prints_the_same_of_prometheus_and_of_us() {
+    let dir = tempfile::tempdir().unwrap();
+    let both = Both::start(dir.path(), &samples(&mut fastrand::Rng::with_seed(seed()), true));
+    let (start, end) = (format!("--start={START_S}"), format!("--end={}", START_S + LENGTH_S));
+    let at = format!("--time={}", START_S + LENGTH_S / 2);
+    let questions: [(&str, &[&str], &[&str]); 7] = [
+        ("instant", &[&at], &["sum by (le) (h_bucket)"]),
+        ("instant", &[&at], &["count_over_time(c_total{series=~\"[0-3]\"}[5m])"]),
+        ("instant", &[&at], &["1 + 1"]),
+        ("range", &[&start, &end, "--step=5m"], &["max(c_total)"]),
+        ("range", &[&start, &end, "--step=5m"], &["g{series=\"2\"} > bool 0"]),
+        ("series", &[&start, &end, "--match=c_total", "--match={le=\"+Inf\"}"], &[]),
+        ("labels", &[], &["le"]),
+    ];
+    for (command, flags, of) in questions {
+        let [theirs, ours] = [&both.prometheus, &both.server.url].map(|url| promtool(url, command, flags, of));
+        assert!(!theirs.is_empty());
+        assert_eq!(theirs, ours, "{command} {of:?}");
+    }
+}
+
+/// `fournines promql` shows what the API answers, and says what is wrong with a question.
+#[test]
+fn the_command_shows_tables_json_and_csv() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let page = b"requests{site=\"a\"} 5 1767225600000\nrequests{site=\"b,c\"} 7 1767225600000\nrequests{site=\"a\"} 9 1767225660000\n";
+    assert_eq!(post(&format!("{}/api/v1/import/prometheus", server.url), page).unwrap().status, 204);
+    let run = |of: &[&str]| {
+        let done =
+            Command::new(crate::server::BIN).arg("promql").args(of).args(["--url", &server.url]).output().unwrap();
+        let [out, said] = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap());
+        (done.status.code(), out, said)
+    };
+    let at = ["--at", "2026-01-01T00:00:00Z"];
+    let csv = run(&[&["requests", "--format", "csv"][..], &at].concat());
+    let expected =
+        "__name__,site,time,value\nrequests,a,2026-01-01T00:00:00Z,5\nrequests,\"b,c\",2026-01-01T00:00:00Z,7\n";
+    assert_eq!(csv, (Some(0), expected.into(), String::new()));
+    let times = ["--from", "1767225600", "--to", "1767225660", "--step", "1m"];
+    let (code, table, said) = run(&[&["rate(requests[2m]) or sum(requests)"][..], &times].concat());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(table.contains("2026-01-01T00:01:00Z"), "{table}");
+    assert!(said.starts_with("info: PromQL info: metric might not be a counter"), "{said}");
+    let (_, json, _) = run(&[&["sum(requests)", "--format", "json"][..], &at].concat());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["data"]["result"][0]["value"], serde_json::json!([1_767_225_600, "12"]));
+    let listed = server.rows("SELECT language, state FROM system.queries WHERE statement = 'sum(requests)'");
+    assert_eq!(listed, [["promql", "done"]]);
+    let (code, _, said) = run(&["sum("]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("1:5: parse error: unclosed left parenthesis"), "{said}");
+}
+
+/// Answers that are worth it are packed for who takes that, and are the same.
+#[test]
+fn long_answers_are_packed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let page: String = (0..100).map(|number| format!("m{{number=\"{number}\"}} 1 1767225600000\n")).collect();
+    assert_eq!(post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap().status, 204);
+    let ask = |query: &str, coding: &str| {
+        let url = format!("{}/api/v1/query?time=1767225600&query={query}", server.url);
+        let mut reply = crate::server::agent().get(url).header("Accept-Encoding", coding).call().unwrap();
+        let said = reply.headers().get("Content-Encoding").map(|coding| coding.to_str().unwrap().to_owned());
+        (said, reply.body_mut().read_to_vec().unwrap())
+    };
+    let (coding, plain) = ask("m", "identity");
+    assert_eq!(coding, None);
+    let (coding, packed) = ask("m", "zstd");
+    assert_eq!(coding.as_deref(), Some("zstd"));
+    assert!(packed.len() < plain.len() / 4);
+    assert_eq!(zstd::decode_all(&packed[..]).unwrap(), plain);
+    assert_eq!(ask("1", "zstd").0, None);
 }

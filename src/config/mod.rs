@@ -30,6 +30,7 @@ pub struct Config {
     pub server: Server,
     pub store: Store,
     pub query: Query,
+    pub promql: Promql,
     pub probe: Probe,
     #[serde(rename = "target")]
     targets: Vec<TargetConfig>,
@@ -241,6 +242,32 @@ impl Default for Query {
     }
 }
 
+/// `[promql]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Promql {
+    /// So long a sample is the newest one of its series. Default 5 min.
+    #[serde(deserialize_with = "duration")]
+    pub lookback: Duration,
+    /// Names of metrics go at the end of a question, so that functions see them. Default false.
+    pub delayed_name_removal: bool,
+    /// Rates heed the times since when samples count. Default false.
+    pub start_timestamps: bool,
+    /// Whether something is a counter is known by the label `__type__`, not by its name. Default false.
+    pub type_and_unit_labels: bool,
+}
+
+impl Default for Promql {
+    fn default() -> Promql {
+        Promql {
+            lookback: Duration::from_mins(5),
+            delayed_name_removal: false,
+            start_timestamps: false,
+            type_and_unit_labels: false,
+        }
+    }
+}
+
 /// `[probe]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -439,6 +466,7 @@ mod tests {
         let default = Config::default();
         assert_eq!(format!("{:?}", shown.server), format!("{:?}", default.server));
         assert_eq!(format!("{:?}", shown.store), format!("{:?}", default.store));
+        assert_eq!(format!("{:?}", shown.promql), format!("{:?}", default.promql));
         assert_eq!(format!("{:?}", shown.probe), format!("{:?}", default.probe));
         assert_eq!(
             format!("{:?}", Query { threads: 0, ..shown.query }),
@@ -457,6 +485,7 @@ mod tests {
         let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
         std::fs::write(dir.path().join("client.pem"), certificate.pem()).unwrap();
         std::fs::write(dir.path().join("client.key"), key.serialize_pem()).unwrap();
+        std::fs::write(dir.path().join("firm.pem"), certificate.pem()).unwrap();
         let manual = manual.replace("/etc/fournines", dir.path().to_str().unwrap());
         let targets = |block: &str| {
             let shown: Config = toml::from_str(block.split_once("```").unwrap().0).unwrap();
@@ -466,31 +495,9 @@ mod tests {
         // A target of every kind, read again, is the one that is probed already: it goes on, and forgets nothing.
         assert!(all() == all());
         assert_eq!(
-            all().iter().map(Target::kind).collect::<Vec<_>>(),
-            [
-                "http",
-                "http",
-                "http",
-                "http",
-                "http",
-                "tcp",
-                "tcp",
-                "postgres",
-                "redis",
-                "dns",
-                "domain",
-                "icmp",
-                "steps",
-                "links",
-                "tcp",
-                "udp",
-                "postgres",
-                "dns",
-                "heartbeat",
-                "scrape",
-                "host",
-                "cdn"
-            ]
+            all().iter().map(Target::kind).collect::<Vec<_>>().join(" "),
+            "http tls http http http http http http http http tcp http tcp tcp postgres redis mysql smtp websocket grpc dns \
+             domain icmp steps links tcp tcp udp postgres dns heartbeat scrape host cdn"
         );
     }
 
