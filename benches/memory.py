@@ -4,7 +4,7 @@
 
 500 targets every 10 s against nginx on loopback, `fournines bench ingest` at 1.5 M values a second, 17 questions a second over 4 connections. A row is printed a
 minute, of its highest moment: what the process has (`VmRSS`), of it what is its own (`RssAnon`), what of files is mapped (`RssFile`, which the system takes back at
-will), and the rows that are not sealed; then the peak of all, and the slowest answers. Needs nginx.
+will), and the rows that are not sealed; then the peak of all, how many segments there are, and the slowest answers. Needs nginx.
 """
 
 import os
@@ -57,9 +57,9 @@ def look(port, start, times, errors, end):
             client = Client(port)
 
 
-def head_bytes(client):
+def gauge(client, name):
     text = client.request("GET", "/metrics").decode()
-    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("fournines_store_head_bytes "))
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"fournines_store_{name} "))
 
 
 with tempfile.TemporaryDirectory(dir=sys.argv[4] if len(sys.argv) > 4 else None) as root:
@@ -80,7 +80,7 @@ with tempfile.TemporaryDirectory(dir=sys.argv[4] if len(sys.argv) > 4 else None)
         people = [threading.Thread(target=look, args=(port, start, times, errors, end), daemon=True) for _ in range(CONNECTIONS)]
         for person in people:
             person.start()
-        print("| minute | MB | own | of files | heads | peak | CPU s | questions | median ms | slowest ms |")
+        print("| minute | MB | own | of files | heads | peak | segments | CPU s | questions | median ms | slowest ms |")
         minute, used = 0, cpu_s(server)
         while load.poll() is None:
             minute += 1
@@ -88,13 +88,13 @@ with tempfile.TemporaryDirectory(dir=sys.argv[4] if len(sys.argv) > 4 else None)
             for _ in range(300):
                 time.sleep(0.2)
                 now = [status_kb(server, key) for key in ("VmRSS", "RssAnon", "RssFile")]
-                highest = max(highest, now + [head_bytes(client) / 1024])
+                highest = max(highest, now + [gauge(client, "head_bytes") / 1024])
                 if load.poll() is not None:
                     break
             kb = highest + [status_kb(server, "VmHWM")]
             answered, times[:] = sorted(times), []
             spent, used = cpu_s(server) - used, cpu_s(server)
-            figures = [f"{value / 1024:.0f}" for value in kb] + [f"{spent:.0f}", len(answered)]
+            figures = [f"{value / 1024:.0f}" for value in kb] + [f"{gauge(client, 'segments'):.0f}", f"{spent:.0f}", len(answered)]
             figures += [f"{answered[len(answered) // 2]:.1f}", f"{answered[-1]:.0f}"] if answered else ["", ""]
             print("| " + " | ".join(map(str, [minute, *figures])) + " |", flush=True)
         for person in people:
