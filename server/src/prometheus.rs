@@ -1,6 +1,7 @@
 //! Prometheus' HTTP API: questions in PromQL, and what there is to ask of. [`promql::api`] makes the answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -98,13 +99,18 @@ async fn worked_out(
     let schema = parameters.get("db").unwrap_or(DEFAULT_SCHEMA).to_owned();
     let running = runner.queries().begin(Language::PromQl, parameters.get("query").unwrap_or_default(), &schema);
     let deadline = Instant::now() + runner.limits().timeout;
+    // The work runs through: it looks itself whether somebody waits.
+    let waiting = Waiting(Arc::default());
+    let nobody_waits = waiting.0.clone();
     let (services, owned_schema) = (services.clone(), schema.clone());
     let work = async move {
         tsdb::fault("query");
         let PromqlOptions { settings, limits } = &services.promql;
         let (store, schema) = (&*services.store, owned_schema.as_str());
         let memory = services.engine.runner().memory();
-        let json = work(&Asked { store, schema, parameters: &parameters, settings, limits, deadline, memory })?;
+        let (parameters, is_given_up) = (&parameters, &*nobody_waits);
+        let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
+        let json = work(&asked)?;
         packed(json, packer).map_err(|error| ApiError { kind: Kind::Internal, message: error.to_string() })
     };
     let found = runner.work_out(runner.deadline(), work).await.unwrap_or_else(|refused| {
@@ -116,6 +122,15 @@ async fn worked_out(
     });
     running.end(found.as_ref().err().map(|error| error.message.clone()));
     found
+}
+
+/// Whoever waits for an answer: gone with the request.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn packed(json: String, packer: Option<Packer>) -> std::io::Result<Sent> {

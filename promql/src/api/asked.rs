@@ -1,5 +1,6 @@
 //! Questions at one time, and at many.
 
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use runner::Memory;
@@ -31,6 +32,8 @@ pub struct Asked<'a> {
     pub limits: &'a Limits,
     /// When the answer has to be there.
     pub deadline: Instant,
+    /// Whether nobody waits for the answer any more.
+    pub is_given_up: &'a AtomicBool,
     /// What all questions may hold.
     pub memory: &'a Memory,
 }
@@ -73,6 +76,11 @@ pub fn query_range(asked: &Asked<'_>) -> Result<String, ApiError> {
 }
 
 impl Asked<'_> {
+    /// What may be taken to answer it.
+    pub(crate) fn allowance(&self) -> Allowance<'_> {
+        Allowance::of(self.memory).until(self.deadline).unless(self.is_given_up)
+    }
+
     fn answer(&self, times: Times, is_range: bool) -> Result<String, ApiError> {
         let text = self.parameters.get("query").unwrap_or_default();
         let limit = self.parameters.limit()?;
@@ -86,9 +94,9 @@ impl Asked<'_> {
             deadline = deadline.min(Instant::now() + own);
         }
         let expr = parse(text, self.limits).map_err(|error| ApiError::parameter("query", error))?;
-        let stored = Stored::new(self.store, self.schema, Some(deadline));
+        let allowance = self.allowance().until(deadline);
+        let stored = Stored::new(self.store, self.schema, &allowance);
         let mut notes = Notes::default();
-        let allowance = Allowance::of(self.memory);
         let found = answer(&expr, times, &settings, &stored, &allowance, &mut notes)?;
         let (data, is_cut) = json::answer(&found, times, is_range, limit);
         let (mut warnings, infos) = notes.show(text);

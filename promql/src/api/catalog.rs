@@ -27,7 +27,8 @@ impl Asked<'_> {
         if lists.is_empty() {
             return Ok(None);
         }
-        let stored = Stored::new(self.store, self.schema, Some(self.deadline));
+        let allowance = self.allowance();
+        let stored = Stored::new(self.store, self.schema, &allowance);
         let series = stored_series(self.store, self.schema, &stored, &lists, span_ms)?;
         Ok(Some((series, stored.warnings())))
     }

@@ -83,7 +83,7 @@ impl Parameters {
 /// Milliseconds of seconds, with a fraction, or of RFC 3339.
 fn time(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>()
-        && seconds.is_finite()
+        && seconds.abs() < (ALL_TIME.1 / 1000) as f64
     {
         // The fraction by itself, so that milliseconds are exact.
         let ms = (seconds.fract() * 1000.0).round();

@@ -9,7 +9,7 @@ use crate::base::float::{Mean, Sum, quantile, show};
 use crate::base::labels::{Labels, NAME, is_label};
 use crate::functions::over_time::warn_quantile;
 use crate::histogram::{Accumulator, Hint, Histogram, Incompatible};
-use crate::model::points::{Points, Series};
+use crate::model::points::Series;
 use crate::model::samples::Sample;
 use crate::syntax::{Aggregate, AggregateOp, Expr, Span, quote};
 
@@ -28,19 +28,23 @@ pub(crate) fn aggregate(context: &Context, own: &Aggregate, span: Span) -> Resul
         warn_quantiles(context, own.parameter.as_ref(), &numbers);
     }
     let groups = groups(&all, own);
-    let folded = groups.into_iter().map(|(labels, members)| {
+    let mut folded = Vec::new();
+    for (labels, members) in groups {
         let members: Vec<&Series> = members.into_iter().map(|at| &all[at]).collect();
-        let mut points = Points::empty(context.steps());
+        let mut points = context.points()?;
         let fold = Fold { context, op: own.op, span: of.span };
         for step in 0..context.steps() {
+            context.allowance.check_at(step)?;
             let number = numbers.get(step).copied().unwrap_or_default();
             if let Some(sample) = fold.at(step, number, &members) {
                 points.set(step, sample);
             }
         }
-        Series { labels, drops_name: members.iter().any(|series| series.drops_name), points }
-    });
-    Ok(folded.filter(|series| !series.points.is_empty()).collect())
+        if !points.is_empty() {
+            folded.push(Series { labels, drops_name: members.iter().any(|series| series.drops_name), points });
+        }
+    }
+    Ok(folded)
 }
 
 fn warn_quantiles(context: &Context, parameter: Option<&Expr>, numbers: &[f64]) {
@@ -229,11 +233,15 @@ fn count_values(context: &Context, own: &Aggregate) -> Result<Vec<Series>, Failu
                 Sample::Histogram(histogram) => histogram.to_string(),
             };
             let labels = group(&series.labels.with(label, &value), &grouping, own.is_without);
-            let place = *places.entry(labels).or_insert_with_key(|labels| {
-                let points = Points::empty(context.steps());
-                all.push(Series { labels: labels.clone(), drops_name: false, points });
-                all.len() - 1
-            });
+            let place = match places.get(&labels) {
+                Some(place) => *place,
+                None => {
+                    let points = context.points()?;
+                    all.push(Series { labels: labels.clone(), drops_name: false, points });
+                    places.insert(labels, all.len() - 1);
+                    all.len() - 1
+                }
+            };
             let points = &mut all[place].points;
             let counted = points.float(step).unwrap_or(0.0);
             points.set_float(step, counted + 1.0);

@@ -1,16 +1,25 @@
-//! What a question may hold of the memory of all.
+//! What a question may take: memory of all, and time.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use runner::{Holder, Memory};
 
-use super::context::Failure;
+use super::context::{Failure, FailureKind};
 use crate::model::points::Points;
 
-/// Memory that a question has taken, given back with it.
+/// About what the labels of a series take, in bytes.
+pub(crate) const LABELS_BYTES: usize = 256;
+/// After so many steps it is looked whether there is time left.
+const STEPS_A_LOOK: usize = 64;
+
+/// What a question may take; its memory is given back with it.
 #[derive(Debug, Default)]
 pub struct Allowance<'a> {
     memory: Option<&'a Memory>,
+    deadline: Option<Instant>,
+    is_given_up: Option<&'a AtomicBool>,
     taken: Cell<usize>,
 }
 
@@ -18,30 +27,72 @@ impl<'a> Allowance<'a> {
     /// Of this memory; without one there is no bound.
     #[must_use]
     pub fn of(memory: &'a Memory) -> Allowance<'a> {
-        Allowance { memory: Some(memory), taken: Cell::new(0) }
+        Allowance { memory: Some(memory), deadline: None, is_given_up: None, taken: Cell::new(0) }
     }
 
-    /// Room for what a series has at so many steps.
-    pub(crate) fn points(&self, steps: usize) -> Result<Points, Failure> {
-        if let Some(memory) = self.memory {
-            let (bytes, taken) = (Points::bytes(steps), self.taken.get());
-            memory.take(Holder::Fixed, taken, bytes).map_err(|full| {
-                let (bound, left) = (memory.bytes_max(), full.available);
-                Failure::from(format!(
-                    "the question needs more memory than is left: {left} of {bound} bytes (query.memory)"
-                ))
-            })?;
-            self.taken.set(taken + bytes);
+    /// With an end of its time.
+    #[must_use]
+    pub fn until(mut self, deadline: Instant) -> Allowance<'a> {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// With a sign that nobody waits for the answer any more.
+    #[must_use]
+    pub fn unless(mut self, is_given_up: &'a AtomicBool) -> Allowance<'a> {
+        self.is_given_up = Some(is_given_up);
+        self
+    }
+
+    /// Is there time left, and somebody who waits?
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        match is_late || self.is_given_up.is_some_and(|is_given_up| is_given_up.load(Ordering::Relaxed)) {
+            true => {
+                Err(Failure { kind: FailureKind::Timeout, message: "query timed out in expression evaluation".into() })
+            }
+            false => Ok(()),
         }
+    }
+
+    /// The same of a step, now and then.
+    pub(crate) fn check_at(&self, step: usize) -> Result<(), Failure> {
+        if step.is_multiple_of(STEPS_A_LOOK) { self.check() } else { Ok(()) }
+    }
+
+    /// Takes memory.
+    pub(crate) fn take(&self, bytes: usize) -> Result<(), Failure> {
+        let Some(memory) = self.memory else { return Ok(()) };
+        let taken = self.taken.get();
+        memory.take(Holder::Fixed, taken, bytes).map_err(|full| {
+            let (bound, left) = (memory.bytes_max(), full.available);
+            Failure::from(format!(
+                "the question needs more memory than is left: {left} of {bound} bytes (query.memory)"
+            ))
+        })?;
+        self.taken.set(taken + bytes);
+        Ok(())
+    }
+
+    /// Gives memory back before the end.
+    pub(crate) fn give_back(&self, bytes: usize) {
+        if let Some(memory) = self.memory {
+            memory.give_back(Holder::Fixed, bytes);
+            self.taken.set(self.taken.get() - bytes);
+        }
+    }
+
+    /// Room for a series and for what it has at so many steps.
+    pub(crate) fn points(&self, steps: usize) -> Result<Points, Failure> {
+        self.check()?;
+        self.take(Points::bytes(steps).saturating_add(LABELS_BYTES))?;
         Ok(Points::empty(steps))
     }
 }
 
 impl Drop for Allowance<'_> {
     fn drop(&mut self) {
-        if let Some(memory) = self.memory {
-            memory.give_back(Holder::Fixed, self.taken.get());
-        }
+        self.give_back(self.taken.get());
     }
 }
 
@@ -55,9 +106,21 @@ mod tests {
         let allowance = Allowance::of(&memory);
         assert!(allowance.points(50).is_ok());
         assert!(memory.held() > 400);
-        let message = allowance.points(1000).unwrap_err().message;
-        assert!(message.contains("of 1000 bytes (query.memory)"), "{message}");
+        for too_many in [1000, usize::MAX] {
+            let message = allowance.points(too_many).unwrap_err().message;
+            assert!(message.contains("of 1000 bytes (query.memory)"), "{message}");
+        }
         drop(allowance);
         assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn nothing_goes_on_for_nobody() {
+        let is_given_up = AtomicBool::new(false);
+        let allowance = Allowance::default().unless(&is_given_up);
+        assert!(allowance.points(1).is_ok());
+        is_given_up.store(true, Ordering::Relaxed);
+        assert_eq!(allowance.points(1).unwrap_err().kind, FailureKind::Timeout);
+        assert!(Allowance::default().until(Instant::now()).check_at(64).is_err());
     }
 }

@@ -145,7 +145,7 @@ impl<'a> Histograms<'a> {
             all.push(self.context.unnamed(Series { points, ..series.clone() }));
         }
         for (labels, buckets) in &self.classic {
-            let mut points = Points::empty(steps);
+            let mut points = Points::empty(steps); // no more than the series that are asked have
             for step in 0..steps {
                 let present = buckets.iter().filter_map(|(bound, series)| Some((*bound, series.points.float(step)?)));
                 let present: Vec<Bucket> = present.collect();

@@ -94,6 +94,9 @@ fn whole(context: &Context, expr: &Expr, is_range: bool) -> Result<Answer, Failu
 
 /// What a node gives. What is the same at every step is answered once.
 fn evaluate(context: &Context, expr: &Expr) -> Result<Value, Failure> {
+    context.allowance.check()?;
+    // What nodes hold that is no series: a number at every step, and as much beside it.
+    context.allowance.take(context.steps().saturating_mul(2 * size_of::<f64>()))?;
     let is_literal = matches!(expr.kind, Kind::Number { .. } | Kind::Text(_));
     if is_literal || context.steps() <= 1 || !is_invariant(expr) {
         return stacker::maybe_grow(128 << 10, 2 << 20, || below(context, expr));
@@ -102,9 +105,13 @@ fn evaluate(context: &Context, expr: &Expr) -> Result<Value, Failure> {
     let once = Times { end_ms: context.times.start_ms, ..context.times };
     Ok(match below(&context.at(once), expr)? {
         Value::Scalar(values) => Value::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); steps]),
-        Value::Vector(all) => Value::Vector(
-            all.into_iter().map(|series| Series { points: series.points.repeated(steps), ..series }).collect(),
-        ),
+        Value::Vector(all) => {
+            let repeated = |series: Series| {
+                drop(context.points()?);
+                Ok(Series { points: series.points.repeated(steps), ..series })
+            };
+            Value::Vector(all.into_iter().map(repeated).collect::<Result<_, Failure>>()?)
+        }
         text => text,
     })
 }

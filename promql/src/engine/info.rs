@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::allowance::LABELS_BYTES;
 use super::context::{Context, Failure};
 use crate::base::labels::{Labels, NAME};
-use crate::model::points::{Points, Series};
+use crate::model::points::Series;
 use crate::model::samples::Sample;
 use crate::syntax::{At, Expr, Kind, MatchOp, Matcher};
 
@@ -105,6 +106,8 @@ fn fetched(
     let steps = context.steps();
     let mut infos = Vec::new();
     context.source.select(&matchers, looks(0) - lookback, looks(steps - 1), &mut |labels, samples| {
+        context.allowance.check()?;
+        context.allowance.take(steps * size_of::<Option<i64>>() + LABELS_BYTES)?;
         let mut times = vec![None; steps];
         for (step, time) in times.iter_mut().enumerate() {
             match samples.newest(looks(step)).filter(|(time, ..)| *time > looks(step) - lookback) {
@@ -153,11 +156,15 @@ impl Join<'_> {
             let mut places: BTreeMap<Labels, usize> = BTreeMap::new();
             for (step, sample) in series.points.iter() {
                 let Some(labels) = self.labels(&series.labels, infos, step)? else { continue };
-                let place = *places.entry(labels).or_insert_with_key(|labels| {
-                    let points = Points::empty(self.context.steps());
-                    joined.push(Series { labels: labels.clone(), drops_name: series.drops_name, points });
-                    joined.len() - 1
-                });
+                let place = match places.get(&labels) {
+                    Some(place) => *place,
+                    None => {
+                        let points = self.context.points()?;
+                        joined.push(Series { labels: labels.clone(), drops_name: series.drops_name, points });
+                        places.insert(labels, joined.len() - 1);
+                        joined.len() - 1
+                    }
+                };
                 joined[place].points.set(step, sample);
             }
         }

@@ -21,5 +21,6 @@ mod vectors;
 mod windows;
 
 pub use allowance::Allowance;
+pub(crate) use allowance::LABELS_BYTES;
 pub use context::{Failure, FailureKind, Settings, Source, Times};
 pub use evaluate::{Answer, answer};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::allowance::LABELS_BYTES;
 use super::context::{Context, Failure};
 use crate::base::float::is_stale;
 use crate::base::labels::Labels;
@@ -11,11 +12,17 @@ use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples};
 use crate::syntax::{At, Extension, Matrix, Modifiers, Selector, quote};
 
+/// Times farther away have no samples; sums of such times and of lengths are numbers yet.
+pub(crate) const FAR_MS: i64 = i64::MAX / 4;
+
+/// About what a sample of an answer takes, here and in the text of the answer.
+const SHOWN_BYTES: usize = 64;
+
 impl Context<'_> {
     /// When a selector looks at a step: at its own time, or at that of the step; earlier by its offset.
     pub(crate) fn looks_at(&self, modifiers: &Modifiers, step_ms: i64) -> i64 {
         let at = match modifiers.at {
-            Some(At::Time(ms)) => ms,
+            Some(At::Time(ms)) => ms.clamp(-FAR_MS, FAR_MS),
             _ => step_ms,
         };
         at - modifiers.offset_ms()
@@ -200,6 +207,8 @@ pub(crate) fn samples(context: &Context, matrix: &Matrix) -> Result<Vec<(Labels,
             shown = extended(&shown, start, end, extension == Extension::Smoothed);
         }
         if !shown.times.is_empty() || !shown.histograms.is_empty() {
+            let bytes = (shown.times.len() + shown.histograms.len()) * SHOWN_BYTES;
+            context.allowance.take(bytes + LABELS_BYTES)?;
             all.push((labels, shown));
         }
         Ok(())

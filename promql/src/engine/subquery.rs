@@ -22,11 +22,12 @@ pub(crate) fn series(context: &Context, asked: &Subquery) -> Result<Vec<(Series,
     let times = Times { start_ms: start, end_ms: last, step_ms: step };
     let inner = context.at(times);
     let stored = |series: Series| {
+        inner.allowance.take(times.steps().saturating_mul(2 * size_of::<f64>()))?;
         let mut samples = Samples::default();
         series.points.iter().for_each(|(step, sample)| samples.push_sample(times.at(step), without_hint(sample)));
-        (series, samples)
+        Ok((series, samples))
     };
-    Ok(inner.vector(&asked.of)?.into_iter().map(stored).collect())
+    inner.vector(&asked.of)?.into_iter().map(stored).collect()
 }
 
 /// What was said of resets does not hold between steps.

@@ -4,7 +4,7 @@ use super::aggregate::groups;
 use super::context::{Context, Failure};
 use super::sort::by_value;
 use crate::base::float::show_general;
-use crate::model::points::{Points, Series};
+use crate::model::points::Series;
 use crate::model::samples::Sample;
 use crate::syntax::{Aggregate, AggregateOp, Span};
 
@@ -24,10 +24,11 @@ pub(crate) fn chosen(
     if !check(context, own, numbers)? {
         return Ok(Vec::new());
     }
-    let mut points = vec![Points::empty(context.steps()); all.len()];
+    let mut points = all.iter().map(|_| context.points()).collect::<Result<Vec<_>, _>>()?;
     let mut order = Vec::new();
     for (_, members) in groups(&all, own) {
         for (step, number) in numbers.iter().enumerate() {
+            context.allowance.check_at(step)?;
             let kept = match own.op {
                 AggregateOp::LimitRatio => by_share(&all, &members, step, *number),
                 op => first(context, op, &all, &members, step, *number, span),

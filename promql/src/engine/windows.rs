@@ -158,6 +158,7 @@ impl Windows<'_> {
         let mut numbers = vec![0.0; self.numbers.len()];
         let (before, behind) = self.reach(context);
         for step in 0..context.steps() {
+            context.allowance.check_at(step)?;
             let at = context.times.at(step);
             let end = context.looks_at(self.modifiers, at);
             let window = samples.window(end - before, end + behind);

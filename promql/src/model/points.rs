@@ -24,7 +24,9 @@ impl Points {
     /// The memory that so many steps take, in bytes.
     #[must_use]
     pub fn bytes(steps: usize) -> usize {
-        size_of::<Points>() + steps * size_of::<f64>() + steps.div_ceil(64) * size_of::<u64>()
+        size_of::<Points>()
+            .saturating_add(steps.saturating_mul(size_of::<f64>()))
+            .saturating_add(steps.div_ceil(64) * size_of::<u64>())
     }
 
     /// The same at every step.

@@ -62,6 +62,7 @@ pub fn series(
     for matchers in lists {
         for place in matching(store, schema, matchers) {
             stored.read(&place, matchers, span_ms, false, &mut |labels, _| {
+                stored.room()?;
                 series.insert(labels);
                 Ok(())
             })?;

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
@@ -15,7 +14,7 @@ use super::native::Columns;
 use super::places::{Place, matching};
 use super::predicates::predicates;
 use crate::base::labels::{Labels, NAME};
-use crate::engine::{Failure, FailureKind, Source};
+use crate::engine::{Allowance, Failure, FailureKind, LABELS_BYTES, Source};
 use crate::model::samples::{Sample, Samples};
 use crate::syntax::Matcher;
 
@@ -29,15 +28,15 @@ const PARTS_MAX: usize = 1024;
 pub struct Stored<'a> {
     store: &'a Store,
     schema: &'a str,
-    deadline: Option<Instant>,
+    allowance: &'a Allowance<'a>,
     warnings: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Stored<'a> {
-    /// The metrics of a schema; after the deadline nothing more is read.
+    /// The metrics of a schema, for a question that may take so much.
     #[must_use]
-    pub fn new(store: &'a Store, schema: &'a str, deadline: Option<Instant>) -> Stored<'a> {
-        Stored { store, schema, deadline, warnings: RefCell::default() }
+    pub fn new(store: &'a Store, schema: &'a str, allowance: &'a Allowance<'a>) -> Stored<'a> {
+        Stored { store, schema, allowance, warnings: RefCell::default() }
     }
 
     /// What is known to be missing from what was read.
@@ -45,13 +44,9 @@ impl<'a> Stored<'a> {
         self.warnings.borrow().iter().cloned().collect()
     }
 
-    pub(crate) fn check(&self) -> Result<(), Failure> {
-        match self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            true => {
-                Err(Failure { kind: FailureKind::Timeout, message: "query timed out in expression evaluation".into() })
-            }
-            false => Ok(()),
-        }
+    /// Room for the labels of a series, here and in the text of the answer.
+    pub(crate) fn room(&self) -> Result<(), Failure> {
+        self.allowance.take(2 * LABELS_BYTES)
     }
 
     /// A scan of series of a place, all of a series in one part; `None` if none can match.
@@ -98,10 +93,13 @@ impl<'a> Stored<'a> {
         }
         let Some(scan) = self.scan(place, matchers, span_ms, columns)? else { return Ok(()) };
         for part in 0..scan.partitions() {
-            let mut all: BTreeMap<u32, Samples> = BTreeMap::new();
+            let (mut all, mut held) = (BTreeMap::<u32, Samples>::new(), 0);
             for rows in scan.read_untagged(part) {
-                self.check()?;
+                self.allowance.check()?;
                 let rows = rows.map_err(failed)?;
+                let bytes = if has_samples { rows.batch.get_array_memory_size() } else { 0 };
+                self.allowance.take(bytes)?;
+                held += bytes;
                 let mut at = 0;
                 for run in rows.runs() {
                     let samples = all.entry(run[0]).or_default();
@@ -118,6 +116,7 @@ impl<'a> Stored<'a> {
                     each(labels, samples)?;
                 }
             }
+            self.allowance.give_back(held);
         }
         self.warnings.borrow_mut().extend(scan.warnings());
         Ok(())
@@ -136,7 +135,7 @@ impl Source for Stored<'_> {
         until_ms: i64,
         each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.check()?;
+        self.allowance.check()?;
         let places = matching(self.store, self.schema, matchers);
         // Of the same labels a table of the metric's name is taken, and no field.
         let mut seen = (places.len() > 1).then(HashSet::new);

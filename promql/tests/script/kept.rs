@@ -1,6 +1,7 @@
 //! Samples of scripts as rows of a store.
 
 use promql::base::labels::{Labels, NAME};
+use promql::engine::Allowance;
 use promql::histogram::Hint;
 use promql::model::samples::Sample;
 use promql::stored::Stored;
@@ -29,8 +30,8 @@ impl Kept {
         self.schema = format!("s{}", self.number);
     }
 
-    pub fn stored(&self) -> Stored<'_> {
-        Stored::new(&self.store, &self.schema, None)
+    pub fn stored<'a>(&'a self, allowance: &'a Allowance<'a>) -> Stored<'a> {
+        Stored::new(&self.store, &self.schema, allowance)
     }
 
     /// Whether it is kept: a histogram with a label `schema` cannot be, as a column of histograms has that name.

@@ -175,7 +175,7 @@ impl Asking<'_> {
         let expr = parse(question, &Limits::default()).map_err(|error| error.to_string())?;
         let allowance = Allowance::default();
         let found = match self.kept {
-            Some(kept) => answer(&expr, times, &self.settings, &kept.stored(), &allowance, notes),
+            Some(kept) => answer(&expr, times, &self.settings, &kept.stored(&allowance), &allowance, notes),
             None => answer(&expr, times, &self.settings, self.memory, &allowance, notes),
         };
         found.map_err(|failure| failure.to_string())
