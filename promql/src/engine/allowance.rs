@@ -83,9 +83,14 @@ impl<'a> Allowance<'a> {
     }
 
     /// Room for a series and for what it has at so many steps.
-    pub(crate) fn points(&self, steps: usize) -> Result<Points, Failure> {
+    pub(crate) fn room(&self, steps: usize) -> Result<(), Failure> {
         self.check()?;
-        self.take(Points::bytes(steps).saturating_add(LABELS_BYTES))?;
+        self.take(Points::bytes(steps).saturating_add(LABELS_BYTES))
+    }
+
+    /// The same, with nothing in it yet.
+    pub(crate) fn points(&self, steps: usize) -> Result<Points, Failure> {
+        self.room(steps)?;
         Ok(Points::empty(steps))
     }
 }

@@ -107,7 +107,7 @@ fn evaluate(context: &Context, expr: &Expr) -> Result<Value, Failure> {
         Value::Scalar(values) => Value::Scalar(vec![values.first().copied().unwrap_or(f64::NAN); steps]),
         Value::Vector(all) => {
             let repeated = |series: Series| {
-                drop(context.points()?);
+                context.allowance.room(steps)?;
                 Ok(Series { points: series.points.repeated(steps), ..series })
             };
             Value::Vector(all.into_iter().map(repeated).collect::<Result<_, Failure>>()?)
