@@ -453,6 +453,10 @@ fn questions_too_large_or_too_long_end_by_themselves() {
         let error = ask(large).unwrap_err();
         assert!(error.contains("query.memory"), "{large}: {error}");
     }
+    let long_label = (0..4).fold("label_replace(vector(1), \"a\", \"value\", \"\", \"\")".to_owned(), |of, _| {
+        format!("label_replace({of}, \"a\", \"{}\", \"a\", \"(.*)\")", "$1".repeat(1000))
+    });
+    assert!(ask(&long_label).unwrap_err().contains("query.memory"));
     // As many as there are threads, again and again: none is held.
     let long = "max_over_time(max_over_time(max_over_time(vector(1)[2m:1ms])[2m:1ms])[2m:1ms])";
     for _ in 0..3 {

@@ -16,11 +16,17 @@ pub(crate) fn replace(context: &Context, arguments: &[Expr]) -> Result<Vec<Serie
     if !is_label(to) {
         return Failure::new(format!("invalid destination label name in label_replace(): {to}"));
     }
-    let replaced = |series: Series| match known.expand(series.labels.get(from), with) {
-        Some(value) => relabelled(series, to, &value),
-        None => series,
+    let groups = with.matches('$').count();
+    let replaced = |series: Series| {
+        let value = series.labels.get(from);
+        // A few in each other make a value as long as one likes.
+        context.allowance.take(groups.saturating_mul(value.len()).saturating_add(with.len()))?;
+        Ok(match known.expand(value, with) {
+            Some(value) => relabelled(series, to, &value),
+            None => series,
+        })
     };
-    merged(context.vector(&arguments[0])?.into_iter().map(replaced).collect())
+    merged(context.vector(&arguments[0])?.into_iter().map(replaced).collect::<Result<_, Failure>>()?)
 }
 
 /// `label_join(v, to, between, from, ...)`
@@ -35,10 +41,11 @@ pub(crate) fn join(context: &Context, arguments: &[Expr]) -> Result<Vec<Series>,
     }
     let joined = |series: Series| {
         let values: Vec<&str> = from.iter().map(|name| series.labels.get(name)).collect();
+        context.allowance.take(values.iter().map(|value| value.len() + between.len()).sum())?;
         let value = values.join(between);
-        relabelled(series, to, &value)
+        Ok(relabelled(series, to, &value))
     };
-    merged(context.vector(&arguments[0])?.into_iter().map(joined).collect())
+    merged(context.vector(&arguments[0])?.into_iter().map(joined).collect::<Result<_, Failure>>()?)
 }
 
 /// With another label. A name that is given stays.
