@@ -99,7 +99,7 @@ impl Rows {
             let line = result.iter().enumerate().map(|(at, value)| if at == 0 { time(value) } else { shown(value) });
             return Rows { columns: vec!["time".into(), "value".into()], lines: vec![line.collect()] };
         }
-        // `__name__` comes first in the order of bytes unless labels are in capitals.
+        // The metric first: by bytes, labels in capitals would stand before `__name__`.
         let labels: BTreeSet<(bool, &str)> = result
             .iter()
             .filter_map(|series| series["metric"].as_object())

@@ -442,7 +442,7 @@ fn long_answers_are_packed() {
 #[test]
 fn questions_too_large_or_too_long_end_by_themselves() {
     let dir = tempfile::tempdir().unwrap();
-    let config = "[query]\nmemory = \"256MB\"\ntimeout = \"2s\"\nconcurrency = 2\n";
+    let config = "[query]\nthreads = 2\nmemory = \"256MB\"\ntimeout = \"2s\"\nconcurrency = 2\n";
     let server = Server::start(&dir.path().join("data"), config);
     let ask = |question: &str| answer(&server.url, "query", &[("query", question), ("time", "1767225600")]);
     for large in [
@@ -471,4 +471,22 @@ fn questions_too_large_or_too_long_end_by_themselves() {
     }
     assert!(ask("vector(1)").is_ok());
     assert_eq!(server.rows("SELECT 1"), [["1"]]);
+}
+
+/// Whoever asks may go: with one thread, the next one would wait for as long as the first question takes.
+#[test]
+fn a_question_whose_client_went_away_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "[query]\nthreads = 1\nmemory = \"256MB\"\ntimeout = \"1h\"\n";
+    let server = Server::start(&dir.path().join("data"), config);
+    let long = "max_over_time(max_over_time(max_over_time(vector(1)[4m:1ms])[4m:1ms])[4m:1ms])";
+    let impatient: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(std::time::Duration::from_millis(300))).build().into();
+    let url = format!("{}/api/v1/query", server.url);
+    assert!(impatient.get(url).query("query", long).query("time", "1767225600").call().is_err());
+    let since = std::time::Instant::now();
+    assert!(answer(&server.url, "query", &[("query", "vector(1)")]).is_ok());
+    assert!(since.elapsed() < std::time::Duration::from_secs(5), "{:?}", since.elapsed());
+    let states = server.rows("SELECT state FROM system.queries WHERE language = 'promql' AND statement LIKE 'max%'");
+    assert_eq!(states, [["given up"]]);
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
-use hyper::{Method, Response, StatusCode};
+use hyper::{HeaderMap, Method, Response, StatusCode};
 use promql::api::{self, ApiError, Asked, Kind, Parameters};
 use promql::engine::Settings;
 use promql::syntax::Limits;
@@ -75,9 +75,9 @@ pub(crate) async fn fixed(_: Call, json: String) -> Response<Body> {
 /// Works an answer out where questions of all languages run.
 async fn asked(call: Call, work: impl FnOnce(&Asked<'_>) -> Found + Send + 'static) -> Response<Body> {
     let services = call.services.clone();
-    let packer = Packer::asked(call.request.headers()).ok().flatten();
+    let headers = call.request.headers().clone();
     let found = match parameters(call).await {
-        Ok(parameters) => worked_out(&services, parameters, packer, work).await,
+        Ok(parameters) => worked_out(&services, parameters, headers, work).await,
         Err(message) => Err(ApiError { kind: Kind::BadData, message }),
     };
     match found {
@@ -92,7 +92,7 @@ async fn asked(call: Call, work: impl FnOnce(&Asked<'_>) -> Found + Send + 'stat
 async fn worked_out(
     services: &Arc<Services>,
     parameters: Parameters,
-    packer: Option<Packer>,
+    headers: HeaderMap,
     work: impl FnOnce(&Asked<'_>) -> Found + Send + 'static,
 ) -> Result<Sent, ApiError> {
     let runner = services.engine.runner();
@@ -111,7 +111,7 @@ async fn worked_out(
         let (parameters, is_given_up) = (&parameters, &*nobody_waits);
         let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
         let json = work(&asked)?;
-        packed(json, packer).map_err(|error| ApiError { kind: Kind::Internal, message: error.to_string() })
+        packed(json, &headers).map_err(|error| ApiError { kind: Kind::Internal, message: error.to_string() })
     };
     let found = runner.work_out(runner.deadline(), work).await.unwrap_or_else(|refused| {
         let kind = match refused {
@@ -133,8 +133,11 @@ impl Drop for Waiting {
     }
 }
 
-fn packed(json: String, packer: Option<Packer>) -> std::io::Result<Sent> {
-    let Some(mut packer) = packer.filter(|_| json.len() >= PACKED_BYTES_MIN) else { return Ok((json.into(), None)) };
+fn packed(json: String, headers: &HeaderMap) -> std::io::Result<Sent> {
+    if json.len() < PACKED_BYTES_MIN {
+        return Ok((json.into(), None));
+    }
+    let Some(mut packer) = Packer::asked(headers)? else { return Ok((json.into(), None)) };
     let (coding, mut bytes) = (packer.name(), BytesMut::from(packer.pack(json.as_bytes())?));
     bytes.extend_from_slice(&packer.finish()?);
     Ok((bytes.freeze(), Some(coding)))

@@ -44,7 +44,7 @@ pub(crate) fn call(context: &Context, name: &str, arguments: &[Expr]) -> Result<
             let mut all = Vec::new();
             for argument in &arguments[2..] {
                 let asked = quantiles(context, argument)?;
-                all.extend(labelled(histograms.ask(&Asked::Quantile(asked.clone())), label, &asked));
+                all.extend(labelled(context, histograms.ask(&Asked::Quantile(asked.clone())), label, &asked)?);
             }
             context.settled(all)
         }
@@ -60,7 +60,7 @@ fn quantiles(context: &Context, argument: &Expr) -> Result<Vec<f64>, Failure> {
 }
 
 /// With the quantile as a label, which may be another one at each step.
-fn labelled(all: Vec<Series>, label: &str, quantiles: &[f64]) -> Vec<Series> {
+fn labelled(context: &Context, all: Vec<Series>, label: &str, quantiles: &[f64]) -> Result<Vec<Series>, Failure> {
     let mut labelled: Vec<Series> = Vec::new();
     for series in all {
         let first = labelled.len();
@@ -69,12 +69,12 @@ fn labelled(all: Vec<Series>, label: &str, quantiles: &[f64]) -> Vec<Series> {
             let at =
                 labelled[first..].iter().position(|own| own.labels == labels).map_or(labelled.len(), |at| first + at);
             if at == labelled.len() {
-                labelled.push(Series { labels, points: Points::empty(quantiles.len()), drops_name: series.drops_name });
+                labelled.push(Series { labels, points: context.points()?, drops_name: series.drops_name });
             }
             labelled[at].points.set(step, sample);
         }
     }
-    labelled
+    Ok(labelled)
 }
 
 /// As OpenMetrics writes numbers: one is `1.0`.

@@ -12,8 +12,8 @@ use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples};
 use crate::syntax::{At, Extension, Matrix, Modifiers, Selector, quote};
 
-/// Times farther away have no samples; sums of such times and of lengths are numbers yet.
-pub(crate) const FAR_MS: i64 = i64::MAX / 4;
+/// Samples are nearer than this, and a length can be added to it.
+const FAR_MS: i64 = i64::MAX / 4;
 
 /// About what a sample of an answer takes, here and in the text of the answer.
 const SHOWN_BYTES: usize = 64;
@@ -50,16 +50,29 @@ pub(crate) fn newest(
 ) -> Result<Vec<Series>, Failure> {
     let lookback = context.settings.lookback_ms;
     let (first, last) = context.looks_between(&selector.modifiers);
-    let mut all = Vec::new();
     // One more at the start, for what is told of resets.
-    let after = first - lookback - i64::from(selector.is_counted);
-    context.source.select(&selector.matchers, after, last, &mut |labels, samples| {
-        let samples = if selector.is_counted { samples.with_hints() } else { samples };
-        let mut points = context.points()?;
+    let span = (first - lookback - i64::from(selector.is_counted), last);
+    let prepare = |samples: Samples| if selector.is_counted { samples.with_hints() } else { samples };
+    at_steps(context, selector, span, prepare, |_, samples, at| {
+        let found = samples.newest(at).filter(|(time, sample, _)| *time > at - lookback && !is_mark(sample));
+        found.and_then(|(time, sample, start)| make(time, sample, start))
+    })
+}
+
+/// The series of a selector, with what `find` finds of each when it looks at a step; sorted by labels.
+fn at_steps(
+    context: &Context,
+    selector: &Selector,
+    (after, until): (i64, i64),
+    prepare: impl Fn(Samples) -> Samples,
+    find: impl Fn(&Labels, &Samples, i64) -> Option<Sample>,
+) -> Result<Vec<Series>, Failure> {
+    let mut all = Vec::new();
+    context.source.select(&selector.matchers, after, until, &mut |labels, samples| {
+        let (samples, mut points) = (prepare(samples), context.points()?);
         for step in 0..context.steps() {
             let at = context.looks_at(&selector.modifiers, context.times.at(step));
-            let found = samples.newest(at).filter(|(time, sample, _)| *time > at - lookback && !is_mark(sample));
-            if let Some(sample) = found.and_then(|(time, sample, start)| make(time, sample, start)) {
+            if let Some(sample) = find(&labels, &samples, at) {
                 points.set(step, sample);
             }
         }
@@ -84,23 +97,9 @@ fn is_mark(sample: &Sample) -> bool {
 fn smoothed(context: &Context, selector: &Selector) -> Result<Vec<Series>, Failure> {
     let lookback = context.settings.lookback_ms;
     let (first, last) = context.looks_between(&selector.modifiers);
-    let mut all = Vec::new();
-    context.source.select(&selector.matchers, first - lookback, last + lookback, &mut |labels, samples| {
-        let samples = samples.without_marks();
-        let mut points = context.points()?;
-        for step in 0..context.steps() {
-            let at = context.looks_at(&selector.modifiers, context.times.at(step));
-            if let Some(sample) = on_line(context, selector, &labels, &samples, at) {
-                points.set(step, sample);
-            }
-        }
-        if !points.is_empty() {
-            all.push(Series { labels, drops_name: false, points });
-        }
-        Ok(())
-    })?;
-    all.sort_by(|one, other| one.labels.cmp(&other.labels));
-    Ok(all)
+    at_steps(context, selector, (first - lookback, last + lookback), Samples::without_marks, |labels, samples, at| {
+        on_line(context, selector, labels, samples, at)
+    })
 }
 
 fn on_line(context: &Context, selector: &Selector, labels: &Labels, samples: &Samples, at: i64) -> Option<Sample> {
