@@ -407,7 +407,7 @@ impl Store {
     }
 
     /// Drops a table with its rows. It is gone when this returns, and stays so; whoever writes to its name later makes
-    /// another one, whose columns begin anew. Rolled days go at once, the bytes in segments with the next compaction,
+    /// another one, whose columns begin anew. Rolled days go at once if the disk lets them, the bytes in segments with the next compaction,
     /// what its series take in memory when the store is opened again.
     ///
     /// # Errors
@@ -433,7 +433,11 @@ impl Store {
         self.writable()?;
         let table = self.find_table(schema, table)?;
         self.drop_durably(Change::TableDropped { table: table.id })?;
-        retainer::let_go(&self.shared, table.id)
+        // Dropped it is, whatever becomes of its files: the keeper comes by again.
+        if let Err(error) = retainer::let_go(&self.shared, table.id) {
+            tracing::warn!("the rolled days of {} that was dropped go later: {error}", table.name);
+        }
+        Ok(())
     }
 
     /// Drops a field of a table with its values; the rows stay. Whoever writes to its name later makes another one, of

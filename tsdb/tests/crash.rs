@@ -169,38 +169,50 @@ fn nothing_acknowledged_is_lost_wherever_power_fails() {
     println!("{} crashes", crashes.into_inner());
 }
 
-/// A fault at some operation: what fails says so, what was acknowledged stays, and after a reopening all goes on. Says
-/// how often the fault was met.
+/// A fault at some operation: what fails says so, what was acknowledged stays, and all goes on, after a reopening at the
+/// latest. Says how often the fault was met.
 fn fail_at(seed: u64, fault: Fault, at: usize) -> usize {
     let what = format!("FOURNINES_SEED={seed}, {fault:?} at {at}");
     let mut random = fastrand::Rng::with_seed(seed);
     let disk = SimulatedDisk::new();
     let mut store = Some(open(&disk).unwrap());
     disk.fail_at(at, fault);
-    // With the step that failed last, if any, and without it: it may have happened or not.
+    // With the step that failed, if any, and without it: it may have happened or not.
     let (mut with, mut without) = (Model::default(), Model::default());
     for step in steps(&mut random, 12) {
-        let outcome = match (&step, &store) {
-            (Step::Reopen, _) | (_, None) => {
-                drop(store.take());
-                open(&disk).map(|opened| store = Some(opened))
+        let Some(open_store) = store.as_ref().filter(|_| step != Step::Reopen) else {
+            drop(store.take());
+            // Where that fails, too, the next step tries it again.
+            store = match open(&disk) {
+                Err(error @ tsdb::Error::Corrupt { .. }) => panic!("{what}, reopened: {error}"),
+                opened => opened.ok(),
+            };
+            if let Some(store) = &store {
+                let found = read(store);
+                assert!(found == with || found == without, "{what}, reopened: found {found:#?}");
+                (with, without) = (found.clone(), found);
             }
-            (step, Some(store)) => apply_to_store(store, step),
+            continue;
         };
-        with.apply(&step);
+        let outcome = apply_to_store(open_store, &step);
         match outcome {
-            Ok(()) => without.apply(&step),
+            Ok(()) => {
+                let is_write = matches!(step, Step::Write(_));
+                assert!(!is_write || with == without, "{what}: {step:?} after what failed without a reopening");
+                with.apply(&step);
+                without.apply(&step);
+            }
             // Refused and not done; the next write resumes.
-            Err(tsdb::Error::DiskFull { .. }) => with = without.clone(),
+            Err(tsdb::Error::DiskFull { .. }) => {}
+            // Until a reopening, because of what failed.
+            Err(tsdb::Error::ReadOnly { .. }) => assert!(matches!(fault, Fault::SyncFails | Fault::Io), "{what}"),
             Err(error) => {
                 assert!(!matches!(error, tsdb::Error::Corrupt { .. }), "{what}: {error}");
                 assert!(fault != Fault::ShortWrite, "{what}: {error}");
-                break;
+                with.apply(&step);
             }
         }
-        if let Some(store) = &store {
-            assert_eq!(read(store), without, "{what}, after {step:?}");
-        }
+        assert_eq!(read(open_store), without, "{what}, after {step:?}");
     }
     drop(store);
     let met = disk.faults_met();
@@ -235,10 +247,30 @@ fn fail_everywhere(seed: u64, fault: Fault) -> usize {
 #[test]
 fn a_disk_that_is_full_or_fails_loses_nothing() {
     let seed = seed();
-    for fault in [Fault::NoSpace, Fault::ShortWrite, Fault::SyncFails, Fault::Io] {
+    for fault in [Fault::NoSpace, Fault::Quota, Fault::ShortWrite, Fault::SyncFails, Fault::Io] {
         let met: usize = (0..3).map(|run| fail_everywhere(seed.wrapping_add(run), fault)).sum();
         println!("{fault:?} met {met} times");
         assert!(met > 20, "{fault:?} was met only {met} times");
+    }
+}
+
+/// Found by chance, each by another seed. A drop that was refused because the copy of the catalogue's log had no room
+/// was taken back without a sync: after a loss of power the table's field was gone. A table was dropped, and yet the drop
+/// failed, as the manifest could not be written for its files. A day was rolled while a write that failed had named
+/// another column: the catalogue was called damaged. A log's last sync had failed, the next process took what the system
+/// showed of it for durable: after a loss of power the log was called damaged.
+#[test]
+fn what_was_found_by_chance_stays_mended() {
+    for (seed, fault, at) in [
+        (13_347_067_647_315_333_740, Fault::NoSpace, 47),
+        (13_347_067_647_315_333_740, Fault::NoSpace, 69),
+        (1_008_673_118_061_759_788, Fault::NoSpace, 15),
+        (17_023_599_208_112_679_236, Fault::SyncFails, 11),
+        (17_023_599_208_112_679_236, Fault::Io, 12),
+        (68_409_688_056_994_309, Fault::SyncFails, 5),
+        (68_409_688_056_994_311, Fault::SyncFails, 13),
+    ] {
+        assert_eq!(fail_at(seed, fault, at), 1);
     }
 }
 

@@ -146,7 +146,21 @@ pub enum Error {
 /// The result of a store operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Did the system refuse because the disk, or what its user may have of it, is used up?
+pub(crate) fn is_disk_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 impl Error {
+    /// Is it that the disk, or what its user may have of it, is used up?
+    pub(crate) fn is_disk_full(&self) -> bool {
+        match self {
+            Error::DiskFull { .. } => true,
+            Error::Io { source, .. } => is_disk_full(source),
+            _ => false,
+        }
+    }
+
     pub(crate) fn corrupt(path: &Path, offset: u64, reason: impl Into<String>) -> Error {
         Error::Corrupt { path: path.to_owned(), offset, reason: reason.into() }
     }

@@ -5,7 +5,7 @@
 //! something new takes. Each growth is a [`Change`]; the changes since the last group commit wait in a buffer that the
 //! writer makes durable *before* any frame that could refer to them. Opening the store applies the same changes again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -53,6 +53,9 @@ pub(crate) struct Table {
     columns: ArcSwap<KnownColumns>,
     tags: boxcar::Vec<Tag>,
     series: AtomicU32,
+    /// So many of its tags and fields are durable, by their numbers. The others are of batches that are not written yet
+    /// and may never be.
+    durable: Mutex<(u32, u32)>,
     /// The first time that retention keeps, ns since the epoch; [`DROPPED`] if it was dropped.
     floor: AtomicI64,
 }
@@ -163,6 +166,18 @@ impl Table {
         self.floor() == DROPPED
     }
 
+    /// The names of these columns of its without those that a loss of power may take: what files may name.
+    pub(crate) fn durable_names<'a>(&self, columns: &'a KnownColumns) -> Vec<&'a str> {
+        let (tags, fields) = *self.durable();
+        let tags = columns.tags.iter().take(tags as usize);
+        let fields = columns.live_fields().filter(|(number, ..)| *number < fields).map(|(_, name, _)| name);
+        std::iter::once(TIME_COLUMN).chain(tags.chain(fields).map(|name| &**name)).collect()
+    }
+
+    fn durable(&self) -> MutexGuard<'_, (u32, u32)> {
+        self.durable.lock().expect("nothing panics while it holds two numbers")
+    }
+
     pub(crate) fn series_count(&self) -> u32 {
         self.series.load(Ordering::Acquire)
     }
@@ -228,10 +243,19 @@ pub(crate) struct Catalog {
 struct Growth {
     tables: Vec<TableGrowth>,
     series: usize,
-    /// Encoded changes that wait to be made durable.
-    pending: Vec<u8>,
+    /// Changes that wait to be made durable.
+    pending: Pending,
     /// Tables of which a log that is replayed is known to say later that they were dropped.
     to_be_dropped: HashSet<u32>,
+}
+
+/// Changes that are not durable yet.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// As the catalogue's log has them.
+    pub changes: Vec<u8>,
+    /// The tables that have new columns by them, and how many tags and fields these have then.
+    columns: BTreeMap<u32, (u32, u32)>,
 }
 
 #[derive(Debug, Default)]
@@ -440,7 +464,7 @@ impl Catalog {
                 None => {
                     let code = values.add(value).ok_or_else(|| RowError::TooManyTagValues { tag: (*name).into() })?;
                     let change = Change::TagValue { table, tag, value };
-                    change.encode(&mut growth.pending);
+                    change.encode(&mut growth.pending.changes);
                     self.bytes.fetch_add(memory_of(&change), Ordering::Relaxed);
                     code
                 }
@@ -453,8 +477,17 @@ impl Catalog {
 
     /// Makes a change and notes it for the log.
     fn grow(&self, growth: &mut Growth, change: Change<'_>) {
-        change.encode(&mut growth.pending);
+        change.encode(&mut growth.pending.changes);
         self.apply(growth, change).expect("a change that the catalogue makes itself fits it");
+        if let Change::Tag { table, .. } | Change::Field { table, .. } = change {
+            growth.pending.columns.insert(table, self.columns_of(table));
+        }
+    }
+
+    /// How many tags and fields a table has.
+    fn columns_of(&self, table: u32) -> (u32, u32) {
+        let columns = self.table(table).expect("it was just found").columns();
+        (columns.tags.len() as u32, columns.fields.len() as u32)
     }
 
     /// What a log says at last of tables that were dropped, before it is replayed: their series take no memory then.
@@ -464,7 +497,11 @@ impl Catalog {
 
     /// Makes a change that comes from the log.
     pub(crate) fn replay(&self, change: Change<'_>) -> Result<(), String> {
-        self.apply(&mut self.lock(), change)
+        self.apply(&mut self.lock(), change)?;
+        if let Change::Tag { table, .. } | Change::Field { table, .. } = change {
+            *self.table(table).expect("it was just found").durable() = self.columns_of(table);
+        }
+        Ok(())
     }
 
     fn apply(&self, growth: &mut Growth, change: Change<'_>) -> Result<(), String> {
@@ -491,6 +528,7 @@ impl Catalog {
                     columns: ArcSwap::default(),
                     tags: boxcar::Vec::new(),
                     series: AtomicU32::new(0),
+                    durable: Mutex::default(),
                     floor: AtomicI64::new(floor),
                 }));
                 if !is_dropped {
@@ -600,15 +638,24 @@ impl Catalog {
     }
 
     /// Takes the changes that are not yet durable.
-    pub(crate) fn take_pending(&self) -> Vec<u8> {
+    pub(crate) fn take_pending(&self) -> Pending {
         std::mem::take(&mut self.lock().pending)
     }
 
     /// Puts back changes that could not be made durable, before those that came meanwhile.
-    pub(crate) fn return_pending(&self, mut changes: Vec<u8>) {
+    pub(crate) fn return_pending(&self, mut pending: Pending) {
         let mut growth = self.lock();
-        changes.append(&mut growth.pending);
-        growth.pending = changes;
+        let later = std::mem::take(&mut growth.pending);
+        pending.changes.extend(later.changes);
+        pending.columns.extend(later.columns);
+        growth.pending = pending;
+    }
+
+    /// These changes are durable now.
+    pub(crate) fn made_durable(&self, pending: &Pending) {
+        for (table, columns) in &pending.columns {
+            *self.table(*table).expect("its columns were just made").durable() = *columns;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Growth> {
@@ -680,13 +727,13 @@ mod tests {
         catalog.fields(&catalog.tables[0], &fields).unwrap();
 
         let again = Catalog::new();
-        Change::decode_all(&catalog.take_pending(), |change| again.replay(change)).unwrap();
+        Change::decode_all(&catalog.take_pending().changes, |change| again.replay(change)).unwrap();
         assert_eq!(again.series("public", &row(&[("dc", "x"), ("host", "a")], &fields), None).unwrap(), one);
         assert_eq!(
             again.find_table("public", "cpu").unwrap().columns().find("usage"),
             Some(ColumnRef::Field(0, FieldType::F64))
         );
-        assert!(again.take_pending().is_empty(), "nothing was new");
+        assert!(again.take_pending().changes.is_empty(), "nothing was new");
     }
 
     #[test]
@@ -705,7 +752,7 @@ mod tests {
             }
         }
         assert!((50..200).contains(&known.len()), "{} series", known.len());
-        let pending = catalog.take_pending();
+        let pending = catalog.take_pending().changes;
         assert!(!pending.is_empty() && catalog.bytes() < 21_000);
         let bytes = catalog.bytes();
         for spelling in 0..3000u128 {
@@ -720,7 +767,7 @@ mod tests {
             assert!(matches!(catalog.series("public", &new, None), Err(RowError::CatalogFull { .. })));
         }
         assert!(matches!(catalog.series("other", &row(&[], &fields), None), Err(RowError::CatalogFull { .. })));
-        assert!(catalog.take_pending().is_empty(), "what was refused left something behind");
+        assert!(catalog.take_pending().changes.is_empty(), "what was refused left something behind");
         // What is stored is opened, however much it is.
         let again = Catalog::limited(Retentions::default(), 100, Limits::default());
         Change::decode_all(&pending, |change| again.replay(change)).unwrap();
@@ -741,7 +788,7 @@ mod tests {
         assert!(refused.to_string().contains("store.table_series_max"), "{refused}");
         let refused = series(&[("a", "1"), ("b", "1"), ("c", "1")]).unwrap_err();
         assert!(refused.to_string().contains("store.tags_max"), "{refused}");
-        assert!(catalog.take_pending().is_empty(), "what was refused left something behind");
+        assert!(catalog.take_pending().changes.is_empty(), "what was refused left something behind");
         assert_eq!(series(&[("host", "a")]).unwrap(), known);
         catalog.series("other", &row(&[("host", "c")], &fields), None).unwrap();
     }
@@ -764,7 +811,7 @@ mod tests {
         ];
         for bad in refused {
             catalog.series("public", &bad, None).unwrap_err();
-            assert!(catalog.take_pending().is_empty(), "{bad:?} left something behind");
+            assert!(catalog.take_pending().changes.is_empty(), "{bad:?} left something behind");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::error::{Error, IoContext, Result};
+use crate::base::error::{Error, IoContext, Result, is_disk_full};
 use crate::files::disk::{Disk, DiskFile};
 
 /// A folder of the store's own on some disk. Cloning it shares the disk.
@@ -286,8 +286,8 @@ impl AppendFile {
                     IoSlice::advance_slices(&mut left, bytes);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-                    self.file.set_length(self.length).on("cut", &self.path)?;
+                Err(error) if is_disk_full(&error) => {
+                    self.cut(self.length)?;
                     return Err(Error::DiskFull { path: self.path.clone() });
                 }
                 Err(error) => return Err(error).on("write", &self.path),
@@ -297,11 +297,12 @@ impl AppendFile {
         Ok(())
     }
 
-    /// Takes back what was appended behind this length.
+    /// Takes back what was appended behind this length, durably: whoever is told that it was refused builds on that,
+    /// and a loss of power must not bring it back.
     pub(crate) fn cut(&mut self, length: u64) -> Result<()> {
         self.file.set_length(length).on("cut", &self.path)?;
         self.length = length;
-        Ok(())
+        self.sync()
     }
 
     /// Makes all that was appended durable.

@@ -176,7 +176,7 @@ pub(crate) fn read(
     Ok(Some(log))
 }
 
-/// Writes a log file anew with these entries, all durable, and returns its length.
+/// Writes a log file anew with these entries and a mark that says that all are durable, and returns its length.
 pub(crate) fn rewrite(dir: &DataDir, number: u64, entries: &[Entry]) -> Result<u64> {
     let mut file = FileHeader::LOG.bytes().to_vec();
     for entry in entries {
@@ -186,6 +186,8 @@ pub(crate) fn rewrite(dir: &DataDir, number: u64, entries: &[Entry]) -> Result<u
         }
         file.resize(block::padded(file.len()), 0);
     }
+    file.extend(group_mark(file.len() as u64, 0));
+    file.resize(block::padded(file.len()), 0);
     dir.replace(&path(dir, number), &file)?;
     Ok(file.len() as u64)
 }

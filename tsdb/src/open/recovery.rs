@@ -253,6 +253,8 @@ fn remove_leftovers(dir: &DataDir, manifest: &Manifest, catalog: &Catalog) -> Re
 struct StoredHead {
     number: u64,
     log: ReadLog,
+    /// Did a clean end say that all of it is durable?
+    is_durable: bool,
 }
 
 /// What is in the log files that are not sealed, oldest first.
@@ -265,31 +267,51 @@ fn read_heads(dir: &DataDir, manifest: &Manifest, closed: &Closed, health: &Heal
     let mut heads = Vec::new();
     for number in numbers {
         let path = wal::path(dir, number);
-        let recovered =
-            wal::read(dir, number, closed.extent(dir, &path), |fault, error, bytes| match (fault, error) {
-                (Fault::Header, _) => health.mended(error),
-                (_, Error::Corrupt { offset, .. }) => {
-                    match fault {
-                        Fault::Torn => tracing::warn!("{error}; it was an unfinished write and is left out"),
-                        Fault::Doubt => health.in_doubt(error),
-                        _ => health.lost_once(error),
-                    }
-                    dir.quarantine(&path, *offset as usize, bytes);
+        let extent = closed.extent(dir, &path);
+        let recovered = wal::read(dir, number, extent, |fault, error, bytes| match (fault, error) {
+            (Fault::Header, _) => health.mended(error),
+            (_, Error::Corrupt { offset, .. }) => {
+                match fault {
+                    Fault::Torn => tracing::warn!("{error}; it was an unfinished write and is left out"),
+                    Fault::Doubt => health.in_doubt(error),
+                    _ => health.lost_once(error),
                 }
-                _ => unreachable!("a fault is damage at some offset"),
-            })?;
+                dir.quarantine(&path, *offset as usize, bytes);
+            }
+            _ => unreachable!("a fault is damage at some offset"),
+        })?;
         match recovered {
-            Some(log) => heads.push(StoredHead { number, log }),
+            Some(log) => {
+                let is_durable = log.entries.is_empty() || extent >= log.end;
+                heads.push(StoredHead { number, log, is_durable });
+            }
             None => dir.remove(&path)?,
         }
     }
     Ok(heads)
 }
 
+/// Writes a log anew. What was read of it may be in the system's memory only: after a sync that failed the system takes
+/// it for written, and another sync does nothing for it. From here on it is shown, and later entries follow it.
+fn make_durable(dir: &DataDir, head: &mut StoredHead) -> Result<()> {
+    match wal::rewrite(dir, head.number, &head.log.entries) {
+        Ok(end) => head.log.end = end,
+        // A full disk fails no sync. What is in the file's place is the one or the other.
+        Err(error) if error.is_disk_full() && !head.log.has_holes => {
+            tracing::warn!("a log stays as the last process left it: {error}");
+            if let Some(log) = wal::read(dir, head.number, 0, |_, _, _| {})? {
+                head.log = log;
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
 /// The heads, and the last of their files, to be written on.
 fn open_heads(dir: &DataDir, manifest: &Manifest, mut stored: Vec<StoredHead>) -> Result<(Vec<Arc<Head>>, AppendFile)> {
-    for head in stored.iter_mut().filter(|head| head.log.has_holes) {
-        head.log.end = wal::rewrite(dir, head.number, &head.log.entries)?;
+    for head in stored.iter_mut().filter(|head| head.log.has_holes || !head.is_durable) {
+        make_durable(dir, head)?;
     }
     let log = match stored.last() {
         Some(last) => AppendFile::open(dir, &wal::path(dir, last.number), last.log.end)?,

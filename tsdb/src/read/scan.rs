@@ -17,7 +17,7 @@ use crate::base::series_runs::series_runs;
 use crate::base::warnings::Warnings;
 use crate::catalog::field_predicate::{Conditions, FieldPredicate};
 use crate::catalog::filter::Filter;
-use crate::catalog::registry::{ColumnRef, Table};
+use crate::catalog::registry::{ColumnRef, KnownColumns, Table};
 use crate::catalog::series_set::{SeriesSet, TagPredicate};
 use crate::catalog::tag::ABSENT;
 use crate::read::reading::Reading;
@@ -362,11 +362,21 @@ impl Projection {
     /// These columns of a table, or all.
     pub(crate) fn new(table: &Arc<Table>, columns: Option<&[String]>) -> Result<Projection> {
         let known = table.columns();
+        match columns {
+            Some(names) => Projection::of(table, &known, names.iter().map(String::as_str)),
+            None => Projection::of(table, &known, known.arrow().fields().iter().map(|field| field.name().as_str())),
+        }
+    }
+
+    /// All columns of a table that a file may name.
+    pub(crate) fn durable(table: &Arc<Table>) -> Result<Projection> {
+        let known = table.columns();
+        Projection::of(table, &known, table.durable_names(&known).into_iter())
+    }
+
+    /// The columns of these names.
+    fn of<'a>(table: &Arc<Table>, known: &KnownColumns, names: impl Iterator<Item = &'a str>) -> Result<Projection> {
         let whole = known.arrow();
-        let names: Vec<&str> = match columns {
-            Some(names) => names.iter().map(String::as_str).collect(),
-            None => whole.fields().iter().map(|field| field.name().as_str()).collect(),
-        };
         let (mut fields, mut outputs, mut tags, mut picked) = (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
         for name in names {
             let unknown = || Error::UnknownColumn { table: table.name.clone(), column: name.into() };

@@ -99,7 +99,8 @@ fn roll(shared: &Arc<Shared>, table: u32, day: Day) -> Result<()> {
     }
     let layers = Layers { view: &view, segments: &view.segments, rolled: true, heads: false };
     let units = layers.units(table.id, &Filter::ALL.on(day));
-    let projection = Projection::new(table, None)?;
+    // What the file names must be in the catalogue after a loss of power.
+    let projection = Projection::durable(table)?;
     let reading = Reading::in_background(shared);
     let mut id = RolledId { table: table.id, day, through, tail_at: 0, tail_checksum: 0 };
     let mut writer: Option<DayWriter> = None;

@@ -192,14 +192,21 @@ impl LogWriter {
 
     /// Makes the catalogue's changes durable, and one more.
     fn commit_catalog(&mut self, last: Option<Change<'_>>) -> Result<()> {
-        let changes = self.shared.catalog.take_pending();
-        let mut block = changes.clone();
+        let pending = self.shared.catalog.take_pending();
+        let mut block = pending.changes.clone();
         last.iter().for_each(|change| change.encode(&mut block));
         if block.is_empty() {
             return Ok(());
         }
         let block = block::wrap(&block, Kind::Catalog);
-        self.catalog_log.append(&block).inspect_err(|_| self.shared.catalog.return_pending(changes))
+        match self.catalog_log.append(&block) {
+            Ok(()) => self.shared.catalog.made_durable(&pending),
+            Err(error) => {
+                self.shared.catalog.return_pending(pending);
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<()> {

@@ -53,6 +53,19 @@ pub enum Fault {
     ShortWrite,
     /// A sync fails, and what it was for is lost.
     SyncFails,
+    /// As [`NoSpace`](Fault::NoSpace), of what the user may have.
+    Quota,
+}
+
+impl Fault {
+    /// What the system says.
+    fn error(self) -> Error {
+        match self {
+            Fault::NoSpace => ErrorKind::StorageFull.into(),
+            Fault::Quota => ErrorKind::QuotaExceeded.into(),
+            _ => Error::from_raw_os_error(5),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -242,10 +255,8 @@ impl SimulatedDisk {
     fn change(&self, op: Op) -> Result<()> {
         let mut state = self.state();
         state.check_alive()?;
-        match state.due_fault(&[Fault::NoSpace, Fault::Io]) {
-            Some(Fault::NoSpace) => return Err(ErrorKind::StorageFull.into()),
-            Some(_) => return Err(Error::from_raw_os_error(5)),
-            None => {}
+        if let Some(fault) = state.due_fault(&[Fault::NoSpace, Fault::Quota, Fault::Io]) {
+            return Err(fault.error());
         }
         state.apply(&op);
         state.journal.push(op);
@@ -455,7 +466,7 @@ impl DiskFile for SimulatedFile {
         let mut bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         let mut state = self.disk.state();
         state.check_alive()?;
-        let fault = state.due_fault(&[Fault::NoSpace, Fault::Io, Fault::ShortWrite]);
+        let fault = state.due_fault(&[Fault::NoSpace, Fault::Quota, Fault::Io, Fault::ShortWrite]);
         // What goes wrong comes half-way.
         if fault.is_some() {
             bytes.truncate(bytes.len().div_ceil(2));
@@ -465,9 +476,8 @@ impl DiskFile for SimulatedFile {
         state.apply(&op);
         state.journal.push(op);
         match fault {
-            Some(Fault::NoSpace) => Err(ErrorKind::StorageFull.into()),
-            Some(Fault::Io) => Err(Error::from_raw_os_error(5)),
-            _ => Ok(count),
+            None | Some(Fault::ShortWrite) => Ok(count),
+            Some(fault) => Err(fault.error()),
         }
     }
 
@@ -480,7 +490,7 @@ impl DiskFile for SimulatedFile {
         state.check_alive()?;
         if state.due_fault(&[Fault::SyncFails, Fault::Io]).is_some() {
             state.journal.push(Op::Forget(self.file));
-            return Err(Error::from_raw_os_error(5));
+            return Err(Fault::Io.error());
         }
         state.journal.push(Op::Sync(self.file));
         Ok(())
