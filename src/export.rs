@@ -61,6 +61,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let request = ScanRequest {
         from: args.from.unwrap_or(i64::MIN),
         to: args.to.map_or(i64::MAX, |to| to.saturating_sub(1)),
+        // No text has them.
+        stale_marks: args.format == "parquet",
         ..ScanRequest::default()
     };
     let scan = store.scan(&args.db, &args.table, &request)?;

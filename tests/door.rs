@@ -10,8 +10,11 @@ use crate::parts::site;
 use crate::server::{Server, agent};
 
 /// What each path needs, written down apart from the server's own table: `-` for nothing.
-const PATHS: [(&str, &str, &str); 46] = [
+const PATHS: [(&str, &str, &str); 58] = [
+    ("GET", "/", "read"),
     ("GET", "/health", "-"),
+    ("GET", "/-/healthy", "-"),
+    ("GET", "/-/ready", "-"),
     ("GET", "/ping", "-"),
     ("GET", "/ready", "-"),
     ("GET", "/metrics", "read"),
@@ -23,6 +26,15 @@ const PATHS: [(&str, &str, &str); 46] = [
     ("GET", "/api/v1/labels", "read"),
     ("GET", "/api/v1/label/{name}/values", "read"),
     ("GET", "/api/v1/metadata", "read"),
+    ("GET", "/api/v1/format_query", "read"),
+    ("GET", "/api/v1/parse_query", "read"),
+    ("POST", "/api/v1/read", "read"),
+    ("GET", "/federate", "read"),
+    ("GET", "/api/v1/targets", "read"),
+    ("GET", "/api/v1/status/tsdb", "read"),
+    ("GET", "/api/v1/status/flags", "read"),
+    ("GET", "/api/v1/status/config", "read"),
+    ("GET", "/api/v1/status/runtimeinfo", "read"),
     ("GET", "/api/v1/rules", "read"),
     ("GET", "/api/v1/alerts", "read"),
     ("GET", "/api/v1/status/buildinfo", "read"),

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::agents::{get, is_up};
 use crate::parts::{Program, free_port};
-use crate::server::{Server, post, wait_for};
+use crate::server::{Server, agent, post, wait_for};
 
 /// The samples begin here, in s; Debian's Prometheus imports what is past.
 const START_S: i64 = 1_767_225_600;
@@ -282,7 +282,7 @@ type Found = Result<(String, BTreeMap<String, BTreeMap<String, f64>>), String>;
 
 fn answer(url: &str, path: &str, parameters: &[(&str, &str)]) -> Found {
     let form: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
-    let mut reply = crate::server::agent()
+    let mut reply = agent()
         .post(format!("{url}/api/v1/{path}"))
         .header("Content-Type", "application/x-www-form-urlencoded")
         .send(form)
@@ -424,7 +424,7 @@ fn long_answers_are_packed() {
     assert_eq!(post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap().status, 204);
     let ask = |query: &str, coding: &str| {
         let url = format!("{}/api/v1/query?time=1767225600&query={query}", server.url);
-        let mut reply = crate::server::agent().get(url).header("Accept-Encoding", coding).call().unwrap();
+        let mut reply = agent().get(url).header("Accept-Encoding", coding).call().unwrap();
         let said = reply.headers().get("Content-Encoding").map(|coding| coding.to_str().unwrap().to_owned());
         (said, reply.body_mut().read_to_vec().unwrap())
     };
@@ -489,4 +489,242 @@ fn a_question_whose_client_went_away_ends() {
     assert!(since.elapsed() < std::time::Duration::from_secs(5), "{:?}", since.elapsed());
     let states = server.rows("SELECT state FROM system.queries WHERE language = 'promql' AND statement LIKE 'max%'");
     assert_eq!(states, [["given up"]]);
+}
+
+/// Labels called `value` and `time` came back as `exported_value` and `exported_time`; a histogram of a metric with a label
+/// `schema` was refused, and so was a label `schema` of a metric with histograms, and a metric called `series`.
+#[test]
+fn labels_come_back_as_they_went_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "");
+    let page =
+        "m{time=\"t\",value=\"v\",exported_value=\"e\",count=\"c\",schema=\"s\",host=\"h\"} 1\nseries{a=\"b\"} 2\n";
+    let pushed = post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap();
+    assert_eq!(pushed.status, 204, "{}", pushed.body);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let histogram = |metric: &str, schema: &str| {
+        let attributes = match schema {
+            "" => String::new(),
+            schema => format!(r#"{{"key":"schema","value":{{"stringValue":"{schema}"}}}}"#),
+        };
+        let body = format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"{metric}","exponentialHistogram":{{
+            "aggregationTemporality":2,"dataPoints":[{{"attributes":[{attributes}],"timeUnixNano":"{now}","count":"5",
+            "sum":7.5,"scale":1,"zeroCount":"1","positive":{{"offset":0,"bucketCounts":["1","3"]}},"negative":{{}}}}]}}}}]}}]}}]}}"#
+        );
+        let url = format!("{}/v1/metrics", server.url);
+        let sent = agent().post(url).header("Content-Type", "application/json").send(body.as_str()).unwrap();
+        assert_eq!(sent.status(), 200);
+    };
+    // The label first, then the column; and the other way round.
+    histogram("m", "h");
+    histogram("n", "");
+    let pushed =
+        post(&format!("{}/api/v1/import/prometheus", server.url), b"n{schema=\"x\",schema_=\"y\",sum=\"z\"} 3\n")
+            .unwrap();
+    assert_eq!(pushed.status, 204, "{}", pushed.body);
+    histogram("n", "late");
+
+    let ask = |path: &str| {
+        let text = get(&format!("{}/api/v1/{path}", server.url));
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["data"].clone()
+    };
+    let all = "match[]=%7B__name__=~%22m%7Cn%7Cseries%22%7D";
+    let series = ask(&format!("series?{all}"));
+    let expected = serde_json::json!([
+        {"__name__": "m", "count": "c", "exported_value": "e", "host": "h", "schema": "s", "time": "t", "value": "v"},
+        {"__name__": "m", "schema": "h"},
+        {"__name__": "n"},
+        {"__name__": "n", "schema": "late"},
+        {"__name__": "n", "schema": "x", "schema_": "y", "sum": "z"},
+        {"__name__": "series", "a": "b"},
+    ]);
+    assert_eq!(series, expected);
+    for (query, value) in [
+        ("m{value=\"v\",time=\"t\",exported_value=\"e\",schema=~\"s\"}", "1"),
+        ("series{a=\"b\"}", "2"),
+        ("n{schema=\"x\",schema_!=\"\"}", "3"),
+        ("histogram_count(m{schema=\"h\"})", "5"),
+        ("histogram_sum(n{schema=\"late\"})", "7.5"),
+        ("count(histogram_count(n{schema=\"\"}))", "1"),
+        ("count by (value) (m{value!=\"\"})", "1"),
+    ] {
+        let query_string: String =
+            url::form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+        let found = ask(&format!("query?{query_string}"));
+        assert_eq!(found["result"][0]["value"][1], value, "{query}: {found}");
+    }
+    assert_eq!(ask("label/value/values"), serde_json::json!(["v"]));
+    assert_eq!(ask("label/schema/values"), serde_json::json!(["h", "late", "s", "x"]));
+    let names = ["__name__", "a", "count", "exported_value", "host", "schema", "schema_", "sum", "time", "value"];
+    assert_eq!(ask(&format!("labels?{all}")), serde_json::json!(names));
+    assert_eq!(server.rows("SELECT exported_value, exported_value_, schema FROM m WHERE value = 1"), [["v", "e", "s"]]);
+    assert_eq!(server.rows("SELECT histogram_schema FROM m WHERE schema = 'h'"), [["1"]]);
+    assert_eq!(server.rows("SELECT a, value FROM stored_series"), [["b", "2.0"]]);
+}
+
+/// The mean of a series that ended was NaN in SQL, as the mark that says so is a NaN.
+#[test]
+fn a_series_that_ended_has_a_mean_in_sql_and_ends_in_promql() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = std::sync::Arc::new(std::sync::Mutex::new("stays 1\ngoes 2\n"));
+    let shown = page.clone();
+    let port = crate::parts::site(move |_| ("200 OK".into(), shown.lock().unwrap().to_string()));
+    let config =
+        format!("[[target]]\nname = 'a'\nurl = 'http://127.0.0.1:{port}/metrics'\nkind = 'scrape'\ninterval = '1s'\n");
+    let server = Server::start(dir.path(), &config);
+    wait_for("two pages", || server.sql("SELECT count(*) > 1 AS some FROM goes", "csv").body.contains("true"));
+    *page.lock().unwrap() = "stays 1\n";
+    let ended = "SELECT count(*) FILTER (WHERE value IS NULL) > 0 AS ended FROM goes";
+    wait_for("the mark", || server.sql(ended, "csv").body.contains("true"));
+    assert_eq!(
+        server.rows("SELECT avg(value), min(value), max(value), count(*) - count(value) FROM goes"),
+        [["2.0", "2.0", "2.0", "1"]]
+    );
+    assert_eq!(
+        server.rows("SELECT DISTINCT date_bin(INTERVAL '1 day', time) IS NULL, avg(value) FROM goes GROUP BY 1"),
+        [["false", "2.0"]]
+    );
+    let found = get(&format!("{}/api/v1/query?query=%7B__name__=~%22goes%7Cstays%22%7D", server.url));
+    assert!(found.contains("stays") && !found.contains("goes"), "{found}");
+}
+
+/// A real Prometheus reads our samples as if they were its own, as a stream and in one message, and scrapes `/federate`.
+#[test]
+fn prometheus_reads_remotely_and_federates() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::with_seed(seed());
+    let server = Server::start(&dir.path().join("data"), "");
+    let now_s =
+        i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
+    let mut page = String::new();
+    for series in 0..5 {
+        let mut value = 0.0;
+        for at in 0..400 {
+            value += random.f64();
+            // The newest are of now, for who federates.
+            writeln!(
+                page,
+                "c_total{{series=\"{series}\",odd=\"a\\\\\\\"b\"}} {value} {}",
+                (now_s - 4000 + at * 10) * 1000 + at % 7
+            )
+            .unwrap();
+        }
+    }
+    writeln!(page, "{{\"a.name\",\"a label\"=\"x\"}} 5 {}", now_s * 1000).unwrap();
+    let pushed = post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap();
+    assert_eq!(pushed.status, 204, "{}", pushed.body);
+    let config = dir.path().join("prometheus.yml");
+    let address = server.url.trim_start_matches("http://");
+    std::fs::write(
+        &config,
+        format!(
+            "remote_read:\n- url: {}/api/v1/read\n  read_recent: true\nscrape_configs:\n- job_name: federate\n  \
+             scrape_interval: 1s\n  metrics_path: /federate\n  honor_labels: true\n  params:\n    'match[]': ['{{__name__=~\".+\"}}']\n  \
+             metric_relabel_configs:\n  - source_labels: [__name__]\n    target_label: __name__\n    replacement: federated_$1\n  \
+             static_configs:\n  - targets: [{address}]\n",
+            server.url
+        ),
+    )
+    .unwrap();
+    let port = free_port();
+    let _program = Program::start(
+        Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.path().join("blocks").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}")),
+    );
+    let prometheus = format!("http://127.0.0.1:{port}");
+    wait_for("prometheus", || is_up(&format!("{prometheus}/-/ready")));
+    for query in [
+        "c_total",
+        "c_total[20m]",
+        "sum by (series) (rate(c_total[5m]))",
+        "c_total{odd=\"a\\\\\\\"b\",series=~\"1|2\"}",
+    ] {
+        let at = (now_s - 300).to_string();
+        let parameters = [("query", query), ("time", at.as_str())];
+        let (theirs, ours) = (answer(&prometheus, "query", &parameters), answer(&server.url, "query", &parameters));
+        assert!(!theirs.as_ref().unwrap().1.is_empty());
+        assert!(compare(query, &theirs, &ours) > 0);
+    }
+    wait_for("what is federated", || !ask(&prometheus, "federated_c_total", now_s as f64 + 5.0).is_empty());
+    let federated = get(&format!("{}/federate?match[]=c_total&match[]=%7B%22a.name%22%7D", server.url));
+    assert!(
+        federated.contains("# TYPE c_total untyped\nc_total{odd=\"a\\\\\\\"b\",series=\"0\",instance=\"\"} "),
+        "{federated}"
+    );
+    assert!(federated.contains(&format!("a_name{{a_label=\"x\",instance=\"\"}} 5 {}\n", now_s * 1000)), "{federated}");
+    assert!(federated.lines().count() < 12, "{federated}");
+
+    // In one message, as readers of old ask for it; and what is asked wrongly.
+    let mut request = vec![0x0a, 0, 0x08];
+    let start_ms = ((now_s - 4000) * 1000) as u64;
+    wire::put_varint(&mut request, start_ms);
+    request.push(0x10);
+    wire::put_varint(&mut request, start_ms + 5_000);
+    request.extend(b"\x1a\x13\x12\x08__name__\x1a\x07c_total");
+    request[1] = u8::try_from(request.len() - 2).unwrap();
+    let read = |body: &[u8]| {
+        let packed = snap::raw::Encoder::new().compress_vec(body).unwrap();
+        agent().post(format!("{}/api/v1/read", server.url)).send(&packed[..]).unwrap()
+    };
+    let mut answer = read(&request);
+    assert_eq!((answer.status().as_u16(), answer.headers()["content-encoding"].to_str().unwrap()), (200, "snappy"));
+    let packed = answer.body_mut().read_to_vec().unwrap();
+    let message = snap::raw::Decoder::new().decompress_vec(&packed).unwrap();
+    let mut results = wire::Message::new(&message).next().unwrap().unwrap().1.message("a result").unwrap();
+    let mut series = 0;
+    while let Some((_, wire)) = results.next().unwrap() {
+        let (mut fields, mut samples) = (wire.message("a series").unwrap(), 0);
+        while let Some((field, _)) = fields.next().unwrap() {
+            samples += usize::from(field == 2);
+        }
+        (series, _) = (series + 1, assert_eq!(samples, 1));
+    }
+    assert_eq!(series, 5);
+    let mut refused = read(b"\x0a\x05\x1a\x03\x08\x09\x00");
+    let said = refused.body_mut().read_to_string().unwrap();
+    assert!(refused.status() == 400 && said.contains("bad_data"), "{said}");
+}
+
+/// What Prometheus' own page and Grafana ask beside questions.
+#[test]
+fn pages_of_others_find_what_they_ask_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "");
+    let page = "up{job=\"a\",instance=\"b:1\"} 1\nup{job=\"a\",instance=\"c:1\"} 0\nm{job=\"a\"} 5\n";
+    assert_eq!(post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap().status, 204);
+    let ask = |path: &str| {
+        let text = get(&format!("{}/api/v1/{path}", server.url));
+        let answer = serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        assert_eq!(answer["status"], "success", "{text}");
+        answer["data"].clone()
+    };
+    assert_eq!(ask("format_query?query=sum(up)by(job)"), "sum by (job) (up)");
+    assert_eq!(ask("parse_query?query=sum(up)")["expr"]["name"], "up");
+    let all = ask("status/tsdb");
+    assert_eq!(all["headStats"]["numSeries"], 3);
+    assert_eq!(
+        all["seriesCountByMetricName"],
+        serde_json::json!([{"name": "up", "value": 2}, {"name": "m", "value": 1}])
+    );
+    assert_eq!(all["seriesCountByLabelValuePair"][0], serde_json::json!({"name": "job=a", "value": 3}));
+    let some = ask("status/tsdb?match[]=up&limit=1");
+    assert_eq!(some["seriesCountByMetricName"], serde_json::json!([{"name": "up", "value": 2}]));
+    assert_eq!(some["labelValueCountByLabelName"], serde_json::json!([{"name": "instance", "value": 2}]));
+    let targets = ask("targets");
+    let health: BTreeMap<&str, &str> = targets["activeTargets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|own| (own["labels"]["instance"].as_str().unwrap(), own["health"].as_str().unwrap()))
+        .collect();
+    assert_eq!(health, [("b:1", "up"), ("c:1", "down")].into());
+    for path in ["status/flags", "status/config", "status/runtimeinfo", "status/buildinfo"] {
+        assert!(ask(path).is_object(), "{path}");
+    }
+    for path in ["", "-/healthy", "-/ready"] {
+        get(&format!("{}/{path}", server.url));
+    }
 }

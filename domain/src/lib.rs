@@ -6,6 +6,7 @@
 //! | [`table`] | how a table is declared: tags, fields, types, units |
 //! | [`tables`] | the tables, one a file |
 //! | [`mod@reserved`] | names that agents cannot write to |
+//! | [`metric`] | how labels and values of metrics are spelled as columns |
 //! | [`instant`] | times as people write them |
 //! | [`duration`] | durations as people write them |
 //!
@@ -13,6 +14,7 @@
 
 pub mod duration;
 pub mod instant;
+pub mod metric;
 pub mod reserved;
 pub mod table;
 pub mod tables;

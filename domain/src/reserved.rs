@@ -5,7 +5,9 @@ use crate::tables::{ALERTS, EXCLUSIONS, MAINTENANCE, METADATA};
 /// The names of the views that are ready in every schema.
 pub const VIEWS: [&str; 7] =
     ["availability_daily", "availability_monthly", "response_daily", "outages", "advisories", "alert_counts", "series"];
-/// A measurement with the name of a view, written by an earlier version, is read under this and its name.
+/// The view that only lists what there is. A metric may be called so.
+const SERIES: &str = "series";
+/// A measurement with the name of a view is read under this and its name.
 const STORED: &str = "stored_";
 
 /// Why agents cannot write to a name.
@@ -35,11 +37,12 @@ impl std::fmt::Display for Reserved {
 /// assert_eq!(reserved("maintenance"), Some(Reserved::Table("maintenance")));
 /// assert_eq!(reserved("outages"), Some(Reserved::View("outages")));
 /// assert_eq!(reserved("probe"), None);
+/// assert_eq!(reserved("series"), None); // read as `stored_series`
 /// ```
 pub fn reserved(measurement: &str) -> Option<Reserved> {
     let tables = [MAINTENANCE.name, EXCLUSIONS.name, ALERTS.name, METADATA];
     let table = tables.into_iter().find(|name| *name == measurement).map(Reserved::Table);
-    table.or_else(|| view(measurement).map(Reserved::View))
+    table.or_else(|| view(measurement).filter(|name| *name != SERIES).map(Reserved::View))
 }
 
 /// The measurement that a table's name in SQL means; `None` for a view.

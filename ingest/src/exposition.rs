@@ -7,13 +7,14 @@
 
 use std::borrow::Cow;
 
+use domain::metric::{VALUE, tag};
 use memchr::{memchr, memchr2};
-use tsdb::{Batch, Row, SeriesRef, Value};
+use tsdb::{Batch, SeriesRef};
 
 use crate::body::without_mark;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::report::{Reason, Report};
-use crate::rows::{VALUE, tag_name};
+use crate::rows::add_metric_series;
 
 /// How a page is read.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,7 +50,18 @@ pub enum Clash {
 /// let report = ingest::exposition::parse(page, Default::default(), &mut batch, |_| {});
 /// assert_eq!((report.taken, report.refused, report.reasons[0].line), (2, 1, 4));
 /// ```
-pub fn parse(page: &[u8], options: Options<'_>, batch: &mut Batch, mut describe: impl FnMut(MetricInfo<'_>)) -> Report {
+pub fn parse(page: &[u8], options: Options<'_>, batch: &mut Batch, describe: impl FnMut(MetricInfo<'_>)) -> Report {
+    parse_noting(page, options, batch, describe, |_| {})
+}
+
+/// The same; tells `note` the series of samples that come without a time, which end when a page does not have them.
+pub(crate) fn parse_noting(
+    page: &[u8],
+    options: Options<'_>,
+    batch: &mut Batch,
+    mut describe: impl FnMut(MetricInfo<'_>),
+    mut note: impl FnMut(SeriesRef),
+) -> Report {
     let page = without_mark(page);
     let is_open_metrics = options.is_open_metrics || page.trim_ascii_end().ends_with(b"# EOF");
     let unit_ns = if is_open_metrics { 1e9 } else { 1e6 };
@@ -74,9 +86,12 @@ pub fn parse(page: &[u8], options: Options<'_>, batch: &mut Batch, mut describe:
             continue;
         }
         match take(text, options, unit_ns, batch) {
-            Ok(has_exemplar) => {
+            Ok(taken) => {
                 report.take(1);
-                report.count("exemplar", usize::from(has_exemplar));
+                report.count("exemplar", usize::from(taken.has_exemplar));
+                if !taken.has_time {
+                    note(taken.series);
+                }
             }
             Err(reason) => report.refuse(number, reason, text),
         }
@@ -128,8 +143,15 @@ impl<'a> Described<'a> {
     }
 }
 
-/// Takes the sample of a line; does it have an exemplar?
-fn take(line: &str, options: Options<'_>, unit_ns: f64, batch: &mut Batch) -> Result<bool, Reason> {
+/// A line that was taken.
+struct TakenLine {
+    series: SeriesRef,
+    has_time: bool,
+    has_exemplar: bool,
+}
+
+/// Takes the sample of a line.
+fn take(line: &str, options: Options<'_>, unit_ns: f64, batch: &mut Batch) -> Result<TakenLine, Reason> {
     let end = series_end(line)?;
     let (series, rest) = (&line[..end], line[end..].trim_ascii_start());
     let value_end = memchr2(b' ', b'\t', rest.as_bytes()).unwrap_or(rest.len());
@@ -139,13 +161,14 @@ fn take(line: &str, options: Options<'_>, unit_ns: f64, batch: &mut Batch) -> Re
         Some(at) => (rest[..at].trim_ascii(), Some(&rest[at..])),
         None => (rest, None),
     };
-    let time = if time.is_empty() { options.now } else { timestamp(time, unit_ns)? };
-    let found = match batch.find_series(series.as_bytes()) {
+    let has_time = !time.is_empty();
+    let time = if has_time { timestamp(time, unit_ns)? } else { options.now };
+    let series = match batch.find_series(series.as_bytes()) {
         Some(series) => series,
         None => add(series, options, batch)?,
     };
-    batch.push_sample(found, time, VALUE, value)?;
-    Ok(exemplar.is_some())
+    batch.push_sample(series, time, VALUE, value)?;
+    Ok(TakenLine { series, has_time, has_exemplar: exemplar.is_some() })
 }
 
 /// Where the name and the labels of a line end.
@@ -237,11 +260,11 @@ fn add(text: &str, options: Options<'_>, batch: &mut Batch) -> Result<SeriesRef,
     if metric.is_empty() {
         return Err("expected a metric's name at the start of the line".into());
     }
-    let own = tags.iter().map(|(name, value)| (tag_name(name), value.as_ref()));
+    let own = tags.iter().map(|(name, value)| (tag(name), value.as_ref()));
     let given = options.tags.iter().copied().filter(|(_, value)| !value.is_empty());
-    let tags: Vec<(&str, &str)> = own.chain(given.map(|(name, value)| (tag_name(name), value))).collect();
-    let fields = [(VALUE, Value::F64(0.0))];
-    Ok(batch.add_series(text.as_bytes(), &Row { measurement: &metric, tags: &tags, time: 0, fields: &fields })?)
+    let tags: Vec<_> = own.chain(given.map(|(name, value)| (tag(name), value))).collect();
+    let tags: Vec<(&str, &str)> = tags.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
+    Ok(add_metric_series(batch, text.as_bytes(), &metric, &tags)?)
 }
 
 type Label<'a> = (Option<Cow<'a, str>>, Cow<'a, str>);

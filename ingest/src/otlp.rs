@@ -4,20 +4,21 @@
 //! Tags are the attributes of resource, scope and data point; of one name the innermost counts. The scope itself is
 //! `otel_scope_name` and `otel_scope_version`. What becomes of the kinds of metrics is in [`Writer`].
 
+use std::borrow::Cow;
+
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
-use tsdb::Batch;
+use domain::metric::{VALUE, tag};
+use tsdb::{Batch, STALE_MARK};
+use wire::{Message, Wire};
 
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::native_histogram::{NativeHistogram, Side};
-use crate::protobuf::{Message, Wire};
 use crate::report::{Reason, Report};
-use crate::rows::{Rows, VALUE, tag_name};
+use crate::rows::Rows;
 
 /// How deep lists and maps may be in an attribute.
 const DEPTH_MAX: usize = 16;
-/// Prometheus' mark of a series that has ended; here of a point without a value.
-const STALE: u64 = 0x7ff0_0000_0000_0002;
 
 /// Attributes as texts, the outer ones first.
 pub(crate) type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
@@ -101,7 +102,7 @@ impl<'b, 'd> Writer<'b, 'd> {
 
     pub(crate) fn number(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, number: Option<Number>) {
         self.take(metric, scope, point, |rows, tags, time| match number {
-            _ if point.flags & 1 == 1 => sample(rows, metric, tags, time, f64::from_bits(STALE)),
+            _ if point.flags & 1 == 1 => sample(rows, metric, tags, time, STALE_MARK),
             None => Err(Reason("no_value", "the data point has neither as_double nor as_int".into())),
             Some(number) => number_sample(rows, metric, tags, time, number),
         });
@@ -127,7 +128,7 @@ impl<'b, 'd> Writer<'b, 'd> {
                 };
                 values += sample(rows, &bucket, &with(tags, "le", le, room), time, sum as f64)?;
             }
-            let count = if point.flags & 1 == 1 { f64::from_bits(STALE) } else { found.count as f64 };
+            let count = if point.flags & 1 == 1 { STALE_MARK } else { found.count as f64 };
             values += sample(rows, &bumpalo::format!(in room, "{}_count", metric), tags, time, count)?;
             for (what, value) in [("sum", found.sum), ("min", found.min), ("max", found.max)] {
                 if let Some(value) = value {
@@ -166,7 +167,7 @@ impl<'b, 'd> Writer<'b, 'd> {
     ) {
         self.take(metric, scope, point, |rows, tags, time| {
             let fields = found.fields(point.room)?;
-            rows.push(&tsdb::Row { measurement: metric, tags, time, fields: &fields })?;
+            rows.metric(metric, tags, time, &fields)?;
             Ok(fields.len())
         });
     }
@@ -192,7 +193,10 @@ impl<'b, 'd> Writer<'b, 'd> {
         self.report.count("exemplar", point.exemplars);
         let mut tags = Attributes::with_capacity_in(scope.len() + point.attributes.len(), point.room);
         for (name, value) in scope.iter().chain(&point.attributes).filter(|(_, value)| !value.is_empty()) {
-            let name = tag_name(name);
+            let name: &str = match tag(name) {
+                Cow::Borrowed(name) => name,
+                Cow::Owned(name) => point.room.alloc_str(&name),
+            };
             match tags.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) => *known = value,
                 None => tags.push((name, value)),
@@ -229,7 +233,7 @@ fn number_sample(
         Number::Int(int) if int as f64 as i128 == i128::from(int) => sample(rows, metric, tags, time, int as f64),
         Number::Int(int) => {
             let fields = [(VALUE, tsdb::Value::F64(int as f64)), ("value_int", tsdb::Value::I64(int))];
-            rows.push(&tsdb::Row { measurement: metric, tags, time, fields: &fields })?;
+            rows.metric(metric, tags, time, &fields)?;
             Ok(2)
         }
     }

@@ -6,13 +6,14 @@
 //! of the message, in version 2 the texts of the symbols.
 
 use bumpalo::Bump;
-use tsdb::{Batch, Row, SeriesRef, Value};
+use domain::metric::{VALUE, tag};
+use tsdb::{Batch, SeriesRef};
+use wire::Message;
 
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::native_histogram::{NativeHistogram, Side};
-use crate::protobuf::{self, Message};
 use crate::report::{Reason, Report};
-use crate::rows::{VALUE, spell, tag_name};
+use crate::rows::{add_metric_series, push_histogram, spell};
 
 /// The label with the metric's name.
 const NAME: &str = "__name__";
@@ -299,7 +300,7 @@ fn take_series<'a>(
         } else if field == numbers.histogram {
             let (time, histogram) = histogram(wire.message("a histogram")?, copies)?;
             let fields = histogram.fields(copies)?;
-            let push = |series: &SeriesRef| Ok(batch.push_series(*series, in_ns(time)?, &fields)?);
+            let push = |series: &SeriesRef| Ok(push_histogram(batch, *series, in_ns(time)?, &fields)?);
             found.as_ref().map_err(Reason::clone).and_then(push).map(|()| {
                 report.take(fields.len());
                 report.histograms += 1;
@@ -346,10 +347,9 @@ fn add_series<'a>(
     };
     // A label without a value is as good as none.
     let tags = labels.iter().filter(|(name, value)| *name != NAME && !value.is_empty());
-    let tags: Vec<_> = tags.map(|(name, value)| (tag_name(name), *value)).collect();
-    let fields = [(VALUE, Value::F64(0.0))];
-    let row = Row { measurement: metric, tags: &tags, time: 0, fields: &fields };
-    Ok(batch.add_series(spelling, &row).map_err(Reason::from))
+    let tags: Vec<_> = tags.map(|(name, value)| (tag(name), *value)).collect();
+    let tags: Vec<(&str, &str)> = tags.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
+    Ok(add_metric_series(batch, spelling, metric, &tags).map_err(Reason::from))
 }
 
 /// A series as Prometheus writes it.
@@ -362,7 +362,7 @@ fn selector(labels: &[Label<'_>]) -> String {
 fn sample(bytes: &[u8]) -> Result<(i64, f64), String> {
     // As everybody writes it: field 1 with eight bytes, field 2 with a varint up to the end.
     if let [0x09, a, b, c, d, e, f, g, h, 0x10, time @ ..] = bytes
-        && let Some(time) = protobuf::whole_varint(time)
+        && let Some(time) = wire::whole_varint(time)
     {
         return Ok((time as i64, f64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h])));
     }
@@ -421,5 +421,5 @@ fn span(mut message: Message<'_>) -> Result<(i64, u64), String> {
 /// Counts come as differences to the bucket before.
 fn add_delta(side: &mut Side<'_>, delta: u64) {
     let before = side.counts.last().copied().unwrap_or(0.0);
-    side.counts.push(before + protobuf::zigzag(delta) as f64);
+    side.counts.push(before + wire::zigzag(delta) as f64);
 }

@@ -16,6 +16,7 @@ use crate::metadata::{Metadata, MetricInfo, Said};
 use crate::remote_write::{self, Version};
 use crate::report::Report;
 use crate::row_options::RowOptions;
+use crate::scraped_series::ScrapedSeries;
 use crate::stats::{Protocol, Stats};
 use crate::{arrow_rows, csv_rows, exposition, json_rows, otlp, otlp_json, push_group};
 
@@ -30,6 +31,7 @@ pub struct Ingest {
     budget: Arc<Budget>,
     stats: Stats,
     metadata: Metadata,
+    scraped: ScrapedSeries,
 }
 
 /// Which InfluxDB's words a request for line protocol uses.
@@ -58,7 +60,14 @@ struct Taken {
 impl Ingest {
     /// Takes rows for a store.
     pub fn new(store: Arc<Store>, limits: Limits) -> Ingest {
-        Ingest { store, limits, budget: Arc::default(), stats: Stats::default(), metadata: Metadata::default() }
+        Ingest {
+            store,
+            limits,
+            budget: Arc::default(),
+            stats: Stats::default(),
+            metadata: Metadata::default(),
+            scraped: ScrapedSeries::default(),
+        }
     }
 
     /// From one piece of a body to the next.
@@ -275,7 +284,7 @@ impl Ingest {
     }
 
     /// Stores a page that was fetched in so many seconds, or that none could be, with `up` and what else Prometheus
-    /// says of a scrape.
+    /// says of a scrape, and marks for the series that have ended.
     ///
     /// # Errors
     ///
@@ -291,11 +300,14 @@ impl Ingest {
         // Whoever is scraped does not say what counts either.
         batch.admit_by(Arc::<Agents>::default());
         let mut taken = Taken { batch, report: Report::default(), said: Vec::new() };
+        let mut series = Vec::new();
         if let Some(page) = page {
             self.stats.body(Protocol::Scrape, page.body.arrived, page.body.bytes.len());
             let options = exposition::Options { is_open_metrics: page.is_open_metrics, ..options };
             let parse = |batch: &mut Batch, describe: &mut dyn FnMut(MetricInfo<'_>)| {
-                Ok::<_, std::convert::Infallible>(exposition::parse(&page.body.bytes, options, batch, describe))
+                let note = |own| series.push(own);
+                let report = exposition::parse_noting(&page.body.bytes, options, batch, describe, note);
+                Ok::<_, std::convert::Infallible>(report)
             };
             let Ok(()) = self.described(DEFAULT_SCHEMA, &mut taken, parse);
         }
@@ -303,7 +315,9 @@ impl Ingest {
         let samples = taken.report.taken;
         let own = format!("up {up}\nscrape_duration_seconds {seconds}\nscrape_samples_scraped {samples}\n");
         exposition::parse(own.as_bytes(), options, &mut taken.batch, |_| {});
+        self.scraped.mark_ended(options.tags, &series, options.now, &mut taken.batch);
         self.store.submit(taken.batch)?.await?;
+        self.scraped.keep(options.tags, series);
         self.metadata.remember(&taken.said);
         self.stats.stored(Protocol::Scrape, &taken.report);
         self.stats.answered(Protocol::Scrape, start.elapsed());

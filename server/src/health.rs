@@ -11,6 +11,17 @@ pub(crate) async fn health(_: Call) -> Response<Body> {
     alive()
 }
 
+/// `/`: who answers, and where to read on.
+pub(crate) async fn greeting(_: Call) -> Response<Body> {
+    let text = concat!(
+        "fournines ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n/api/v3/query_sql   questions in SQL\n/api/v1/query       questions in PromQL, as of Prometheus\n",
+        "/metrics            what the server counts\n/health, /ready     is it alive, does it take rows\n"
+    );
+    respond(StatusCode::OK, "text/plain; charset=utf-8", text.to_owned())
+}
+
 pub(crate) async fn ready(call: Call) -> Response<Body> {
     let store = &call.services.store;
     match (store.ended(), store.stats().read_only) {

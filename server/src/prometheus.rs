@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Response, StatusCode};
-use promql::api::{self, ApiError, Asked, Kind, Parameters};
+use promql::api::{self, ApiError, Asked, Kind, Names, Parameters, ReadRequest};
 use promql::engine::Settings;
 use promql::syntax::Limits;
 use query::Packer;
@@ -32,6 +32,9 @@ type Found = Result<String, ApiError>;
 /// The bytes of an answer, and how they are packed.
 type Sent = (Bytes, Option<&'static str>);
 
+/// What remote read answers with.
+const PROTOBUF: &str = "application/x-protobuf";
+const STREAMED: &str = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
 /// Shorter answers are not worth it.
 const PACKED_BYTES_MIN: usize = 1024;
 
@@ -67,6 +70,71 @@ pub(crate) async fn metadata(call: Call) -> Response<Body> {
     asked(call, api::metadata).await
 }
 
+/// `/api/v1/format_query`
+pub(crate) async fn format_query(call: Call) -> Response<Body> {
+    asked(call, api::format_query).await
+}
+
+/// `/api/v1/parse_query`
+pub(crate) async fn parse_query(call: Call) -> Response<Body> {
+    asked(call, api::parse_query).await
+}
+
+/// `/api/v1/status/tsdb`
+pub(crate) async fn status_tsdb(call: Call) -> Response<Body> {
+    asked(call, api::status_tsdb).await
+}
+
+/// `/api/v1/status/flags`
+pub(crate) async fn flags(call: Call) -> Response<Body> {
+    asked(call, api::flags).await
+}
+
+/// `/api/v1/targets`
+pub(crate) async fn targets(call: Call) -> Response<Body> {
+    asked(call, api::targets).await
+}
+
+/// `/federate`
+pub(crate) async fn federate(call: Call) -> Response<Body> {
+    let accept = call.request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let names = Names::accepted(accept);
+    let mut response = asked(call, move |asked| api::federate(asked, names)).await;
+    if response.status() == StatusCode::OK {
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(names.media_type()));
+    }
+    response
+}
+
+/// `/api/v1/read`
+pub(crate) async fn remote_read(call: Call) -> Response<Body> {
+    let (services, database) = (call.services.clone(), call.parameter("db"));
+    let request = whole(call.request.into_body()).await.and_then(|body| ReadRequest::decode(&body));
+    let found = match request {
+        Ok(request) => {
+            let parameters = Parameters::new(database.into_iter().map(|name| ("db".to_owned(), name)).collect());
+            let kind = Arc::new(AtomicBool::new(false));
+            let is_streamed = kind.clone();
+            let work = move |asked: &Asked<'_>| {
+                let answer = api::remote_read(asked, &request)?;
+                is_streamed.store(answer.is_streamed, Ordering::Relaxed);
+                Ok((Bytes::from(answer.bytes), None))
+            };
+            worked_out(&services, parameters, work).await.map(|(bytes, _)| (bytes, kind.load(Ordering::Relaxed)))
+        }
+        Err(message) => Err(ApiError { kind: Kind::BadData, message }),
+    };
+    match found {
+        Ok((bytes, is_streamed)) => {
+            let mut response = respond(StatusCode::OK, (bytes, (!is_streamed).then_some("snappy")));
+            let media_type = if is_streamed { STREAMED } else { PROTOBUF };
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+            response
+        }
+        Err(error) => failed(&error),
+    }
+}
+
 /// What is the same whatever is stored.
 pub(crate) async fn fixed(_: Call, json: String) -> Response<Body> {
     respond(StatusCode::OK, (json.into(), None))
@@ -76,24 +144,29 @@ pub(crate) async fn fixed(_: Call, json: String) -> Response<Body> {
 async fn asked(call: Call, work: impl FnOnce(&Asked<'_>) -> Found + Send + 'static) -> Response<Body> {
     let services = call.services.clone();
     let headers = call.request.headers().clone();
+    let work = move |asked: &Asked<'_>| {
+        let text = work(asked)?;
+        packed(text, &headers).map_err(|error| ApiError { kind: Kind::Internal, message: error.to_string() })
+    };
     let found = match parameters(call).await {
-        Ok(parameters) => worked_out(&services, parameters, headers, work).await,
+        Ok(parameters) => worked_out(&services, parameters, work).await,
         Err(message) => Err(ApiError { kind: Kind::BadData, message }),
     };
     match found {
         Ok(sent) => respond(StatusCode::OK, sent),
-        Err(error) => {
-            let status = StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-            respond(status, (error.json().into(), None))
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &ApiError) -> Response<Body> {
+    let status = StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    respond(status, (error.json().into(), None))
 }
 
 async fn worked_out(
     services: &Arc<Services>,
     parameters: Parameters,
-    headers: HeaderMap,
-    work: impl FnOnce(&Asked<'_>) -> Found + Send + 'static,
+    work: impl FnOnce(&Asked<'_>) -> Result<Sent, ApiError> + Send + 'static,
 ) -> Result<Sent, ApiError> {
     let runner = services.engine.runner();
     let schema = parameters.get("db").unwrap_or(DEFAULT_SCHEMA).to_owned();
@@ -110,8 +183,7 @@ async fn worked_out(
         let memory = services.engine.runner().memory();
         let (parameters, is_given_up) = (&parameters, &*nobody_waits);
         let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
-        let json = work(&asked)?;
-        packed(json, &headers).map_err(|error| ApiError { kind: Kind::Internal, message: error.to_string() })
+        work(&asked)
     };
     let found = runner.work_out(runner.deadline(), work).await.unwrap_or_else(|refused| {
         let kind = match refused {

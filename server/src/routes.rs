@@ -63,8 +63,11 @@ const fn administer(pattern: &'static str, answer: fn(Call) -> Answering) -> Rou
 }
 
 /// Every path that there is.
-pub(crate) const ROUTES: [Route; 46] = [
+pub(crate) const ROUTES: [Route; 58] = [
+    read("/", GET, |call| Box::pin(health::greeting(call))),
     open("/health", |call| Box::pin(health::health(call))),
+    open("/-/healthy", |call| Box::pin(health::health(call))),
+    open("/-/ready", |call| Box::pin(health::ready(call))),
     open("/ping", |call| Box::pin(influx::ping(call))),
     open("/ready", |call| Box::pin(health::ready(call))),
     read("/metrics", GET, |call| Box::pin(health::metrics(call))),
@@ -88,6 +91,15 @@ pub(crate) const ROUTES: [Route; 46] = [
     ask("/api/v1/labels", |call| Box::pin(prometheus::labels(call))),
     read("/api/v1/label/{name}/values", GET, |call| Box::pin(prometheus::values(call))),
     read("/api/v1/metadata", GET, |call| Box::pin(prometheus::metadata(call))),
+    ask("/api/v1/format_query", |call| Box::pin(prometheus::format_query(call))),
+    ask("/api/v1/parse_query", |call| Box::pin(prometheus::parse_query(call))),
+    read("/api/v1/read", POST, |call| Box::pin(prometheus::remote_read(call))),
+    read("/federate", GET, |call| Box::pin(prometheus::federate(call))),
+    read("/api/v1/targets", GET, |call| Box::pin(prometheus::targets(call))),
+    read("/api/v1/status/tsdb", GET, |call| Box::pin(prometheus::status_tsdb(call))),
+    read("/api/v1/status/flags", GET, |call| Box::pin(prometheus::flags(call))),
+    read("/api/v1/status/config", GET, |call| Box::pin(prometheus::fixed(call, promql::api::config()))),
+    read("/api/v1/status/runtimeinfo", GET, |call| Box::pin(prometheus::fixed(call, promql::api::runtime_info()))),
     read("/api/v1/rules", GET, |call| Box::pin(prometheus::fixed(call, promql::api::no_rules()))),
     read("/api/v1/alerts", GET, |call| Box::pin(prometheus::fixed(call, promql::api::no_alerts()))),
     read("/api/v1/status/buildinfo", GET, |call| Box::pin(prometheus::fixed(call, promql::api::build_info()))),
@@ -166,7 +178,7 @@ mod tests {
             let path = route.pattern.replace("{*group}", "a/host/b").replace("{name}", "job");
             assert_eq!(Route::of(&path).map(|found| found.pattern), Some(route.pattern));
         }
-        for path in ["/", "/write/", "//write", "/api/v1/admin", "/api/v1/admin/flush/x", "/WRITE"] {
+        for path in ["/-/", "/write/", "//write", "/api/v1/admin", "/api/v1/admin/flush/x", "/WRITE"] {
             assert!(Route::of(path).is_none(), "{path}");
         }
     }
@@ -175,7 +187,7 @@ mod tests {
     #[test]
     fn what_needs_no_token_only_says_that_it_is_alive() {
         let open = ROUTES.iter().filter(|route| route.scopes.is_empty()).map(|route| route.pattern);
-        assert_eq!(open.collect::<Vec<_>>(), ["/health", "/ping", "/ready"]);
+        assert_eq!(open.collect::<Vec<_>>(), ["/health", "/-/healthy", "/-/ready", "/ping", "/ready"]);
         let administers = |route: &Route| route.pattern.starts_with("/api/v1/admin/");
         let is_admin = |route: &Route| route.scopes == [Scope::Admin];
         assert!(ROUTES.iter().filter(|route| administers(route)).all(is_admin));

@@ -59,6 +59,7 @@ pub use base::fault::fault;
 pub use base::function::Function;
 pub use base::histogram::{Histogram, Quantiles};
 pub use base::limits::Limits;
+pub use base::mark::{STALE_MARK, is_stale_mark};
 pub use base::names::{DEFAULT_SCHEMA, TIME_COLUMN};
 pub use base::options::{Durability, Options, PAGE_ROWS_MAX};
 pub use base::retention::Retention;

@@ -367,7 +367,8 @@ impl Store {
         let picks: Vec<_> = (0..rows.len()).filter(wanted).map(|row| rows.at(0, row)).collect();
         let mut warnings = self.shared.health.general();
         warnings.extend(left_out);
-        Ok((projection.batch(&Rows::of_fields(&picks, &rows, &projection.fields))?, warnings))
+        let rows = Rows::of_fields(&picks, &rows, &projection.fields).without_marks();
+        Ok((projection.batch(&rows)?, warnings))
     }
 
     /// The values of a tag, sorted.
@@ -383,6 +384,20 @@ impl Store {
         let mut values: Vec<String> = table.tag(tag).values().iter().map(str::to_owned).collect();
         values.sort_unstable();
         Ok(values)
+    }
+
+    /// How many series each value of a tag has. Values that no series has any more are among them, with 0.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTable`], [`Error::UnknownColumn`].
+    pub fn series_by_tag_value(&self, schema: &str, table: &str, tag: &str) -> Result<Vec<(String, u64)>> {
+        let table = self.find_table(schema, table)?;
+        let Some(ColumnRef::Tag(tag)) = table.columns().find(tag) else {
+            return Err(Error::UnknownColumn { table: table.name.clone(), column: tag.into() });
+        };
+        let values = table.tag(tag).values();
+        Ok((0..).zip(values.iter()).map(|(code, value)| (value.to_owned(), values.series_count(code))).collect())
     }
 
     fn find_table(&self, schema: &str, table: &str) -> Result<&Arc<Table>> {

@@ -1,14 +1,23 @@
 //! The HTTP API of Prometheus, without HTTP: parameters in, JSON out.
 
 mod asked;
+mod cardinality;
 mod catalog;
 mod error;
+mod federate;
 mod json;
 mod parameters;
+mod remote_read;
 mod status;
+mod tree;
+mod xor;
 
 pub use asked::{Asked, query, query_range};
+pub use cardinality::status_tsdb;
 pub use catalog::{labels, metadata, series, values};
 pub use error::{ApiError, Kind};
+pub use federate::{Names, federate};
 pub use parameters::Parameters;
-pub use status::{build_info, empty_list, no_alerts, no_rules};
+pub use remote_read::{ReadAnswer, ReadRequest, remote_read};
+pub use status::{build_info, config, empty_list, flags, no_alerts, no_rules, runtime_info, targets};
+pub use tree::{format_query, parse_query};

@@ -1,6 +1,15 @@
-//! What clients ask before they ask for metrics.
+//! What clients ask before they ask for metrics, and what people look for on Prometheus' page.
 
+use jiff::Timestamp;
+use tsdb::now_ns;
+
+use super::asked::Asked;
+use super::error::ApiError;
 use super::json;
+use crate::engine::Source;
+use crate::model::samples::Sample;
+use crate::stored::Stored;
+use crate::syntax::Matcher;
 
 /// The version whose answers these are. There are no `features` beside it: clients would take the server for another one.
 const VERSION: &str = "3.14.0";
@@ -31,4 +40,66 @@ pub fn no_rules() -> String {
 #[must_use]
 pub fn empty_list() -> String {
     json::success("[]", &[], &[])
+}
+
+/// `status/runtimeinfo`
+#[must_use]
+pub fn runtime_info() -> String {
+    let now = Timestamp::now();
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let data = format!(
+        r#"{{"startTime":"{now}","CWD":"","hostname":"","serverTime":"{now}","reloadConfigSuccess":true,"lastConfigTime":"{now}","corruptionCount":0,"goroutineCount":0,"GOMAXPROCS":{processors},"GOMEMLIMIT":0,"GOGC":"","GODEBUG":"","storageRetention":""}}"#
+    );
+    json::success(&data, &[], &[])
+}
+
+/// `status/config`: there is no configuration of Prometheus, and ours has secrets.
+#[must_use]
+pub fn config() -> String {
+    json::success(r#"{"yaml":""}"#, &[], &[])
+}
+
+/// `status/flags`: those that clients look at.
+///
+/// # Errors
+///
+/// None.
+pub fn flags(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let lookback = crate::syntax::show_duration(asked.settings.lookback_ms * 1_000_000);
+    let data = format!(r#"{{"query.lookback-delta":"{lookback}","web.enable-remote-write-receiver":"true"}}"#);
+    Ok(json::success(&data, &[], &[]))
+}
+
+/// `targets`: what is scraped, by the newest samples of `up`.
+///
+/// # Errors
+///
+/// Samples cannot be read.
+pub fn targets(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let now_ms = now_ns().div_euclid(1_000_000);
+    let allowance = asked.allowance();
+    let stored = Stored::new(asked.store, asked.schema, &allowance);
+    let mut shown = Vec::new();
+    let matchers = [Matcher::equal("__name__", "up")];
+    stored.select(&matchers, now_ms - asked.settings.lookback_ms, now_ms, &mut |labels, samples| {
+        if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms) {
+            stored.room()?;
+            let health = match value {
+                0.0 => "down",
+                _ if tsdb::is_stale_mark(value) => "unknown",
+                _ => "up",
+            };
+            let when = Timestamp::from_millisecond(time).map_or_else(|_| String::new(), |time| time.to_string());
+            let (job, instance) = (json::quoted(labels.get("job")), labels.get("instance"));
+            let url = json::quoted(&format!("http://{instance}/metrics"));
+            let mut own = String::new();
+            json::labels(&labels.without_metric(), &mut own);
+            shown.push(format!(
+                r#"{{"discoveredLabels":{own},"labels":{own},"scrapePool":{job},"scrapeUrl":{url},"globalUrl":{url},"lastError":"","lastScrape":"{when}","lastScrapeDuration":0,"health":"{health}","scrapeInterval":"","scrapeTimeout":""}}"#
+            ));
+        }
+        Ok(())
+    })?;
+    let data = format!(r#"{{"activeTargets":[{}],"droppedTargets":[],"droppedTargetCounts":{{}}}}"#, shown.join(","));
+    Ok(json::success(&data, &stored.warnings(), &[]))
 }

@@ -105,15 +105,6 @@ pub fn max(one: f64, other: f64) -> f64 {
     if one.is_nan() || other.is_nan() { f64::NAN } else { one.max(other) }
 }
 
-/// The mark of a series that has ended, bit for bit.
-pub const STALE: u64 = 0x7ff0_0000_0000_0002;
-
-/// Does a series end here?
-#[must_use]
-pub fn is_stale(number: f64) -> bool {
-    number.to_bits() == STALE
-}
-
 /// The quantile of numbers, between two of them by their distance. NaN is the smallest. The numbers are sorted.
 #[must_use]
 pub fn quantile(q: f64, numbers: &mut [f64]) -> f64 {

@@ -111,8 +111,8 @@ fn fetched(
         let mut times = vec![None; steps];
         for (step, time) in times.iter_mut().enumerate() {
             match samples.newest(looks(step)).filter(|(time, ..)| *time > looks(step) - lookback) {
-                Some((found, Sample::Float(value), _)) if !crate::base::float::is_stale(value) => *time = Some(found),
-                Some((_, Sample::Histogram(own), _)) if !crate::base::float::is_stale(own.sum) => {
+                Some((found, Sample::Float(value), _)) if !tsdb::is_stale_mark(value) => *time = Some(found),
+                Some((_, Sample::Histogram(own), _)) if !tsdb::is_stale_mark(own.sum) => {
                     return Failure::new(format!("this should be an info metric, with float samples: {labels}"));
                 }
                 _ => {}

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use tsdb::is_stale_mark;
+
 use super::allowance::LABELS_BYTES;
 use super::context::{Context, Failure};
-use crate::base::float::is_stale;
 use crate::base::labels::Labels;
 use crate::functions::extended::between;
 use crate::histogram::{Hint, Histogram, Incompatible};
@@ -88,8 +89,8 @@ fn at_steps(
 /// Does a series end here?
 fn is_mark(sample: &Sample) -> bool {
     match sample {
-        Sample::Float(value) => is_stale(*value),
-        Sample::Histogram(histogram) => is_stale(histogram.sum),
+        Sample::Float(value) => is_stale_mark(*value),
+        Sample::Histogram(histogram) => is_stale_mark(histogram.sum),
     }
 }
 

@@ -61,7 +61,7 @@ impl Samples {
     /// Without marks of the end, which are no values.
     #[must_use]
     pub fn without_marks(mut self) -> Samples {
-        let is_mark = |value: &f64| crate::base::float::is_stale(*value);
+        let is_mark = |value: &f64| tsdb::is_stale_mark(*value);
         if self.values.iter().any(is_mark) {
             let kept: Vec<bool> = self.values.iter().map(|value| !is_mark(value)).collect();
             retain(&mut self.times, &kept);
@@ -81,7 +81,7 @@ impl Samples {
     pub fn with_hints(mut self) -> Samples {
         let mut before: Option<Arc<Histogram>> = None;
         for (_, own) in &mut self.histograms {
-            if crate::base::float::is_stale(own.sum) {
+            if tsdb::is_stale_mark(own.sum) {
                 continue;
             }
             let known = before.replace(own.clone());

@@ -1,10 +1,10 @@
 //! Names of metrics and labels, values of labels, and series, without their samples.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tsdb::Store;
 
-use super::places::{all, matching};
+use super::places::{self, Place, all, matching};
 use super::read::Stored;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::Failure;
@@ -19,7 +19,8 @@ pub fn metric_names(store: &Store, schema: &str) -> BTreeSet<String> {
 /// The names of all labels of a schema.
 #[must_use]
 pub fn label_names(store: &Store, schema: &str) -> BTreeSet<String> {
-    let mut names: BTreeSet<String> = all(store, schema).into_iter().flat_map(|place| place.tags).collect();
+    let labels = all(store, schema).into_iter().flat_map(|place| place.labels);
+    let mut names: BTreeSet<String> = labels.map(|label| label.name).collect();
     if !names.is_empty() || !metric_names(store, schema).is_empty() {
         names.insert(NAME.to_owned());
     }
@@ -35,15 +36,55 @@ pub fn label_values(store: &Store, schema: &str, label: &str) -> Result<BTreeSet
     if label == NAME {
         return Ok(metric_names(store, schema));
     }
-    let mut tables: BTreeSet<String> = BTreeSet::new();
-    let has = all(store, schema).into_iter().filter(|place| place.tags.iter().any(|tag| tag == label));
-    tables.extend(has.map(|place| place.table));
+    let tag = |place: Place| place.tag(label).map(str::to_owned).map(|tag| (place.table, tag));
+    let tags: BTreeSet<(String, String)> = all(store, schema).into_iter().filter_map(tag).collect();
     let mut values = BTreeSet::new();
-    for table in tables {
-        values.extend(store.tag_values(schema, &table, label).map_err(|error| Failure::from(error.to_string()))?);
+    for (table, tag) in tags {
+        values.extend(store.tag_values(schema, &table, &tag).map_err(|error| Failure::from(error.to_string()))?);
     }
     values.remove("");
     Ok(values)
+}
+
+/// How many series there are.
+#[derive(Debug, Default)]
+pub struct Cardinality {
+    /// Of each metric.
+    pub series_by_metric: BTreeMap<String, u64>,
+    /// How many values each label has.
+    pub values_by_label: BTreeMap<String, u64>,
+    /// Of each label and value.
+    pub series_by_pair: BTreeMap<(String, String), u64>,
+}
+
+/// How many series there are in a schema, by what is known of them without reading one. Each metric of a table counts its
+/// series, whether they have samples of it or not.
+///
+/// # Errors
+///
+/// The store cannot be asked.
+pub fn cardinality(store: &Store, schema: &str) -> tsdb::Result<Cardinality> {
+    let mut all = Cardinality::default();
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for place in places::all(store, schema) {
+        let series = store.table(schema, &place.table).map_or(0, |table| u64::from(table.series));
+        if series == 0 {
+            continue;
+        }
+        *all.series_by_metric.entry(place.metric.clone()).or_default() += series;
+        *all.series_by_pair.entry((NAME.to_owned(), place.metric)).or_default() += series;
+        for label in place.labels {
+            for (value, count) in store.series_by_tag_value(schema, &place.table, &label.tag)? {
+                if count > 0 && !value.is_empty() {
+                    *all.series_by_pair.entry((label.name.clone(), value.clone())).or_default() += count;
+                    values.entry(label.name.clone()).or_default().insert(value);
+                }
+            }
+        }
+    }
+    all.values_by_label = values.into_iter().map(|(label, own)| (label, own.len() as u64)).collect();
+    all.values_by_label.insert(NAME.to_owned(), all.series_by_metric.len() as u64);
+    Ok(all)
 }
 
 /// The series that have samples behind one time and up to another one, and match one of several lists of matchers.

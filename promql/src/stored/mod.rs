@@ -6,5 +6,5 @@ mod places;
 mod predicates;
 mod read;
 
-pub use catalog::{label_names, label_values, metric_names, series};
+pub use catalog::{Cardinality, cardinality, label_names, label_values, metric_names, series};
 pub use read::Stored;

@@ -6,17 +6,21 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 
-use super::places::HISTOGRAM;
+use super::places::HistogramColumn;
 use crate::histogram::{Buckets, Hint, Histogram};
+
+/// What of a histogram is read, in this order.
+const READ: [&str; 9] =
+    ["count", "sum", "schema", "zero_threshold", "zero_count", "positive", "negative", "reset_hint", "custom_values"];
 
 /// The columns of histograms in a batch of rows.
 pub(crate) struct Columns<'a>(Vec<Option<&'a ArrayRef>>);
 
 impl<'a> Columns<'a> {
-    /// The columns of these names, which stand in a batch in this order.
-    pub(crate) fn new(names: &[&str], columns: &'a [ArrayRef]) -> Columns<'a> {
-        let of = |name: &&str| names.iter().position(|own| own == name).and_then(|at| columns.get(at));
-        Columns(HISTOGRAM.iter().map(of).collect())
+    /// These columns, which stand in a batch in this order.
+    pub(crate) fn new(known: &[HistogramColumn], columns: &'a [ArrayRef]) -> Columns<'a> {
+        let of = |what: &&str| known.iter().position(|own| own.what == *what).and_then(|at| columns.get(at));
+        Columns(READ.iter().map(of).collect())
     }
 
     fn float(&self, at: usize, row: usize) -> Option<f64> {

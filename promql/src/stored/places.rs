@@ -2,16 +2,11 @@
 //! columns of a native histogram are histograms of `m`. Texts are nothing.
 
 use arrow_schema::{DataType, SchemaRef};
+use domain::metric::{self, HISTOGRAM, VALUE, field_beside_tag};
 use tsdb::{Store, TIME_COLUMN, TableInfo};
 
 use crate::base::labels::NAME;
 use crate::syntax::{MatchOp, Matcher};
-
-/// The field of a table that is the metric of its name.
-const VALUE: &str = "value";
-/// The columns of a native histogram, in the order in which they are read.
-pub(crate) const HISTOGRAM: [&str; 9] =
-    ["count", "sum", "schema", "zero_threshold", "zero_count", "positive", "negative", "reset_hint", "custom_values"];
 
 /// Where the samples of a metric are.
 #[derive(Debug, Clone)]
@@ -20,46 +15,81 @@ pub(crate) struct Place {
     pub metric: String,
     /// The table.
     pub table: String,
-    /// The names of its tags.
-    pub tags: Vec<String>,
+    /// Its labels.
+    pub labels: Vec<Label>,
     /// The field with floats, if there is one.
     pub field: Option<String>,
-    /// The columns of histograms that it has, if it has histograms.
-    pub histogram: Vec<&'static str>,
+    /// The columns of a histogram that it has, if it has histograms.
+    pub histogram: Vec<HistogramColumn>,
+}
+
+/// A label and the tag that it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Label {
+    pub name: String,
+    pub tag: String,
+}
+
+/// Something that a histogram has, and the column that it is in.
+#[derive(Debug, Clone)]
+pub(crate) struct HistogramColumn {
+    pub what: &'static str,
+    pub column: String,
+}
+
+impl Place {
+    /// The tag that a label is.
+    pub(crate) fn tag(&self, label: &str) -> Option<&str> {
+        self.labels.iter().find(|own| own.name == label).map(|own| own.tag.as_str())
+    }
 }
 
 /// A table as metrics see it.
 struct Metrics {
     info: TableInfo,
-    has_histograms: bool,
+    /// The columns of histograms; empty if there are none.
+    histogram: Vec<HistogramColumn>,
 }
 
 impl Metrics {
     fn of(store: &Store, schema: &str, table: &str) -> Option<Metrics> {
         let info = store.table(schema, table)?;
-        let is_text = |name: &str| kind(&info.columns, name).is_some_and(DataType::is_string);
-        let has_histograms = is_text("positive") && is_text("negative") && kind(&info.columns, "schema").is_some();
-        Some(Metrics { info, has_histograms })
+        let field = |what: &'static str| {
+            let name = match info.tags.iter().any(|tag| tag == what) {
+                true => field_beside_tag(what)?,
+                false => what.to_owned(),
+            };
+            kind(&info.columns, &name).map(|kind| (HistogramColumn { what, column: name.clone() }, kind))
+        };
+        let found: Vec<_> = HISTOGRAM.into_iter().filter_map(field).collect();
+        let has = |what: &str, is_kind: fn(&DataType) -> bool| {
+            found.iter().any(|(own, kind)| own.what == what && is_kind(kind))
+        };
+        let has_all =
+            has("positive", DataType::is_string) && has("negative", DataType::is_string) && has("schema", |_| true);
+        let histogram = if has_all { found.into_iter().map(|(column, _)| column).collect() } else { Vec::new() };
+        Some(Metrics { info, histogram })
+    }
+
+    fn is_tag(&self, column: &str) -> bool {
+        self.info.tags.iter().any(|tag| tag == column)
     }
 
     fn is_number(&self, field: &str) -> bool {
-        let is_field = field != TIME_COLUMN && !self.info.tags.iter().any(|tag| tag == field);
-        let is_own = self.has_histograms && HISTOGRAM.contains(&field);
+        let is_field = field != TIME_COLUMN && !self.is_tag(field);
+        let is_own = self.histogram.iter().any(|own| own.column == field);
         let is_number = |kind: &DataType| kind.is_numeric() || *kind == DataType::Boolean;
         is_field && !is_own && kind(&self.info.columns, field).is_some_and(is_number)
     }
 
     fn place(&self, metric: String, field: Option<&str>) -> Place {
-        let is_own = metric == self.info.name;
-        let has = |name: &&&'static str| kind(&self.info.columns, name).is_some();
-        let histogram = match is_own && self.has_histograms {
-            true => HISTOGRAM.iter().filter(has).copied().collect(),
-            false => Vec::new(),
-        };
+        let has_field = |field: &str| !self.is_tag(field) && kind(&self.info.columns, field).is_some();
+        let label = |tag: &String| Label { name: metric::label(tag, has_field).to_owned(), tag: tag.clone() };
+        let histogram = if metric == self.info.name { self.histogram.clone() } else { Vec::new() };
         Place {
             metric,
             table: self.info.name.clone(),
-            tags: self.info.tags.clone(),
+            labels: self.info.tags.iter().map(label).collect(),
             field: field.map(str::to_owned),
             histogram,
         }
@@ -68,7 +98,7 @@ impl Metrics {
     /// The metric of the table's own name.
     fn own(&self) -> Option<Place> {
         let value = self.is_number(VALUE).then_some(VALUE);
-        (value.is_some() || self.has_histograms).then(|| self.place(self.info.name.clone(), value))
+        (value.is_some() || !self.histogram.is_empty()).then(|| self.place(self.info.name.clone(), value))
     }
 
     /// The metric of another field.

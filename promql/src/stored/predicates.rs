@@ -10,21 +10,21 @@ use crate::syntax::{MatchOp, Matcher};
 pub(crate) fn predicates(place: &Place, matchers: &[Matcher]) -> Option<Vec<TagPredicate>> {
     let mut predicates = Vec::new();
     for matcher in matchers.iter().filter(|matcher| matcher.label != NAME) {
-        match place.tags.contains(&matcher.label) {
-            true => predicates.extend(predicate(matcher)),
-            false if matcher.matches("") => {}
-            false => return None,
+        match place.tag(&matcher.label) {
+            Some(tag) => predicates.extend(predicate(tag, matcher)),
+            None if matcher.matches("") => {}
+            None => return None,
         }
     }
     Some(predicates)
 }
 
 /// What holds of a tag that is there, wherever the matcher does not take one that is absent.
-fn predicate(matcher: &Matcher) -> Option<TagPredicate> {
+fn predicate(tag: &str, matcher: &Matcher) -> Option<TagPredicate> {
     if matcher.matches("") {
         return None;
     }
-    let tag = matcher.label.clone();
+    let tag = tag.to_owned();
     Some(match &matcher.op {
         MatchOp::Equal(value) => TagPredicate::In(tag, vec![value.clone()]),
         MatchOp::NotEqual(_) => TagPredicate::IsNotNull(tag),

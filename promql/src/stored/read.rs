@@ -11,7 +11,7 @@ use arrow_schema::DataType;
 use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN};
 
 use super::native::Columns;
-use super::places::{Place, matching};
+use super::places::{Label, Place, matching};
 use super::predicates::predicates;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::{Allowance, Failure, FailureKind, LABELS_BYTES, Source};
@@ -64,6 +64,7 @@ impl<'a> Stored<'a> {
             to: until_ms.saturating_mul(MS).saturating_add(MS - 1),
             tags,
             whole_series: true,
+            stale_marks: true,
             ..ScanRequest::default()
         };
         let scan = |request: &ScanRequest| self.store.scan(self.schema, &place.table, request).map_err(failed);
@@ -85,11 +86,11 @@ impl<'a> Stored<'a> {
         has_samples: bool,
         each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut columns = place.tags.clone();
+        let mut columns: Vec<String> = place.labels.iter().map(|label| label.tag.clone()).collect();
         if has_samples {
             columns.push(TIME_COLUMN.into());
             columns.extend(place.field.clone());
-            columns.extend(place.histogram.iter().map(|name| (*name).to_owned()));
+            columns.extend(place.histogram.iter().map(|own| own.column.clone()));
         }
         let Some(scan) = self.scan(place, matchers, span_ms, columns)? else { return Ok(()) };
         for part in 0..scan.partitions() {
@@ -200,7 +201,8 @@ fn number_of(column: &ArrayRef) -> Box<dyn Fn(usize) -> Option<f64> + '_> {
 
 /// The labels of these series, in their order. Names and values are there once, however many series have them.
 fn labels(scan: &Scan, place: &Place, series: &[u32]) -> Vec<Labels> {
-    let columns: Vec<Tag> = place.tags.iter().filter_map(|tag| Tag::new(tag, scan.tag(tag, series)?)).collect();
+    let column = |label: &Label| Tag::new(&label.name, scan.tag(&label.tag, series)?);
+    let columns: Vec<Tag> = place.labels.iter().filter_map(column).collect();
     let (name, metric): (Arc<str>, Arc<str>) = (NAME.into(), place.metric.as_str().into());
     let of = |row: usize| {
         let tags = columns.iter().filter_map(|tag| Some((tag.name.clone(), tag.value(row)?)));

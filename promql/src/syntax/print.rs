@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use super::duration::show_duration;
 use super::expr::{
     Aggregate, At, Binary, Cardinality, Computed, Expr, Extension, Kind, Length, LengthOp, Matching, Modifiers,
-    Selector,
+    Selector, Subquery,
 };
 use super::matcher::{Matcher, NAME, is_plain};
 use super::number::show_number;
@@ -26,9 +26,7 @@ impl Display for Expr {
                 write!(f, "{}{}", show_at(&selector.modifiers), show_offset(&selector.modifiers))
             }
             Kind::Subquery(subquery) => {
-                let step = subquery.step.as_ref().map(ToString::to_string).unwrap_or_default();
-                write!(f, "{}[{}:{step}]", subquery.of, subquery.range)?;
-                write!(f, "{}{}", show_at(&subquery.modifiers), show_offset(&subquery.modifiers))
+                write!(f, "{}{}", subquery.of, suffix(subquery))
             }
             Kind::Aggregate(aggregate) => aggregate.fmt(f),
             Kind::Call(call) => write!(f, "{}({})", call.function.name, List(&call.arguments)),
@@ -60,14 +58,33 @@ fn number(value: f64, is_duration: bool) -> String {
     if is_duration { show_duration((value * 1e9).round() as i64) } else { show_number(value) }
 }
 
+/// What stands behind the question of a subquery.
+pub(crate) fn suffix(subquery: &Subquery) -> String {
+    let step = subquery.step.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (at, offset) = (show_at(&subquery.modifiers), show_offset(&subquery.modifiers));
+    format!("[{}:{step}]{at}{offset}", subquery.range)
+}
+
+/// What stands before the parentheses of an aggregation.
+pub(crate) fn head(aggregate: &Aggregate) -> String {
+    let (name, grouping) = (aggregate.op.name(), labels(&aggregate.grouping));
+    match (aggregate.is_without, aggregate.grouping.is_empty()) {
+        (true, _) => format!("{name} without ({grouping}) "),
+        (false, false) => format!("{name} by ({grouping}) "),
+        (false, true) => name.to_owned(),
+    }
+}
+
+/// What stands between the two sides.
+pub(crate) fn infix(binary: &Binary) -> String {
+    let is_bool = if binary.is_bool { " bool" } else { "" };
+    let matching = binary.matching.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("{}{is_bool}{matching}", binary.op.name())
+}
+
 impl Display for Aggregate {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.name())?;
-        match (self.is_without, self.grouping.is_empty()) {
-            (true, _) => write!(f, " without ({}) ", labels(&self.grouping))?,
-            (false, false) => write!(f, " by ({}) ", labels(&self.grouping))?,
-            (false, true) => {}
-        }
+        f.write_str(&head(self))?;
         match &self.parameter {
             Some(parameter) => write!(f, "({parameter}, {})", self.of),
             None => write!(f, "({})", self.of),
@@ -77,12 +94,7 @@ impl Display for Aggregate {
 
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let is_bool = if self.is_bool { " bool" } else { "" };
-        write!(f, "{} {}{is_bool}", self.left, self.op.name())?;
-        if let Some(matching) = &self.matching {
-            matching.fmt(f)?;
-        }
-        write!(f, " {}", self.right)
+        write!(f, "{} {} {}", self.left, infix(self), self.right)
     }
 }
 

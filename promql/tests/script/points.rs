@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use promql::base::float::STALE;
 use promql::histogram::{CUSTOM, Hint, Histogram};
 use promql::model::samples::Sample;
+use tsdb::STALE_MARK;
 
 /// What stands at a step.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ fn word_of(word: &str, points: &mut Vec<Option<Point>>) {
     let float = |value: f64| Some(Point::Sample(Sample::Float(value)));
     let special = |word: &str| match word {
         "_" => Some(None),
-        "stale" => Some(float(f64::from_bits(STALE))),
+        "stale" => Some(float(STALE_MARK)),
         _ => None,
     };
     if let Some(point) = special(word) {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use promql::base::float::is_stale;
 use promql::base::labels::{Labels, NAME};
 use promql::engine::{Failure, Source};
 use promql::histogram::{CUSTOM, Histogram};
 use promql::model::samples::{Sample, Samples};
 use promql::syntax::Matcher;
+use tsdb::is_stale_mark;
 
 use super::points::{Point, parse_points};
 use super::{labels, ms};
@@ -85,7 +85,7 @@ fn custom(loaded: &[(Labels, Loaded)]) -> Vec<(Labels, Loaded)> {
             let key = labels.with(NAME, name).without_one("le");
             for (time, (sample, _)) in samples {
                 let Sample::Float(value) = sample else { continue };
-                if is_stale(*value) {
+                if is_stale_mark(*value) {
                     continue;
                 }
                 let parts = groups.entry(key.clone()).or_default().entry(*time).or_default();

@@ -12,6 +12,7 @@ pub(crate) mod function;
 pub(crate) mod histogram;
 pub(crate) mod ids;
 pub(crate) mod limits;
+pub(crate) mod mark;
 pub(crate) mod names;
 pub(crate) mod options;
 pub(crate) mod published;

@@ -156,6 +156,9 @@ fn open_rollups(dir: &DataDir, manifest: &mut Manifest) -> (BTreeMap<u32, Arc<Ro
         let file = RollupFile::open(dir, id);
         let file = file.inspect_err(|error| tracing::warn!("a day of a rollup is made anew: {error}"));
         let (Some(rollup), Ok(file)) = (rollups.get(&id.rollup), file) else { return false };
+        if !file.is_up_to_date() {
+            return false;
+        }
         let day = RollupDay { id: *id, rollup: rollup.clone(), file: Arc::new(file) };
         days.entry((id.table, id.day)).or_default().push(day);
         true

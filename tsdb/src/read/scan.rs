@@ -47,6 +47,8 @@ pub struct ScanRequest {
     pub partitions: usize,
     /// All rows of a series are to be in one partition, in the order of time.
     pub whole_series: bool,
+    /// [`STALE_MARK`](crate::STALE_MARK)s come as they are stored. They are null otherwise.
+    pub stale_marks: bool,
 }
 
 impl Default for ScanRequest {
@@ -60,6 +62,7 @@ impl Default for ScanRequest {
             fields: Vec::new(),
             partitions: 1,
             whole_series: false,
+            stale_marks: false,
         }
     }
 }
@@ -92,6 +95,7 @@ pub(crate) struct Projection {
 pub struct Scan {
     projection: Arc<Projection>,
     conditions: Arc<Conditions>,
+    stale_marks: bool,
     partitions: Vec<Vec<Unit>>,
     /// All rows are of one series.
     one_series: bool,
@@ -165,6 +169,7 @@ impl Scan {
         Ok(Scan {
             projection: Arc::new(projection),
             conditions: Arc::new(conditions),
+            stale_marks: request.stale_marks,
             partitions,
             one_series: false,
             shared: shared.clone(),
@@ -293,9 +298,12 @@ impl Scan {
     fn reader(&self) -> impl Fn(Unit, bool) -> Source<'static> + Send + use<> {
         let (projection, conditions) = (self.projection.clone(), self.conditions.clone());
         let reading = Reading::of_answer(&self.shared, &self.warnings);
+        let stale_marks = self.stale_marks;
         move |unit, times| {
             let rows = unit.read(&projection.fields, times, &reading);
             let (conditions, columns) = (conditions.clone(), projection.columns);
+            // Behind the merge: what a mark was written over does not come back.
+            let rows = rows.map(move |rows| rows.map(|rows| if stale_marks { rows } else { rows.without_marks() }));
             let rows = rows.map(move |rows| rows.map(|rows| conditions.apply(rows, columns)));
             Box::new(rows.filter(|rows| rows.as_ref().map_or(true, |rows| rows.len() > 0)))
         }

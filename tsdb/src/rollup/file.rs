@@ -77,6 +77,9 @@ struct Index {
     /// Numbers and types of the fields.
     fields: Vec<(u32, FieldType)>,
     blocks: Vec<Block>,
+    /// Are stale marks no values in it? They were to version 0.1.0 before it knew them.
+    #[serde(default)]
+    without_marks: bool,
 }
 
 /// A file that is open.
@@ -106,6 +109,11 @@ impl RollupFile {
         let index = read_index(&bytes).map_err(|reason| Error::corrupt(&path, bytes.len() as u64, reason))?;
         let cells = index.blocks.iter().map(|block| block.cells as usize).sum();
         Ok(RollupFile { path, bytes, index, cells, damaged: AtomicBool::new(false) })
+    }
+
+    /// Is what it says of floats what their rows say?
+    pub(crate) fn is_up_to_date(&self) -> bool {
+        self.index.without_marks || self.index.fields.iter().all(|(_, kind)| *kind != FieldType::F64)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -274,7 +282,7 @@ impl RollupWriter {
         let path = path(dir, id);
         dir.create_dir(path.parent().expect("a file lies in a folder"))?;
         let file = NewFile::create(dir, &path)?;
-        let index = Index { fields, blocks: Vec::new() };
+        let index = Index { fields, blocks: Vec::new(), without_marks: true };
         let mut writer = RollupWriter { file, path, hasher: Xxh3Default::new(), written: 0, index };
         writer.append(&FileHeader::ROLLUP.bytes())?;
         Ok(writer)

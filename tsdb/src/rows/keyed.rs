@@ -9,6 +9,8 @@ use arrow_schema::ArrowError;
 use arrow_select::concat::concat;
 use arrow_select::interleave::interleave;
 
+use crate::base::mark::without_marks;
+
 /// The order of rows: by series, then by time.
 pub(crate) type Key = (u32, i64);
 
@@ -60,6 +62,14 @@ impl Rows {
     pub(crate) fn of_fields(picks: &[Pick], rows: &Rows, fields: &[u32]) -> Rows {
         let columns = fields.iter().map(|field| vec![rows.columns.get(*field as usize).cloned().flatten()]);
         gather(picks, &columns.collect::<Vec<_>>()).expect("columns of one field have one type, and its offsets fit")
+    }
+
+    /// The same with nulls for stale marks.
+    pub(crate) fn without_marks(mut self) -> Rows {
+        for column in self.columns.iter_mut().flatten() {
+            *column = without_marks(column.clone());
+        }
+        self
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,10 +1,8 @@
-//! The protobuf wire format, read from borrowed bytes: fields of a message one after the other, nothing copied.
-//!
-//! As <https://protobuf.dev/programming-guides/encoding/> has it. Fields that a reader does not know are stepped over.
+//! Messages that are read: fields one after the other, nothing copied. Those that a reader does not know are stepped over.
 
 /// What a field holds on the wire.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Wire<'a> {
+pub enum Wire<'a> {
     /// A varint: integers, booleans, enumerations.
     Varint(u64),
     /// Eight bytes: doubles, fixed64.
@@ -16,27 +14,35 @@ pub(crate) enum Wire<'a> {
 }
 
 /// Why bytes are no message.
-pub(crate) type Error = String;
+pub type Error = String;
 
 /// The fields of a message.
 #[derive(Debug, Clone)]
-pub(crate) struct Message<'a> {
+pub struct Message<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Message<'a> {
+    /// The fields of these bytes.
+    #[must_use]
+    pub fn new(bytes: &'a [u8]) -> Message<'a> {
         Message { rest: bytes }
     }
 
     /// What has not been read yet.
-    pub(crate) fn rest(&self) -> &'a [u8] {
+    #[must_use]
+    pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
     /// The number and the content of the next field; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no field.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> Result<Option<(u32, Wire<'a>)>, Error> {
+    #[expect(clippy::should_implement_trait, reason = "a field can be wrong")]
+    pub fn next(&mut self) -> Result<Option<(u32, Wire<'a>)>, Error> {
         if self.rest.is_empty() {
             return Ok(None);
         }
@@ -68,40 +74,82 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Wire<'a> {
-    pub(crate) fn message(self, what: &str) -> Result<Message<'a>, Error> {
+    /// A message.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; `what` says of what.
+    #[inline]
+    pub fn message(self, what: &str) -> Result<Message<'a>, Error> {
         self.bytes(what).map(Message::new)
     }
 
-    pub(crate) fn bytes(self, what: &str) -> Result<&'a [u8], Error> {
+    /// Bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; `what` says of what.
+    #[inline]
+    pub fn bytes(self, what: &str) -> Result<&'a [u8], Error> {
         match self {
             Wire::Bytes(bytes) => Ok(bytes),
             _ => Err(self.unfit(what, "bytes")),
         }
     }
 
-    pub(crate) fn text(self, what: &str) -> Result<&'a str, Error> {
+    /// A text.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; `what` says of what.
+    #[inline]
+    pub fn text(self, what: &str) -> Result<&'a str, Error> {
         std::str::from_utf8(self.bytes(what)?).map_err(|error| format!("{what} is not UTF-8: {error}"))
     }
 
-    pub(crate) fn varint(self, what: &str) -> Result<u64, Error> {
+    /// An integer.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; `what` says of what.
+    #[inline]
+    pub fn varint(self, what: &str) -> Result<u64, Error> {
         match self {
             Wire::Varint(number) => Ok(number),
             _ => Err(self.unfit(what, "a varint")),
         }
     }
 
-    pub(crate) fn zigzag(self, what: &str) -> Result<i64, Error> {
+    /// A signed integer, as small ones of both signs are written.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; `what` says of what.
+    #[inline]
+    pub fn zigzag(self, what: &str) -> Result<i64, Error> {
         self.varint(what).map(zigzag)
     }
 
-    pub(crate) fn fixed64(self, what: &str) -> Result<u64, Error> {
+    /// An integer of eight bytes.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; `what` says of what.
+    #[inline]
+    pub fn fixed64(self, what: &str) -> Result<u64, Error> {
         match self {
             Wire::Eight(number) => Ok(number),
             _ => Err(self.unfit(what, "8 bytes")),
         }
     }
 
-    pub(crate) fn double(self, what: &str) -> Result<f64, Error> {
+    /// A float.
+    ///
+    /// # Errors
+    ///
+    /// It is something else; `what` says of what.
+    #[inline]
+    pub fn double(self, what: &str) -> Result<f64, Error> {
         self.fixed64(what).map(f64::from_bits)
     }
 
@@ -110,7 +158,12 @@ impl<'a> Wire<'a> {
     }
 
     /// Reads a repeated number, packed or not.
-    pub(crate) fn numbers(self, what: &str, mut take: impl FnMut(u64)) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    #[inline]
+    pub fn numbers(self, what: &str, mut take: impl FnMut(u64)) -> Result<(), Error> {
         match self {
             Wire::Varint(number) | Wire::Eight(number) => take(number),
             Wire::Four(number) => take(number.into()),
@@ -124,7 +177,12 @@ impl<'a> Wire<'a> {
     }
 
     /// Reads a repeated number of eight bytes, packed or not.
-    pub(crate) fn fixed64s(self, what: &str, mut take: impl FnMut(u64)) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// It is something else.
+    #[inline]
+    pub fn fixed64s(self, what: &str, mut take: impl FnMut(u64)) -> Result<(), Error> {
         let Wire::Bytes(bytes) = self else { return self.fixed64(what).map(take) };
         let (numbers, rest) = bytes.as_chunks();
         numbers.iter().for_each(|number| take(u64::from_le_bytes(*number)));
@@ -133,13 +191,16 @@ impl<'a> Wire<'a> {
 }
 
 /// Signed numbers as small unsigned ones: 0, -1, 1, -2, 2.
-pub(crate) fn zigzag(number: u64) -> i64 {
+#[must_use]
+#[inline]
+pub fn zigzag(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 /// The varint that fills all of `bytes`, if it does.
+#[must_use]
 #[inline]
-pub(crate) fn whole_varint(bytes: &[u8]) -> Option<u64> {
+pub fn whole_varint(bytes: &[u8]) -> Option<u64> {
     if bytes.is_empty() || bytes.len() > 9 {
         return None;
     }
