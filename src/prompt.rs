@@ -19,6 +19,8 @@ use tokio::runtime::Runtime;
 use crate::sql::Source;
 
 const HELP: &str = "  SELECT ...;        a statement ends with a semicolon, and may have several lines
+  \\promql            from here on each line is a question in PromQL; \\sql goes back
+  \\range SPAN STEP   of the last SPAN, every STEP, like 1h 1m; \\range alone asks at one time again
   \\d                 the tables
   \\d NAME            the columns of a table
   \\format NAME       pretty, json, jsonl or csv
@@ -37,6 +39,9 @@ struct Prompt<'a> {
     runtime: &'a Runtime,
     format: Format,
     is_timed: bool,
+    is_promql: bool,
+    /// Of which span questions in PromQL are, and every what of it.
+    range: Option<(i64, String)>,
 }
 
 /// Completes words.
@@ -63,7 +68,7 @@ impl Completer for Words {
 
 /// Asks until there is no more.
 pub fn run(source: &Source, db: &str, format: Format, runtime: &Runtime) -> Result<()> {
-    let mut prompt = Prompt { source, db, runtime, format, is_timed: true };
+    let mut prompt = Prompt { source, db, runtime, format, is_timed: true, is_promql: false, range: None };
     let config = Config::builder().auto_add_history(false).build();
     let mut editor: Editor<Words, FileHistory> = Editor::with_config(config).context("the terminal")?;
     editor.set_helper(Some(Words(prompt.words())));
@@ -73,11 +78,23 @@ pub fn run(source: &Source, db: &str, format: Format, runtime: &Runtime) -> Resu
     }
     let mut statement = String::new();
     loop {
-        match editor.readline(if statement.is_empty() { "fournines> " } else { "        -> " }) {
+        let mark = match (statement.is_empty(), prompt.is_promql) {
+            (true, true) => "promql> ",
+            (true, false) => "fournines> ",
+            (false, _) => "        -> ",
+        };
+        match editor.readline(mark) {
             Ok(line) if statement.is_empty() && line.trim_start().starts_with('\\') => {
                 let _ = editor.add_history_entry(&line);
                 if !prompt.command(line.trim()) {
                     break;
+                }
+            }
+            Ok(line) if prompt.is_promql => {
+                let question = line.trim().trim_end_matches(';');
+                if !question.is_empty() {
+                    let _ = editor.add_history_entry(&line);
+                    prompt.ask_promql(question);
                 }
             }
             Ok(line) => {
@@ -103,6 +120,14 @@ pub fn run(source: &Source, db: &str, format: Format, runtime: &Runtime) -> Resu
     Ok(())
 }
 
+/// A span in ms, and a step.
+fn parse_range(range: &str) -> Option<(i64, String)> {
+    let (span, step) = range.split_once(char::is_whitespace)?;
+    let ns = |text: &str| promql::syntax::parse_duration(text).ok().filter(|ns| *ns > 0);
+    ns(step.trim())?;
+    Some((ns(span)? / 1_000_000, step.trim().to_owned()))
+}
+
 /// Where the lines of before are kept.
 fn history_path() -> Option<PathBuf> {
     Some(PathBuf::from(std::env::var_os("HOME")?).join(".fournines_history"))
@@ -121,7 +146,8 @@ impl Prompt<'_> {
             names.clear();
         }
         let names = String::from_utf8_lossy(&names).into_owned();
-        names.lines().skip(1).chain(KEYWORDS.split(' ')).map(str::to_owned).collect()
+        let functions = promql::syntax::functions().iter().map(|function| function.name);
+        names.lines().skip(1).chain(KEYWORDS.split(' ')).chain(functions).map(str::to_owned).collect()
     }
 
     /// Does what a command says; false at the end.
@@ -130,6 +156,13 @@ impl Prompt<'_> {
         match (name, argument.trim()) {
             ("\\q", _) => return false,
             ("\\?" | "\\h", _) => crate::say::out(format_args!("{HELP}")),
+            ("\\promql", _) => self.is_promql = true,
+            ("\\sql", _) => self.is_promql = false,
+            ("\\range", "") => self.range = None,
+            ("\\range", range) => match parse_range(range) {
+                Some(range) => self.range = Some(range),
+                None => errln!("expected a span and a step, like 1h 1m, found '{range}'"),
+            },
             ("\\d", "") => self.show(TABLES),
             ("\\d", table) => self.show(&format!("DESCRIBE {table}")),
             ("\\timing", _) => {
@@ -156,12 +189,40 @@ impl Prompt<'_> {
         }
     }
 
+    fn ask_promql(&self, question: &str) {
+        let (start, now) = (Instant::now(), jiff::Timestamp::now());
+        let when = match &self.range {
+            None => vec![("time", now.to_string())],
+            Some((span_ms, step)) => {
+                let from = now.saturating_sub(jiff::SignedDuration::from_millis(*span_ms)).unwrap_or(now);
+                vec![("start", from.to_string()), ("end", now.to_string()), ("step", step.clone())]
+            }
+        };
+        let format = match self.format {
+            Format::Csv => "csv",
+            Format::Pretty => "table",
+            _ => "json",
+        };
+        let asked = async {
+            let answer = crate::promql::ask(self.source, question, self.db, &when).await?;
+            crate::promql::print(&answer, format)
+        };
+        if self.is_answered(asked) && self.is_timed {
+            outln!("{:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+
     /// Prints the answer, or why there is none; was there one?
     fn answer(&self, statement: &str, format: Format) -> bool {
+        let mut print = crate::sql::print;
+        self.is_answered(self.source.ask(statement, self.db, format, &mut print))
+    }
+
+    /// Waits for an answer until somebody gives it up, and says why there is none.
+    fn is_answered(&self, asked: impl Future<Output = Result<()>>) -> bool {
         let answered = self.runtime.block_on(async {
-            let mut print = crate::sql::print;
             tokio::select! {
-                answered = self.source.ask(statement, self.db, format, &mut print) => answered.map(|()| true),
+                answered = asked => answered.map(|()| true),
                 _ = tokio::signal::ctrl_c() => Ok(false),
             }
         });

@@ -1,25 +1,35 @@
-//! `fournines promql`: a question to a running server, as a table, JSON or CSV.
+//! `fournines promql`: a question to a running server or to a data directory, as a table, JSON or CSV.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use client::asking;
 use comfy_table::{CellAlignment, Table, presets};
 use http_body_util::BodyExt;
+use promql::api::{self, Asked, Parameters};
+use promql::engine::Settings;
+use promql::syntax::Limits;
+use query::Engine;
 use serde_json::Value;
-use tsdb::DEFAULT_SCHEMA;
+use tsdb::{DEFAULT_SCHEMA, Store};
 use url::form_urlencoded::Serializer;
 
-use crate::{progress, sql};
+use crate::progress;
+use crate::sql::{self, Source};
 
-/// Ask a server in PromQL: a question at one time, or at many
+/// Ask a server, or a data directory, in PromQL: a question at one time, or at many
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fournines promql 'avg by (target) (avg_over_time(probe_up[1h]))'
   fournines promql 'probe_total_ms' --at 2026-11-01T00:00:00Z
   fournines promql 'sum(rate(requests[5m]))' --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z --step 1h
-  fournines promql 'up' --format csv > up.csv")]
+  fournines promql 'up' --format csv > up.csv
+  fournines promql --data-dir fournines-data 'count({__name__!=\"\"})' --at 2026-11-01T00:00:00Z")]
 pub struct Args {
     /// The question; `-` reads it from standard input
     question: String,
@@ -38,6 +48,9 @@ pub struct Args {
     /// The server to ask
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9999", env = "FOURNINES_URL")]
     url: String,
+    /// Read this data directory instead of asking a server; no server may be using it, and nothing in it is changed
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// The schema whose metrics are meant
     #[arg(long, value_name = "SCHEMA", default_value = DEFAULT_SCHEMA)]
     db: String,
@@ -47,42 +60,100 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
+    let question = match args.question.as_str() {
+        "-" => std::io::read_to_string(std::io::stdin()).context("read the question from standard input")?,
+        question => question.to_owned(),
+    };
+    let when = [("time", &args.at), ("start", &args.from), ("end", &args.to), ("step", &args.step)];
+    let when: Vec<_> = when.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
+    let source = Source::of(&args.url, args.data_dir.as_deref())?;
+    let answered = runtime.block_on(ask(&source, &question, &args.db, &when));
+    source.close();
+    print(&answered?, &args.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks at one time, or at many if there is a `start`, and shows on a terminal that it takes a while. The answer is as the
+/// API gives it.
+pub async fn ask(source: &Source, question: &str, db: &str, when: &[(&str, String)]) -> Result<String> {
     let waiting = progress::waiting();
-    let answered = runtime.block_on(ask(&args));
+    let is_range = when.iter().any(|(name, _)| *name == "start");
+    let pairs = [("query", question), ("db", db)].into_iter();
+    let pairs = pairs.chain(when.iter().map(|(name, value)| (*name, value.as_str())));
+    let answered = match source {
+        Source::Server(url) => {
+            let path = if is_range { "/api/v1/query_range" } else { "/api/v1/query" };
+            ask_server(url, path, Serializer::new(String::new()).extend_pairs(pairs).finish()).await
+        }
+        Source::Directory(store, engine) => {
+            let parameters = Parameters::new(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
+            ask_directory(store.clone(), engine, db.to_owned(), parameters, is_range).await
+        }
+    };
     waiting.finish_and_clear();
-    let body = answered?;
-    if args.format == "json" {
-        sql::print(body.trim_end().as_bytes())?;
-        sql::print(b"\n")?;
-        return Ok(ExitCode::SUCCESS);
+    answered
+}
+
+async fn ask_server(url: &str, path: &str, form: String) -> Result<String> {
+    let answer = asking::ask_form(url, path, form).await?;
+    let body = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
+    String::from_utf8(body.into()).with_context(|| format!("{url} did not answer with text"))
+}
+
+/// The work runs beside whoever waits for it, and ends with them.
+async fn ask_directory(
+    store: Arc<Store>,
+    engine: &Engine,
+    schema: String,
+    parameters: Parameters,
+    is_range: bool,
+) -> Result<String> {
+    let waiting = Waiting(Arc::default());
+    let (nobody_waits, runner) = (waiting.0.clone(), engine.runner().clone());
+    let work = move || {
+        let (settings, limits) = (Settings::default(), Limits::default());
+        let asked = Asked {
+            store: &store,
+            schema: &schema,
+            parameters: &parameters,
+            settings: &settings,
+            limits: &limits,
+            deadline: Instant::now() + runner.limits().timeout,
+            is_given_up: &nobody_waits,
+            memory: runner.memory(),
+        };
+        if is_range { api::query_range(&asked) } else { api::query(&asked) }
+    };
+    let found = tokio::task::spawn_blocking(work).await.context("the question broke off")?;
+    found.map_err(|error| anyhow!(error.message))
+}
+
+/// Whoever waits for an answer: gone with the future.
+struct Waiting(Arc<AtomicBool>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
-    let answer: Value =
-        serde_json::from_str(&body).with_context(|| format!("{} did not answer with JSON", args.url))?;
+}
+
+/// Prints an answer: `json` as it is, `csv`, or a table.
+pub fn print(body: &str, format: &str) -> Result<()> {
+    if format == "json" {
+        sql::print(format!("{}\n", body.trim_end()).as_bytes())?;
+        return Ok(());
+    }
+    let answer: Value = serde_json::from_str(body).context("the answer is no JSON")?;
     for kind in ["warnings", "infos"] {
         for note in answer[kind].as_array().into_iter().flatten().filter_map(Value::as_str) {
             errln!("{}: {note}", kind.trim_end_matches('s'));
         }
     }
     let rows = Rows::of(&answer["data"]);
-    let text = if args.format == "csv" { rows.csv()? } else { rows.table() };
+    let text = if format == "csv" { rows.csv()? } else { rows.table() };
     sql::print(text.as_bytes())?;
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn ask(args: &Args) -> Result<String> {
-    let question = match args.question.as_str() {
-        "-" => std::io::read_to_string(std::io::stdin()).context("read the question from standard input")?,
-        question => question.to_owned(),
-    };
-    let mut form = Serializer::new(String::new());
-    form.append_pair("query", &question).append_pair("db", &args.db);
-    let others = [("time", &args.at), ("start", &args.from), ("end", &args.to), ("step", &args.step)];
-    form.extend_pairs(others.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))));
-    let path = if args.from.is_some() { "/api/v1/query_range" } else { "/api/v1/query" };
-    let answer = asking::ask_form(&args.url, path, form.finish()).await?;
-    let body = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
-    String::from_utf8(body.into()).with_context(|| format!("{} did not answer with text", args.url))
+    Ok(())
 }
 
 /// An answer as lines of columns: the metric and its labels, the time, the value.

@@ -53,18 +53,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
         statement => statement.map(str::to_owned),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
-    let source = match &args.data_dir {
-        Some(dir) => Source::open(dir)?,
-        None => Source::Server(args.url),
-    };
+    let source = Source::of(&args.url, args.data_dir.as_deref())?;
     let answered = match statement {
         Some(statement) => runtime.block_on(source.ask(&statement, &args.db, args.format, &mut print)),
         None => prompt::run(&source, &args.db, args.format, &runtime),
     };
-    if let Source::Directory(engine) = source {
-        drop(engine);
-        let _ = std::fs::remove_dir_all(spill_dir()); // it is there only if something was spilled
-    }
+    source.close();
     answered.map(|()| ExitCode::SUCCESS)
 }
 
@@ -77,19 +71,32 @@ fn spill_dir() -> PathBuf {
 pub enum Source {
     /// A server, by its address.
     Server(String),
-    /// An engine over a data directory.
-    Directory(Box<Engine>),
+    /// A data directory, and an engine over it.
+    Directory(Arc<Store>, Box<Engine>),
 }
 
 /// Takes the bytes of an answer; false when no more are wanted.
 type Take<'a> = &'a mut (dyn FnMut(&[u8]) -> Result<bool> + Send);
 
 impl Source {
+    /// A server, or a data directory if one is named.
+    pub fn of(url: &str, data_dir: Option<&Path>) -> Result<Source> {
+        data_dir.map_or_else(|| Ok(Source::Server(url.to_owned())), Source::open)
+    }
+
+    /// Leaves nothing behind.
+    pub fn close(self) {
+        if let Source::Directory(_, engine) = self {
+            drop(engine);
+            let _ = std::fs::remove_dir_all(spill_dir()); // it is there only if something was spilled
+        }
+    }
+
     fn open(dir: &Path) -> Result<Source> {
         refuse_missing(dir)?;
         let store = Arc::new(Store::open_read_only(dir, tsdb::Options::default())?);
-        let engine = serve::engine(&Config::default(), store, spill_dir(), Vec::new())?;
-        Ok(Source::Directory(Box::new(engine)))
+        let engine = serve::engine(&Config::default(), store.clone(), spill_dir(), Vec::new())?;
+        Ok(Source::Directory(store, Box::new(engine)))
     }
 
     /// Asks, and shows on a terminal that it takes a while.
@@ -101,7 +108,7 @@ impl Source {
         };
         let answered = match self {
             Source::Server(url) => ask_server(url, statement, db, format, &mut take).await,
-            Source::Directory(engine) => ask_engine(engine, statement, db, format, &mut take).await,
+            Source::Directory(_, engine) => ask_engine(engine, statement, db, format, &mut take).await,
         };
         waiting.finish_and_clear();
         answered

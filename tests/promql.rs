@@ -413,6 +413,21 @@ fn the_command_shows_tables_json_and_csv() {
     let (code, _, said) = run(&["sum("]);
     assert_eq!(code, Some(2));
     assert!(said.contains("1:5: parse error: unclosed left parenthesis"), "{said}");
+    // The same of its directory, once nobody has it open.
+    server.stop(nix::sys::signal::Signal::SIGTERM);
+    let of_directory = |question: &str| {
+        let done = Command::new(crate::server::BIN)
+            .args(["promql", question, "--format", "csv", "--data-dir"])
+            .arg(dir.path().join("data"))
+            .args(at)
+            .output()
+            .unwrap();
+        let [out, said] = [done.stdout, done.stderr].map(|text| String::from_utf8(text).unwrap());
+        (done.status.code(), out, said)
+    };
+    assert_eq!(of_directory("requests"), csv);
+    let (code, _, said) = of_directory("sum(");
+    assert!(code == Some(2) && said.contains("1:5: parse error: unclosed left parenthesis"), "{code:?} {said}");
 }
 
 /// Answers that are worth it are packed for who takes that, and are the same.
