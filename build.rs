@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 26] = [
+const PROGRAMS: [&str; 27] = [
     "nginx",
     "apache2",
     "varnishd",
@@ -22,6 +22,7 @@ const PROGRAMS: [&str; 26] = [
     "prometheus",
     "prometheus-node-exporter",
     "vmagent",
+    "vmalert",
     "influxd",
     "influx",
     "dropbear",
@@ -41,7 +42,7 @@ const PYTHON: [(&str, &str); 3] = [
     ("python-servers", "import aiosmtpd, pyftpdlib, OpenSSL, websockets, grpc_health.v1"),
     (
         "python-clients",
-        "import influxdb, influxdb_client, influxdb_client_3, opentelemetry.sdk, questdb, opentelemetry.exporter.otlp.proto.grpc, pyarrow, cramjam, google.protobuf",
+        "import influxdb, influxdb_client, influxdb_client_3, prometheus_api_client, opentelemetry.sdk, questdb, opentelemetry.exporter.otlp.proto.grpc, pyarrow, cramjam, google.protobuf",
     ),
 ];
 

@@ -10,7 +10,7 @@ use crate::parts::site;
 use crate::server::{Server, agent};
 
 /// What each path needs, written down apart from the server's own table: `-` for nothing.
-const PATHS: [(&str, &str, &str); 58] = [
+const PATHS: [(&str, &str, &str); 60] = [
     ("GET", "/", "read"),
     ("GET", "/health", "-"),
     ("GET", "/-/healthy", "-"),
@@ -31,6 +31,8 @@ const PATHS: [(&str, &str, &str); 58] = [
     ("POST", "/api/v1/read", "read"),
     ("GET", "/federate", "read"),
     ("GET", "/api/v1/targets", "read"),
+    ("GET", "/api/v1/targets/metadata", "read"),
+    ("GET", "/api/v1/scrape_pools", "read"),
     ("GET", "/api/v1/status/tsdb", "read"),
     ("GET", "/api/v1/status/flags", "read"),
     ("GET", "/api/v1/status/config", "read"),

@@ -39,6 +39,7 @@ mod prober;
 mod promql;
 mod protocols;
 mod read_only;
+mod readers;
 mod rolled;
 mod rollups;
 mod server;

@@ -95,6 +95,16 @@ pub(crate) async fn targets(call: Call) -> Response<Body> {
     asked(call, api::targets).await
 }
 
+/// `/api/v1/targets/metadata`
+pub(crate) async fn target_metadata(call: Call) -> Response<Body> {
+    asked(call, api::target_metadata).await
+}
+
+/// `/api/v1/scrape_pools`
+pub(crate) async fn scrape_pools(call: Call) -> Response<Body> {
+    asked(call, api::scrape_pools).await
+}
+
 /// `/federate`
 pub(crate) async fn federate(call: Call) -> Response<Body> {
     let accept = call.request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

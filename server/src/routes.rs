@@ -63,7 +63,7 @@ const fn administer(pattern: &'static str, answer: fn(Call) -> Answering) -> Rou
 }
 
 /// Every path that there is.
-pub(crate) const ROUTES: [Route; 58] = [
+pub(crate) const ROUTES: [Route; 60] = [
     read("/", GET, |call| Box::pin(health::greeting(call))),
     open("/health", |call| Box::pin(health::health(call))),
     open("/-/healthy", |call| Box::pin(health::health(call))),
@@ -96,6 +96,8 @@ pub(crate) const ROUTES: [Route; 58] = [
     read("/api/v1/read", POST, |call| Box::pin(prometheus::remote_read(call))),
     read("/federate", GET, |call| Box::pin(prometheus::federate(call))),
     read("/api/v1/targets", GET, |call| Box::pin(prometheus::targets(call))),
+    read("/api/v1/targets/metadata", GET, |call| Box::pin(prometheus::target_metadata(call))),
+    read("/api/v1/scrape_pools", GET, |call| Box::pin(prometheus::scrape_pools(call))),
     read("/api/v1/status/tsdb", GET, |call| Box::pin(prometheus::status_tsdb(call))),
     read("/api/v1/status/flags", GET, |call| Box::pin(prometheus::flags(call))),
     read("/api/v1/status/config", GET, |call| Box::pin(prometheus::fixed(call, promql::api::config()))),

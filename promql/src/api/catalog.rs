@@ -118,6 +118,30 @@ fn unescaped(name: &str) -> String {
     text + rest
 }
 
+impl Asked<'_> {
+    /// What is said of metrics, or of the one that `metric` names: type, unit and help as fields of JSON, by name.
+    fn said(&self) -> Result<BTreeMap<String, String>, ApiError> {
+        let wanted = self.parameters.get("metric");
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        if self.store.table(self.schema, METADATA).is_none() {
+            return Ok(all);
+        }
+        let rows = self.store.last_rows(self.schema, METADATA, None, &[]);
+        let (rows, _) = rows.map_err(|error| Failure::from(error.to_string()))?;
+        let text = |name: &str, row: usize| {
+            rows.column_by_name(name).and_then(|column| text_at(column, row)).unwrap_or_default()
+        };
+        for row in 0..rows.num_rows() {
+            let metric = text("metric", row);
+            if wanted.is_none_or(|wanted| wanted == metric) {
+                let [kind, unit, help] = ["type", "unit", "help"].map(|name| json::quoted(&text(name, row)));
+                all.insert(metric, format!(r#""type":{kind},"help":{help},"unit":{unit}"#));
+            }
+        }
+        Ok(all)
+    }
+}
+
 /// `metadata`: types, units and help of metrics.
 ///
 /// # Errors
@@ -125,26 +149,24 @@ fn unescaped(name: &str) -> String {
 /// Parameters are wrong, or the table cannot be read.
 pub fn metadata(asked: &Asked<'_>) -> Result<String, ApiError> {
     let limit = asked.parameters.limit()?.unwrap_or(usize::MAX);
-    let wanted = asked.parameters.get("metric");
-    let mut all: BTreeMap<String, String> = BTreeMap::new();
-    if asked.store.table(asked.schema, METADATA).is_some() {
-        let rows = asked.store.last_rows(asked.schema, METADATA, None, &[]);
-        let (rows, _) = rows.map_err(|error| Failure::from(error.to_string()))?;
-        let text = |name: &str, row: usize| {
-            rows.column_by_name(name).and_then(|column| text_at(column, row)).unwrap_or_default()
-        };
-        for row in 0..rows.num_rows() {
-            let metric = text("metric", row);
-            if wanted.is_some_and(|wanted| wanted != metric) {
-                continue;
-            }
-            let [kind, unit, help] = ["type", "unit", "help"].map(|name| json::quoted(&text(name, row)));
-            all.insert(metric, format!(r#"[{{"type":{kind},"help":{help},"unit":{unit}}}]"#));
-        }
-    }
-    let shown: Vec<String> =
-        all.iter().take(limit).map(|(metric, said)| format!("{}:{said}", json::quoted(metric))).collect();
-    Ok(json::success(&format!("{{{}}}", shown.join(",")), &[], &[]))
+    let said = asked.said()?;
+    let shown = said.iter().take(limit).map(|(metric, said)| format!("{}:[{{{said}}}]", json::quoted(metric)));
+    Ok(json::success(&format!("{{{}}}", shown.collect::<Vec<_>>().join(",")), &[], &[]))
+}
+
+/// `targets/metadata`: the same as a list. Which target said it is not kept.
+///
+/// # Errors
+///
+/// Parameters are wrong, or the table cannot be read.
+pub fn target_metadata(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let limit = asked.parameters.limit()?.unwrap_or(usize::MAX);
+    let said = asked.said()?;
+    let shown = said
+        .iter()
+        .take(limit)
+        .map(|(metric, said)| format!(r#"{{"target":{{}},"metric":{},{said}}}"#, json::quoted(metric)));
+    Ok(json::success(&format!("[{}]", shown.collect::<Vec<_>>().join(",")), &[], &[]))
 }
 
 /// A text of a column, which may be a dictionary.

@@ -14,10 +14,10 @@ mod xor;
 
 pub use asked::{Asked, query, query_range};
 pub use cardinality::status_tsdb;
-pub use catalog::{labels, metadata, series, values};
+pub use catalog::{labels, metadata, series, target_metadata, values};
 pub use error::{ApiError, Kind};
 pub use federate::{Names, federate};
 pub use parameters::Parameters;
 pub use remote_read::{ReadAnswer, ReadRequest, remote_read};
-pub use status::{build_info, config, empty_list, flags, no_alerts, no_rules, runtime_info, targets};
+pub use status::{build_info, config, empty_list, flags, no_alerts, no_rules, runtime_info, scrape_pools, targets};
 pub use tree::{format_query, parse_query};

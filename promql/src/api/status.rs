@@ -1,11 +1,14 @@
 //! What clients ask before they ask for metrics, and what people look for on Prometheus' page.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use tsdb::now_ns;
 
 use super::asked::Asked;
 use super::error::ApiError;
 use super::json;
+use crate::base::labels::Labels;
 use crate::engine::Source;
 use crate::model::samples::Sample;
 use crate::stored::Stored;
@@ -70,36 +73,60 @@ pub fn flags(asked: &Asked<'_>) -> Result<String, ApiError> {
     Ok(json::success(&data, &[], &[]))
 }
 
+/// The newest sample of something that is scraped: its labels, when, and whether it was up.
+type Scraped = (Labels, i64, f64);
+
+/// What is scraped, by the newest samples of `up`, and what is known to be missing.
+fn scraped(asked: &Asked<'_>) -> Result<(Vec<Scraped>, Vec<String>), ApiError> {
+    let now_ms = now_ns().div_euclid(1_000_000);
+    let allowance = asked.allowance();
+    let stored = Stored::new(asked.store, asked.schema, &allowance);
+    let mut all = Vec::new();
+    let matchers = [Matcher::equal("__name__", "up")];
+    stored.select(&matchers, now_ms - asked.settings.lookback_ms, now_ms, &mut |labels, samples| {
+        if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms) {
+            stored.room()?;
+            all.push((labels.without_metric(), time, value));
+        }
+        Ok(())
+    })?;
+    Ok((all, stored.warnings()))
+}
+
 /// `targets`: what is scraped, by the newest samples of `up`.
 ///
 /// # Errors
 ///
 /// Samples cannot be read.
 pub fn targets(asked: &Asked<'_>) -> Result<String, ApiError> {
-    let now_ms = now_ns().div_euclid(1_000_000);
-    let allowance = asked.allowance();
-    let stored = Stored::new(asked.store, asked.schema, &allowance);
-    let mut shown = Vec::new();
-    let matchers = [Matcher::equal("__name__", "up")];
-    stored.select(&matchers, now_ms - asked.settings.lookback_ms, now_ms, &mut |labels, samples| {
-        if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms) {
-            stored.room()?;
-            let health = match value {
-                0.0 => "down",
-                _ if tsdb::is_stale_mark(value) => "unknown",
-                _ => "up",
-            };
-            let when = Timestamp::from_millisecond(time).map_or_else(|_| String::new(), |time| time.to_string());
-            let (job, instance) = (json::quoted(labels.get("job")), labels.get("instance"));
-            let url = json::quoted(&format!("http://{instance}/metrics"));
-            let mut own = String::new();
-            json::labels(&labels.without_metric(), &mut own);
-            shown.push(format!(
-                r#"{{"discoveredLabels":{own},"labels":{own},"scrapePool":{job},"scrapeUrl":{url},"globalUrl":{url},"lastError":"","lastScrape":"{when}","lastScrapeDuration":0,"health":"{health}","scrapeInterval":"","scrapeTimeout":""}}"#
-            ));
-        }
-        Ok(())
-    })?;
+    let (all, warnings) = scraped(asked)?;
+    let shown = all.into_iter().map(|(labels, time, value)| {
+        let health = match value {
+            0.0 => "down",
+            _ if tsdb::is_stale_mark(value) => "unknown",
+            _ => "up",
+        };
+        let when = Timestamp::from_millisecond(time).map_or_else(|_| String::new(), |time| time.to_string());
+        let (job, instance) = (json::quoted(labels.get("job")), labels.get("instance"));
+        let url = json::quoted(&format!("http://{instance}/metrics"));
+        let mut own = String::new();
+        json::labels(&labels, &mut own);
+        format!(
+            r#"{{"discoveredLabels":{own},"labels":{own},"scrapePool":{job},"scrapeUrl":{url},"globalUrl":{url},"lastError":"","lastScrape":"{when}","lastScrapeDuration":0,"health":"{health}","scrapeInterval":"","scrapeTimeout":""}}"#
+        )
+    });
+    let shown: Vec<String> = shown.collect();
     let data = format!(r#"{{"activeTargets":[{}],"droppedTargets":[],"droppedTargetCounts":{{}}}}"#, shown.join(","));
-    Ok(json::success(&data, &stored.warnings(), &[]))
+    Ok(json::success(&data, &warnings, &[]))
+}
+
+/// `scrape_pools`: the jobs of what is scraped.
+///
+/// # Errors
+///
+/// Samples cannot be read.
+pub fn scrape_pools(asked: &Asked<'_>) -> Result<String, ApiError> {
+    let (all, warnings) = scraped(asked)?;
+    let jobs: BTreeSet<String> = all.into_iter().map(|(labels, ..)| labels.get("job").to_owned()).collect();
+    Ok(json::success(&format!(r#"{{"scrapePools":{}}}"#, json::texts(&jobs)), &warnings, &[]))
 }
