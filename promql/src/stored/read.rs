@@ -156,6 +156,11 @@ fn take(place: &Place, columns: &[ArrayRef], rows: std::ops::Range<usize>, sampl
     let times = columns[0].as_primitive::<TimestampNanosecondType>().values();
     let first = 1 + usize::from(place.field.is_some());
     let histograms = (!place.histogram.is_empty()).then(|| Columns::new(&place.histogram, &columns[first..]));
+    if let (Some(_), None) = (&place.field, &histograms)
+        && let Some(floats) = columns[1].as_primitive_opt::<Float64Type>().filter(|floats| floats.null_count() == 0)
+    {
+        return take_floats(&times[rows.clone()], &floats.values()[rows], samples);
+    }
     let number = place.field.as_ref().map(|_| number_of(&columns[1]));
     for row in rows {
         let time = times[row].div_euclid(MS);
@@ -173,6 +178,22 @@ fn take(place: &Place, columns: &[ArrayRef], rows: std::ops::Range<usize>, sampl
             }
             samples.push_sample(time, Sample::Histogram(histogram));
         }
+    }
+}
+
+/// The same of floats that are all there, as those of nearly all metrics are.
+fn take_floats(times: &[i64], values: &[f64], samples: &mut Samples) {
+    samples.times.reserve(times.len());
+    samples.values.reserve(times.len());
+    let mut last = samples.times.last().copied();
+    for (time, value) in times.iter().zip(values) {
+        let ms = time.div_euclid(MS);
+        if last == Some(ms) {
+            samples.times.pop();
+            samples.values.pop();
+        }
+        samples.push(ms, *value);
+        last = Some(ms);
     }
 }
 
