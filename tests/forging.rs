@@ -16,7 +16,7 @@ use crate::server::{BIN, Server, agent, wait_for};
 fn reserved() -> Vec<&'static str> {
     // `series` only lists what there is.
     let views = VIEWS.into_iter().filter(|view| *view != "series");
-    ["maintenance", "exclusions", "alerts", "metric_metadata"].into_iter().chain(views).collect()
+    ["maintenance", "exclusions", "alerts", "metric_metadata", "exemplars"].into_iter().chain(views).collect()
 }
 
 #[test]

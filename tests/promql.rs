@@ -743,3 +743,86 @@ fn pages_of_others_find_what_they_ask_for() {
         get(&format!("{}/{path}", server.url));
     }
 }
+
+/// Exemplars were thrown away and counted. They come by remote write and in OpenMetrics, and are answered for the series that a
+/// question selects.
+#[test]
+fn exemplars_are_kept_and_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "");
+    let page = "# TYPE h histogram\nh_bucket{le=\"1\",host=\"a\"} 3 1767225600 # {trace_id=\"t1\",span=\"\"} 0.5 1767225599.25\n\
+                h_bucket{le=\"+Inf\",host=\"a\"} 4 1767225600 # {trace_id=\"t2\"} 7\n\
+                h_bucket{le=\"1\",host=\"b\"} 4 1767225600 # broken\nh_count{host=\"a\"} 4 1767225600\n# EOF\n";
+    assert_eq!(post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap().status, 204);
+    // Remote write 1.0 and 2.0: a series with a sample and an exemplar each.
+    let text = |writer: &mut wire::Writer, name: &str, value: &str| {
+        writer.message(1, |label| {
+            label.bytes(1, name.as_bytes());
+            label.bytes(2, value.as_bytes());
+        });
+    };
+    let mut one = wire::Writer::default();
+    one.message(1, |series| {
+        text(series, "__name__", "c_total");
+        text(series, "host", "a");
+        series.message(2, |sample| {
+            sample.double(1, 9.0);
+            sample.varint(2, 1_767_225_600_000);
+        });
+        series.message(3, |exemplar| {
+            text(exemplar, "trace_id", "t3");
+            exemplar.double(2, 1.5);
+            exemplar.varint(3, 1_767_225_600_001);
+        });
+    });
+    let mut two = wire::Writer::default();
+    ["", "__name__", "d_total", "trace_id", "t4"].iter().for_each(|symbol| two.bytes(4, symbol.as_bytes()));
+    two.message(5, |series| {
+        series.bytes(1, &[1, 2]);
+        series.message(2, |sample| {
+            sample.double(1, 9.0);
+            sample.varint(2, 1_767_225_600_000);
+        });
+        series.message(4, |exemplar| {
+            exemplar.bytes(1, &[3, 4]);
+            exemplar.double(2, 2.5);
+            exemplar.varint(3, 1_767_225_600_002);
+        });
+    });
+    for (message, kind) in
+        [(one, "application/x-protobuf"), (two, "application/x-protobuf;proto=io.prometheus.write.v2.Request")]
+    {
+        let packed = snap::raw::Encoder::new().compress_vec(&message.finish()).unwrap();
+        let url = format!("{}/api/v1/write", server.url);
+        let sent = agent().post(url).header("Content-Type", kind).send(&packed[..]).unwrap();
+        assert_eq!(
+            (sent.status().as_u16(), &sent.headers()["x-prometheus-remote-write-exemplars-written"]),
+            (204, &"1".parse().unwrap())
+        );
+    }
+    let ask = |query: &str, more: &str| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+        let answer = get(&format!("{}/api/v1/query_exemplars?{query}{more}", server.url));
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["status"], "success", "{answer}");
+        answer["data"].clone()
+    };
+    let bucket = |le: &str, exemplar: serde_json::Value| serde_json::json!({"seriesLabels": {"__name__": "h_bucket", "host": "a", "le": le}, "exemplars": [exemplar]});
+    let first =
+        bucket("1", serde_json::json!({"labels": {"trace_id": "t1"}, "value": "0.5", "timestamp": 1_767_225_599.25}));
+    let second =
+        bucket("+Inf", serde_json::json!({"labels": {"trace_id": "t2"}, "value": "7", "timestamp": 1_767_225_600}));
+    assert_eq!(
+        ask("histogram_quantile(0.9, sum by (le) (rate(h_bucket[5m])))", ""),
+        serde_json::json!([second, first])
+    );
+    assert_eq!(ask("h_bucket{le=~\"1\"}", "&start=1767225599&end=1767225600"), serde_json::json!([first]));
+    assert_eq!(ask("h_bucket", "&start=1767225601"), serde_json::json!([]));
+    // As Grafana tries whether there are any: in ms, where seconds are meant.
+    assert_eq!(ask("test", "&start=1767225600000&end=1767225601000"), serde_json::json!([]));
+    let both = ask("c_total + on () d_total", "");
+    let values: Vec<&str> =
+        both.as_array().unwrap().iter().map(|own| own["exemplars"][0]["value"].as_str().unwrap()).collect();
+    assert_eq!(values, ["1.5", "2.5"], "{both}");
+    assert_eq!(server.rows("SELECT count(*) FROM exemplars"), [["4"]]);
+}

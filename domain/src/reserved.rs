@@ -1,6 +1,6 @@
 //! Names that agents cannot write to. People are paid by availability, and these tables and views say what counts.
 
-use crate::tables::{ALERTS, EXCLUSIONS, MAINTENANCE, METADATA};
+use crate::tables::{ALERTS, EXCLUSIONS, EXEMPLARS, MAINTENANCE, METADATA};
 
 /// The names of the views that are ready in every schema.
 pub const VIEWS: [&str; 7] =
@@ -40,7 +40,7 @@ impl std::fmt::Display for Reserved {
 /// assert_eq!(reserved("series"), None); // read as `stored_series`
 /// ```
 pub fn reserved(measurement: &str) -> Option<Reserved> {
-    let tables = [MAINTENANCE.name, EXCLUSIONS.name, ALERTS.name, METADATA];
+    let tables = [MAINTENANCE.name, EXCLUSIONS.name, ALERTS.name, METADATA, EXEMPLARS];
     let table = tables.into_iter().find(|name| *name == measurement).map(Reserved::Table);
     table.or_else(|| view(measurement).filter(|name| *name != SERIES).map(Reserved::View))
 }

@@ -18,6 +18,8 @@ pub use probe::PROBE;
 
 /// The table of what is said of metrics: type, unit, help.
 pub const METADATA: &str = "metric_metadata";
+/// Exemplars of metrics: tags `metric` and `series`, its labels as JSON; fields `labels`, those of the exemplar, and `value`.
+pub const EXEMPLARS: &str = "exemplars";
 
 /// The tables that SQL knows whether rows were written or not.
 pub const KNOWN: [&Table; 4] = [&PROBE, &MAINTENANCE, &EXCLUSIONS, &ALERTS];

@@ -12,6 +12,7 @@ use memchr::{memchr, memchr2};
 use tsdb::{Batch, SeriesRef};
 
 use crate::body::without_mark;
+use crate::exemplar::Exemplar;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::report::{Reason, Report};
 use crate::rows::add_metric_series;
@@ -40,7 +41,7 @@ pub enum Clash {
 }
 
 /// Takes the samples of a page into `batch`, and tells `describe` what is said of metrics. Lines that are wrong are
-/// refused one by one. Exemplars are not kept: the report counts them.
+/// refused one by one.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -88,7 +89,9 @@ pub(crate) fn parse_noting(
         match take(text, options, unit_ns, batch) {
             Ok(taken) => {
                 report.take(1);
-                report.count("exemplar", usize::from(taken.has_exemplar));
+                if let Some(exemplar) = taken.exemplar {
+                    report.keep(kept(exemplar, taken, options, unit_ns));
+                }
                 if !taken.has_time {
                     note(taken.series);
                 }
@@ -144,31 +147,36 @@ impl<'a> Described<'a> {
 }
 
 /// A line that was taken.
-struct TakenLine {
+#[derive(Clone, Copy)]
+struct TakenLine<'a> {
     series: SeriesRef,
     has_time: bool,
-    has_exemplar: bool,
+    time: i64,
+    /// The series as it stands.
+    text: &'a str,
+    /// What stands behind the mark of an exemplar.
+    exemplar: Option<&'a str>,
 }
 
 /// Takes the sample of a line.
-fn take(line: &str, options: Options<'_>, unit_ns: f64, batch: &mut Batch) -> Result<TakenLine, Reason> {
+fn take<'a>(line: &'a str, options: Options<'_>, unit_ns: f64, batch: &mut Batch) -> Result<TakenLine<'a>, Reason> {
     let end = series_end(line)?;
-    let (series, rest) = (&line[..end], line[end..].trim_ascii_start());
+    let (text, rest) = (&line[..end], line[end..].trim_ascii_start());
     let value_end = memchr2(b' ', b'\t', rest.as_bytes()).unwrap_or(rest.len());
     let (value, rest) = (&rest[..value_end], rest[value_end..].trim_ascii());
     let value = number(value)?;
     let (time, exemplar) = match memchr(b'#', rest.as_bytes()) {
-        Some(at) => (rest[..at].trim_ascii(), Some(&rest[at..])),
+        Some(at) => (rest[..at].trim_ascii(), Some(rest[at + 1..].trim_ascii())),
         None => (rest, None),
     };
     let has_time = !time.is_empty();
     let time = if has_time { timestamp(time, unit_ns)? } else { options.now };
-    let series = match batch.find_series(series.as_bytes()) {
+    let series = match batch.find_series(text.as_bytes()) {
         Some(series) => series,
-        None => add(series, options, batch)?,
+        None => add(text, options, batch)?,
     };
     batch.push_sample(series, time, VALUE, value)?;
-    Ok(TakenLine { series, has_time, has_exemplar: exemplar.is_some() })
+    Ok(TakenLine { series, has_time, time, text, exemplar })
 }
 
 /// Where the name and the labels of a line end.
@@ -237,8 +245,23 @@ fn timestamp(text: &str, unit_ns: f64) -> Result<i64, String> {
     units.checked_mul(unit).and_then(|time| time.checked_add(part)).ok_or_else(wrong)
 }
 
-/// Makes the series of a line: the slow way.
-fn add(text: &str, options: Options<'_>, batch: &mut Batch) -> Result<SeriesRef, Reason> {
+/// The exemplar of a line: `{trace_id="x"} 0.5 1767225600.1`, whose time may be missing. Nothing where it is none.
+fn kept(exemplar: &str, line: TakenLine<'_>, options: Options<'_>, unit_ns: f64) -> Option<Exemplar> {
+    let end = series_end(exemplar).ok().filter(|_| exemplar.starts_with('{'))?;
+    let own = labels(&exemplar[1..end - 1]).ok()?;
+    let mut words = exemplar[end..].split_ascii_whitespace();
+    let value = number(words.next()?).ok()?;
+    let time = words.next().map_or(Some(line.time), |time| timestamp(time, unit_ns).ok())?;
+    let (metric, series) = named(line.text, options).ok()?;
+    let series = series.iter().map(|(name, value)| (name.as_ref(), value.as_ref())).chain(options.tags.iter().copied());
+    let own = own.iter().filter_map(|(name, value)| Some((name.as_deref()?, value.as_ref())));
+    Exemplar::new(&metric, series, own, value, time)
+}
+
+type Named<'a> = (Cow<'a, str>, Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+/// The metric of a line and its labels, without the tags that every series gets.
+fn named<'a>(text: &'a str, options: Options<'_>) -> Result<Named<'a>, Reason> {
     let (mut metric, labels) = match memchr(b'{', text.as_bytes()) {
         Some(at) => (Cow::Borrowed(text[..at].trim_ascii()), labels(&text[at + 1..text.len() - 1])?),
         None => (Cow::Borrowed(text), Vec::new()),
@@ -260,6 +283,12 @@ fn add(text: &str, options: Options<'_>, batch: &mut Batch) -> Result<SeriesRef,
     if metric.is_empty() {
         return Err("expected a metric's name at the start of the line".into());
     }
+    Ok((metric, tags))
+}
+
+/// Makes the series of a line: the slow way.
+fn add(text: &str, options: Options<'_>, batch: &mut Batch) -> Result<SeriesRef, Reason> {
+    let (metric, tags) = named(text, options)?;
     let own = tags.iter().map(|(name, value)| (tag(name), value.as_ref()));
     let given = options.tags.iter().copied().filter(|(_, value)| !value.is_empty());
     let tags: Vec<_> = own.chain(given.map(|(name, value)| (tag(name), value))).collect();

@@ -9,6 +9,7 @@ mod annotated_csv;
 pub mod arrow_rows;
 pub mod body;
 pub mod csv_rows;
+mod exemplar;
 pub mod exposition;
 #[cfg(any(fuzzing, test))]
 pub mod fuzz;

@@ -10,6 +10,7 @@ use domain::metric::{VALUE, tag};
 use tsdb::{Batch, SeriesRef};
 use wire::Message;
 
+use crate::exemplar::Exemplar;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::native_histogram::{NativeHistogram, Side};
 use crate::report::{Reason, Report};
@@ -33,8 +34,7 @@ pub enum Version {
 
 /// Takes the samples and histograms of a message into `batch`; tells `describe` what is said of metrics.
 ///
-/// What is wrong with one series concerns that one only: it is refused from where it cannot be read. Exemplars are not
-/// kept: the report counts them.
+/// What is wrong with one series concerns that one only: it is refused from where it cannot be read.
 ///
 /// # Errors
 ///
@@ -77,7 +77,8 @@ fn decode_1(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo
                 let taken = wire.bytes("a series").and_then(|series| {
                     let (spelling, rest) = labels_of(series, &copies)?;
                     let labels = || labels_1(spelling);
-                    take_series(rest, Numbers::V1, number, spelling, &labels, batch, &mut report, &copies)
+                    let read = Labels { of_series: &labels, of_exemplar: &exemplar_labels_1 };
+                    take_series(rest, Numbers::V1, number, spelling, read, batch, &mut report, &copies)
                 });
                 note_unread(taken, number, &mut report);
                 copies.reset();
@@ -206,7 +207,9 @@ fn decode_2(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo
                 spell(&mut spelling, value);
             }
             let given = || Ok(labels.clone());
-            take_series(series, Numbers::V2, number, &spelling, &given, batch, &mut report, &copies)
+            let of_exemplar = |exemplar| exemplar_labels_2(exemplar, &symbols);
+            let read = Labels { of_series: &given, of_exemplar: &of_exemplar };
+            take_series(series, Numbers::V2, number, &spelling, read, batch, &mut report, &copies)
         });
         copies.reset();
         let name = labels.iter().find(|(name, _)| *name == NAME).filter(|_| taken.is_ok());
@@ -261,6 +264,46 @@ fn labels_2<'a>(
     }
 }
 
+/// How labels are read.
+#[derive(Clone, Copy)]
+struct Labels<'r, 'a> {
+    of_series: &'r dyn Fn() -> Result<Vec<Label<'a>>, String>,
+    /// Of the bytes of an exemplar.
+    of_exemplar: &'r dyn Fn(&'a [u8]) -> Result<Vec<Label<'a>>, String>,
+}
+
+fn exemplar_labels_1(exemplar: &[u8]) -> Result<Vec<Label<'_>>, String> {
+    let (labels, _) = labels_of(exemplar, &Bump::new()).map(|(labels, rest)| (labels.to_vec(), rest))?;
+    // They stand at the start, as those of a series; what was gathered from elsewhere is not borrowed from it.
+    let length = labels.len().min(exemplar.len());
+    labels_1(exemplar.get(..length).filter(|own| **own == labels).ok_or("its labels do not stand together")?)
+}
+
+fn exemplar_labels_2<'a>(exemplar: &[u8], symbols: &[Result<&'a str, String>]) -> Result<Vec<Label<'a>>, String> {
+    let mut labels = Vec::new();
+    labels_2(exemplar, symbols, &mut labels, &mut None)?;
+    Ok(labels)
+}
+
+/// The exemplar that a message is.
+fn exemplar<'a>(bytes: &'a [u8], labels: Labels<'_, 'a>) -> Result<Option<Exemplar>, String> {
+    let (mut value, mut time_ms) = (0.0, 0);
+    let mut message = Message::new(bytes);
+    while let Some((field, wire)) = message.next()? {
+        match field {
+            2 => value = wire.double("an exemplar's value")?,
+            3 => time_ms = wire.varint("an exemplar's timestamp")? as i64,
+            _ => {}
+        }
+    }
+    let (series, own) = ((labels.of_series)()?, (labels.of_exemplar)(bytes)?);
+    let metric = series.iter().find(|(name, _)| *name == NAME).map(|(_, metric)| *metric);
+    let time = time_ms.checked_mul(MS);
+    Ok(metric.zip(time).and_then(|(metric, time)| {
+        Exemplar::new(metric, series.iter().copied().filter(|(name, _)| *name != NAME), own, value, time)
+    }))
+}
+
 /// Which fields of a series hold what.
 #[derive(Debug, Clone, Copy)]
 struct Numbers {
@@ -276,18 +319,18 @@ impl Numbers {
 /// Takes the rows of a series.
 #[expect(clippy::too_many_arguments, reason = "what both versions share")]
 fn take_series<'a>(
-    series: &[u8],
+    series: &'a [u8],
     numbers: Numbers,
     number: usize,
     spelling: &[u8],
-    labels: &dyn Fn() -> Result<Vec<Label<'a>>, String>,
+    labels: Labels<'_, 'a>,
     batch: &mut Batch,
     report: &mut Report,
     copies: &Bump,
 ) -> Result<(), String> {
     let found = match batch.find_series(spelling) {
         Some(series) => Ok(series),
-        None => add_series(spelling, labels, batch)?,
+        None => add_series(spelling, labels.of_series, batch)?,
     };
     let mut message = Message::new(series);
     while let Some((field, wire)) = message.next()? {
@@ -306,11 +349,15 @@ fn take_series<'a>(
                 report.histograms += 1;
             })
         } else {
-            report.count("exemplar", usize::from(field == numbers.exemplar));
+            if field == numbers.exemplar {
+                // Of a series that is refused there are none.
+                let exemplar = exemplar(wire.bytes("an exemplar")?, labels);
+                report.keep(exemplar.ok().flatten().filter(|_| found.is_ok()));
+            }
             Ok(())
         };
         if let Err(reason) = outcome {
-            report.refuse(number, reason, &selector(&labels()?));
+            report.refuse(number, reason, &selector(&(labels.of_series)()?));
         }
     }
     Ok(())

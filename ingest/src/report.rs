@@ -2,6 +2,8 @@
 
 use tsdb::RowError;
 
+use crate::exemplar::{Exemplar, KEPT_MAX as KEPT_EXEMPLARS_MAX};
+
 /// How much of a refused line is given back, in characters.
 const TEXT_CHARS_MAX: usize = 200;
 /// How many refusals are kept with their reasons; the others are counted.
@@ -25,6 +27,10 @@ pub struct Report {
     pub counts: Vec<(&'static str, usize)>,
     /// Histograms among the rows that were taken.
     pub histograms: usize,
+    /// Exemplars of rows that were taken.
+    pub(crate) exemplars: Vec<Exemplar>,
+    /// How many of them are stored.
+    pub exemplars_written: usize,
 }
 
 /// A row that was refused.
@@ -102,6 +108,14 @@ impl Report {
         match self.reasons.first().filter(|_| self.taken == 0 && is_unread) {
             Some(first) => Err(first.reason.clone()),
             None => Ok(self),
+        }
+    }
+
+    /// Keeps an exemplar, if it can be kept.
+    pub(crate) fn keep(&mut self, exemplar: Option<Exemplar>) {
+        match exemplar.filter(|_| self.exemplars.len() < KEPT_EXEMPLARS_MAX) {
+            Some(exemplar) => self.exemplars.push(exemplar),
+            None => self.count("exemplar", 1),
         }
     }
 

@@ -129,7 +129,7 @@ impl Ingest {
             .await;
         let (mut response, written) = match outcome {
             Ok(report) => {
-                let written = [report.taken - report.histograms, report.histograms, 0];
+                let written = [report.taken - report.histograms, report.histograms, report.exemplars_written];
                 (samples_answer(&report), written)
             }
             Err(refusal) => (retry_later(text(refusal.status, &refusal.reason)), [0; 3]),
@@ -339,6 +339,12 @@ impl Ingest {
         })?;
         // From here on the server speaks.
         taken.batch.admit_all();
+        for exemplar in std::mem::take(&mut taken.report.exemplars) {
+            match exemplar.write(&mut taken.batch) {
+                Ok(()) => taken.report.exemplars_written += 1,
+                Err(error) => taken.report.count(error.kind(), 1),
+            }
+        }
         for (said, kind, [metric, unit, help]) in descriptions {
             let info = MetricInfo { metric: &metric, kind, unit: &unit, help: &help };
             match Metadata::write(&info, now, &mut taken.batch) {

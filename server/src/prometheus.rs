@@ -48,6 +48,11 @@ pub(crate) async fn query_range(call: Call) -> Response<Body> {
     asked(call, api::query_range).await
 }
 
+/// `/api/v1/query_exemplars`
+pub(crate) async fn query_exemplars(call: Call) -> Response<Body> {
+    asked(call, api::query_exemplars).await
+}
+
 /// `/api/v1/series`
 pub(crate) async fn series(call: Call) -> Response<Body> {
     asked(call, api::series).await

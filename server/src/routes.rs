@@ -86,7 +86,7 @@ pub(crate) const ROUTES: [Route; 60] = [
     }),
     ask("/api/v1/query", |call| Box::pin(prometheus::query(call))),
     ask("/api/v1/query_range", |call| Box::pin(prometheus::query_range(call))),
-    ask("/api/v1/query_exemplars", |call| Box::pin(prometheus::fixed(call, promql::api::empty_list()))),
+    ask("/api/v1/query_exemplars", |call| Box::pin(prometheus::query_exemplars(call))),
     ask("/api/v1/series", |call| Box::pin(prometheus::series(call))),
     ask("/api/v1/labels", |call| Box::pin(prometheus::labels(call))),
     read("/api/v1/label/{name}/values", GET, |call| Box::pin(prometheus::values(call))),

@@ -46,7 +46,7 @@ pub(crate) fn labels(labels: &Labels, json: &mut String) {
 }
 
 /// Seconds, with three digits where they are no whole ones.
-fn time(ms: i64, json: &mut String) {
+pub(crate) fn time(ms: i64, json: &mut String) {
     let (seconds, rest) = (ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
     let sign = if ms < 0 { "-" } else { "" };
     match rest {

@@ -5,6 +5,8 @@ use crate::syntax::{Matcher, parse_duration, parse_selector, quote};
 
 /// Times that mean all time, in milliseconds.
 pub(crate) const ALL_TIME: (i64, i64) = (i64::MIN / 2_000_000, i64::MAX / 2_000_000);
+/// So many seconds are no time any more.
+const SECONDS_MAX: f64 = (ALL_TIME.1 / 1000) as f64;
 
 /// Names and values, in their order; a name may come again.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +74,14 @@ impl Parameters {
     /// From `start` to `end`; all time where they are missing. The first is one before the start: what is asked for lies
     /// behind it.
     pub(crate) fn span(&self) -> Result<(i64, i64), ApiError> {
-        let (start, end) = (self.time("start")?.unwrap_or(ALL_TIME.0), self.time("end")?.unwrap_or(ALL_TIME.1));
+        // Grafana tries whether there are exemplars with ms, where seconds are meant: times that are none are far away.
+        let edge = |name: &str| match self.get(name).and_then(|text| text.parse::<f64>().ok()) {
+            Some(seconds) if seconds.is_finite() && seconds.abs() >= SECONDS_MAX => {
+                Ok(Some(if seconds < 0.0 { ALL_TIME.0 } else { ALL_TIME.1 }))
+            }
+            _ => self.time(name),
+        };
+        let (start, end) = (edge("start")?.unwrap_or(ALL_TIME.0), edge("end")?.unwrap_or(ALL_TIME.1));
         match start > end {
             true => Err(ApiError::parameter("end", "end timestamp must not be before start timestamp")),
             false => Ok((start.saturating_sub(1).max(ALL_TIME.0), end.min(ALL_TIME.1))),
@@ -83,7 +92,7 @@ impl Parameters {
 /// Milliseconds of seconds, with a fraction, or of RFC 3339.
 fn time(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = text.parse::<f64>()
-        && seconds.abs() < (ALL_TIME.1 / 1000) as f64
+        && seconds.abs() < SECONDS_MAX
     {
         // The fraction by itself, so that milliseconds are exact.
         let ms = (seconds.fract() * 1000.0).round();
@@ -127,6 +136,10 @@ mod tests {
         let own = Parameters::new(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
         assert_eq!(own.limit().unwrap(), Some(5));
         assert_eq!(own.matchers().unwrap().len(), 2);
+        let far = [("start", "1767225600000"), ("end", "1767225601000")];
+        let far = Parameters::new(far.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec());
+        assert_eq!(far.span().unwrap(), (ALL_TIME.1 - 1, ALL_TIME.1));
+        assert!(far.time("start").is_err());
         let wrong = Parameters::new(vec![("match[]".into(), "{a!='b'}".into())]);
         assert!(wrong.matchers().unwrap_err().message.contains("at least one non-empty matcher"));
     }

@@ -39,12 +39,6 @@ pub fn no_rules() -> String {
     json::success(r#"{"groups":[]}"#, &[], &[])
 }
 
-/// `query_exemplars`, as long as none are kept.
-#[must_use]
-pub fn empty_list() -> String {
-    json::success("[]", &[], &[])
-}
-
 /// `status/runtimeinfo`
 #[must_use]
 pub fn runtime_info() -> String {
