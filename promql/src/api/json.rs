@@ -1,6 +1,6 @@
 //! Answers as JSON.
 
-use crate::base::float::show_value;
+use crate::base::float::{push_value, show_value};
 use crate::base::labels::Labels;
 use crate::engine::{Answer, Times};
 use crate::histogram::Histogram;
@@ -10,6 +10,16 @@ use crate::model::samples::{Sample, Samples};
 /// A text in quotes.
 pub(crate) fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_else(|_| "\"\"".into())
+}
+
+/// Adds a text in quotes.
+fn push_quoted(text: &str, json: &mut String) {
+    if text.bytes().any(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+        return json.push_str(&quoted(text));
+    }
+    json.push('"');
+    json.push_str(text);
+    json.push('"');
 }
 
 /// The data of an answer, with warnings and infos beside it.
@@ -38,9 +48,9 @@ pub(crate) fn labels(labels: &Labels, json: &mut String) {
         if at > 0 {
             json.push(',');
         }
-        json.push_str(&quoted(name));
+        push_quoted(name, json);
         json.push(':');
-        json.push_str(&quoted(value));
+        push_quoted(value, json);
     }
     json.push('}');
 }
@@ -59,7 +69,7 @@ fn float_at(ms: i64, value: f64, json: &mut String) {
     json.push('[');
     time(ms, json);
     json.push_str(",\"");
-    json.push_str(&show_value(value));
+    push_value(value, json);
     json.push_str("\"]");
 }
 
@@ -100,8 +110,9 @@ pub(crate) fn answer(answer: &Answer, times: Times, is_range: bool, limit: Optio
         }
         Answer::Series(all) => {
             let shown = all.len().min(limit.unwrap_or(usize::MAX));
+            let stamps = if is_range { stamps(times) } else { Vec::new() };
             list(&all[..shown], &mut json, |series, json| match is_range {
-                true => matrix(series, times, json),
+                true => matrix(series, times, &stamps, json),
                 false => vector(series, times, json),
             });
             if is_range { "matrix" } else { "vector" }
@@ -149,27 +160,39 @@ fn vector(series: &Series, times: Times, json: &mut String) {
     json.push('}');
 }
 
-fn matrix(series: &Series, times: Times, json: &mut String) {
+/// Before the value of each step: `[1767225600,"`. They are the same of all series.
+fn stamps(times: Times) -> Vec<String> {
+    let stamp = |step: usize| {
+        let mut stamp = String::from("[");
+        time(times.at(step), &mut stamp);
+        stamp.push_str(",\"");
+        stamp
+    };
+    (0..times.steps()).map(stamp).collect()
+}
+
+fn matrix(series: &Series, times: Times, stamps: &[String], json: &mut String) {
     json.push_str("{\"metric\":");
     labels(&series.labels, json);
-    let (mut floats, mut histograms) = (String::new(), String::new());
-    for (step, sample) in series.points.iter() {
-        match sample {
-            Sample::Float(value) => {
-                floats.push_str(if floats.is_empty() { ",\"values\":[" } else { "," });
-                float_at(times.at(step), value, &mut floats);
-            }
-            Sample::Histogram(histogram) => {
-                histograms.push_str(if histograms.is_empty() { ",\"histograms\":[" } else { "," });
-                histogram_at(times.at(step), &histogram, &mut histograms);
-            }
+    let (mut has_floats, mut histograms) = (false, String::new());
+    for (step, stamp) in stamps.iter().enumerate() {
+        if let Some(value) = series.points.float(step) {
+            json.push_str(if has_floats { "," } else { ",\"values\":[" });
+            has_floats = true;
+            json.push_str(stamp);
+            push_value(value, json);
+            json.push_str("\"]");
+        } else if let Some(histogram) = series.points.histogram(step) {
+            histograms.push_str(if histograms.is_empty() { ",\"histograms\":[" } else { "," });
+            histogram_at(times.at(step), histogram, &mut histograms);
         }
     }
-    for part in [floats, histograms] {
-        if !part.is_empty() {
-            json.push_str(&part);
-            json.push(']');
-        }
+    if has_floats {
+        json.push(']');
+    }
+    if !histograms.is_empty() {
+        json.push_str(&histograms);
+        json.push(']');
     }
     json.push('}');
 }

@@ -180,8 +180,15 @@ pub fn show(number: f64) -> String {
         f64::INFINITY => "+Inf".into(),
         f64::NEG_INFINITY => "-Inf".into(),
         _ if number.is_nan() => "NaN".into(),
-        _ => number.to_string(),
+        _ => plain(number, &mut zmij::Buffer::new()).map_or_else(|| number.to_string(), str::to_owned),
     }
+}
+
+/// The shortest digits of a finite number, if its size is a common one. Of two that are as near the even one is taken, as Go
+/// does and the standard library does not.
+fn plain(number: f64, buffer: &mut zmij::Buffer) -> Option<&str> {
+    let digits = buffer.format_finite(number);
+    (!digits.contains('e')).then(|| digits.strip_suffix(".0").unwrap_or(digits))
 }
 
 /// As answers have it: with an exponent below 1e-6 and from 1e21 on.
@@ -199,6 +206,25 @@ pub fn show_value(number: f64) -> String {
     general(number, i32::MIN)
 }
 
+/// Adds a number as [`show_value`] writes it.
+///
+/// ```
+/// # use promql::base::float::push_value;
+/// let mut text = String::new();
+/// [0.1, -3.0, 1e21].iter().for_each(|number| push_value(*number, &mut text));
+/// assert_eq!(text, "0.1-31e+21");
+/// ```
+pub fn push_value(number: f64, text: &mut String) {
+    // As nearly all numbers are.
+    if (1e-4..1e15).contains(&number.abs()) {
+        let mut buffer = zmij::Buffer::new();
+        if let Some(digits) = plain(number, &mut buffer) {
+            return text.push_str(digits);
+        }
+    }
+    text.push_str(&show_value(number));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,6 +235,32 @@ mod tests {
         mean.add(f64::MAX);
         mean.add(f64::MAX);
         assert!((mean.value() / f64::MAX - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn numbers_are_pushed_as_they_are_shown() {
+        let mut random = 88_172_645_463_325_252u64;
+        for round in 0..200_000u32 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            // Of all sizes, and of those that are common.
+            let number = match round % 4 {
+                0 => f64::from_bits(random),
+                1 => (random % 2_000_000) as f64 / 1000.0 - 1000.0,
+                2 => (random % (1 << 54)) as f64,
+                _ => (random % 1_000_000) as f64 / 1e9,
+            };
+            let mut text = String::new();
+            push_value(number, &mut text);
+            assert_eq!(text, show_value(number));
+            assert!(number.is_nan() || text.parse() == Ok(number), "{text}");
+        }
+        // Halfway between two that are as short.
+        assert_eq!(
+            [199_138_850_438_087.0 + 0.125, 8_388_608.0 + 1.0 / 1024.0].map(show_value),
+            ["199138850438087.12", "8388608.000976562"]
+        );
     }
 
     #[test]

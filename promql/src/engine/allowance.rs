@@ -44,6 +44,12 @@ impl<'a> Allowance<'a> {
         self
     }
 
+    /// What makes another one of the same memory and time, on a thread beside.
+    pub(crate) fn beside(&self) -> impl Fn() -> Allowance<'a> + Sync + use<'a> {
+        let (memory, deadline, is_given_up) = (self.memory, self.deadline, self.is_given_up);
+        move || Allowance { memory, deadline, is_given_up, taken: Cell::new(0) }
+    }
+
     /// Is there time left, and somebody who waits?
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let is_late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);

@@ -5,6 +5,7 @@ mod native;
 mod places;
 mod predicates;
 mod read;
+mod side_by_side;
 
 pub use catalog::{Cardinality, cardinality, label_names, label_values, metric_names, series};
 pub use read::Stored;

@@ -13,6 +13,7 @@ use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN};
 use super::native::Columns;
 use super::places::{Label, Place, matching};
 use super::predicates::predicates;
+use super::side_by_side::side_by_side;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::{Allowance, Failure, FailureKind, LABELS_BYTES, Source};
 use crate::model::samples::{Sample, Samples};
@@ -20,7 +21,7 @@ use crate::syntax::Matcher;
 
 const MS: i64 = 1_000_000;
 /// Series are read in parts of about so many rows: their samples are in memory together.
-const ROWS_A_PART: usize = 1 << 19;
+const ROWS_A_PART: usize = 1 << 17;
 const PARTS_MAX: usize = 1024;
 
 /// The metrics of a schema, as one question reads them.
@@ -49,15 +50,94 @@ impl<'a> Stored<'a> {
         self.allowance.take(2 * LABELS_BYTES)
     }
 
-    /// A scan of series of a place, all of a series in one part; `None` if none can match.
-    fn scan(
+    /// The labels of the series of a place that match, with their samples if `has_samples`, a part after the other.
+    pub(crate) fn read(
         &self,
         place: &Place,
         matchers: &[Matcher],
-        (after_ms, until_ms): (i64, i64),
-        columns: Vec<String>,
-    ) -> Result<Option<Scan>, Failure> {
-        let Some(tags) = predicates(place, matchers) else { return Ok(None) };
+        span_ms: (i64, i64),
+        has_samples: bool,
+        each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let reader = Reader { store: self.store, schema: self.schema, matchers, span_ms, has_samples };
+        let Some(scan) = reader.scan(place)? else { return Ok(()) };
+        for part in 0..scan.partitions() {
+            let (series, held) = reader.part(place, &scan, part, self.allowance)?;
+            series.into_iter().try_for_each(|(labels, samples)| each(labels, samples))?;
+            self.allowance.give_back(held);
+        }
+        self.warnings.borrow_mut().extend(scan.warnings());
+        Ok(())
+    }
+
+    /// The same of several places, or of one that is large, read by several threads. Parts come in the order of their places.
+    fn read_side_by_side(
+        &self,
+        places: &[Place],
+        reader: &Reader<'_>,
+        each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        // The parts of one place, or places.
+        let (scan, jobs) = match places {
+            [place] => match reader.scan(place)? {
+                Some(scan) => {
+                    let parts = scan.partitions();
+                    (Some(scan), parts)
+                }
+                None => return Ok(()),
+            },
+            places => (None, places.len()),
+        };
+        let beside = self.allowance.beside();
+        let of_job = |job: usize| -> Result<Read<'a>, Failure> {
+            let held = beside();
+            let (series, warnings) = match &scan {
+                Some(scan) => (reader.part(&places[0], scan, job, &held)?.0, Vec::new()),
+                None => reader.whole(&places[job], &held)?,
+            };
+            Ok(Read { series, warnings, held })
+        };
+        side_by_side(jobs, &of_job, &mut |read: Read<'a>| {
+            read.series.into_iter().try_for_each(|(labels, samples)| each(labels, samples))?;
+            drop(read.held);
+            self.warnings.borrow_mut().extend(read.warnings);
+            Ok(())
+        })?;
+        self.warnings.borrow_mut().extend(scan.iter().flat_map(Scan::warnings));
+        Ok(())
+    }
+}
+
+/// Series that were read, with the memory that they take until somebody has them.
+struct Read<'a> {
+    series: Vec<(Labels, Samples)>,
+    warnings: Vec<String>,
+    held: Allowance<'a>,
+}
+
+/// The series of a place, and what is known to be missing.
+type Whole = (Vec<(Labels, Samples)>, Vec<String>);
+
+/// What is read of places.
+struct Reader<'a> {
+    store: &'a Store,
+    schema: &'a str,
+    matchers: &'a [Matcher],
+    span_ms: (i64, i64),
+    has_samples: bool,
+}
+
+impl Reader<'_> {
+    /// A scan of series of a place, all of a series in one part; `None` if none can match.
+    fn scan(&self, place: &Place) -> Result<Option<Scan>, Failure> {
+        let Some(tags) = predicates(place, self.matchers) else { return Ok(None) };
+        let mut columns: Vec<String> = place.labels.iter().map(|label| label.tag.clone()).collect();
+        if self.has_samples {
+            columns.push(TIME_COLUMN.into());
+            columns.extend(place.field.clone());
+            columns.extend(place.histogram.iter().map(|own| own.column.clone()));
+        }
+        let (after_ms, until_ms) = self.span_ms;
         let mut request = ScanRequest {
             columns: Some(columns),
             from: after_ms.saturating_add(1).saturating_mul(MS),
@@ -77,50 +157,45 @@ impl<'a> Stored<'a> {
         scan(&request).map(Some)
     }
 
-    /// The labels of the series of each part that match, with their samples if `has_samples`.
-    pub(crate) fn read(
+    /// The series of a part that match, with the memory that they take.
+    fn part(
         &self,
         place: &Place,
-        matchers: &[Matcher],
-        span_ms: (i64, i64),
-        has_samples: bool,
-        each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut columns: Vec<String> = place.labels.iter().map(|label| label.tag.clone()).collect();
-        if has_samples {
-            columns.push(TIME_COLUMN.into());
-            columns.extend(place.field.clone());
-            columns.extend(place.histogram.iter().map(|own| own.column.clone()));
+        scan: &Scan,
+        part: usize,
+        allowance: &Allowance<'_>,
+    ) -> Result<(Vec<(Labels, Samples)>, usize), Failure> {
+        let (mut all, mut held) = (BTreeMap::<u32, Samples>::new(), 0);
+        for rows in scan.read_untagged(part) {
+            allowance.check()?;
+            let rows = rows.map_err(failed)?;
+            let bytes = if self.has_samples { rows.batch.get_array_memory_size() } else { 0 };
+            allowance.take(bytes)?;
+            held += bytes;
+            let mut at = 0;
+            for run in rows.runs() {
+                let samples = all.entry(run[0]).or_default();
+                if self.has_samples {
+                    take(place, rows.batch.columns(), at..at + run.len(), samples);
+                }
+                at += run.len();
+            }
         }
-        let Some(scan) = self.scan(place, matchers, span_ms, columns)? else { return Ok(()) };
+        let series: Vec<u32> = all.keys().copied().collect();
+        let series = labels(scan, place, &series).into_iter().zip(all.into_values());
+        let is_wanted =
+            |labels: &Labels| self.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label)));
+        Ok((series.filter(|(labels, _)| is_wanted(labels)).collect(), held))
+    }
+
+    /// All that is wanted of a place, and what is known to be missing.
+    fn whole(&self, place: &Place, allowance: &Allowance<'_>) -> Result<Whole, Failure> {
+        let Some(scan) = self.scan(place)? else { return Ok(Whole::default()) };
+        let mut all = Vec::new();
         for part in 0..scan.partitions() {
-            let (mut all, mut held) = (BTreeMap::<u32, Samples>::new(), 0);
-            for rows in scan.read_untagged(part) {
-                self.allowance.check()?;
-                let rows = rows.map_err(failed)?;
-                let bytes = if has_samples { rows.batch.get_array_memory_size() } else { 0 };
-                self.allowance.take(bytes)?;
-                held += bytes;
-                let mut at = 0;
-                for run in rows.runs() {
-                    let samples = all.entry(run[0]).or_default();
-                    if has_samples {
-                        take(place, rows.batch.columns(), at..at + run.len(), samples);
-                    }
-                    at += run.len();
-                }
-            }
-            let series: Vec<u32> = all.keys().copied().collect();
-            let labels = labels(&scan, place, &series);
-            for (labels, samples) in labels.into_iter().zip(all.into_values()) {
-                if matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label))) {
-                    each(labels, samples)?;
-                }
-            }
-            self.allowance.give_back(held);
+            all.extend(self.part(place, &scan, part, allowance)?.0);
         }
-        self.warnings.borrow_mut().extend(scan.warnings());
-        Ok(())
+        Ok((all, scan.warnings()))
     }
 }
 
@@ -138,16 +213,15 @@ impl Source for Stored<'_> {
     ) -> Result<(), Failure> {
         self.allowance.check()?;
         let places = matching(self.store, self.schema, matchers);
+        let span_ms = (after_ms, until_ms);
+        let reader = Reader { store: self.store, schema: self.schema, matchers, span_ms, has_samples: true };
         // Of the same labels a table of the metric's name is taken, and no field.
         let mut seen = (places.len() > 1).then(HashSet::new);
-        for place in &places {
-            self.read(place, matchers, (after_ms, until_ms), true, &mut |labels, samples| {
-                let is_new = seen.as_mut().is_none_or(|seen| seen.insert(labels.clone()));
-                let is_empty = samples.times.is_empty() && samples.histograms.is_empty();
-                if is_new && !is_empty { each(labels, samples) } else { Ok(()) }
-            })?;
-        }
-        Ok(())
+        self.read_side_by_side(&places, &reader, &mut |labels, samples| {
+            let is_new = seen.as_mut().is_none_or(|seen| seen.insert(labels.clone()));
+            let is_empty = samples.times.is_empty() && samples.histograms.is_empty();
+            if is_new && !is_empty { each(labels, samples) } else { Ok(()) }
+        })
     }
 }
 
