@@ -23,6 +23,7 @@ mod figures;
 mod forging;
 mod forward;
 mod fuzz;
+mod grafana;
 mod grammar;
 mod heartbeats;
 mod import;

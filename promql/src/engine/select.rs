@@ -10,7 +10,7 @@ use crate::base::labels::Labels;
 use crate::functions::extended::between;
 use crate::histogram::{Hint, Histogram, Incompatible};
 use crate::model::points::Series;
-use crate::model::samples::{Sample, Samples};
+use crate::model::samples::{Sample, Samples, Walk};
 use crate::syntax::{At, Extension, Matrix, Modifiers, Selector, quote};
 
 /// Samples are nearer than this, and a length can be added to it.
@@ -54,8 +54,8 @@ pub(crate) fn newest(
     // One more at the start, for what is told of resets.
     let span = (first - lookback - i64::from(selector.is_counted), last);
     let prepare = |samples: Samples| if selector.is_counted { samples.with_hints() } else { samples };
-    at_steps(context, selector, span, prepare, |_, samples, at| {
-        let found = samples.newest(at).filter(|(time, sample, _)| *time > at - lookback && !is_mark(sample));
+    at_steps(context, selector, span, prepare, |_, walk, at| {
+        let found = walk.newest(at).filter(|(time, sample, _)| *time > at - lookback && !is_mark(sample));
         found.and_then(|(time, sample, start)| make(time, sample, start))
     })
 }
@@ -66,14 +66,15 @@ fn at_steps(
     selector: &Selector,
     (after, until): (i64, i64),
     prepare: impl Fn(Samples) -> Samples,
-    find: impl Fn(&Labels, &Samples, i64) -> Option<Sample>,
+    find: impl Fn(&Labels, &mut Walk<'_>, i64) -> Option<Sample>,
 ) -> Result<Vec<Series>, Failure> {
     let mut all = Vec::new();
     context.source.select(&selector.matchers, after, until, &mut |labels, samples| {
         let (samples, mut points) = (prepare(samples), context.points()?);
+        let mut walk = samples.walk();
         for step in 0..context.steps() {
             let at = context.looks_at(&selector.modifiers, context.times.at(step));
-            if let Some(sample) = find(&labels, &samples, at) {
+            if let Some(sample) = find(&labels, &mut walk, at) {
                 points.set(step, sample);
             }
         }
@@ -98,14 +99,14 @@ fn is_mark(sample: &Sample) -> bool {
 fn smoothed(context: &Context, selector: &Selector) -> Result<Vec<Series>, Failure> {
     let lookback = context.settings.lookback_ms;
     let (first, last) = context.looks_between(&selector.modifiers);
-    at_steps(context, selector, (first - lookback, last + lookback), Samples::without_marks, |labels, samples, at| {
-        on_line(context, selector, labels, samples, at)
+    at_steps(context, selector, (first - lookback, last + lookback), Samples::without_marks, |labels, walk, at| {
+        on_line(context, selector, labels, walk, at)
     })
 }
 
-fn on_line(context: &Context, selector: &Selector, labels: &Labels, samples: &Samples, at: i64) -> Option<Sample> {
+fn on_line(context: &Context, selector: &Selector, labels: &Labels, walk: &mut Walk<'_>, at: i64) -> Option<Sample> {
     let lookback = context.settings.lookback_ms;
-    let window = samples.window(at - lookback, at + lookback);
+    let window = walk.window(at - lookback, at + lookback);
     let metric = quote(labels.metric());
     if window.is_mixed() {
         let message = format!("PromQL warning: encountered a mix of histograms and floats for metric name {metric}");

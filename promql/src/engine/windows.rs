@@ -157,11 +157,12 @@ impl Windows<'_> {
         let mut points = context.points()?;
         let mut numbers = vec![0.0; self.numbers.len()];
         let (before, behind) = self.reach(context);
+        let mut walk = samples.walk();
         for step in 0..context.steps() {
             context.allowance.check_at(step)?;
             let at = context.times.at(step);
             let end = context.looks_at(self.modifiers, at);
-            let window = samples.window(end - before, end + behind);
+            let window = walk.window(end - before, end + behind);
             if window.is_empty() {
                 continue;
             }

@@ -46,16 +46,13 @@ impl Samples {
     /// The newest one up to a time: when, what, and since when it counts.
     #[must_use]
     pub fn newest(&self, until: i64) -> Option<(i64, Sample, i64)> {
-        let float = self.times.partition_point(|time| *time <= until).checked_sub(1);
-        let histogram = self.histograms.partition_point(|(time, _)| *time <= until).checked_sub(1);
-        let time_of = |at: Option<usize>| at.map(|at| self.histograms[at].0);
-        if histogram.is_some() && time_of(histogram) > float.map(|at| self.times[at]) {
-            let (time, histogram_at) = (&self.histograms[histogram?], histogram?);
-            let start = self.histogram_starts.get(histogram_at).copied().unwrap_or(0);
-            return Some((time.0, Sample::Histogram(time.1.clone()), start));
-        }
-        let at = float?;
-        Some((self.times[at], Sample::Float(self.values[at]), self.starts.get(at).copied().unwrap_or(0)))
+        self.walk().newest(until)
+    }
+
+    /// A look at one time after the other.
+    #[must_use]
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { samples: self, floats: [Cursor::default(); 2], histograms: [Cursor::default(); 2] }
     }
 
     /// Without marks of the end, which are no values.
@@ -96,16 +93,75 @@ impl Samples {
     /// What lies behind one time and not behind another one.
     #[must_use]
     pub fn window(&self, after: i64, until: i64) -> Window<'_> {
-        let low = self.times.partition_point(|time| *time <= after);
-        let high = self.times.partition_point(|time| *time <= until).max(low);
-        let first = self.histograms.partition_point(|(time, _)| *time <= after);
-        let last = self.histograms.partition_point(|(time, _)| *time <= until).max(first);
+        self.walk().window(after, until)
+    }
+}
+
+/// So many samples are stepped over before it is searched where to go on.
+const STRIDE: usize = 8;
+
+/// How many samples lie up to a time, found from where it was looked at last: questions look at one step after the other.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cursor(usize);
+
+impl Cursor {
+    fn count<T>(&mut self, all: &[T], is_before: impl Fn(&T) -> bool) -> usize {
+        let mut at = self.0.min(all.len());
+        if at > 0 && !is_before(&all[at - 1]) {
+            // Back in time.
+            at = all[..at].partition_point(is_before);
+        } else {
+            let near = (at + STRIDE).min(all.len());
+            while at < near && is_before(&all[at]) {
+                at += 1;
+            }
+            if at == near {
+                at += all[at..].partition_point(is_before);
+            }
+        }
+        self.0 = at;
+        at
+    }
+}
+
+/// Samples that are looked at one time after the other. What it finds does not depend on where it looked before.
+#[derive(Debug, Clone)]
+pub struct Walk<'a> {
+    samples: &'a Samples,
+    /// Where a window begins, and where it ends.
+    floats: [Cursor; 2],
+    histograms: [Cursor; 2],
+}
+
+impl<'a> Walk<'a> {
+    /// As [`Samples::newest`].
+    pub fn newest(&mut self, until: i64) -> Option<(i64, Sample, i64)> {
+        let own = self.samples;
+        let float = self.floats[1].count(&own.times, |time| *time <= until).checked_sub(1);
+        let histogram = self.histograms[1].count(&own.histograms, |(time, _)| *time <= until).checked_sub(1);
+        let time_of = |at: Option<usize>| at.map(|at| own.histograms[at].0);
+        if histogram.is_some() && time_of(histogram) > float.map(|at| own.times[at]) {
+            let (time, histogram_at) = (&own.histograms[histogram?], histogram?);
+            let start = own.histogram_starts.get(histogram_at).copied().unwrap_or(0);
+            return Some((time.0, Sample::Histogram(time.1.clone()), start));
+        }
+        let at = float?;
+        Some((own.times[at], Sample::Float(own.values[at]), own.starts.get(at).copied().unwrap_or(0)))
+    }
+
+    /// As [`Samples::window`].
+    pub fn window(&mut self, after: i64, until: i64) -> Window<'a> {
+        let own = self.samples;
+        let low = self.floats[0].count(&own.times, |time| *time <= after);
+        let high = self.floats[1].count(&own.times, |time| *time <= until).max(low);
+        let first = self.histograms[0].count(&own.histograms, |(time, _)| *time <= after);
+        let last = self.histograms[1].count(&own.histograms, |(time, _)| *time <= until).max(first);
         Window {
-            times: &self.times[low..high],
-            values: &self.values[low..high],
-            histograms: &self.histograms[first..last],
-            starts: self.starts.get(low..high).unwrap_or_default(),
-            histogram_starts: self.histogram_starts.get(first..last).unwrap_or_default(),
+            times: &own.times[low..high],
+            values: &own.values[low..high],
+            histograms: &own.histograms[first..last],
+            starts: own.starts.get(low..high).unwrap_or_default(),
+            histogram_starts: own.histogram_starts.get(first..last).unwrap_or_default(),
         }
     }
 }
@@ -141,5 +197,47 @@ impl Window<'_> {
     #[must_use]
     pub fn is_mixed(&self) -> bool {
         !self.times.is_empty() && !self.histograms.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever was looked at before, a time has what a search finds.
+    #[test]
+    fn a_walk_finds_what_a_search_does() {
+        let mut random = 88_172_645_463_325_252u64;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % below) as i64
+        };
+        for _ in 0..300 {
+            let mut samples = Samples::default();
+            let mut time = 0;
+            for _ in 0..next(60) {
+                time += 1 + next(10);
+                match next(4) {
+                    0 => samples.push_sample(time, Sample::Histogram(Arc::default())),
+                    _ => samples.push(time, time as f64),
+                }
+            }
+            let (mut walk, mut at) = (samples.walk(), -5);
+            for _ in 0..80 {
+                at = if next(8) == 0 { next(400) } else { at + next(12) };
+                let (after, until) = (at - next(40), at);
+                let window = walk.window(after, until);
+                let expected: Vec<i64> =
+                    samples.times.iter().copied().filter(|time| (after + 1..=until).contains(time)).collect();
+                assert_eq!(window.times, expected);
+                let histograms = samples.histograms.iter().filter(|(time, _)| (after + 1..=until).contains(time));
+                assert_eq!(window.histograms.len(), histograms.count());
+                let both = samples.times.iter().chain(samples.histograms.iter().map(|(time, _)| time));
+                let newest = both.copied().filter(|time| *time <= until).max();
+                assert_eq!(walk.newest(until).map(|(time, ..)| time), newest);
+            }
+        }
     }
 }
