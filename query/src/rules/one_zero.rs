@@ -82,14 +82,15 @@ fn correlated(filter: Filter) -> Result<LogicalPlan> {
             {
                 let (within, outside) = if left.contains_outer() { (right, left) } else { (left, right) };
                 if constant(&within).is_some() || within.column_refs().is_empty() || !outside.column_refs().is_empty() {
-                    (*within).eq(*outside)
+                    (*within).eq(*outside).transform_up(|part| compared(part, &schema))?.data
                 } else {
                     let name = format!("{KEY}{}", within.schema_name());
                     made.push(without_sign(*within).alias(&name));
                     Expr::Column(Column::new_unqualified(name)).eq(without_sign(*outside))
                 }
             }
-            other => other,
+            // What is made here is not looked at once more: a list in such a subquery kept its -0.0, and found no zero.
+            other => other.transform_up(|part| compared(part, &schema))?.data,
         });
     }
     let Some(predicate) = conjunction(parts).filter(|_| !made.is_empty()) else {
