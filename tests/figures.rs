@@ -569,7 +569,7 @@ fn a_zero_has_no_sign() {
             format!("z,h=h{at} f={f},i={at}i {}", START_S + at / 4 * DAY_S + at)
         })
         .collect();
-    let cases: [Case<'_>; 35] = [
+    let cases: [Case<'_>; 39] = [
         ("SELECT count(DISTINCT f) FROM z", &["3"]),
         ("SELECT count(DISTINCT -f), count(DISTINCT f * -2), count(DISTINCT 0.0 / (f + 8.0)) FROM z", &["3,3,1"]),
         ("SELECT count(DISTINCT round(f / 10)), count(DISTINCT ceil(f / 2)) FROM z", &["1,2"]),
@@ -600,6 +600,20 @@ fn a_zero_has_no_sign() {
         ),
         ("SELECT count(*) FROM z AS a JOIN z AS b USING (f)", &["24"]),
         ("SELECT count(*) FROM z AS a WHERE EXISTS (SELECT 1 FROM z AS b WHERE b.f = a.f AND b.i <> a.i)", &["8"]),
+        // Other conditions beside one that is correlated by a float kept the sign of their zeros.
+        (
+            "SELECT count(*) FROM z AS a WHERE EXISTS (SELECT 1 FROM z AS b WHERE b.f = a.f AND b.f IN (-0.0, 7, 8))",
+            &["4"],
+        ),
+        (
+            "SELECT count(*) FROM z AS a WHERE EXISTS (SELECT 1 FROM z AS b WHERE b.f = a.f AND b.i IN (0, 9, -0e0))",
+            &["4"],
+        ),
+        ("SELECT count(*) FROM z AS a WHERE EXISTS (SELECT 1 FROM z AS b WHERE b.f = a.f AND b.f = -0.0)", &["4"]),
+        (
+            "SELECT count(*) FROM z AS a WHERE EXISTS (SELECT 1 FROM z AS b WHERE b.f = a.f AND b.f BETWEEN 0.0 AND 1)",
+            &["4"],
+        ),
         (
             "SELECT a.i FROM z AS a WHERE (SELECT count(*) FROM z AS b WHERE b.f = a.f) = 4 ORDER BY a.i",
             &["0", "1", "4", "5"],
