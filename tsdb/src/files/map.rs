@@ -80,7 +80,9 @@ mod tests {
             (0..200).for_each(|_| let_go_of_maps());
             assert!(reader.join().unwrap());
         });
-        assert!(in_memory_kb(&mapped) > 3000, "all of it was looked at");
+        // The last reading may have been before the last letting go, and stores of other tests let go of maps, too.
+        let is_there = || mapped == bytes && in_memory_kb(&mapped) > 3000;
+        assert!((0..1000).any(|_| is_there()), "all of it was looked at");
         let_go_of_maps();
         assert_eq!(in_memory_kb(&mapped), 0);
         let slice = mapped.slice(4096..8192);
