@@ -8,7 +8,7 @@ use tsdb::{Batch, Row, RowError, Value};
 
 /// So many of one request are kept; the others are counted.
 pub(crate) const KEPT_MAX: usize = 10_000;
-/// Labels of an exemplar have so many letters at the most, as OpenMetrics has it; twice that is taken.
+/// Longer labels of an exemplar, as JSON, are not kept. OpenMetrics allows 128 letters.
 const LABELS_BYTES_MAX: usize = 1024;
 
 /// An exemplar.

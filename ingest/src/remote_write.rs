@@ -77,7 +77,7 @@ fn decode_1(bytes: &[u8], batch: &mut Batch, mut describe: impl FnMut(MetricInfo
                 let taken = wire.bytes("a series").and_then(|series| {
                     let (spelling, rest) = labels_of(series, &copies)?;
                     let labels = || labels_1(spelling);
-                    let read = Labels { of_series: &labels, of_exemplar: &exemplar_labels_1 };
+                    let read = Labels { of_series: &labels, of_exemplar: &labels_1 };
                     take_series(rest, Numbers::V1, number, spelling, read, batch, &mut report, &copies)
                 });
                 note_unread(taken, number, &mut report);
@@ -129,10 +129,14 @@ fn labels_of<'a>(series: &'a [u8], copies: &'a Bump) -> Result<(&'a [u8], &'a [u
     Ok((labels, rest))
 }
 
+/// The labels among the fields of a series, or of an exemplar.
 fn labels_1(bytes: &[u8]) -> Result<Vec<Label<'_>>, String> {
     let mut labels = Vec::new();
     let mut message = Message::new(bytes);
-    while let Some((_, wire)) = message.next()? {
+    while let Some((field, wire)) = message.next()? {
+        if field != 1 {
+            continue;
+        }
         let (mut label, mut found) = (wire.message("a label")?, ("", ""));
         while let Some((field, wire)) = label.next()? {
             match field {
@@ -270,13 +274,6 @@ struct Labels<'r, 'a> {
     of_series: &'r dyn Fn() -> Result<Vec<Label<'a>>, String>,
     /// Of the bytes of an exemplar.
     of_exemplar: &'r dyn Fn(&'a [u8]) -> Result<Vec<Label<'a>>, String>,
-}
-
-fn exemplar_labels_1(exemplar: &[u8]) -> Result<Vec<Label<'_>>, String> {
-    let (labels, _) = labels_of(exemplar, &Bump::new()).map(|(labels, rest)| (labels.to_vec(), rest))?;
-    // They stand at the start, as those of a series; what was gathered from elsewhere is not borrowed from it.
-    let length = labels.len().min(exemplar.len());
-    labels_1(exemplar.get(..length).filter(|own| **own == labels).ok_or("its labels do not stand together")?)
 }
 
 fn exemplar_labels_2<'a>(exemplar: &[u8], symbols: &[Result<&'a str, String>]) -> Result<Vec<Label<'a>>, String> {

@@ -270,8 +270,8 @@ fn what_was_found_by_chance_stays_mended() {
         (68_409_688_056_994_309, Fault::SyncFails, 5),
         (68_409_688_056_994_311, Fault::SyncFails, 13),
     ] {
-        // How far background work comes by then differs from run to run: the fault may come later, or not at all.
-        assert!(fail_at(seed, fault, at) <= 1);
+        // How far background work comes by then differs from run to run: now and then the fault comes too late to be met.
+        assert!((0..20).any(|_| fail_at(seed, fault, at) == 1), "{fault:?} at {at} of {seed} was never met");
     }
 }
 

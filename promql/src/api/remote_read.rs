@@ -17,6 +17,8 @@ use crate::syntax::{MatchOp, Matcher};
 
 /// A frame of a stream has about so many bytes at the most, as with Prometheus.
 const FRAME_BYTES_MAX: usize = 1 << 20;
+/// A request has so many bytes at the most, once it is unpacked: it is believed only up to here how many these are.
+const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// The number of a stream of chunks among the kinds of answers.
 const STREAMED: u64 = 1;
 
@@ -50,9 +52,19 @@ impl ReadRequest {
     ///
     /// It is none, in words.
     pub fn decode(packed: &[u8]) -> Result<ReadRequest, String> {
-        let bytes = snap::raw::Decoder::new()
-            .decompress_vec(packed)
-            .map_err(|error| format!("expected a message packed with Snappy: {error}"))?;
+        let unpacked = || {
+            let length = snap::raw::decompress_len(packed)?;
+            Ok::<_, snap::Error>(
+                (length <= REQUEST_BYTES_MAX).then(|| snap::raw::Decoder::new().decompress_vec(packed)),
+            )
+        };
+        let bytes = match unpacked() {
+            Ok(Some(Ok(bytes))) => bytes,
+            Ok(None) => {
+                return Err(format!("the message is larger than {} MiB, once it is unpacked", REQUEST_BYTES_MAX >> 20));
+            }
+            Ok(Some(Err(error))) | Err(error) => return Err(format!("expected a message packed with Snappy: {error}")),
+        };
         let (mut queries, mut kinds) = (Vec::new(), Vec::new());
         let mut message = Message::new(&bytes);
         while let Some((field, wire)) = message.next()? {
@@ -284,6 +296,8 @@ mod tests {
             (request(&[], 9, "a"), "9 is no kind of a matcher"),
             (request(&[], 2, "("), "the pattern \"(\" of job"),
             (b"no".to_vec(), "packed with Snappy"),
+            // Ten bytes that claim to be 4 GiB.
+            (vec![0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 0, 0], "larger than 16 MiB"),
         ] {
             let error = ReadRequest::decode(&bad).unwrap_err();
             assert!(error.contains(said), "{error}");
