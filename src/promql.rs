@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use client::asking;
 use comfy_table::{CellAlignment, Table, presets};
 use http_body_util::BodyExt;
-use promql::api::{self, Asked, Parameters};
+use promql::api::{self, Asked, Parameters, Waiting};
 use promql::engine::Settings;
 use promql::syntax::Limits;
 use query::Engine;
@@ -109,8 +108,8 @@ async fn ask_directory(
     parameters: Parameters,
     is_range: bool,
 ) -> Result<String> {
-    let waiting = Waiting(Arc::default());
-    let (nobody_waits, runner) = (waiting.0.clone(), engine.runner().clone());
+    let waiting = Waiting::default();
+    let (nobody_waits, runner) = (waiting.sign(), engine.runner().clone());
     let work = move || {
         let (settings, limits) = (Settings::default(), Limits::default());
         let asked = Asked {
@@ -127,15 +126,6 @@ async fn ask_directory(
     };
     let found = tokio::task::spawn_blocking(work).await.context("the question broke off")?;
     found.map_err(|error| anyhow!(error.message))
-}
-
-/// Whoever waits for an answer: gone with the future.
-struct Waiting(Arc<AtomicBool>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Prints an answer: `json` as it is, `csv`, or a table.

@@ -736,6 +736,10 @@ fn pages_of_others_find_what_they_ask_for() {
         .map(|own| (own["labels"]["instance"].as_str().unwrap(), own["health"].as_str().unwrap()))
         .collect();
     assert_eq!(health, [("b:1", "up"), ("c:1", "down")].into());
+    let started = || ask("status/runtimeinfo")["startTime"].clone();
+    let first = started();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    assert!(first.is_string() && first == started(), "it was started once");
     for path in ["status/flags", "status/config", "status/runtimeinfo", "status/buildinfo"] {
         assert!(ask(path).is_object(), "{path}");
     }

@@ -28,6 +28,7 @@ pub(crate) struct Services {
     pub promql: PromqlOptions,
     pub metrics: Metrics,
     pub data_dir: Arc<Path>,
+    pub started: jiff::Timestamp,
     /// Schemas that clients have made since the start; a schema is there for good once it has a row.
     pub made: Mutex<BTreeSet<String>>,
 }

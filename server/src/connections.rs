@@ -92,7 +92,16 @@ impl Server {
         let metrics = Metrics::new(store.clone(), ingest.clone());
         let (data_dir, promql) = (options.data_dir.clone(), options.promql.clone());
         Server {
-            services: Arc::new(Services { store, engine, ingest, promql, metrics, data_dir, made: Mutex::default() }),
+            services: Arc::new(Services {
+                store,
+                engine,
+                ingest,
+                promql,
+                metrics,
+                data_dir,
+                started: jiff::Timestamp::now(),
+                made: Mutex::default(),
+            }),
             door: Arc::new(Door::new(guard, options.neighbours.clone())),
             connections: Arc::new(Semaphore::new(options.connections_max)),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),

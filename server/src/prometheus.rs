@@ -1,14 +1,13 @@
 //! Prometheus' HTTP API: questions in PromQL, and what there is to ask of. [`promql::api`] makes the answers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Response, StatusCode};
-use promql::api::{self, ApiError, Asked, Kind, Names, Parameters, ReadRequest};
+use promql::api::{self, ApiError, Asked, Kind, Names, Parameters, ReadRequest, Waiting};
 use promql::engine::Settings;
 use promql::syntax::Limits;
 use query::Packer;
@@ -128,26 +127,30 @@ pub(crate) async fn remote_read(call: Call) -> Response<Body> {
     let found = match request {
         Ok(request) => {
             let parameters = Parameters::new(database.into_iter().map(|name| ("db".to_owned(), name)).collect());
-            let kind = Arc::new(AtomicBool::new(false));
-            let is_streamed = kind.clone();
             let work = move |asked: &Asked<'_>| {
                 let answer = api::remote_read(asked, &request)?;
-                is_streamed.store(answer.is_streamed, Ordering::Relaxed);
-                Ok((Bytes::from(answer.bytes), None))
+                Ok((Bytes::from(answer.bytes), (!answer.is_streamed).then_some("snappy")))
             };
-            worked_out(&services, parameters, work).await.map(|(bytes, _)| (bytes, kind.load(Ordering::Relaxed)))
+            worked_out(&services, parameters, work).await
         }
         Err(message) => Err(ApiError { kind: Kind::BadData, message }),
     };
     match found {
-        Ok((bytes, is_streamed)) => {
-            let mut response = respond(StatusCode::OK, (bytes, (!is_streamed).then_some("snappy")));
-            let media_type = if is_streamed { STREAMED } else { PROTOBUF };
+        Ok(sent) => {
+            // One message is packed as a whole; a stream is not.
+            let media_type = if sent.1.is_some() { PROTOBUF } else { STREAMED };
+            let mut response = respond(StatusCode::OK, sent);
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
             response
         }
         Err(error) => failed(&error),
     }
+}
+
+/// `/api/v1/status/runtimeinfo`
+pub(crate) async fn runtime_info(call: Call) -> Response<Body> {
+    let started = call.services.started;
+    fixed(call, api::runtime_info(started)).await
 }
 
 /// What is the same whatever is stored.
@@ -188,8 +191,8 @@ async fn worked_out(
     let running = runner.queries().begin(Language::PromQl, parameters.get("query").unwrap_or_default(), &schema);
     let deadline = Instant::now() + runner.limits().timeout;
     // The work runs through: it looks itself whether somebody waits.
-    let waiting = Waiting(Arc::default());
-    let nobody_waits = waiting.0.clone();
+    let waiting = Waiting::default();
+    let nobody_waits = waiting.sign();
     let (services, owned_schema) = (services.clone(), schema.clone());
     let work = async move {
         tsdb::fault("query");
@@ -209,15 +212,6 @@ async fn worked_out(
     });
     running.end(found.as_ref().err().map(|error| error.message.clone()));
     found
-}
-
-/// Whoever waits for an answer: gone with the request.
-struct Waiting(Arc<AtomicBool>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn packed(json: String, headers: &HeaderMap) -> std::io::Result<Sent> {

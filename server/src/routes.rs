@@ -101,7 +101,7 @@ pub(crate) const ROUTES: [Route; 60] = [
     read("/api/v1/status/tsdb", GET, |call| Box::pin(prometheus::status_tsdb(call))),
     read("/api/v1/status/flags", GET, |call| Box::pin(prometheus::flags(call))),
     read("/api/v1/status/config", GET, |call| Box::pin(prometheus::fixed(call, promql::api::config()))),
-    read("/api/v1/status/runtimeinfo", GET, |call| Box::pin(prometheus::fixed(call, promql::api::runtime_info()))),
+    read("/api/v1/status/runtimeinfo", GET, |call| Box::pin(prometheus::runtime_info(call))),
     read("/api/v1/rules", GET, |call| Box::pin(prometheus::fixed(call, promql::api::no_rules()))),
     read("/api/v1/alerts", GET, |call| Box::pin(prometheus::fixed(call, promql::api::no_alerts()))),
     read("/api/v1/status/buildinfo", GET, |call| Box::pin(prometheus::fixed(call, promql::api::build_info()))),

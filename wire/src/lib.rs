@@ -18,4 +18,4 @@ mod read;
 mod write;
 
 pub use read::{Error, Message, Wire, whole_varint, zigzag};
-pub use write::{Writer, put_varint};
+pub use write::{Writer, put_varint, to_zigzag};

@@ -13,7 +13,7 @@ impl Writer {
 
     /// A signed integer, small ones of both signs in few bytes.
     pub fn zigzag(&mut self, field: u32, number: i64) {
-        self.varint(field, zigzag(number));
+        self.varint(field, to_zigzag(number));
     }
 
     /// A float.
@@ -77,7 +77,9 @@ pub fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-fn zigzag(number: i64) -> u64 {
+/// A signed number as an unsigned one, small ones of both signs as small ones: what [`zigzag`](crate::zigzag) reads.
+#[must_use]
+pub fn to_zigzag(number: i64) -> u64 {
     (number << 1 ^ number >> 63) as u64
 }
 

@@ -1,6 +1,7 @@
 //! Questions at one time, and at many.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use runner::Memory;
@@ -16,6 +17,24 @@ use crate::syntax::{Limits, parse};
 
 /// So many steps a question has at the most.
 const STEPS_MAX: i64 = 11_000;
+
+/// Whoever waits for an answer. Once it is dropped, work that looks at its sign ends.
+#[derive(Debug, Default)]
+pub struct Waiting(Arc<AtomicBool>);
+
+impl Waiting {
+    /// Set when nobody waits any more.
+    #[must_use]
+    pub fn sign(&self) -> Arc<AtomicBool> {
+        self.0.clone()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// What a request is answered from.
 #[derive(Debug, Clone, Copy)]

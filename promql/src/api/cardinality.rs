@@ -28,7 +28,7 @@ pub fn status_tsdb(asked: &Asked<'_>) -> Result<String, ApiError> {
             let stored = Stored::new(asked.store, asked.schema, &allowance);
             let mut counted = Cardinality::default();
             let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-            for labels in series(asked.store, asked.schema, &stored, &lists, span_ms)? {
+            for labels in series(&stored, &lists, span_ms)? {
                 *counted.series_by_metric.entry(labels.metric().to_owned()).or_default() += 1;
                 for (label, value) in labels.iter() {
                     *counted.series_by_pair.entry((label.to_owned(), value.to_owned())).or_default() += 1;

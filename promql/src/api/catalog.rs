@@ -29,7 +29,7 @@ impl Asked<'_> {
         }
         let allowance = self.allowance();
         let stored = Stored::new(self.store, self.schema, &allowance);
-        let series = stored_series(self.store, self.schema, &stored, &lists, span_ms)?;
+        let series = stored_series(&stored, &lists, span_ms)?;
         Ok(Some((series, stored.warnings())))
     }
 
@@ -128,13 +128,11 @@ impl Asked<'_> {
         }
         let rows = self.store.last_rows(self.schema, METADATA, None, &[]);
         let (rows, _) = rows.map_err(|error| Failure::from(error.to_string()))?;
-        let text = |name: &str, row: usize| {
-            rows.column_by_name(name).and_then(|column| text_at(column, row)).unwrap_or_default()
-        };
+        let text = |name: &str, row: usize| rows.column_by_name(name).map_or("", |column| text_at(column, row));
         for row in 0..rows.num_rows() {
-            let metric = text("metric", row);
+            let metric = text("metric", row).to_owned();
             if wanted.is_none_or(|wanted| wanted == metric) {
-                let [kind, unit, help] = ["type", "unit", "help"].map(|name| json::quoted(&text(name, row)));
+                let [kind, unit, help] = ["type", "unit", "help"].map(|name| json::quoted(text(name, row)));
                 all.insert(metric, format!(r#""type":{kind},"help":{help},"unit":{unit}"#));
             }
         }
@@ -169,16 +167,15 @@ pub fn target_metadata(asked: &Asked<'_>) -> Result<String, ApiError> {
     Ok(json::success(&format!("[{}]", shown.collect::<Vec<_>>().join(",")), &[], &[]))
 }
 
-/// A text of a column, which may be a dictionary.
-fn text_at(column: &ArrayRef, row: usize) -> Option<String> {
+/// A text of a column, which may be a dictionary; empty where there is none.
+pub(super) fn text_at(column: &ArrayRef, row: usize) -> &str {
     if column.is_null(row) {
-        return None;
+        return "";
     }
-    if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
-        let key = usize::try_from(dictionary.keys().value(row)).ok()?;
-        return Some(dictionary.values().as_string_opt::<i32>()?.value(key).to_owned());
+    match column.as_dictionary_opt::<Int32Type>() {
+        Some(tags) => tags.values().as_string::<i32>().value(tags.keys().value(row) as usize),
+        None => column.as_string_opt::<i32>().map_or("", |texts| texts.value(row)),
     }
-    column.as_string_opt::<i32>().map(|column| column.value(row).to_owned())
 }
 
 #[cfg(test)]

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, TimestampNanosecondType};
-use arrow_array::{Array, ArrayRef};
+use arrow_array::types::{Float64Type, TimestampNanosecondType};
 use domain::tables::EXEMPLARS;
 use tsdb::{ScanRequest, TagPredicate};
 
 use super::asked::Asked;
+use super::catalog::text_at;
 use super::error::ApiError;
 use super::json;
 use crate::base::float::show_value;
@@ -81,11 +81,11 @@ impl Asked<'_> {
             let times = batch.column(0).as_primitive::<TimestampNanosecondType>();
             let values = batch.column(4).as_primitive::<Float64Type>();
             for row in 0..batch.num_rows() {
-                let (metric, series) = (text(batch.column(1), row), text(batch.column(2), row));
+                let (metric, series) = (text_at(batch.column(1), row), text_at(batch.column(2), row));
                 let Some(series) = labels(series, Some(metric)) else { continue };
                 let is_wanted =
                     |matchers: &&[Matcher]| matchers.iter().all(|matcher| matcher.matches(series.get(&matcher.label)));
-                let Some(own) = labels(text(batch.column(3), row), None) else { continue };
+                let Some(own) = labels(text_at(batch.column(3), row), None) else { continue };
                 if selectors.iter().any(is_wanted) {
                     allowance.take(2 * size_of::<Exemplar>() + 256)?;
                     found.entry(series).or_default().push((own, values.value(row), times.value(row)));
@@ -100,17 +100,6 @@ impl Asked<'_> {
 fn labels(json: &str, metric: Option<&str>) -> Option<Labels> {
     let labels: BTreeMap<String, String> = serde_json::from_str(json).ok()?;
     Some(Labels::new(labels.into_iter().chain(metric.map(|metric| (NAME.to_owned(), metric.to_owned())))))
-}
-
-/// The text of a tag or of a field.
-fn text(column: &ArrayRef, row: usize) -> &str {
-    if column.is_null(row) {
-        return "";
-    }
-    match column.as_dictionary_opt::<Int32Type>() {
-        Some(tags) => tags.values().as_string::<i32>().value(tags.keys().value(row) as usize),
-        None => column.as_string_opt::<i32>().map_or("", |texts| texts.value(row)),
-    }
 }
 
 fn shown(series: &Labels, mut own: Vec<Exemplar>) -> String {

@@ -13,7 +13,7 @@ mod status;
 mod tree;
 mod xor;
 
-pub use asked::{Asked, query, query_range};
+pub use asked::{Asked, Waiting, query, query_range};
 pub use cardinality::status_tsdb;
 pub use catalog::{labels, metadata, series, target_metadata, values};
 pub use error::{ApiError, Kind};

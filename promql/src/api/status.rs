@@ -39,13 +39,13 @@ pub fn no_rules() -> String {
     json::success(r#"{"groups":[]}"#, &[], &[])
 }
 
-/// `status/runtimeinfo`
+/// `status/runtimeinfo` of a server that was started then.
 #[must_use]
-pub fn runtime_info() -> String {
+pub fn runtime_info(started: Timestamp) -> String {
     let now = Timestamp::now();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let data = format!(
-        r#"{{"startTime":"{now}","CWD":"","hostname":"","serverTime":"{now}","reloadConfigSuccess":true,"lastConfigTime":"{now}","corruptionCount":0,"goroutineCount":0,"GOMAXPROCS":{processors},"GOMEMLIMIT":0,"GOGC":"","GODEBUG":"","storageRetention":""}}"#
+        r#"{{"startTime":"{started}","CWD":"","hostname":"","serverTime":"{now}","reloadConfigSuccess":true,"lastConfigTime":"{started}","corruptionCount":0,"goroutineCount":0,"GOMAXPROCS":{processors},"GOMEMLIMIT":0,"GOGC":"","GODEBUG":"","storageRetention":""}}"#
     );
     json::success(&data, &[], &[])
 }

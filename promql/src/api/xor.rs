@@ -46,7 +46,7 @@ pub(crate) fn chunk(times: &[i64], values: &[f64]) -> Vec<u8> {
         match at {
             0 => {
                 let mut bytes = Vec::new();
-                wire::put_varint(&mut bytes, (own << 1 ^ own >> 63) as u64);
+                wire::put_varint(&mut bytes, wire::to_zigzag(*own));
                 bits.put_bytes(&bytes);
                 bits.put(new, 64);
             }

@@ -81,7 +81,7 @@ impl<'a> Allowance<'a> {
     }
 
     /// Gives memory back before the end.
-    pub(crate) fn give_back(&self, bytes: usize) {
+    fn give_back(&self, bytes: usize) {
         if let Some(memory) = self.memory {
             memory.give_back(Holder::Fixed, bytes);
             self.taken.set(self.taken.get() - bytes);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tsdb::Store;
 
-use super::places::{self, Place, all, matching};
+use super::places::{self, Place, all};
 use super::read::Stored;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::Failure;
@@ -92,22 +92,14 @@ pub fn cardinality(store: &Store, schema: &str) -> tsdb::Result<Cardinality> {
 /// # Errors
 ///
 /// Samples cannot be read, or not in time.
-pub fn series(
-    store: &Store,
-    schema: &str,
-    stored: &Stored<'_>,
-    lists: &[Vec<Matcher>],
-    span_ms: (i64, i64),
-) -> Result<BTreeSet<Labels>, Failure> {
+pub fn series(stored: &Stored<'_>, lists: &[Vec<Matcher>], span_ms: (i64, i64)) -> Result<BTreeSet<Labels>, Failure> {
     let mut series = BTreeSet::new();
     for matchers in lists {
-        for place in matching(store, schema, matchers) {
-            stored.read(&place, matchers, span_ms, false, &mut |labels, _| {
-                stored.room()?;
-                series.insert(labels);
-                Ok(())
-            })?;
-        }
+        stored.labels(matchers, span_ms, &mut |labels| {
+            stored.room()?;
+            series.insert(labels);
+            Ok(())
+        })?;
     }
     Ok(series)
 }

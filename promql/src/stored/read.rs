@@ -50,27 +50,19 @@ impl<'a> Stored<'a> {
         self.allowance.take(2 * LABELS_BYTES)
     }
 
-    /// The labels of the series of a place that match, with their samples if `has_samples`, a part after the other.
-    pub(crate) fn read(
+    /// The labels of the series that match and have rows behind one time and up to another one.
+    pub(crate) fn labels(
         &self,
-        place: &Place,
         matchers: &[Matcher],
         span_ms: (i64, i64),
-        has_samples: bool,
-        each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
+        each: &mut dyn FnMut(Labels) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let reader = Reader { store: self.store, schema: self.schema, matchers, span_ms, has_samples };
-        let Some(scan) = reader.scan(place)? else { return Ok(()) };
-        for part in 0..scan.partitions() {
-            let (series, held) = reader.part(place, &scan, part, self.allowance)?;
-            series.into_iter().try_for_each(|(labels, samples)| each(labels, samples))?;
-            self.allowance.give_back(held);
-        }
-        self.warnings.borrow_mut().extend(scan.warnings());
-        Ok(())
+        let reader = Reader { store: self.store, schema: self.schema, matchers, span_ms, has_samples: false };
+        let places = matching(self.store, self.schema, matchers);
+        self.read_side_by_side(&places, &reader, &mut |labels, _| each(labels))
     }
 
-    /// The same of several places, or of one that is large, read by several threads. Parts come in the order of their places.
+    /// The series of places, read by several threads. Parts come in the order of their places.
     fn read_side_by_side(
         &self,
         places: &[Place],
@@ -92,7 +84,7 @@ impl<'a> Stored<'a> {
         let of_job = |job: usize| -> Result<Read<'a>, Failure> {
             let held = beside();
             let (series, warnings) = match &scan {
-                Some(scan) => (reader.part(&places[0], scan, job, &held)?.0, Vec::new()),
+                Some(scan) => (reader.part(&places[0], scan, job, &held)?, Vec::new()),
                 None => reader.whole(&places[job], &held)?,
             };
             Ok(Read { series, warnings, held })
@@ -157,21 +149,20 @@ impl Reader<'_> {
         scan(&request).map(Some)
     }
 
-    /// The series of a part that match, with the memory that they take.
+    /// The series of a part that match, in memory that is taken.
     fn part(
         &self,
         place: &Place,
         scan: &Scan,
         part: usize,
         allowance: &Allowance<'_>,
-    ) -> Result<(Vec<(Labels, Samples)>, usize), Failure> {
-        let (mut all, mut held) = (BTreeMap::<u32, Samples>::new(), 0);
+    ) -> Result<Vec<(Labels, Samples)>, Failure> {
+        let mut all: BTreeMap<u32, Samples> = BTreeMap::new();
         for rows in scan.read_untagged(part) {
             allowance.check()?;
             let rows = rows.map_err(failed)?;
             let bytes = if self.has_samples { rows.batch.get_array_memory_size() } else { 0 };
             allowance.take(bytes)?;
-            held += bytes;
             let mut at = 0;
             for run in rows.runs() {
                 let samples = all.entry(run[0]).or_default();
@@ -185,7 +176,7 @@ impl Reader<'_> {
         let series = labels(scan, place, &series).into_iter().zip(all.into_values());
         let is_wanted =
             |labels: &Labels| self.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label)));
-        Ok((series.filter(|(labels, _)| is_wanted(labels)).collect(), held))
+        Ok(series.filter(|(labels, _)| is_wanted(labels)).collect())
     }
 
     /// All that is wanted of a place, and what is known to be missing.
@@ -193,7 +184,7 @@ impl Reader<'_> {
         let Some(scan) = self.scan(place)? else { return Ok(Whole::default()) };
         let mut all = Vec::new();
         for part in 0..scan.partitions() {
-            all.extend(self.part(place, &scan, part, allowance)?.0);
+            all.extend(self.part(place, &scan, part, allowance)?);
         }
         Ok((all, scan.warnings()))
     }
