@@ -20,13 +20,13 @@ enum Call {
     Acknowledged,
 }
 
-/// Runs `work` against a server under strace and returns its calls.
-fn trace(dir: &Path, work: impl FnOnce(&Server)) -> Vec<Call> {
+/// Runs `work` against a server under strace, whose syncs take `sync_ms` longer, and returns its calls.
+fn trace(dir: &Path, sync_ms: u32, work: impl FnOnce(&Server)) -> Vec<Call> {
     let log = dir.join("strace.log");
     let mut command = Command::new("strace");
     // -D leaves the server our child; -z shows only calls that succeeded.
     command.args(["-D", "-f", "-z", "-s", "64", "-e", "trace=fdatasync,write,writev", "-o"]);
-    command.arg(&log).arg(crate::server::BIN);
+    command.arg(&log).arg(format!("--inject=fdatasync:delay_enter={}", sync_ms * 1000)).arg(crate::server::BIN);
     let server = Server::start_under(&mut command, &dir.join("data"), "");
     work(&server);
     server.stop(Signal::SIGTERM);
@@ -47,7 +47,7 @@ fn trace(dir: &Path, work: impl FnOnce(&Server)) -> Vec<Call> {
 fn acknowledgements_come_after_the_sync() {
     let dir = tempfile::tempdir().unwrap();
     let requests = 50;
-    let calls = trace(dir.path(), |server| {
+    let calls = trace(dir.path(), 0, |server| {
         for request in 0..requests {
             assert_eq!(server.write("", format!("m f=1 {request}").as_bytes()).status, 204);
         }
@@ -67,7 +67,9 @@ fn acknowledgements_come_after_the_sync() {
 fn requests_that_wait_share_one_sync() {
     let dir = tempfile::tempdir().unwrap();
     let (clients, requests) = (16, 20);
-    let calls = trace(dir.path(), |server| {
+    // A sync that lasts is what requests share: on a disk that syncs at once, beside tests that leave few requests at a
+    // time, there was nothing to share.
+    let calls = trace(dir.path(), 20, |server| {
         std::thread::scope(|scope| {
             for client in 0..clients {
                 scope.spawn(move || {
@@ -85,7 +87,7 @@ fn requests_that_wait_share_one_sync() {
     println!("{acknowledged} requests, {synced} syncs");
     assert_eq!(acknowledged, clients * requests);
     // Without sharing there would be one for each, and more for our own measurements.
-    assert!(synced * 4 < acknowledged * 3, "{synced} syncs for {acknowledged} requests of {clients} clients");
+    assert!(synced * 2 < acknowledged, "{synced} syncs for {acknowledged} requests of {clients} clients");
 }
 
 #[test]
