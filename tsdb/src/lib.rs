@@ -75,6 +75,7 @@ pub use files::owner::inherit_owner;
 pub use open::snapshot::restore;
 pub use open::verify::{Verification, verify, verify_on};
 pub use read::aggregate::{Aggregate, AggregateRequest, Aggregation, Groups};
+pub use read::newest::Newest;
 pub use read::parts::Part;
 pub use read::scan::{Batches, Scan, ScanRequest, Untagged};
 pub use rows::columns::{Column, Columns};

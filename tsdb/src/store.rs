@@ -23,7 +23,6 @@ use crate::base::options::PAGE_ROWS_MAX;
 use crate::base::value::FieldType;
 use crate::catalog::change::Change;
 use crate::catalog::deletion::Deletion;
-use crate::catalog::filter::Filter;
 use crate::catalog::registry::{ColumnRef, Table};
 use crate::catalog::rollup::{Rollup, RollupState};
 use crate::catalog::series_set::{SeriesSet, TagPredicate};
@@ -36,10 +35,9 @@ use crate::log::wal::CatalogLog;
 use crate::open::recovery::{self, Recovered};
 use crate::open::snapshot;
 use crate::read::aggregate::{AggregateRequest, Aggregation};
-use crate::read::newest::newest_rows;
+use crate::read::newest::Newest;
 use crate::read::parts::{self, Part};
-use crate::read::scan::{Projection, Scan, ScanRequest};
-use crate::rows::keyed::Rows;
+use crate::read::scan::{Scan, ScanRequest};
 use crate::state::shared::Shared;
 use crate::state::stats::{Stats, WriterStats};
 use crate::upkeep::keeper::{self, Task};
@@ -359,16 +357,26 @@ impl Store {
         tags: &[TagPredicate],
     ) -> Result<(RecordBatch, Vec<String>)> {
         let table = self.find_table(schema, table)?;
-        let filter = Filter::new(i64::MIN, i64::MAX, SeriesSet::choose(table, tags)?.map(Arc::new));
-        let (rows, left_out) = newest_rows(&self.shared, table)?;
-        let projection = Projection::new(table, columns)?;
-        let floor = self.shared.view.load().floor(table.id);
-        let wanted = |row: &usize| rows.times[*row] >= floor && filter.wants_series(rows.series[*row]);
-        let picks: Vec<_> = (0..rows.len()).filter(wanted).map(|row| rows.at(0, row)).collect();
-        let mut warnings = self.shared.health.general();
-        warnings.extend(left_out);
-        let rows = Rows::of_fields(&picks, &rows, &projection.fields).without_marks();
-        Ok((projection.batch(&rows)?, warnings))
+        let newest = Newest::read(&self.shared, table, columns, tags, i64::MIN)?;
+        Ok((newest.batch()?, newest.warnings))
+    }
+
+    /// The newest row of every series of a table that meets all predicates and has one at a time (ns since the epoch) or
+    /// behind it, in these columns, with [`STALE_MARK`](crate::STALE_MARK)s as they are stored. Kept in memory as
+    /// [`last_rows`](Self::last_rows); the first time, no row before that time is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`scan`](Self::scan).
+    pub fn newest(
+        &self,
+        schema: &str,
+        table: &str,
+        columns: &[String],
+        tags: &[TagPredicate],
+        from: i64,
+    ) -> Result<Newest> {
+        Newest::read(&self.shared, self.find_table(schema, table)?, Some(columns), tags, from)
     }
 
     /// The values of a tag, sorted.

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{
     Key, Model, Question, START, Step, TABLES, apply_to_store, difference, groups, overflows, question, read_groups,
-    read_last, read_table, read_whole_series, rollups, steps,
+    read_last, read_newest, read_table, read_whole_series, rollups, steps, time,
 };
 use proptest::prelude::*;
 use simulated_disk::SimulatedDisk;
@@ -95,7 +95,15 @@ proptest! {
                 let mut last: BTreeMap<Option<String>, (Key, _)> = BTreeMap::new();
                 last.extend(own.into_iter().map(|(key, fields)| (key.1.clone(), (key, fields))));
                 let last: BTreeMap<Key, _> = last.into_values().collect();
-                prop_assert_eq!(difference(&read_last(&store, table), &last), None, "newest, after {:?}", step);
+                // What is known reaches back as far as it was asked for, and then further.
+                for from in (0..random.usize(..3)).map(|_| time(&mut random)).collect::<Vec<_>>() {
+                    let wanted = last.clone().into_iter().filter(|(key, _)| key.2 >= from).collect();
+                    let found = read_newest(&store, table, from);
+                    prop_assert_eq!(difference(&found, &wanted), None, "newest from {}, after {:?}", from, step);
+                }
+                if random.bool() {
+                    prop_assert_eq!(difference(&read_last(&store, table), &last), None, "newest, after {:?}", step);
+                }
             }
         }
         let (from, to) = (START + 3_000_000_000, START + 2 * 86_400_000_000_000);

@@ -272,12 +272,7 @@ impl Scan {
     ///
     /// If a number is not of a series that this scan gave.
     pub fn tag(&self, name: &str, series: &[u32]) -> Option<ArrayRef> {
-        match self.projection.table.columns().find(name) {
-            Some(ColumnRef::Tag(tag)) if self.projection.tags.contains_key(&tag) => {
-                Some(self.projection.tag_column(tag, series))
-            }
-            _ => None,
-        }
+        self.projection.tag(name, series)
     }
 
     /// The rows of a partition unit by unit, with the fields among its columns, in their order; `times` says of each
@@ -407,7 +402,7 @@ impl Projection {
     }
 
     /// The same columns except for tags.
-    fn without_tags(&self) -> Projection {
+    pub(crate) fn without_tags(&self) -> Projection {
         let is_kept = |at: &usize| !matches!(self.outputs[*at], Output::Tag(_));
         let kept: Vec<usize> = (0..self.outputs.len()).filter(is_kept).collect();
         Projection {
@@ -440,6 +435,14 @@ impl Projection {
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options);
         Ok(batch.expect("columns have the types and lengths that the schema says"))
+    }
+
+    /// The values of a tag that series have, or `None` if it is not among the columns.
+    pub(crate) fn tag(&self, name: &str, series: &[u32]) -> Option<ArrayRef> {
+        match self.table.columns().find(name) {
+            Some(ColumnRef::Tag(tag)) if self.tags.contains_key(&tag) => Some(self.tag_column(tag, series)),
+            _ => None,
+        }
     }
 
     fn tag_column(&self, tag: u32, series: &[u32]) -> ArrayRef {

@@ -2,7 +2,8 @@
 //! by `newest.rs`.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::Array;
 
@@ -13,14 +14,24 @@ use crate::rows::keyed::Rows;
 /// The newest rows of tables.
 #[derive(Debug)]
 pub(crate) struct LastRows {
-    tables: Mutex<HashMap<u32, Known>>,
+    tables: Mutex<HashMap<u32, Arc<Place>>>,
     bytes_max: usize,
+}
+
+/// What is kept of a table.
+#[derive(Debug, Default)]
+struct Place {
+    known: Mutex<Option<Known>>,
+    bytes: AtomicUsize,
 }
 
 /// The newest rows of one table, in the order of the series, as of some point of the log.
 #[derive(Debug)]
 pub(crate) struct Known {
+    /// All fields of the table, in their order.
     pub rows: Rows,
+    /// Rows before this time are not among them.
+    pub from: i64,
     /// The head, and how many of its entries are in.
     pub upto: (u64, usize),
     /// What was left out.
@@ -40,40 +51,44 @@ impl LastRows {
         LastRows { tables: Mutex::default(), bytes_max }
     }
 
-    /// Takes what is known of a table, has it become another, and keeps that if there is room. One at a time: what is
-    /// kept never goes back behind what was answered.
+    /// Takes what is known of a table, has it become another, and keeps that if there is room. One at a time of each
+    /// table: what is kept never goes back behind what was answered.
     pub(crate) fn renew(
         &self,
         table: u32,
         renew: impl FnOnce(Option<Known>) -> Result<Known>,
     ) -> Result<(Rows, Vec<String>)> {
-        let mut tables = self.tables();
-        let known = renew(tables.remove(&table))?;
+        let place = self.tables().entry(table).or_default().clone();
+        let mut kept = place.known.lock().unwrap_or_else(PoisonError::into_inner);
+        place.bytes.store(0, Ordering::Relaxed);
+        let known = renew(kept.take())?;
         let answer = (known.rows.clone(), known.warnings.list());
-        let others: usize = tables.values().map(Known::bytes).sum();
-        if others + known.bytes() <= self.bytes_max {
-            tables.insert(table, known);
+        let bytes = known.bytes().max(1);
+        if self.bytes() + bytes <= self.bytes_max {
+            place.bytes.store(bytes, Ordering::Relaxed);
+            *kept = Some(known);
         }
         Ok(answer)
     }
 
     /// To be called before rows leave the segments for a rolled day, or a deletion is dropped: what has come since the
-    /// last question could not be found any more, so the next one starts anew.
+    /// last question could not be found any more, so the next one starts anew. Whoever reads meanwhile keeps nothing.
     pub(crate) fn forget(&self, table: u32) {
         self.tables().remove(&table);
     }
 
     /// The tables whose newest rows are kept.
     pub(crate) fn known(&self) -> Vec<u32> {
-        self.tables().keys().copied().collect()
+        let tables = self.tables();
+        tables.iter().filter(|(_, place)| place.bytes.load(Ordering::Relaxed) > 0).map(|(table, _)| *table).collect()
     }
 
     /// Bytes that are kept.
     pub(crate) fn bytes(&self) -> usize {
-        self.tables().values().map(Known::bytes).sum()
+        self.tables().values().map(|place| place.bytes.load(Ordering::Relaxed)).sum()
     }
 
-    fn tables(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Known>> {
+    fn tables(&self) -> MutexGuard<'_, HashMap<u32, Arc<Place>>> {
         self.tables.lock().expect("nothing panics while it holds the tables")
     }
 }

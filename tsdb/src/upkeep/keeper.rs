@@ -120,7 +120,7 @@ fn look(shared: &Arc<Shared>, clock: &mut Clock, which: Which, hurried: Option<&
     // Before a sealed head is merged into something large, the newest rows take in what it has.
     for table in shared.last_rows.known() {
         let table = shared.catalog.table(table).expect("it was asked for");
-        newest_rows(shared, table)?;
+        newest_rows(shared, table, i64::MAX)?;
     }
     let now = now_ns();
     if clock.is_trusted(now) {

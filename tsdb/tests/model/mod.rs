@@ -62,7 +62,7 @@ pub fn steps(random: &mut fastrand::Rng, count: usize) -> Vec<Step> {
     (0..random.usize(1..count)).map(|_| step(random)).collect()
 }
 
-fn time(random: &mut fastrand::Rng) -> i64 {
+pub fn time(random: &mut fastrand::Rng) -> i64 {
     START + random.i64(0..4) * DAY + random.i64(0..10) * 1_000_000_007
 }
 
@@ -244,6 +244,19 @@ pub fn read_last(store: &Store, table: &str) -> BTreeMap<Key, Fields> {
         }
         Err(_) => BTreeMap::new(), // not made yet
     }
+}
+
+/// The newest row of every series of a table that has one at a time or behind it.
+pub fn read_newest(store: &Store, table: &str, from: i64) -> BTreeMap<Key, Fields> {
+    let Some(info) = store.table("public", table) else { return BTreeMap::new() };
+    let names: Vec<String> = info.columns.fields().iter().map(|field| field.name().clone()).collect();
+    let newest = store.newest("public", table, &names, &[], from).unwrap();
+    assert!(newest.warnings().is_empty());
+    let rows = newest.untagged().unwrap();
+    let fields = rows.batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
+    let mut columns: Vec<(String, ArrayRef)> = fields.into_iter().zip(rows.batch.columns().iter().cloned()).collect();
+    columns.extend(newest.tag("host", &rows.series).map(|host| ("host".to_owned(), host)));
+    batch_rows(table, [RecordBatch::try_from_iter(columns).unwrap()].into_iter())
 }
 
 /// What is asked of groups of rows.
