@@ -8,7 +8,7 @@ use super::asked::Asked;
 use super::error::ApiError;
 use crate::base::float::show_value;
 use crate::base::labels::{Labels, NAME};
-use crate::engine::Source;
+use crate::engine::{Source, Wanted};
 use crate::model::samples::Sample;
 use crate::stored::Stored;
 use crate::syntax::is_plain;
@@ -69,7 +69,9 @@ pub fn federate(asked: &Asked<'_>, names: Names) -> Result<String, ApiError> {
     // By the name of the metric first: a metric's samples stand together.
     let mut newest: BTreeMap<(String, Labels), (i64, f64)> = BTreeMap::new();
     for matchers in &lists {
-        stored.select(matchers, now_ms - asked.settings.lookback_ms, now_ms, &mut |labels, samples| {
+        let after_ms = now_ms - asked.settings.lookback_ms;
+        let wanted = Wanted { matchers, after_ms, until_ms: now_ms, is_newest: true };
+        stored.select(wanted, &mut |labels, samples| {
             if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms)
                 && time > now_ms - asked.settings.lookback_ms
                 && !is_stale_mark(value)

@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::error::{ApiError, Kind};
 use super::xor;
 use crate::base::labels::Labels;
-use crate::engine::Source;
+use crate::engine::{Source, Wanted};
 use crate::histogram::{Buckets, Hint, Histogram};
 use crate::model::samples::Samples;
 use crate::stored::Stored;
@@ -126,7 +126,9 @@ pub fn remote_read(asked: &Asked<'_>, request: &ReadRequest) -> Result<ReadAnswe
     for query in &request.queries {
         // In the order of their labels, which is what readers merge by.
         let mut all: BTreeMap<Labels, Samples> = BTreeMap::new();
-        stored.select(&query.matchers, query.start_ms.saturating_sub(1), query.end_ms, &mut |labels, samples| {
+        let after_ms = query.start_ms.saturating_sub(1);
+        let wanted = Wanted { matchers: &query.matchers, after_ms, until_ms: query.end_ms, is_newest: false };
+        stored.select(wanted, &mut |labels, samples| {
             stored.room()?;
             allowance.take(16 * samples.times.len() + size_of::<Histogram>() * samples.histograms.len())?;
             all.insert(labels, samples);

@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::error::ApiError;
 use super::json;
 use crate::base::labels::Labels;
-use crate::engine::Source;
+use crate::engine::{Source, Wanted};
 use crate::model::samples::Sample;
 use crate::stored::Stored;
 use crate::syntax::Matcher;
@@ -77,7 +77,9 @@ fn scraped(asked: &Asked<'_>) -> Result<(Vec<Scraped>, Vec<String>), ApiError> {
     let stored = Stored::new(asked.store, asked.schema, &allowance);
     let mut all = Vec::new();
     let matchers = [Matcher::equal("__name__", "up")];
-    stored.select(&matchers, now_ms - asked.settings.lookback_ms, now_ms, &mut |labels, samples| {
+    let after_ms = now_ms - asked.settings.lookback_ms;
+    let wanted = Wanted { matchers: &matchers, after_ms, until_ms: now_ms, is_newest: true };
+    stored.select(wanted, &mut |labels, samples| {
         if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms) {
             stored.room()?;
             all.push((labels.without_metric(), time, value));

@@ -104,6 +104,13 @@ impl Notes {
         (of(true, "warning"), of(false, "info"))
     }
 
+    /// What was noted elsewhere, too.
+    pub fn extend(&mut self, others: Notes) {
+        for (message, Note { is_warning, span, more }) in others.0 {
+            self.note(is_warning, message, span, more);
+        }
+    }
+
     /// Is there nothing to say?
     #[must_use]
     pub fn is_empty(&self) -> bool {

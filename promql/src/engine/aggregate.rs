@@ -9,7 +9,7 @@ use crate::base::float::{Mean, Sum, quantile, show};
 use crate::base::labels::{Labels, NAME, is_label};
 use crate::functions::over_time::warn_quantile;
 use crate::histogram::{Accumulator, Hint, Histogram, Incompatible};
-use crate::model::points::Series;
+use crate::model::points::{Points, Series};
 use crate::model::samples::Sample;
 use crate::syntax::{Aggregate, AggregateOp, Expr, Span, quote};
 
@@ -33,11 +33,13 @@ pub(crate) fn aggregate(context: &Context, own: &Aggregate, span: Span) -> Resul
         let members: Vec<&Series> = members.into_iter().map(|at| &all[at]).collect();
         let mut points = context.points()?;
         let fold = Fold { context, op: own.op, span: of.span };
-        for step in 0..context.steps() {
-            context.allowance.check_at(step)?;
-            let number = numbers.get(step).copied().unwrap_or_default();
-            if let Some(sample) = fold.at(step, number, &members) {
-                points.set(step, sample);
+        if !fold.floats(&members, &mut points)? {
+            for step in 0..context.steps() {
+                context.allowance.check_at(step)?;
+                let number = numbers.get(step).copied().unwrap_or_default();
+                if let Some(sample) = fold.at(step, number, &members) {
+                    points.set(step, sample);
+                }
             }
         }
         if !points.is_empty() {
@@ -52,15 +54,15 @@ fn warn_quantiles(context: &Context, parameter: Option<&Expr>, numbers: &[f64]) 
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for number in numbers {
         if number.is_nan() {
-            warn_quantile(f64::NAN, span, &mut context.notes.borrow_mut());
+            warn_quantile(f64::NAN, span, &mut context.notes());
         }
         (low, high) = (low.min(*number), high.max(*number));
     }
     if high > 1.0 {
-        warn_quantile(high, span, &mut context.notes.borrow_mut());
+        warn_quantile(high, span, &mut context.notes());
     }
     if low < 0.0 {
-        warn_quantile(low, span, &mut context.notes.borrow_mut());
+        warn_quantile(low, span, &mut context.notes());
     }
 }
 
@@ -92,6 +94,58 @@ struct Fold<'a> {
 }
 
 impl Fold<'_> {
+    /// Puts what it gives into points, series by series, where all are floats and nothing but the number before is needed of
+    /// those before. `false` where that is not so.
+    fn floats(&self, members: &[&Series], points: &mut Points) -> Result<bool, Failure> {
+        if members.iter().any(|series| series.points.has_histograms()) {
+            return Ok(false);
+        }
+        let mut each = |first: fn(f64) -> f64, next: fn(f64, f64) -> f64| -> Result<(), Failure> {
+            for series in members {
+                self.context.allowance.check()?;
+                points.fold(&series.points, first, next);
+            }
+            Ok(())
+        };
+        match self.op {
+            AggregateOp::Max => each(|value| value, larger)?,
+            AggregateOp::Min => each(|value| value, smaller)?,
+            AggregateOp::Count => each(|_| 1.0, |count, _| count + 1.0)?,
+            AggregateOp::Group => each(|_| 1.0, |_, _| 1.0)?,
+            AggregateOp::Sum => {
+                let sums = self.accumulated(members, Sum::of, Sum::add)?;
+                sums.into_iter().for_each(|(step, sum)| points.set_float(step, sum.sum + sum.lost));
+            }
+            AggregateOp::Avg => {
+                let means = self.accumulated(members, Mean::of, Mean::add)?;
+                means.into_iter().for_each(|(step, mean)| points.set_float(step, mean.value()));
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// What is gathered of floats, by step.
+    fn accumulated<T>(
+        &self,
+        members: &[&Series],
+        of: fn(f64) -> T,
+        add: fn(&mut T, f64),
+    ) -> Result<Vec<(usize, T)>, Failure> {
+        let steps = self.context.steps();
+        let held = self.context.allowance.beside()();
+        held.take(steps * size_of::<(usize, Option<T>)>())?;
+        let mut all: Vec<Option<T>> = (0..steps).map(|_| None).collect();
+        for series in members {
+            self.context.allowance.check()?;
+            series.points.floats().for_each(|(step, value)| match &mut all[step] {
+                Some(own) => add(own, value),
+                none => *none = Some(of(value)),
+            });
+        }
+        Ok(all.into_iter().enumerate().filter_map(|(step, own)| Some((step, own?))).collect())
+    }
+
     fn at(&self, step: usize, number: f64, members: &[&Series]) -> Option<Sample> {
         let present = || members.iter().filter_map(|series| series.points.get(step).map(|sample| (*series, sample)));
         match self.op {
@@ -109,12 +163,8 @@ impl Fold<'_> {
         }
         let (first, rest) = floats.split_first()?;
         Some(Sample::Float(match self.op {
-            AggregateOp::Max => {
-                rest.iter().fold(*first, |best, next| if best < *next || best.is_nan() { *next } else { best })
-            }
-            AggregateOp::Min => {
-                rest.iter().fold(*first, |best, next| if best > *next || best.is_nan() { *next } else { best })
-            }
+            AggregateOp::Max => rest.iter().copied().fold(*first, larger),
+            AggregateOp::Min => rest.iter().copied().fold(*first, smaller),
             AggregateOp::Quantile => quantile(number, &mut floats),
             AggregateOp::Stdvar => variance(&floats),
             _ => variance(&floats).sqrt(),
@@ -193,6 +243,16 @@ impl Fold<'_> {
             }
         }
     }
+}
+
+/// The larger one; NaN only where both are.
+fn larger(best: f64, next: f64) -> f64 {
+    if best < next || best.is_nan() { next } else { best }
+}
+
+/// The smaller one; NaN only where both are.
+fn smaller(best: f64, next: f64) -> f64 {
+    if best > next || best.is_nan() { next } else { best }
 }
 
 fn count(count: usize) -> Option<Sample> {

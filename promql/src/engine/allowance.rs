@@ -1,7 +1,6 @@
 //! What a question may take: memory of all, and time.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use runner::{Holder, Memory};
@@ -20,14 +19,14 @@ pub struct Allowance<'a> {
     memory: Option<&'a Memory>,
     deadline: Option<Instant>,
     is_given_up: Option<&'a AtomicBool>,
-    taken: Cell<usize>,
+    taken: AtomicUsize,
 }
 
 impl<'a> Allowance<'a> {
     /// Of this memory; without one there is no bound.
     #[must_use]
     pub fn of(memory: &'a Memory) -> Allowance<'a> {
-        Allowance { memory: Some(memory), deadline: None, is_given_up: None, taken: Cell::new(0) }
+        Allowance { memory: Some(memory), deadline: None, is_given_up: None, taken: AtomicUsize::new(0) }
     }
 
     /// With an end of its time.
@@ -47,7 +46,7 @@ impl<'a> Allowance<'a> {
     /// What makes another one of the same memory and time, on a thread beside.
     pub(crate) fn beside(&self) -> impl Fn() -> Allowance<'a> + Sync + use<'a> {
         let (memory, deadline, is_given_up) = (self.memory, self.deadline, self.is_given_up);
-        move || Allowance { memory, deadline, is_given_up, taken: Cell::new(0) }
+        move || Allowance { memory, deadline, is_given_up, taken: AtomicUsize::new(0) }
     }
 
     /// Is there time left, and somebody who waits?
@@ -69,14 +68,14 @@ impl<'a> Allowance<'a> {
     /// Takes memory.
     pub(crate) fn take(&self, bytes: usize) -> Result<(), Failure> {
         let Some(memory) = self.memory else { return Ok(()) };
-        let taken = self.taken.get();
+        let taken = self.taken.load(Ordering::Relaxed);
         memory.take(Holder::Fixed, taken, bytes).map_err(|full| {
             let (bound, left) = (memory.bytes_max(), full.available);
             Failure::from(format!(
                 "the question needs more memory than is left: {left} of {bound} bytes (query.memory)"
             ))
         })?;
-        self.taken.set(taken + bytes);
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
@@ -84,7 +83,7 @@ impl<'a> Allowance<'a> {
     fn give_back(&self, bytes: usize) {
         if let Some(memory) = self.memory {
             memory.give_back(Holder::Fixed, bytes);
-            self.taken.set(self.taken.get() - bytes);
+            self.taken.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -103,7 +102,7 @@ impl<'a> Allowance<'a> {
 
 impl Drop for Allowance<'_> {
     fn drop(&mut self) {
-        self.give_back(self.taken.get());
+        self.give_back(self.taken.load(Ordering::Relaxed));
     }
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn call(context: &Context, name: &str, arguments: &[Expr]) -> Result<
 fn quantiles(context: &Context, argument: &Expr) -> Result<Vec<f64>, Failure> {
     let quantiles = context.scalar(argument)?;
     for q in &quantiles {
-        warn_quantile(*q, argument.unwrapped().span, &mut context.notes.borrow_mut());
+        warn_quantile(*q, argument.unwrapped().span, &mut context.notes());
     }
     Ok(quantiles)
 }
@@ -208,7 +208,7 @@ impl<'a> Histograms<'a> {
         if let Some(mended) = mended {
             let message = "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
             let message = of_metric(message, self.metric(labels));
-            self.context.notes.borrow_mut().mended(self.span, message, mended);
+            self.context.notes().mended(self.span, message, mended);
         }
         value
     }

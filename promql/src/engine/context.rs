@@ -1,6 +1,6 @@
 //! What a question is answered with.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::allowance::Allowance;
 use crate::base::labels::Labels;
@@ -9,21 +9,49 @@ use crate::model::points::{Points, Series};
 use crate::model::samples::Samples;
 use crate::syntax::{Expr, Kind, Matcher, Span};
 
+/// Which samples are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The labels of series.
+    pub matchers: &'a [Matcher],
+    /// Behind this time, in milliseconds.
+    pub after_ms: i64,
+    /// Up to this time.
+    pub until_ms: i64,
+    /// Of each series the newest of them is enough.
+    pub is_newest: bool,
+}
+
+/// What is made of a series, if anything is, by whatever thread has read it.
+pub type Make<'a> = &'a (dyn Fn(Labels, Samples) -> Result<Option<Series>, Failure> + Sync + 'a);
+
 /// Where samples come from.
-pub trait Source {
-    /// Tells every series whose labels match and that has samples behind one time and up to another one, in milliseconds.
-    /// It may tell samples from outside of that, too.
+pub trait Source: Sync {
+    /// Tells every series that has samples which are wanted. It may tell others of its samples, too, but the newest that is
+    /// told is the newest that is wanted.
     ///
     /// # Errors
     ///
     /// Where samples cannot be read, or `each` has enough.
     fn select(
         &self,
-        matchers: &[Matcher],
-        after_ms: i64,
-        until_ms: i64,
+        wanted: Wanted<'_>,
         each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
     ) -> Result<(), Failure>;
+
+    /// The same, with something made of each series.
+    ///
+    /// # Errors
+    ///
+    /// Where samples cannot be read, or nothing can be made of them.
+    fn select_made(&self, wanted: Wanted<'_>, make: Make<'_>) -> Result<Vec<Series>, Failure> {
+        let mut all = Vec::new();
+        self.select(wanted, &mut |labels, samples| {
+            all.extend(make(labels, samples)?);
+            Ok(())
+        })?;
+        Ok(all)
+    }
 }
 
 /// Why there is no answer.
@@ -144,7 +172,7 @@ pub(crate) struct Context<'a> {
     pub source: &'a dyn Source,
     pub settings: &'a Settings,
     pub times: Times,
-    pub notes: &'a RefCell<Notes>,
+    pub notes: &'a Mutex<Notes>,
     pub allowance: &'a Allowance<'a>,
     /// The way down the tree.
     pub evaluate: fn(&Context<'_>, &Expr) -> Result<Value, Failure>,
@@ -181,12 +209,24 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// What is said beside the answer.
+    pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what was noted elsewhere.
+    pub(crate) fn say(&self, notes: Notes) {
+        if !notes.is_empty() {
+            self.notes().extend(notes);
+        }
+    }
+
     pub(crate) fn warn(&self, span: Span, message: impl Into<String>) {
-        self.notes.borrow_mut().warn(span, message);
+        self.notes().warn(span, message);
     }
 
     pub(crate) fn inform(&self, span: Span, message: impl Into<String>) {
-        self.notes.borrow_mut().inform(span, message);
+        self.notes().inform(span, message);
     }
 
     /// A series without the name of its metric: at once, or at the end.

@@ -1,6 +1,6 @@
 //! The way down the tree, and the answer.
 
-use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError};
 
 use super::allowance::Allowance;
 use super::context::{Context, Failure, FailureKind, Settings, Source, Times, Value};
@@ -47,10 +47,10 @@ pub fn answer(
     }
     let step_ms = if is_range { times.step_ms } else { 0 };
     let expr = prepared(expr, times.start_ms, times.end_ms, step_ms).map_err(of_question)?;
-    let said = RefCell::new(std::mem::take(notes));
+    let said = Mutex::new(std::mem::take(notes));
     let context = Context { source, settings, times, notes: &said, allowance, evaluate };
     let answer = whole(&context, &expr, is_range);
-    *notes = said.into_inner();
+    *notes = said.into_inner().unwrap_or_else(PoisonError::into_inner);
     answer
 }
 

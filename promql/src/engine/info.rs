@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::allowance::LABELS_BYTES;
-use super::context::{Context, Failure};
+use super::context::{Context, Failure, Wanted};
 use crate::base::labels::{Labels, NAME};
 use crate::model::points::Series;
 use crate::model::samples::Sample;
@@ -105,7 +105,9 @@ fn fetched(
     let lookback = context.settings.lookback_ms;
     let steps = context.steps();
     let mut infos = Vec::new();
-    context.source.select(&matchers, looks(0) - lookback, looks(steps - 1), &mut |labels, samples| {
+    let (after_ms, until_ms) = (looks(0) - lookback, looks(steps - 1));
+    let wanted = Wanted { matchers: &matchers, after_ms, until_ms, is_newest: steps == 1 };
+    context.source.select(wanted, &mut |labels, samples| {
         context.allowance.check()?;
         context.allowance.take(steps * size_of::<Option<i64>>() + LABELS_BYTES)?;
         let mut times = vec![None; steps];

@@ -22,5 +22,5 @@ mod windows;
 
 pub use allowance::Allowance;
 pub(crate) use allowance::LABELS_BYTES;
-pub use context::{Failure, FailureKind, Settings, Source, Times};
+pub use context::{Failure, FailureKind, Make, Settings, Source, Times, Wanted};
 pub use evaluate::{Answer, answer};

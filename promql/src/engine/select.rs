@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tsdb::is_stale_mark;
 
 use super::allowance::LABELS_BYTES;
-use super::context::{Context, Failure};
+use super::context::{Context, Failure, Wanted};
 use crate::base::labels::Labels;
 use crate::functions::extended::between;
 use crate::histogram::{Hint, Histogram, Incompatible};
@@ -47,14 +47,15 @@ pub(crate) fn vector(context: &Context, selector: &Selector) -> Result<Vec<Serie
 pub(crate) fn newest(
     context: &Context,
     selector: &Selector,
-    make: impl Fn(i64, Sample, i64) -> Option<Sample>,
+    make: impl Fn(i64, Sample, i64) -> Option<Sample> + Sync,
 ) -> Result<Vec<Series>, Failure> {
     let lookback = context.settings.lookback_ms;
     let (first, last) = context.looks_between(&selector.modifiers);
     // One more at the start, for what is told of resets.
     let span = (first - lookback - i64::from(selector.is_counted), last);
     let prepare = |samples: Samples| if selector.is_counted { samples.with_hints() } else { samples };
-    at_steps(context, selector, span, prepare, |_, walk, at| {
+    let is_newest = context.steps() == 1 && !selector.is_counted;
+    at_steps(context, selector, span, is_newest, prepare, |_, walk, at| {
         let found = walk.newest(at).filter(|(time, sample, _)| *time > at - lookback && !is_mark(sample));
         found.and_then(|(time, sample, start)| make(time, sample, start))
     })
@@ -65,11 +66,12 @@ fn at_steps(
     context: &Context,
     selector: &Selector,
     (after, until): (i64, i64),
-    prepare: impl Fn(Samples) -> Samples,
-    find: impl Fn(&Labels, &mut Walk<'_>, i64) -> Option<Sample>,
+    is_newest: bool,
+    prepare: impl Fn(Samples) -> Samples + Sync,
+    find: impl Fn(&Labels, &mut Walk<'_>, i64) -> Option<Sample> + Sync,
 ) -> Result<Vec<Series>, Failure> {
-    let mut all = Vec::new();
-    context.source.select(&selector.matchers, after, until, &mut |labels, samples| {
+    let wanted = Wanted { matchers: &selector.matchers, after_ms: after, until_ms: until, is_newest };
+    let mut all = context.source.select_made(wanted, &|labels, samples| {
         let (samples, mut points) = (prepare(samples), context.points()?);
         let mut walk = samples.walk();
         for step in 0..context.steps() {
@@ -78,10 +80,7 @@ fn at_steps(
                 points.set(step, sample);
             }
         }
-        if !points.is_empty() {
-            all.push(Series { labels, drops_name: false, points });
-        }
-        Ok(())
+        Ok((!points.is_empty()).then_some(Series { labels, drops_name: false, points }))
     })?;
     all.sort_by(|one, other| one.labels.cmp(&other.labels));
     Ok(all)
@@ -99,7 +98,7 @@ fn is_mark(sample: &Sample) -> bool {
 fn smoothed(context: &Context, selector: &Selector) -> Result<Vec<Series>, Failure> {
     let lookback = context.settings.lookback_ms;
     let (first, last) = context.looks_between(&selector.modifiers);
-    at_steps(context, selector, (first - lookback, last + lookback), Samples::without_marks, |labels, walk, at| {
+    at_steps(context, selector, (first - lookback, last + lookback), false, Samples::without_marks, |labels, walk, at| {
         on_line(context, selector, labels, walk, at)
     })
 }
@@ -191,7 +190,8 @@ pub(crate) fn samples(context: &Context, matrix: &Matrix) -> Result<Vec<(Labels,
         Some(Extension::Smoothed) => (start - lookback, end + lookback),
     };
     let mut all = Vec::new();
-    context.source.select(&selector.matchers, after, until, &mut |labels, samples| {
+    let wanted = Wanted { matchers: &selector.matchers, after_ms: after, until_ms: until, is_newest: false };
+    context.source.select(wanted, &mut |labels, samples| {
         let samples = samples.without_marks();
         let window = samples.window(after, until);
         let mut shown = Samples {
@@ -207,7 +207,7 @@ pub(crate) fn samples(context: &Context, matrix: &Matrix) -> Result<Vec<(Labels,
             }
             shown = extended(&shown, start, end, extension == Extension::Smoothed);
         }
-        if !shown.times.is_empty() || !shown.histograms.is_empty() {
+        if !shown.is_empty() {
             let bytes = (shown.times.len() + shown.histograms.len()) * SHOWN_BYTES;
             context.allowance.take(bytes + LABELS_BYTES)?;
             all.push((labels, shown));

@@ -44,7 +44,7 @@ fn without_hint(sample: Sample) -> Sample {
 pub(crate) fn samples(context: &Context, asked: &Subquery) -> Result<Vec<(Labels, Samples)>, Failure> {
     let mut all: Vec<_> = series(context, asked)?
         .into_iter()
-        .filter(|(_, samples)| !samples.times.is_empty() || !samples.histograms.is_empty())
+        .filter(|(_, samples)| !samples.is_empty())
         .map(|(series, samples)| {
             let drops = series.drops_name && context.settings.delayed_name_removal;
             (if drops { series.labels.without_metric() } else { series.labels }, samples)

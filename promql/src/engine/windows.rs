@@ -1,8 +1,9 @@
 //! Functions of windows, at every step of every series.
 
-use super::context::{Context, Failure};
+use super::context::{Context, Failure, Wanted};
 use super::{absent, settle, subquery};
 use crate::base::labels::Labels;
+use crate::base::notes::Notes;
 use crate::functions::window::{Found, Look};
 use crate::functions::{instant, over_time, rates, regression, resets};
 use crate::model::points::{Points, Series};
@@ -86,11 +87,16 @@ pub(crate) fn call(context: &Context, call: &Call) -> Result<Option<Vec<Series>>
             let (before, behind) = windows.reach(context);
             // One more at the start, for what is told of resets.
             let after = first - before - i64::from(selector.is_counted);
-            context.source.select(&selector.matchers, after, last + behind, &mut |labels, samples| {
+            let wanted = Wanted {
+                matchers: &selector.matchers,
+                after_ms: after,
+                until_ms: last + behind,
+                is_newest: false,
+            };
+            all = context.source.select_made(wanted, &|labels, samples| {
                 let samples = if selector.is_counted { samples.with_hints() } else { samples };
                 let samples = windows.heeded(context, samples.without_marks());
-                all.extend(windows.series(context, labels, false, &samples)?);
-                Ok(())
+                windows.series(context, labels, false, &samples)
             })?;
             all.sort_by(|one, other| one.labels.cmp(&other.labels));
         }
@@ -157,7 +163,13 @@ impl Windows<'_> {
         let mut points = context.points()?;
         let mut numbers = vec![0.0; self.numbers.len()];
         let (before, behind) = self.reach(context);
+        let falls = if matches!(self.name, "rate" | "increase") { Some(samples.falls()) } else { None };
         let mut walk = samples.walk();
+        if let Some(falls) = &falls {
+            walk = walk.knowing(falls);
+        }
+        // Its own, as others may be looked at on other threads.
+        let mut notes = Notes::default();
         for step in 0..context.steps() {
             context.allowance.check_at(step)?;
             let at = context.times.at(step);
@@ -177,12 +189,13 @@ impl Windows<'_> {
                 metric: labels.metric(),
                 span: self.span,
                 extension: self.extension,
-                notes: &mut context.notes.borrow_mut(),
+                notes: &mut notes,
             };
             if let Some(sample) = (self.function)(&mut look).map_err(Failure::from)? {
                 points.set(step, sample);
             }
         }
+        context.say(notes);
         if points.is_empty() {
             return Ok(None);
         }

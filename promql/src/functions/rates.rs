@@ -123,7 +123,9 @@ fn floats(look: &mut Look, asked: Asked) -> Option<Grown> {
     let window = look.window;
     let (first, last) = (*window.values.first()?, *window.values.last()?);
     let mut by = last - first;
-    if asked.is_counter {
+    if asked.is_counter && window.starts.is_empty() {
+        window.falls().for_each(|at| by += window.values[at - 1]);
+    } else if asked.is_counter {
         let mut is_told = false;
         for at in 1..window.values.len() {
             let (before, value) = (window.values[at - 1], window.values[at]);

@@ -74,6 +74,36 @@ impl Points {
             && self.histograms.as_ref().is_none_or(|all| all.iter().all(Option::is_none))
     }
 
+    /// Are there histograms?
+    #[must_use]
+    pub fn has_histograms(&self) -> bool {
+        self.histograms.is_some()
+    }
+
+    /// The floats, by step.
+    pub fn floats(&self) -> impl Iterator<Item = (usize, f64)> {
+        let floats = &self.floats;
+        self.present.iter().enumerate().flat_map(move |(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some((64 * at + bit, floats[64 * at + bit]))
+            })
+        })
+    }
+
+    /// Takes in the floats of others: the first at a step as one thing, those behind it as another one.
+    pub fn fold(&mut self, others: &Points, first: impl Fn(f64) -> f64, next: impl Fn(f64, f64) -> f64) {
+        for (step, value) in others.floats() {
+            let value = match self.float(step) {
+                Some(before) => next(before, value),
+                None => first(value),
+            };
+            self.set_float(step, value);
+        }
+    }
+
     /// Puts a float at a step.
     pub fn set_float(&mut self, step: usize, value: f64) {
         self.floats[step] = value;
@@ -142,6 +172,11 @@ mod tests {
         assert!(points.has(64) && points.has(129) && !points.has(0));
         assert_eq!(points.iter().map(|(step, _)| step).collect::<Vec<_>>(), [64, 129]);
         assert!(!points.is_empty() && Points::empty(3).is_empty());
+        points.set_float(0, 3.0);
+        assert_eq!(points.floats().collect::<Vec<_>>(), [(0, 3.0), (129, 1.0)]);
+        let mut sums = Points::constant(130, 1.0);
+        sums.fold(&points, |value| value, |before, value| before + value);
+        assert_eq!((sums.float(0), sums.float(1), sums.float(129)), (Some(4.0), Some(1.0), Some(2.0)));
         assert_eq!(Points::constant(1, 2.0).repeated(3).float(2), Some(2.0));
     }
 }

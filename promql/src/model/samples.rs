@@ -43,6 +43,12 @@ impl Samples {
         }
     }
 
+    /// Are there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.times.is_empty() && self.histograms.is_empty()
+    }
+
     /// The newest one up to a time: when, what, and since when it counts.
     #[must_use]
     pub fn newest(&self, until: i64) -> Option<(i64, Sample, i64)> {
@@ -52,7 +58,14 @@ impl Samples {
     /// A look at one time after the other.
     #[must_use]
     pub fn walk(&self) -> Walk<'_> {
-        Walk { samples: self, floats: [Cursor::default(); 2], histograms: [Cursor::default(); 2] }
+        Walk { samples: self, floats: [Cursor::default(); 2], histograms: [Cursor::default(); 2], falls: None }
+    }
+
+    /// The places of floats that are below the one before them.
+    #[must_use]
+    pub fn falls(&self) -> Vec<usize> {
+        let pairs = self.values.windows(2).enumerate();
+        pairs.filter(|(_, pair)| pair[1] < pair[0]).map(|(at, _)| at + 1).collect()
     }
 
     /// Without marks of the end, which are no values.
@@ -131,9 +144,17 @@ pub struct Walk<'a> {
     /// Where a window begins, and where it ends.
     floats: [Cursor; 2],
     histograms: [Cursor; 2],
+    /// Where floats fall, and which of these places was seen last.
+    falls: Option<(&'a [usize], Cursor)>,
 }
 
 impl<'a> Walk<'a> {
+    /// The same, whose windows know where floats fall.
+    #[must_use]
+    pub fn knowing(self, falls: &'a [usize]) -> Walk<'a> {
+        Walk { falls: Some((falls, Cursor::default())), ..self }
+    }
+
     /// As [`Samples::newest`].
     pub fn newest(&mut self, until: i64) -> Option<(i64, Sample, i64)> {
         let own = self.samples;
@@ -156,7 +177,14 @@ impl<'a> Walk<'a> {
         let high = self.floats[1].count(&own.times, |time| *time <= until).max(low);
         let first = self.histograms[0].count(&own.histograms, |(time, _)| *time <= after);
         let last = self.histograms[1].count(&own.histograms, |(time, _)| *time <= until).max(first);
+        let falls = self.falls.as_mut().map(|(all, cursor)| {
+            let all: &'a [usize] = all;
+            let first = cursor.count(all, |at| *at <= low);
+            let count = all[first..].iter().take_while(|at| **at < high).count();
+            Falls { places: &all[first..first + count], low }
+        });
         Window {
+            falls,
             times: &own.times[low..high],
             values: &own.values[low..high],
             histograms: &own.histograms[first..last],
@@ -184,6 +212,15 @@ pub struct Window<'a> {
     pub starts: &'a [i64],
     /// Since when the histograms count.
     pub histogram_starts: &'a [i64],
+    /// Where floats fall, if that is known.
+    falls: Option<Falls<'a>>,
+}
+
+/// The places among all samples of floats that are below the one before them, and the place of the window's first.
+#[derive(Debug, Clone, Copy)]
+struct Falls<'a> {
+    places: &'a [usize],
+    low: usize,
 }
 
 impl Window<'_> {
@@ -191,6 +228,14 @@ impl Window<'_> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.times.is_empty() && self.histograms.is_empty()
+    }
+
+    /// The places of floats in it that are below the one before them.
+    pub fn falls(&self) -> impl Iterator<Item = usize> {
+        let known = self.falls.iter().flat_map(|falls| falls.places.iter().map(|at| at - falls.low));
+        let unknown = if self.falls.is_some() { &[] } else { self.values };
+        let seen = unknown.windows(2).enumerate().filter(|(_, pair)| pair[1] < pair[0]).map(|(at, _)| at + 1);
+        known.chain(seen)
     }
 
     /// Floats and histograms both?
@@ -224,7 +269,9 @@ mod tests {
                     _ => samples.push(time, time as f64),
                 }
             }
-            let (mut walk, mut at) = (samples.walk(), -5);
+            samples.values.iter_mut().for_each(|value| *value = next(4) as f64);
+            let falls = samples.falls();
+            let (mut walk, mut at) = (samples.walk().knowing(&falls), -5);
             for _ in 0..80 {
                 at = if next(8) == 0 { next(400) } else { at + next(12) };
                 let (after, until) = (at - next(40), at);
@@ -232,6 +279,9 @@ mod tests {
                 let expected: Vec<i64> =
                     samples.times.iter().copied().filter(|time| (after + 1..=until).contains(time)).collect();
                 assert_eq!(window.times, expected);
+                // What is known of falls is what is seen.
+                let seen: Vec<usize> = samples.window(after, until).falls().collect();
+                assert_eq!(window.falls().collect::<Vec<_>>(), seen);
                 let histograms = samples.histograms.iter().filter(|(time, _)| (after + 1..=until).contains(time));
                 assert_eq!(window.histograms.len(), histograms.count());
                 let both = samples.times.iter().chain(samples.histograms.iter().map(|(time, _)| time));

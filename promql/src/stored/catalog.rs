@@ -7,7 +7,7 @@ use tsdb::Store;
 use super::places::{self, Place, all};
 use super::read::Stored;
 use crate::base::labels::{Labels, NAME};
-use crate::engine::Failure;
+use crate::engine::{Failure, Wanted};
 use crate::syntax::Matcher;
 
 /// The names of all metrics of a schema.
@@ -95,7 +95,8 @@ pub fn cardinality(store: &Store, schema: &str) -> tsdb::Result<Cardinality> {
 pub fn series(stored: &Stored<'_>, lists: &[Vec<Matcher>], span_ms: (i64, i64)) -> Result<BTreeSet<Labels>, Failure> {
     let mut series = BTreeSet::new();
     for matchers in lists {
-        stored.labels(matchers, span_ms, &mut |labels| {
+        let wanted = Wanted { matchers, after_ms: span_ms.0, until_ms: span_ms.1, is_newest: false };
+        stored.labels(wanted, &mut |labels| {
             stored.room()?;
             series.insert(labels);
             Ok(())

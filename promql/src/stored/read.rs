@@ -2,26 +2,26 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{Array, ArrayRef, DictionaryArray};
 use arrow_schema::DataType;
-use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN};
+use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN, TagPredicate};
 
 use super::native::Columns;
 use super::places::{Label, Place, matching};
 use super::predicates::predicates;
 use super::side_by_side::side_by_side;
 use crate::base::labels::{Labels, NAME};
-use crate::engine::{Allowance, Failure, FailureKind, LABELS_BYTES, Source};
+use crate::engine::{Allowance, Failure, FailureKind, LABELS_BYTES, Make, Source, Wanted};
+use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples};
-use crate::syntax::Matcher;
 
 const MS: i64 = 1_000_000;
 /// Series are read in parts of about so many rows: their samples are in memory together.
-const ROWS_A_PART: usize = 1 << 17;
+const ROWS_A_PART: usize = 1 << 15;
 const PARTS_MAX: usize = 1024;
 
 /// The metrics of a schema, as one question reads them.
@@ -30,19 +30,23 @@ pub struct Stored<'a> {
     store: &'a Store,
     schema: &'a str,
     allowance: &'a Allowance<'a>,
-    warnings: RefCell<BTreeSet<String>>,
+    warnings: Mutex<BTreeSet<String>>,
 }
 
 impl<'a> Stored<'a> {
     /// The metrics of a schema, for a question that may take so much.
     #[must_use]
     pub fn new(store: &'a Store, schema: &'a str, allowance: &'a Allowance<'a>) -> Stored<'a> {
-        Stored { store, schema, allowance, warnings: RefCell::default() }
+        Stored { store, schema, allowance, warnings: Mutex::default() }
     }
 
     /// What is known to be missing from what was read.
     pub fn warnings(&self) -> Vec<String> {
-        self.warnings.borrow().iter().cloned().collect()
+        self.missing().iter().cloned().collect()
+    }
+
+    fn missing(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Room for the labels of a series, here and in the text of the answer.
@@ -53,25 +57,43 @@ impl<'a> Stored<'a> {
     /// The labels of the series that match and have rows behind one time and up to another one.
     pub(crate) fn labels(
         &self,
-        matchers: &[Matcher],
-        span_ms: (i64, i64),
+        wanted: Wanted<'_>,
         each: &mut dyn FnMut(Labels) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let reader = Reader { store: self.store, schema: self.schema, matchers, span_ms, has_samples: false };
-        let places = matching(self.store, self.schema, matchers);
-        self.read_side_by_side(&places, &reader, &mut |labels, _| each(labels))
+        let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: false };
+        let places = matching(self.store, self.schema, wanted.matchers);
+        self.read_side_by_side(&places, &reader, &|labels, _| Ok(Some(labels)), &mut |_, labels| each(labels))
     }
 
-    /// The series of places, read by several threads. Parts come in the order of their places.
-    fn read_side_by_side(
+    /// Samples that are wanted, with something made of each series by the thread that has read it.
+    fn read<T: Send>(
+        &self,
+        wanted: Wanted<'_>,
+        make: &(dyn Fn(Labels, Samples) -> Result<Option<T>, Failure> + Sync),
+        each: &mut dyn FnMut(T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.allowance.check()?;
+        let places = matching(self.store, self.schema, wanted.matchers);
+        let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: true };
+        // Of the same labels a table of the metric's name is taken, and no field.
+        let mut seen = (places.len() > 1).then(HashSet::new);
+        self.read_side_by_side(&places, &reader, make, &mut |labels, made| {
+            let is_new = seen.as_mut().is_none_or(|seen| seen.insert(labels));
+            if is_new { each(made) } else { Ok(()) }
+        })
+    }
+
+    /// The series of places, read by several threads. Parts come in the order of their places, with their labels.
+    fn read_side_by_side<T: Send>(
         &self,
         places: &[Place],
         reader: &Reader<'_>,
-        each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
+        make: &(dyn Fn(Labels, Samples) -> Result<Option<T>, Failure> + Sync),
+        each: &mut dyn FnMut(Labels, T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         // The parts of one place, or places.
         let (scan, jobs) = match places {
-            [place] => match reader.scan(place)? {
+            [place] if !reader.wanted.is_newest => match reader.scan(place)? {
                 Some(scan) => {
                     let parts = scan.partitions();
                     (Some(scan), parts)
@@ -81,28 +103,32 @@ impl<'a> Stored<'a> {
             places => (None, places.len()),
         };
         let beside = self.allowance.beside();
-        let of_job = |job: usize| -> Result<Read<'a>, Failure> {
+        let of_job = |job: usize| -> Result<Read<'a, T>, Failure> {
             let held = beside();
             let (series, warnings) = match &scan {
                 Some(scan) => (reader.part(&places[0], scan, job, &held)?, Vec::new()),
                 None => reader.whole(&places[job], &held)?,
             };
-            Ok(Read { series, warnings, held })
+            let made = series
+                .into_iter()
+                .filter_map(|(labels, samples)| Some((labels.clone(), make(labels, samples).transpose()?)))
+                .map(|(labels, made)| Ok((labels, made?)));
+            Ok(Read { made: made.collect::<Result<_, Failure>>()?, warnings, held })
         };
-        side_by_side(jobs, &of_job, &mut |read: Read<'a>| {
-            read.series.into_iter().try_for_each(|(labels, samples)| each(labels, samples))?;
+        side_by_side(jobs, &of_job, &mut |read: Read<'a, T>| {
+            read.made.into_iter().try_for_each(|(labels, made)| each(labels, made))?;
             drop(read.held);
-            self.warnings.borrow_mut().extend(read.warnings);
+            self.missing().extend(read.warnings);
             Ok(())
         })?;
-        self.warnings.borrow_mut().extend(scan.iter().flat_map(Scan::warnings));
+        self.missing().extend(scan.iter().flat_map(Scan::warnings));
         Ok(())
     }
 }
 
-/// Series that were read, with the memory that they take until somebody has them.
-struct Read<'a> {
-    series: Vec<(Labels, Samples)>,
+/// What was made of series, with the memory that they take until somebody has it.
+struct Read<'a, T> {
+    made: Vec<(Labels, T)>,
     warnings: Vec<String>,
     held: Allowance<'a>,
 }
@@ -114,26 +140,37 @@ type Whole = (Vec<(Labels, Samples)>, Vec<String>);
 struct Reader<'a> {
     store: &'a Store,
     schema: &'a str,
-    matchers: &'a [Matcher],
-    span_ms: (i64, i64),
+    wanted: Wanted<'a>,
     has_samples: bool,
 }
 
 impl Reader<'_> {
-    /// A scan of series of a place, all of a series in one part; `None` if none can match.
-    fn scan(&self, place: &Place) -> Result<Option<Scan>, Failure> {
-        let Some(tags) = predicates(place, self.matchers) else { return Ok(None) };
+    /// The first and the last time that is wanted, in nanoseconds.
+    fn span(&self) -> (i64, i64) {
+        let Wanted { after_ms, until_ms, .. } = self.wanted;
+        let until = until_ms.saturating_mul(MS).saturating_add(MS - 1);
+        (after_ms.saturating_add(1).saturating_mul(MS), until)
+    }
+
+    /// The columns of a place that are read: the labels, then what samples are made of.
+    fn columns(&self, place: &Place) -> Vec<String> {
         let mut columns: Vec<String> = place.labels.iter().map(|label| label.tag.clone()).collect();
         if self.has_samples {
             columns.push(TIME_COLUMN.into());
             columns.extend(place.field.clone());
             columns.extend(place.histogram.iter().map(|own| own.column.clone()));
         }
-        let (after_ms, until_ms) = self.span_ms;
+        columns
+    }
+
+    /// A scan of series of a place, all of a series in one part; `None` if none can match.
+    fn scan(&self, place: &Place) -> Result<Option<Scan>, Failure> {
+        let Some(tags) = predicates(place, self.wanted.matchers) else { return Ok(None) };
+        let (from, to) = self.span();
         let mut request = ScanRequest {
-            columns: Some(columns),
-            from: after_ms.saturating_add(1).saturating_mul(MS),
-            to: until_ms.saturating_mul(MS).saturating_add(MS - 1),
+            columns: Some(self.columns(place)),
+            from,
+            to,
             tags,
             whole_series: true,
             stale_marks: true,
@@ -172,15 +209,55 @@ impl Reader<'_> {
                 at += run.len();
             }
         }
-        let series: Vec<u32> = all.keys().copied().collect();
-        let series = labels(scan, place, &series).into_iter().zip(all.into_values());
-        let is_wanted =
-            |labels: &Labels| self.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label)));
-        Ok(series.filter(|(labels, _)| is_wanted(labels)).collect())
+        let (series, samples): (Vec<u32>, Vec<Samples>) = all.into_iter().unzip();
+        let tag = |name: &str| scan.tag(name, &series);
+        Ok(self.labelled(place, &tag, samples))
+    }
+
+    /// Samples with their labels, as far as these match and there are some.
+    fn labelled(
+        &self,
+        place: &Place,
+        tag: &dyn Fn(&str) -> Option<ArrayRef>,
+        samples: Vec<Samples>,
+    ) -> Vec<(Labels, Samples)> {
+        let is_wanted = |(labels, samples): &(Labels, Samples)| {
+            (!self.has_samples || !samples.is_empty())
+                && self.wanted.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.label)))
+        };
+        labels(tag, place, samples.len()).into_iter().zip(samples).filter(is_wanted).collect()
+    }
+
+    /// The newest samples of a place by the newest rows that the store knows, unless these do not tell them: because there
+    /// are later ones, or the metric is not in them.
+    fn newest(&self, place: &Place, tags: &[TagPredicate], allowance: &Allowance<'_>) -> Result<Option<Whole>, Failure> {
+        let (from, to) = self.span();
+        let newest = self.store.newest(self.schema, &place.table, &self.columns(place), tags, from).map_err(failed)?;
+        let rows = newest.untagged().map_err(failed)?;
+        allowance.take(rows.batch.get_array_memory_size())?;
+        let columns = rows.batch.columns();
+        if columns[0].as_primitive::<TimestampNanosecondType>().values().iter().any(|time| *time > to) {
+            return Ok(None);
+        }
+        let mut all = vec![Samples::default(); rows.series.len()];
+        for (row, samples) in all.iter_mut().enumerate() {
+            take(place, columns, row..row + 1, samples);
+            if samples.is_empty() {
+                return Ok(None);
+            }
+        }
+        let tag = |name: &str| newest.tag(name, &rows.series);
+        Ok(Some((self.labelled(place, &tag, all), newest.warnings().to_vec())))
     }
 
     /// All that is wanted of a place, and what is known to be missing.
     fn whole(&self, place: &Place, allowance: &Allowance<'_>) -> Result<Whole, Failure> {
+        if self.wanted.is_newest && self.has_samples {
+            let Some(tags) = predicates(place, self.wanted.matchers) else { return Ok(Whole::default()) };
+            if let Some(known) = self.newest(place, &tags, allowance)? {
+                return Ok(known);
+            }
+        }
         let Some(scan) = self.scan(place)? else { return Ok(Whole::default()) };
         let mut all = Vec::new();
         for part in 0..scan.partitions() {
@@ -197,22 +274,19 @@ fn failed(error: tsdb::Error) -> Failure {
 impl Source for Stored<'_> {
     fn select(
         &self,
-        matchers: &[Matcher],
-        after_ms: i64,
-        until_ms: i64,
+        wanted: Wanted<'_>,
         each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.allowance.check()?;
-        let places = matching(self.store, self.schema, matchers);
-        let span_ms = (after_ms, until_ms);
-        let reader = Reader { store: self.store, schema: self.schema, matchers, span_ms, has_samples: true };
-        // Of the same labels a table of the metric's name is taken, and no field.
-        let mut seen = (places.len() > 1).then(HashSet::new);
-        self.read_side_by_side(&places, &reader, &mut |labels, samples| {
-            let is_new = seen.as_mut().is_none_or(|seen| seen.insert(labels.clone()));
-            let is_empty = samples.times.is_empty() && samples.histograms.is_empty();
-            if is_new && !is_empty { each(labels, samples) } else { Ok(()) }
-        })
+        self.read(wanted, &|labels, samples| Ok(Some((labels, samples))), &mut |(labels, samples)| each(labels, samples))
+    }
+
+    fn select_made(&self, wanted: Wanted<'_>, make: Make<'_>) -> Result<Vec<Series>, Failure> {
+        let mut all = Vec::new();
+        self.read(wanted, make, &mut |series| {
+            all.push(series);
+            Ok(())
+        })?;
+        Ok(all)
     }
 }
 
@@ -285,16 +359,16 @@ fn number_of(column: &ArrayRef) -> Box<dyn Fn(usize) -> Option<f64> + '_> {
     }
 }
 
-/// The labels of these series, in their order. Names and values are there once, however many series have them.
-fn labels(scan: &Scan, place: &Place, series: &[u32]) -> Vec<Labels> {
-    let column = |label: &Label| Tag::new(&label.name, scan.tag(&label.tag, series)?);
+/// The labels of so many series, in their order. Names and values are there once, however many series have them.
+fn labels(tag: &dyn Fn(&str) -> Option<ArrayRef>, place: &Place, count: usize) -> Vec<Labels> {
+    let column = |label: &Label| Tag::new(&label.name, tag(&label.tag)?);
     let columns: Vec<Tag> = place.labels.iter().filter_map(column).collect();
     let (name, metric): (Arc<str>, Arc<str>) = (NAME.into(), place.metric.as_str().into());
     let of = |row: usize| {
         let tags = columns.iter().filter_map(|tag| Some((tag.name.clone(), tag.value(row)?)));
         Labels::new(tags.chain([(name.clone(), metric.clone())]))
     };
-    (0..series.len()).map(of).collect()
+    (0..count).map(of).collect()
 }
 
 /// A tag of series.

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use promql::base::labels::{Labels, NAME};
-use promql::engine::{Failure, Source};
+use promql::engine::{Failure, Source, Wanted};
 use promql::histogram::{CUSTOM, Histogram};
 use promql::model::samples::{Sample, Samples};
-use promql::syntax::Matcher;
 use tsdb::is_stale_mark;
 
 use super::points::{Point, parse_points};
@@ -125,9 +124,7 @@ fn custom(loaded: &[(Labels, Loaded)]) -> Vec<(Labels, Loaded)> {
 impl Source for Memory {
     fn select(
         &self,
-        matchers: &[Matcher],
-        after_ms: i64,
-        until_ms: i64,
+        Wanted { matchers, after_ms, until_ms, .. }: Wanted<'_>,
         each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         for (labels, loaded) in &self.series {
