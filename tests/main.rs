@@ -12,6 +12,7 @@ mod checks;
 mod cli;
 mod clients;
 mod crash;
+mod dashboards;
 mod databases;
 mod dialogs;
 mod directories;

@@ -98,9 +98,14 @@ fn is_mark(sample: &Sample) -> bool {
 fn smoothed(context: &Context, selector: &Selector) -> Result<Vec<Series>, Failure> {
     let lookback = context.settings.lookback_ms;
     let (first, last) = context.looks_between(&selector.modifiers);
-    at_steps(context, selector, (first - lookback, last + lookback), false, Samples::without_marks, |labels, walk, at| {
-        on_line(context, selector, labels, walk, at)
-    })
+    at_steps(
+        context,
+        selector,
+        (first - lookback, last + lookback),
+        false,
+        Samples::without_marks,
+        |labels, walk, at| on_line(context, selector, labels, walk, at),
+    )
 }
 
 fn on_line(context: &Context, selector: &Selector, labels: &Labels, walk: &mut Walk<'_>, at: i64) -> Option<Sample> {

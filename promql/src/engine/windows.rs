@@ -87,12 +87,8 @@ pub(crate) fn call(context: &Context, call: &Call) -> Result<Option<Vec<Series>>
             let (before, behind) = windows.reach(context);
             // One more at the start, for what is told of resets.
             let after = first - before - i64::from(selector.is_counted);
-            let wanted = Wanted {
-                matchers: &selector.matchers,
-                after_ms: after,
-                until_ms: last + behind,
-                is_newest: false,
-            };
+            let wanted =
+                Wanted { matchers: &selector.matchers, after_ms: after, until_ms: last + behind, is_newest: false };
             all = context.source.select_made(wanted, &|labels, samples| {
                 let samples = if selector.is_counted { samples.with_hints() } else { samples };
                 let samples = windows.heeded(context, samples.without_marks());

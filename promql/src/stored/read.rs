@@ -230,7 +230,12 @@ impl Reader<'_> {
 
     /// The newest samples of a place by the newest rows that the store knows, unless these do not tell them: because there
     /// are later ones, or the metric is not in them.
-    fn newest(&self, place: &Place, tags: &[TagPredicate], allowance: &Allowance<'_>) -> Result<Option<Whole>, Failure> {
+    fn newest(
+        &self,
+        place: &Place,
+        tags: &[TagPredicate],
+        allowance: &Allowance<'_>,
+    ) -> Result<Option<Whole>, Failure> {
         let (from, to) = self.span();
         let newest = self.store.newest(self.schema, &place.table, &self.columns(place), tags, from).map_err(failed)?;
         let rows = newest.untagged().map_err(failed)?;
@@ -277,7 +282,9 @@ impl Source for Stored<'_> {
         wanted: Wanted<'_>,
         each: &mut dyn FnMut(Labels, Samples) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.read(wanted, &|labels, samples| Ok(Some((labels, samples))), &mut |(labels, samples)| each(labels, samples))
+        self.read(wanted, &|labels, samples| Ok(Some((labels, samples))), &mut |(labels, samples)| {
+            each(labels, samples)
+        })
     }
 
     fn select_made(&self, wanted: Wanted<'_>, make: Make<'_>) -> Result<Vec<Series>, Failure> {
