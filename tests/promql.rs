@@ -830,3 +830,124 @@ fn exemplars_are_kept_and_answered() {
     assert_eq!(values, ["1.5", "2.5"], "{both}");
     assert_eq!(server.rows("SELECT count(*) FROM exemplars"), [["4"]]);
 }
+
+/// What OTLP said of exemplars was counted as refused. They are of the bucket that their value is in, as in Prometheus.
+#[test]
+fn exemplars_of_otlp_are_of_their_buckets() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "");
+    let at = |offset: u64| (1_767_225_600_000_000_000u64 + offset).to_string();
+    let exemplar = |value: f64, trace: &str| {
+        serde_json::json!({"timeUnixNano": at(5_000_000), "asDouble": value, "traceId": trace, "spanId": "",
+            "filteredAttributes": [{"key": "path", "value": {"stringValue": "/x"}}]})
+    };
+    let histogram = serde_json::json!({"timeUnixNano": at(0), "count": "4", "sum": 9, "bucketCounts": ["1", "2", "1"],
+        "explicitBounds": [0.5, 1], "attributes": [{"key": "value", "value": {"stringValue": "a"}}],
+        "exemplars": [exemplar(1.0, "t1"), exemplar(7.0, "t2")]});
+    let number = serde_json::json!({"timeUnixNano": at(0), "asInt": "3", "exemplars": [exemplar(0.25, "t3")]});
+    let metrics = serde_json::json!([
+        {"name": "h", "histogram": {"aggregationTemporality": 2, "dataPoints": [histogram]}},
+        {"name": "c_total", "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [number]}}
+    ]);
+    let body = serde_json::json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).to_string();
+    let url = format!("{}/v1/metrics", server.url);
+    let sent = agent().post(url).header("Content-Type", "application/json").send(&body).unwrap();
+    assert_eq!(sent.status(), 200);
+    // The same as protobuf.
+    let mut message = wire::Writer::default();
+    message.message(1, |resource| {
+        resource.message(2, |scope| {
+            scope.message(2, |metric| {
+                metric.bytes(1, b"g");
+                metric.message(5, |gauge| {
+                    gauge.message(1, |point| {
+                        // As many bytes, and as they stand.
+                        point.double(3, f64::from_bits(1_767_225_600_000_000_000));
+                        point.double(4, 2.0);
+                        point.message(5, |exemplar| {
+                            exemplar.double(3, 0.75);
+                            exemplar.bytes(4, &[0xab, 1]);
+                            exemplar.bytes(5, &[0xcd, 2]);
+                        });
+                    });
+                });
+            });
+        });
+    });
+    let url = format!("{}/v1/metrics", server.url);
+    let sent = agent().post(url).header("Content-Type", "application/x-protobuf").send(&message.finish()[..]).unwrap();
+    assert_eq!(sent.status(), 200);
+    let ask = |query: &str| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+        let answer: serde_json::Value =
+            serde_json::from_str(&get(&format!("{}/api/v1/query_exemplars?{query}", server.url))).unwrap();
+        answer["data"].clone()
+    };
+    let shown = |labels: serde_json::Value, value: &str, time: f64| {
+        let mut labels = labels;
+        labels["path"] = "/x".into();
+        serde_json::json!([{"labels": labels, "value": value, "timestamp": time}])
+    };
+    let of_bucket = |le: &str, trace: &str, value: &str| {
+        serde_json::json!({"seriesLabels": {"__name__": "h_bucket", "le": le, "value": "a"},
+            "exemplars": shown(serde_json::json!({"trace_id": trace}), value, 1_767_225_600.005)})
+    };
+    assert_eq!(ask("h_bucket"), serde_json::json!([of_bucket("+Inf", "t2", "7"), of_bucket("1", "t1", "1")]));
+    assert_eq!(ask("c_total")[0]["exemplars"], shown(serde_json::json!({"trace_id": "t3"}), "0.25", 1_767_225_600.005));
+    assert_eq!(ask("g")[0]["exemplars"][0]["labels"], serde_json::json!({"span_id": "ab01", "trace_id": "cd02"}));
+    assert_eq!(ask("g")[0]["exemplars"][0]["timestamp"], serde_json::json!(1_767_225_600));
+}
+
+/// The times since when samples count were thrown away. They are kept beside them, come back, and rates heed them where asked:
+/// what was there by the first sample was counted since then, and nothing is guessed.
+#[test]
+fn rates_know_since_when_samples_count() {
+    const T: u64 = 1_767_225_600_000;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "[promql]\nstart_timestamps = true\n");
+    let mut message = wire::Writer::default();
+    ["", "__name__", "c_total", "start_timestamp_ms", "label"]
+        .iter()
+        .for_each(|symbol| message.bytes(4, symbol.as_bytes()));
+    message.message(5, |series| {
+        // A label of the column's name, too.
+        series.bytes(1, &[1, 2, 3, 4]);
+        for (time, value) in [(T, 10.0), (T + 60_000, 12.0)] {
+            series.message(2, |sample| {
+                sample.double(1, value);
+                sample.varint(2, time);
+                sample.varint(3, T - 30_000);
+            });
+        }
+    });
+    let packed = snap::raw::Encoder::new().compress_vec(&message.finish()).unwrap();
+    let kind = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    let sent = agent().post(format!("{}/api/v1/write", server.url)).header("Content-Type", kind).send(&packed[..]);
+    assert_eq!(sent.unwrap().status(), 204);
+    let point = |time: u64, value: u64| {
+        serde_json::json!({"timeUnixNano": (time * 1_000_000).to_string(), "asInt": value.to_string(),
+            "startTimeUnixNano": ((T - 30_000) * 1_000_000).to_string()})
+    };
+    let sum = serde_json::json!({"aggregationTemporality": 2, "isMonotonic": true,
+        "dataPoints": [point(T, 10), point(T + 60_000, 12)]});
+    let body =
+        serde_json::json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "o_total", "sum": sum}]}]}]});
+    let url = format!("{}/v1/metrics", server.url);
+    let sent = agent().post(url).header("Content-Type", "application/json").send(body.to_string()).unwrap();
+    assert_eq!(sent.status(), 200);
+    let value = |query: &str| {
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("query", query).finish();
+        let answer = get(&format!("{}/api/v1/query?{query}&time={}", server.url, T / 1000 + 60));
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        answer["data"]["result"][0].clone()
+    };
+    for metric in ["c_total", "o_total"] {
+        assert_eq!(value(&format!("increase({metric}[2m])"))["value"][1], "12", "{metric}");
+        assert_eq!(value(&format!("start_timestamp({metric})"))["value"][1], (T / 1000 - 30).to_string(), "{metric}");
+    }
+    assert_eq!(value("c_total")["metric"], serde_json::json!({"__name__": "c_total", "start_timestamp_ms": "label"}));
+    let names = get(&format!("{}/api/v1/label/__name__/values", server.url));
+    assert!(!names.contains("_start"), "{names}");
+    let rows = server.rows("SELECT value, start_timestamp_ms FROM o_total ORDER BY time");
+    assert_eq!(rows, [["10.0", "1767225570000"], ["12.0", "1767225570000"]]);
+}

@@ -7,7 +7,7 @@
 //! | label | tag |
 //! | --- | --- |
 //! | `time`, `value` | `exported_time`, `exported_value`, as Prometheus calls labels that collide |
-//! | `count` and others of [`HISTOGRAM`] | as it is; `count_` in a table that has the field |
+//! | `count` and others of [`HISTOGRAM`], [`START`] | as it is; `count_` in a table that has the field |
 //! | these spellings, and those with more `_` behind | one `_` more |
 //!
 //! Where a table has the tag already, the field is called `histogram_count` there.
@@ -30,6 +30,8 @@ pub const HISTOGRAM: [&str; 11] = [
     "reset_hint",
     "custom_values",
 ];
+/// The field with the time since when a sample counts, in ms since the epoch, where that is known.
+pub const START: &str = "start_timestamp_ms";
 const EXPORTED_TIME: &str = "exported_time";
 const EXPORTED_VALUE: &str = "exported_value";
 
@@ -53,7 +55,7 @@ pub fn tag(label: &str) -> Cow<'_, str> {
     }
 }
 
-/// The tag for a label in a table that has a field of its name; `None` where nothing of a histogram is called so.
+/// The tag for a label in a table that has a field of its name; `None` where nothing of a metric's own is called so.
 ///
 /// ```
 /// use domain::metric::tag_beside_field;
@@ -61,7 +63,7 @@ pub fn tag(label: &str) -> Cow<'_, str> {
 /// assert_eq!(tag_beside_field("host"), None);
 /// ```
 pub fn tag_beside_field(label: &str) -> Option<String> {
-    HISTOGRAM.contains(&label).then(|| format!("{label}_"))
+    is_field(label).then(|| format!("{label}_"))
 }
 
 /// The label that a tag spells, in a table with such fields.
@@ -85,20 +87,25 @@ pub fn label(tag: &str, has_field: impl Fn(&str) -> bool) -> &str {
     }
 }
 
-/// The field of a histogram in a table that has a tag of its name; `None` if it is no field of one.
+/// The field of a metric in a table that has a tag of its name; `None` if it is no such field.
 ///
 /// ```
 /// use domain::metric::field_beside_tag;
 /// assert_eq!(field_beside_tag("schema").as_deref(), Some("histogram_schema"));
 /// ```
 pub fn field_beside_tag(field: &str) -> Option<String> {
-    HISTOGRAM.contains(&field).then(|| format!("histogram_{field}"))
+    is_field(field).then(|| format!("histogram_{field}"))
 }
 
 /// The name without `_` at its end, if others are spelled by that.
 fn base(name: &str) -> Option<&str> {
     let base = name.trim_end_matches('_');
-    (is_exported(base) || HISTOGRAM.contains(&base)).then_some(base)
+    (is_exported(base) || is_field(base)).then_some(base)
+}
+
+/// Is it a field that some tables have, and others have as a tag?
+fn is_field(name: &str) -> bool {
+    HISTOGRAM.contains(&name) || name == START
 }
 
 fn is_exported(name: &str) -> bool {
@@ -116,7 +123,8 @@ mod tests {
     #[test]
     fn labels_come_back_as_they_went_in() {
         let mut labels: Vec<String> = HISTOGRAM.iter().map(|name| (*name).to_owned()).collect();
-        labels.extend(["time", VALUE, EXPORTED_TIME, EXPORTED_VALUE, "host", "_", "", "Value"].map(str::to_owned));
+        labels
+            .extend([START, "time", VALUE, EXPORTED_TIME, EXPORTED_VALUE, "host", "_", "", "Value"].map(str::to_owned));
         for behind in ["_", "__", "___"] {
             labels.extend(labels.clone().into_iter().map(|label| label + behind));
         }
@@ -127,7 +135,7 @@ mod tests {
                 let beside = tag_beside_field(label).filter(|_| has_fields);
                 let tag = beside.unwrap_or_else(|| tag(label).into_owned());
                 assert!(tag != "time" && tag != VALUE);
-                assert_eq!(super::label(&tag, |field| has_fields && HISTOGRAM.contains(&field)), label);
+                assert_eq!(super::label(&tag, |field| has_fields && is_field(field)), label);
                 assert!(tags.insert(tag.clone()), "{tag} stands for two labels");
             }
         }

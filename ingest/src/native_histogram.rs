@@ -7,6 +7,7 @@ use std::fmt::Write;
 
 use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
+use domain::metric::START;
 use tsdb::Value;
 
 /// A histogram of one series at one time. Counts are floats, which are exact up to 2^53.
@@ -25,6 +26,8 @@ pub(crate) struct NativeHistogram<'a> {
     pub custom_values: BumpVec<'a, f64>,
     /// Prometheus' hint: 0 unknown, 1 yes, 2 no, 3 gauge.
     pub reset_hint: i64,
+    /// Since when it counts, in ms; 0 where that is not known.
+    pub start_ms: i64,
 }
 
 /// The buckets above or below zero.
@@ -81,12 +84,13 @@ impl<'a> NativeHistogram<'a> {
             max: None,
             custom_values: BumpVec::new_in(room),
             reset_hint: 0,
+            start_ms: 0,
         }
     }
 
     /// Its fields, in a fixed order.
     pub(crate) fn fields<'b>(&self, room: &'b Bump) -> Result<BumpVec<'b, (&'static str, Value<'b>)>, String> {
-        let mut fields = BumpVec::with_capacity_in(11, room);
+        let mut fields = BumpVec::with_capacity_in(12, room);
         fields.push(("count", Value::F64(self.count)));
         fields.extend(self.sum.map(|sum| ("sum", Value::F64(sum))));
         fields.push(("schema", Value::I64(self.schema)));
@@ -103,6 +107,9 @@ impl<'a> NativeHistogram<'a> {
                 write!(text, "{}{bound}", if at == 0 { "" } else { "," }).expect("writing into memory does not fail");
             }
             fields.push(("custom_values", Value::Str(text.into_bump_str())));
+        }
+        if self.start_ms != 0 {
+            fields.push((START, Value::I64(self.start_ms)));
         }
         Ok(fields)
     }

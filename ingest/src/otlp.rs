@@ -5,18 +5,23 @@
 //! `otel_scope_name` and `otel_scope_version`. What becomes of the kinds of metrics is in [`Writer`].
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
-use domain::metric::{VALUE, tag};
+use domain::metric::{START, VALUE, tag};
 use tsdb::{Batch, STALE_MARK};
 use wire::{Message, Wire};
 
+use crate::exemplar::Exemplar;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::native_histogram::{NativeHistogram, Side};
 use crate::report::{Reason, Report};
 use crate::rows::Rows;
 
+/// What Prometheus calls the trace and the span of an exemplar.
+pub(crate) const TRACE_ID: &str = "trace_id";
+pub(crate) const SPAN_ID: &str = "span_id";
 /// How deep lists and maps may be in an attribute.
 const DEPTH_MAX: usize = 16;
 
@@ -31,13 +36,37 @@ pub(crate) struct Point<'a> {
     pub attributes: Attributes<'a>,
     /// ns since the epoch; 0 if it is not said.
     pub time: u64,
+    /// The time since when it counts, likewise.
+    pub start: u64,
     pub flags: u64,
-    pub exemplars: usize,
+    pub exemplars: BumpVec<'a, PointExemplar<'a>>,
+}
+
+/// A value that a data point counts, and what it came from.
+#[derive(Debug)]
+pub(crate) struct PointExemplar<'a> {
+    /// Those of it that its data point has not, the trace and the span.
+    pub attributes: Attributes<'a>,
+    /// ns since the epoch; 0 if it is not said.
+    pub time: u64,
+    pub value: f64,
+}
+
+impl<'a> PointExemplar<'a> {
+    pub(crate) fn new_in(room: &'a Bump) -> PointExemplar<'a> {
+        PointExemplar { attributes: Attributes::new_in(room), time: 0, value: 0.0 }
+    }
 }
 
 impl<'a> Point<'a> {
     pub(crate) fn new_in(room: &'a Bump) -> Point<'a> {
-        Point { room, attributes: Attributes::new_in(room), time: 0, flags: 0, exemplars: 0 }
+        let (attributes, exemplars) = (Attributes::new_in(room), BumpVec::new_in(room));
+        Point { room, attributes, time: 0, start: 0, flags: 0, exemplars }
+    }
+
+    /// Since when it counts, in ms; 0 if it is not said.
+    pub(crate) fn start_ms(&self) -> i64 {
+        (self.start / 1_000_000) as i64
     }
 }
 
@@ -101,16 +130,23 @@ impl<'b, 'd> Writer<'b, 'd> {
     }
 
     pub(crate) fn number(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, number: Option<Number>) {
-        self.take(metric, scope, point, |rows, tags, time| match number {
-            _ if point.flags & 1 == 1 => sample(rows, metric, tags, time, STALE_MARK),
+        let of_metric = |_: f64| (metric, None);
+        self.take(metric, scope, point, of_metric, |rows, tags, when| match number {
+            _ if point.flags & 1 == 1 => sample(rows, metric, tags, when, STALE_MARK),
             None => Err(Reason("no_value", "the data point has neither as_double nor as_int".into())),
-            Some(number) => number_sample(rows, metric, tags, time, number),
+            Some(number) => number_sample(rows, metric, tags, when, number),
         });
     }
 
     pub(crate) fn histogram(&mut self, metric: &str, scope: &Attributes<'_>, point: &Point<'_>, found: &Histogram<'_>) {
         let room = point.room;
-        self.take(metric, scope, point, |rows, tags, time| {
+        let bucket: &str = bumpalo::format!(in room, "{}_bucket", metric).into_bump_str();
+        let le = |at: usize| match found.bounds.get(at) {
+            Some(bound) => bumpalo::format!(in room, "{}", bound).into_bump_str(),
+            None => "+Inf",
+        };
+        let of_bucket = |value: f64| (bucket, Some(le(found.bounds.partition_point(|bound| *bound < value))));
+        self.take(metric, scope, point, of_bucket, |rows, tags, when| {
             let (counts, bounds) = (&found.bucket_counts, &found.bounds);
             if !(counts.is_empty() && bounds.is_empty()) && counts.len() != bounds.len() + 1 {
                 let (counts, bounds) = (counts.len(), bounds.len());
@@ -119,20 +155,15 @@ impl<'b, 'd> Writer<'b, 'd> {
                 );
             }
             let (mut sum, mut values) = (0u64, 0);
-            let bucket = bumpalo::format!(in room, "{}_bucket", metric);
             for (at, count) in counts.iter().enumerate() {
                 sum = sum.saturating_add(*count);
-                let le = match bounds.get(at) {
-                    Some(bound) => bumpalo::format!(in room, "{}", bound).into_bump_str(),
-                    None => "+Inf",
-                };
-                values += sample(rows, &bucket, &with(tags, "le", le, room), time, sum as f64)?;
+                values += sample(rows, bucket, &with(tags, "le", le(at), room), when, sum as f64)?;
             }
             let count = if point.flags & 1 == 1 { STALE_MARK } else { found.count as f64 };
-            values += sample(rows, &bumpalo::format!(in room, "{}_count", metric), tags, time, count)?;
+            values += sample(rows, &bumpalo::format!(in room, "{}_count", metric), tags, when, count)?;
             for (what, value) in [("sum", found.sum), ("min", found.min), ("max", found.max)] {
                 if let Some(value) = value {
-                    values += sample(rows, &bumpalo::format!(in room, "{}_{}", metric, what), tags, time, value)?;
+                    values += sample(rows, &bumpalo::format!(in room, "{}_{}", metric, what), tags, when, value)?;
                 }
             }
             Ok(values)
@@ -147,15 +178,21 @@ impl<'b, 'd> Writer<'b, 'd> {
         found: &SummaryPoint<'_>,
     ) {
         let room = point.room;
-        self.take(metric, scope, point, |rows, tags, time| {
-            let mut values = 0;
-            for (quantile, value) in &found.quantiles {
-                let quantile = bumpalo::format!(in room, "{}", quantile);
-                values += sample(rows, metric, &with(tags, "quantile", &quantile, room), time, *value)?;
-            }
-            values += sample(rows, &bumpalo::format!(in room, "{}_count", metric), tags, time, found.count as f64)?;
-            Ok(values + sample(rows, &bumpalo::format!(in room, "{}_sum", metric), tags, time, found.sum)?)
-        });
+        self.take(
+            metric,
+            scope,
+            point,
+            |_| (metric, None),
+            |rows, tags, when| {
+                let mut values = 0;
+                for (quantile, value) in &found.quantiles {
+                    let quantile = bumpalo::format!(in room, "{}", quantile);
+                    values += sample(rows, metric, &with(tags, "quantile", &quantile, room), when, *value)?;
+                }
+                values += sample(rows, &bumpalo::format!(in room, "{}_count", metric), tags, when, found.count as f64)?;
+                Ok(values + sample(rows, &bumpalo::format!(in room, "{}_sum", metric), tags, when, found.sum)?)
+            },
+        );
     }
 
     pub(crate) fn exponential(
@@ -165,11 +202,17 @@ impl<'b, 'd> Writer<'b, 'd> {
         point: &Point<'_>,
         found: &NativeHistogram<'_>,
     ) {
-        self.take(metric, scope, point, |rows, tags, time| {
-            let fields = found.fields(point.room)?;
-            rows.metric(metric, tags, time, &fields)?;
-            Ok(fields.len())
-        });
+        self.take(
+            metric,
+            scope,
+            point,
+            |_| (metric, None),
+            |rows, tags, when| {
+                let fields = found.fields(point.room)?;
+                rows.metric(metric, tags, when.time, &fields)?;
+                Ok(fields.len())
+            },
+        );
     }
 
     /// Goes on behind what cannot be read, which has about so many data points.
@@ -181,16 +224,17 @@ impl<'b, 'd> Writer<'b, 'd> {
         }
     }
 
-    /// Takes the rows of a data point; `write` says how many values these are.
-    fn take(
+    /// Takes the rows of a data point: `write` says how many values these are. Its exemplars are of the metric, and of the
+    /// bucket if it has some, that `home` gives for their values.
+    fn take<'h>(
         &mut self,
         metric: &str,
         scope: &Attributes<'_>,
         point: &Point<'_>,
-        write: impl FnOnce(&mut Rows<'_>, &[(&str, &str)], i64) -> Result<usize, Reason>,
+        home: impl Fn(f64) -> (&'h str, Option<&'h str>),
+        write: impl FnOnce(&mut Rows<'_>, &[(&str, &str)], When) -> Result<usize, Reason>,
     ) {
         self.number += 1;
-        self.report.count("exemplar", point.exemplars);
         let mut tags = Attributes::with_capacity_in(scope.len() + point.attributes.len(), point.room);
         for (name, value) in scope.iter().chain(&point.attributes).filter(|(_, value)| !value.is_empty()) {
             let name: &str = match tag(name) {
@@ -202,16 +246,34 @@ impl<'b, 'd> Writer<'b, 'd> {
                 None => tags.push((name, value)),
             }
         }
-        let outcome = match i64::try_from(point.time) {
-            Ok(0) => write(&mut self.rows, &tags, self.now),
-            Ok(time) => write(&mut self.rows, &tags, time),
-            Err(_) => Err(format!("time {} is out of range", point.time).into()),
+        let time = match i64::try_from(point.time) {
+            Ok(0) => Ok(self.now),
+            Ok(time) => Ok(time),
+            Err(_) => Err(Reason::from(format!("time {} is out of range", point.time))),
         };
-        match outcome {
-            Ok(values) => self.report.take(values),
+        let start_ms = point.start_ms();
+        match time.and_then(|time| Ok((time, write(&mut self.rows, &tags, When { time, start_ms })?))) {
+            Ok((time, values)) => {
+                self.report.take(values);
+                let labels = || scope.iter().chain(&point.attributes).copied();
+                for own in &point.exemplars {
+                    let (metric, le) = home(own.value);
+                    let series = labels().chain(le.map(|le| ("le", le)));
+                    let own_time = i64::try_from(own.time).ok().filter(|time| *time > 0).unwrap_or(time);
+                    let made = Exemplar::new(metric, series, own.attributes.iter().copied(), own.value, own_time);
+                    self.report.keep(made);
+                }
+            }
             Err(reason) => self.report.refuse(self.number, reason, metric),
         }
     }
+}
+
+/// When a data point is of, in ns, and since when it counts, in ms.
+#[derive(Debug, Clone, Copy)]
+struct When {
+    time: i64,
+    start_ms: i64,
 }
 
 /// Tags with one more, which takes the place of what has its name.
@@ -225,22 +287,23 @@ fn number_sample(
     rows: &mut Rows<'_>,
     metric: &str,
     tags: &[(&str, &str)],
-    time: i64,
+    when: When,
     number: Number,
 ) -> Result<usize, Reason> {
     match number {
-        Number::Double(value) => sample(rows, metric, tags, time, value),
-        Number::Int(int) if int as f64 as i128 == i128::from(int) => sample(rows, metric, tags, time, int as f64),
+        Number::Double(value) => sample(rows, metric, tags, when, value),
+        Number::Int(int) if int as f64 as i128 == i128::from(int) => sample(rows, metric, tags, when, int as f64),
         Number::Int(int) => {
-            let fields = [(VALUE, tsdb::Value::F64(int as f64)), ("value_int", tsdb::Value::I64(int))];
-            rows.metric(metric, tags, time, &fields)?;
+            let start = tsdb::Value::I64(when.start_ms);
+            let fields = [(VALUE, tsdb::Value::F64(int as f64)), ("value_int", tsdb::Value::I64(int)), (START, start)];
+            rows.metric(metric, tags, when.time, if when.start_ms == 0 { &fields[..2] } else { &fields })?;
             Ok(2)
         }
     }
 }
 
-fn sample(rows: &mut Rows<'_>, metric: &str, tags: &[(&str, &str)], time: i64, value: f64) -> Result<usize, Reason> {
-    rows.sample(metric, tags, time, value)?;
+fn sample(rows: &mut Rows<'_>, metric: &str, tags: &[(&str, &str)], when: When, value: f64) -> Result<usize, Reason> {
+    rows.sample(metric, tags, when.time, when.start_ms, value)?;
     Ok(1)
 }
 
@@ -263,8 +326,7 @@ pub(crate) fn histogram_kind(is_delta: bool) -> MetricKind {
 pub(crate) const DELTA: u64 = 1;
 
 /// Takes the data points of an `ExportMetricsServiceRequest` into `batch`; tells `describe` what is said of metrics.
-/// What is wrong with one data point, metric, scope or resource concerns that one only. Exemplars are not kept: the
-/// report counts them.
+/// What is wrong with one data point, metric, scope or resource concerns that one only.
 ///
 /// # Errors
 ///
@@ -453,6 +515,7 @@ fn point<'a>(
     while let Some((field, wire)) = fields.next()? {
         match field {
             _ if field == attributes_field => {}
+            2 => found.start = wire.fixed64("start_time_unix_nano")?,
             3 => found.time = wire.fixed64("time_unix_nano")?,
             _ => other(&mut found, field, wire)?,
         }
@@ -465,7 +528,7 @@ fn number_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, 
     let point = point(message, 7, room, |point, field, wire| {
         match field {
             4 => number = Some(Number::Double(wire.double("as_double")?)),
-            5 => point.exemplars += 1,
+            5 => point.exemplars.push(exemplar(wire.message("an exemplar")?, room)?),
             6 => number = Some(Number::Int(wire.fixed64("as_int")? as i64)),
             8 => point.flags = wire.varint("flags")?,
             _ => {}
@@ -473,6 +536,29 @@ fn number_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, 
         Ok(())
     })?;
     Ok((point, number))
+}
+
+fn exemplar<'a>(message: Message<'a>, room: &'a Bump) -> Result<PointExemplar<'a>, String> {
+    let mut found = PointExemplar::new_in(room);
+    attributes(message.clone(), 7, &mut found.attributes, room)?;
+    let mut fields = message;
+    while let Some((field, wire)) = fields.next()? {
+        match field {
+            2 => found.time = wire.fixed64("an exemplar's time_unix_nano")?,
+            3 => found.value = wire.double("an exemplar's as_double")?,
+            4 => found.attributes.push((SPAN_ID, in_hex(wire.bytes("span_id")?, room))),
+            5 => found.attributes.push((TRACE_ID, in_hex(wire.bytes("trace_id")?, room))),
+            6 => found.value = wire.fixed64("an exemplar's as_int")? as i64 as f64,
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+fn in_hex<'a>(bytes: &[u8], room: &'a Bump) -> &'a str {
+    let mut text = bumpalo::collections::String::with_capacity_in(2 * bytes.len(), room);
+    bytes.iter().for_each(|byte| write!(text, "{byte:02x}").expect("writing into memory does not fail"));
+    text.into_bump_str()
 }
 
 fn histogram_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a>, Histogram<'a>), String> {
@@ -483,7 +569,7 @@ fn histogram_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<'a
             5 => found.sum = Some(wire.double("sum")?),
             6 => wire.fixed64s("bucket_counts", |count| found.bucket_counts.push(count))?,
             7 => wire.fixed64s("explicit_bounds", |bound| found.bounds.push(f64::from_bits(bound)))?,
-            8 => point.exemplars += 1,
+            8 => point.exemplars.push(exemplar(wire.message("an exemplar")?, room)?),
             10 => point.flags = wire.varint("flags")?,
             11 => found.min = Some(wire.double("min")?),
             12 => found.max = Some(wire.double("max")?),
@@ -505,7 +591,7 @@ fn exponential_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<
             8 => found.positive = buckets(wire.message("positive")?, room)?,
             9 => found.negative = buckets(wire.message("negative")?, room)?,
             10 => point.flags = wire.varint("flags")?,
-            11 => point.exemplars += 1,
+            11 => point.exemplars.push(exemplar(wire.message("an exemplar")?, room)?),
             12 => found.min = Some(wire.double("min")?),
             13 => found.max = Some(wire.double("max")?),
             14 => found.zero_threshold = wire.double("zero_threshold")?,
@@ -513,6 +599,7 @@ fn exponential_point<'a>(message: Message<'a>, room: &'a Bump) -> Result<(Point<
         }
         Ok(())
     })?;
+    found.start_ms = point.start_ms();
     Ok((point, found))
 }
 

@@ -10,7 +10,8 @@ use crate::json::Json;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::native_histogram::{NativeHistogram, Side};
 use crate::otlp::{
-    Attributes, DELTA, Histogram, Number, Point, SummaryPoint, Writer, as_text, histogram_kind, side, sum_kind,
+    Attributes, DELTA, Histogram, Number, Point, PointExemplar, SPAN_ID, SummaryPoint, TRACE_ID, Writer, as_text,
+    histogram_kind, side, sum_kind,
 };
 use crate::report::Report;
 
@@ -53,7 +54,7 @@ fn points_in(owner: Json<'_>, lists: &[&str]) -> usize {
 fn resource<'a>(found: Json<'a>, writer: &mut Writer<'_, '_>, arena: &'a Bump, room: &mut Bump) -> Result<(), String> {
     object(found, "resourceMetrics")?;
     let mut outer = Attributes::new_in(arena);
-    attributes(found.get("resource"), &mut outer, arena)?;
+    attributes(found.get("resource"), "attributes", &mut outer, arena)?;
     for found in list(found, "scopeMetrics")? {
         let read = scope(*found, &outer, writer, arena, room);
         writer.note_unread(read, || points_in(*found, &["metrics"]), "");
@@ -72,7 +73,7 @@ fn scope<'a>(
     let (mut texts, scope) = (outer.clone(), found.get("scope"));
     texts.push(("otel_scope_name", text(scope, "name")?));
     texts.push(("otel_scope_version", text(scope, "version")?));
-    attributes(scope, &mut texts, arena)?;
+    attributes(scope, "attributes", &mut texts, arena)?;
     for metric in list(found, "metrics")? {
         let read = take(*metric, &texts, writer, room);
         writer.note_unread(read, || points_in(*metric, &[]), "");
@@ -128,7 +129,10 @@ fn data_point(
         "sum" | "gauge" => writer.number(metric, scope, &point, number(found)?),
         "histogram" => writer.histogram(metric, scope, &point, &histogram(found, room)?),
         "summary" => writer.summary(metric, scope, &point, &summary(found, room)?),
-        _ => writer.exponential(metric, scope, &point, &exponential(found, room)?),
+        _ => {
+            let histogram = NativeHistogram { start_ms: point.start_ms(), ..exponential(found, room)? };
+            writer.exponential(metric, scope, &point, &histogram);
+        }
     }
     Ok(())
 }
@@ -136,11 +140,29 @@ fn data_point(
 fn point<'a>(found: Json<'a>, room: &'a Bump) -> Result<Point<'a>, String> {
     object(found, "a data point")?;
     let mut point = Point::new_in(room);
-    attributes(found, &mut point.attributes, room)?;
+    attributes(found, "attributes", &mut point.attributes, room)?;
     point.time = count(found, "timeUnixNano")?;
+    point.start = count(found, "startTimeUnixNano")?;
     point.flags = count(found, "flags")?;
-    point.exemplars = list(found, "exemplars")?.len();
+    for own in list(found, "exemplars")? {
+        point.exemplars.push(exemplar(*own, room)?);
+    }
     Ok(point)
+}
+
+fn exemplar<'a>(found: Json<'a>, room: &'a Bump) -> Result<PointExemplar<'a>, String> {
+    object(found, "an exemplar")?;
+    let mut own = PointExemplar::new_in(room);
+    attributes(found, "filteredAttributes", &mut own.attributes, room)?;
+    own.time = count(found, "timeUnixNano")?;
+    own.value = match number(found)? {
+        Some(Number::Double(value)) => value,
+        Some(Number::Int(int)) => int as f64,
+        None => 0.0,
+    };
+    // Ids are in hexadecimal, as they are shown.
+    own.attributes.extend([(SPAN_ID, text(found, "spanId")?), (TRACE_ID, text(found, "traceId")?)]);
+    Ok(own)
 }
 
 fn number(found: Json<'_>) -> Result<Option<Number>, String> {
@@ -200,9 +222,9 @@ fn summary<'a>(found: Json<'a>, room: &'a Bump) -> Result<SummaryPoint<'a>, Stri
     Ok(SummaryPoint { count: count(found, "count")?, sum, quantiles })
 }
 
-/// Adds the attributes of a resource, a scope or a data point.
-fn attributes<'a>(owner: Json<'a>, into: &mut Attributes<'a>, room: &'a Bump) -> Result<(), String> {
-    for pair in list(owner, "attributes")? {
+/// Adds the attributes of a resource, a scope, a data point or an exemplar, which stand under this name.
+fn attributes<'a>(owner: Json<'a>, name: &str, into: &mut Attributes<'a>, room: &'a Bump) -> Result<(), String> {
+    for pair in list(owner, name)? {
         object(*pair, "an attribute")?;
         let value = pair.get("value");
         let value = match value.get("stringValue") {

@@ -2,11 +2,12 @@
 //! [2.0](https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/): a protobuf message of series.
 //!
 //! A metric's name is its table, labels are tags, a sample is the field `value`, to the bit; a native histogram is a
-//! row of the columns of [`NativeHistogram`]. Series are found by their labels' bytes as they stand: in version 1 those
+//! row of the columns of [`NativeHistogram`]. The time since when either counts, which version 2 has, is
+//! `start_timestamp_ms`. Series are found by their labels' bytes as they stand: in version 1 those
 //! of the message, in version 2 the texts of the symbols.
 
 use bumpalo::Bump;
-use domain::metric::{VALUE, tag};
+use domain::metric::tag;
 use tsdb::{Batch, SeriesRef};
 use wire::Message;
 
@@ -14,7 +15,7 @@ use crate::exemplar::Exemplar;
 use crate::metadata::{MetricInfo, MetricKind};
 use crate::native_histogram::{NativeHistogram, Side};
 use crate::report::{Reason, Report};
-use crate::rows::{add_metric_series, push_histogram, spell};
+use crate::rows::{add_metric_series, push_fields, push_sample, spell};
 
 /// The label with the metric's name.
 const NAME: &str = "__name__";
@@ -332,15 +333,15 @@ fn take_series<'a>(
     let mut message = Message::new(series);
     while let Some((field, wire)) = message.next()? {
         let outcome = if field == 2 {
-            let (time, value) = sample(wire.bytes("a sample")?)?;
+            let sample = sample(wire.bytes("a sample")?)?;
             match &found {
-                Ok(series) => take_sample(*series, time, value, batch, report),
+                Ok(series) => take_sample(*series, sample, batch, report),
                 Err(reason) => Err(reason.clone()),
             }
         } else if field == numbers.histogram {
             let (time, histogram) = histogram(wire.message("a histogram")?, copies)?;
             let fields = histogram.fields(copies)?;
-            let push = |series: &SeriesRef| Ok(push_histogram(batch, *series, in_ns(time)?, &fields)?);
+            let push = |series: &SeriesRef| Ok(push_fields(batch, *series, in_ns(time)?, &fields)?);
             found.as_ref().map_err(Reason::clone).and_then(push).map(|()| {
                 report.take(fields.len());
                 report.histograms += 1;
@@ -361,14 +362,8 @@ fn take_series<'a>(
 }
 
 #[inline]
-fn take_sample(
-    series: SeriesRef,
-    time_ms: i64,
-    value: f64,
-    batch: &mut Batch,
-    report: &mut Report,
-) -> Result<(), Reason> {
-    batch.push_sample(series, in_ns(time_ms)?, VALUE, value)?;
+fn take_sample(series: SeriesRef, sample: Sample, batch: &mut Batch, report: &mut Report) -> Result<(), Reason> {
+    push_sample(batch, series, in_ns(sample.time_ms)?, sample.start_ms, sample.value)?;
     report.take(1);
     Ok(())
 }
@@ -402,24 +397,35 @@ fn selector(labels: &[Label<'_>]) -> String {
     format!("{{{}}}", labels.collect::<Vec<_>>().join(","))
 }
 
+/// A float of a series.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sample {
+    time_ms: i64,
+    /// Since when it counts; 0 where that is not known.
+    start_ms: i64,
+    value: f64,
+}
+
 #[inline]
-fn sample(bytes: &[u8]) -> Result<(i64, f64), String> {
+fn sample(bytes: &[u8]) -> Result<Sample, String> {
     // As everybody writes it: field 1 with eight bytes, field 2 with a varint up to the end.
     if let [0x09, a, b, c, d, e, f, g, h, 0x10, time @ ..] = bytes
         && let Some(time) = wire::whole_varint(time)
     {
-        return Ok((time as i64, f64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h])));
+        let value = f64::from_le_bytes([*a, *b, *c, *d, *e, *f, *g, *h]);
+        return Ok(Sample { time_ms: time as i64, start_ms: 0, value });
     }
-    let (mut time, mut value) = (0, 0.0);
+    let mut sample = Sample::default();
     let mut message = Message::new(bytes);
     while let Some((field, wire)) = message.next()? {
         match field {
-            1 => value = wire.double("a sample's value")?,
-            2 => time = wire.varint("a sample's timestamp")? as i64,
+            1 => sample.value = wire.double("a sample's value")?,
+            2 => sample.time_ms = wire.varint("a sample's timestamp")? as i64,
+            3 => sample.start_ms = wire.varint("a sample's start timestamp")? as i64,
             _ => {}
         }
     }
-    Ok((time, value))
+    Ok(sample)
 }
 
 fn histogram<'a>(mut message: Message<'_>, room: &'a Bump) -> Result<(i64, NativeHistogram<'a>), String> {
@@ -442,6 +448,7 @@ fn histogram<'a>(mut message: Message<'_>, room: &'a Bump) -> Result<(i64, Nativ
             14 => found.reset_hint = wire.varint("reset_hint")? as i64,
             15 => time = wire.varint("a histogram's timestamp")? as i64,
             16 => wire.fixed64s("custom_values", |bound| found.custom_values.push(f64::from_bits(bound)))?,
+            17 => found.start_ms = wire.varint("a histogram's start timestamp")? as i64,
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Rows of any format on their way into a batch: series are found by their tags as they come, in one hash.
 
-use domain::metric::{VALUE, field_beside_tag, tag_beside_field};
+use domain::metric::{START, VALUE, field_beside_tag, tag_beside_field};
 use tsdb::{Batch, Row, RowError, SeriesRef, Value};
 
 /// Takes rows by names.
@@ -22,16 +22,17 @@ impl<'b> Rows<'b> {
         self.batch.push_series(series, row.time, row.fields)
     }
 
-    /// Takes a sample of a metric.
+    /// Takes a sample of a metric, which counts since a time in ms that is 0 where it is not known.
     pub(crate) fn sample(
         &mut self,
         metric: &str,
         tags: &[(&str, &str)],
         time: i64,
+        start_ms: i64,
         value: f64,
     ) -> Result<(), RowError> {
         let series = self.metric_series(metric, tags)?;
-        self.batch.push_sample(series, time, VALUE, value)
+        push_sample(self.batch, series, time, start_ms, value)
     }
 
     /// Takes a row of a metric that has other fields.
@@ -43,7 +44,7 @@ impl<'b> Rows<'b> {
         fields: &[(&str, Value<'_>)],
     ) -> Result<(), RowError> {
         let series = self.metric_series(metric, tags)?;
-        push_histogram(self.batch, series, time, fields)
+        push_fields(self.batch, series, time, fields)
     }
 
     fn metric_series(&mut self, metric: &str, tags: &[(&str, &str)]) -> Result<SeriesRef, RowError> {
@@ -105,8 +106,23 @@ pub(crate) fn add_metric_series(
     Err(error)
 }
 
+/// Takes a sample, which counts since a time in ms that is 0 where it is not known.
+#[inline]
+pub(crate) fn push_sample(
+    batch: &mut Batch,
+    series: SeriesRef,
+    time: i64,
+    start_ms: i64,
+    value: f64,
+) -> Result<(), RowError> {
+    match start_ms {
+        0 => batch.push_sample(series, time, VALUE, value),
+        _ => push_fields(batch, series, time, &[(VALUE, Value::F64(value)), (START, Value::I64(start_ms))]),
+    }
+}
+
 /// Takes a histogram, or another row of a metric. A field that is called as a tag of the table gets another spelling.
-pub(crate) fn push_histogram(
+pub(crate) fn push_fields(
     batch: &mut Batch,
     series: SeriesRef,
     time: i64,

@@ -70,7 +70,7 @@ pub fn federate(asked: &Asked<'_>, names: Names) -> Result<String, ApiError> {
     let mut newest: BTreeMap<(String, Labels), (i64, f64)> = BTreeMap::new();
     for matchers in &lists {
         let after_ms = now_ms - asked.settings.lookback_ms;
-        let wanted = Wanted { matchers, after_ms, until_ms: now_ms, is_newest: true };
+        let wanted = Wanted::newest(matchers, after_ms, now_ms);
         stored.select(wanted, &mut |labels, samples| {
             if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms)
                 && time > now_ms - asked.settings.lookback_ms

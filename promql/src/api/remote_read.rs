@@ -127,7 +127,7 @@ pub fn remote_read(asked: &Asked<'_>, request: &ReadRequest) -> Result<ReadAnswe
         // In the order of their labels, which is what readers merge by.
         let mut all: BTreeMap<Labels, Samples> = BTreeMap::new();
         let after_ms = query.start_ms.saturating_sub(1);
-        let wanted = Wanted { matchers: &query.matchers, after_ms, until_ms: query.end_ms, is_newest: false };
+        let wanted = Wanted::all(&query.matchers, after_ms, query.end_ms);
         stored.select(wanted, &mut |labels, samples| {
             stored.room()?;
             allowance.take(16 * samples.times.len() + size_of::<Histogram>() * samples.histograms.len())?;

@@ -78,7 +78,7 @@ fn scraped(asked: &Asked<'_>) -> Result<(Vec<Scraped>, Vec<String>), ApiError> {
     let mut all = Vec::new();
     let matchers = [Matcher::equal("__name__", "up")];
     let after_ms = now_ms - asked.settings.lookback_ms;
-    let wanted = Wanted { matchers: &matchers, after_ms, until_ms: now_ms, is_newest: true };
+    let wanted = Wanted::newest(&matchers, after_ms, now_ms);
     stored.select(wanted, &mut |labels, samples| {
         if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms) {
             stored.room()?;

@@ -20,6 +20,22 @@ pub struct Wanted<'a> {
     pub until_ms: i64,
     /// Of each series the newest of them is enough.
     pub is_newest: bool,
+    /// With the times since when they count.
+    pub has_starts: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// All samples of the series that match, behind a time and up to another one, without the times since when they count.
+    #[must_use]
+    pub fn all(matchers: &'a [Matcher], after_ms: i64, until_ms: i64) -> Wanted<'a> {
+        Wanted { matchers, after_ms, until_ms, is_newest: false, has_starts: false }
+    }
+
+    /// The newest of them.
+    #[must_use]
+    pub fn newest(matchers: &'a [Matcher], after_ms: i64, until_ms: i64) -> Wanted<'a> {
+        Wanted { is_newest: true, ..Wanted::all(matchers, after_ms, until_ms) }
+    }
 }
 
 /// What is made of a series, if anything is, by whatever thread has read it.

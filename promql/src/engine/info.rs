@@ -106,7 +106,7 @@ fn fetched(
     let steps = context.steps();
     let mut infos = Vec::new();
     let (after_ms, until_ms) = (looks(0) - lookback, looks(steps - 1));
-    let wanted = Wanted { matchers: &matchers, after_ms, until_ms, is_newest: steps == 1 };
+    let wanted = Wanted { is_newest: steps == 1, ..Wanted::all(&matchers, after_ms, until_ms) };
     context.source.select(wanted, &mut |labels, samples| {
         context.allowance.check()?;
         context.allowance.take(steps * size_of::<Option<i64>>() + LABELS_BYTES)?;

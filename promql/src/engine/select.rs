@@ -70,7 +70,11 @@ fn at_steps(
     prepare: impl Fn(Samples) -> Samples + Sync,
     find: impl Fn(&Labels, &mut Walk<'_>, i64) -> Option<Sample> + Sync,
 ) -> Result<Vec<Series>, Failure> {
-    let wanted = Wanted { matchers: &selector.matchers, after_ms: after, until_ms: until, is_newest };
+    let wanted = Wanted {
+        is_newest,
+        has_starts: context.settings.start_timestamps,
+        ..Wanted::all(&selector.matchers, after, until)
+    };
     let mut all = context.source.select_made(wanted, &|labels, samples| {
         let (samples, mut points) = (prepare(samples), context.points()?);
         let mut walk = samples.walk();
@@ -195,7 +199,7 @@ pub(crate) fn samples(context: &Context, matrix: &Matrix) -> Result<Vec<(Labels,
         Some(Extension::Smoothed) => (start - lookback, end + lookback),
     };
     let mut all = Vec::new();
-    let wanted = Wanted { matchers: &selector.matchers, after_ms: after, until_ms: until, is_newest: false };
+    let wanted = Wanted::all(&selector.matchers, after, until);
     context.source.select(wanted, &mut |labels, samples| {
         let samples = samples.without_marks();
         let window = samples.window(after, until);

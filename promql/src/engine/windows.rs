@@ -87,8 +87,8 @@ pub(crate) fn call(context: &Context, call: &Call) -> Result<Option<Vec<Series>>
             let (before, behind) = windows.reach(context);
             // One more at the start, for what is told of resets.
             let after = first - before - i64::from(selector.is_counted);
-            let wanted =
-                Wanted { matchers: &selector.matchers, after_ms: after, until_ms: last + behind, is_newest: false };
+            let all_of = Wanted::all(&selector.matchers, after, last + behind);
+            let wanted = Wanted { has_starts: windows.heeds_starts(context), ..all_of };
             all = context.source.select_made(wanted, &|labels, samples| {
                 let samples = if selector.is_counted { samples.with_hints() } else { samples };
                 let samples = windows.heeded(context, samples.without_marks());
@@ -138,10 +138,14 @@ impl Windows<'_> {
         }
     }
 
+    /// Are the times looked at since when samples count?
+    fn heeds_starts(&self, context: &Context) -> bool {
+        context.settings.start_timestamps && matches!(self.name, "rate" | "irate" | "increase" | "resets")
+    }
+
     /// Without the times since when samples count, where these are not heeded.
     fn heeded(&self, context: &Context, mut samples: Samples) -> Samples {
-        let heeds = matches!(self.name, "rate" | "irate" | "increase" | "resets");
-        if !context.settings.start_timestamps || !heeds {
+        if !self.heeds_starts(context) {
             samples.starts.clear();
             samples.histogram_starts.clear();
         }

@@ -95,7 +95,7 @@ pub fn cardinality(store: &Store, schema: &str) -> tsdb::Result<Cardinality> {
 pub fn series(stored: &Stored<'_>, lists: &[Vec<Matcher>], span_ms: (i64, i64)) -> Result<BTreeSet<Labels>, Failure> {
     let mut series = BTreeSet::new();
     for matchers in lists {
-        let wanted = Wanted { matchers, after_ms: span_ms.0, until_ms: span_ms.1, is_newest: false };
+        let wanted = Wanted::all(matchers, span_ms.0, span_ms.1);
         stored.labels(wanted, &mut |labels| {
             stored.room()?;
             series.insert(labels);

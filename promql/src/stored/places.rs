@@ -2,7 +2,7 @@
 //! columns of a native histogram are histograms of `m`. Texts are nothing.
 
 use arrow_schema::{DataType, SchemaRef};
-use domain::metric::{self, HISTOGRAM, VALUE, field_beside_tag};
+use domain::metric::{self, HISTOGRAM, START, VALUE, field_beside_tag};
 use tsdb::{Store, TIME_COLUMN, TableInfo};
 
 use crate::base::labels::NAME;
@@ -21,6 +21,8 @@ pub(crate) struct Place {
     pub field: Option<String>,
     /// The columns of a histogram that it has, if it has histograms.
     pub histogram: Vec<HistogramColumn>,
+    /// The column with the times since when samples count, if there is one.
+    pub start: Option<String>,
 }
 
 /// A label and the tag that it is.
@@ -49,18 +51,22 @@ struct Metrics {
     info: TableInfo,
     /// The columns of histograms; empty if there are none.
     histogram: Vec<HistogramColumn>,
+    /// The column with the times since when samples count.
+    start: Option<String>,
 }
 
 impl Metrics {
     fn of(store: &Store, schema: &str, table: &str) -> Option<Metrics> {
         let info = store.table(schema, table)?;
+        let name = |what: &str| match info.tags.iter().any(|tag| tag == what) {
+            true => field_beside_tag(what),
+            false => Some(what.to_owned()),
+        };
         let field = |what: &'static str| {
-            let name = match info.tags.iter().any(|tag| tag == what) {
-                true => field_beside_tag(what)?,
-                false => what.to_owned(),
-            };
+            let name = name(what)?;
             kind(&info.columns, &name).map(|kind| (HistogramColumn { what, column: name.clone() }, kind))
         };
+        let start = name(START).filter(|name| kind(&info.columns, name) == Some(&DataType::Int64));
         let found: Vec<_> = HISTOGRAM.into_iter().filter_map(field).collect();
         let has = |what: &str, is_kind: fn(&DataType) -> bool| {
             found.iter().any(|(own, kind)| own.what == what && is_kind(kind))
@@ -68,7 +74,7 @@ impl Metrics {
         let has_all =
             has("positive", DataType::is_string) && has("negative", DataType::is_string) && has("schema", |_| true);
         let histogram = if has_all { found.into_iter().map(|(column, _)| column).collect() } else { Vec::new() };
-        Some(Metrics { info, histogram })
+        Some(Metrics { info, histogram, start })
     }
 
     fn is_tag(&self, column: &str) -> bool {
@@ -77,7 +83,7 @@ impl Metrics {
 
     fn is_number(&self, field: &str) -> bool {
         let is_field = field != TIME_COLUMN && !self.is_tag(field);
-        let is_own = self.histogram.iter().any(|own| own.column == field);
+        let is_own = self.histogram.iter().any(|own| own.column == field) || self.start.as_deref() == Some(field);
         let is_number = |kind: &DataType| kind.is_numeric() || *kind == DataType::Boolean;
         is_field && !is_own && kind(&self.info.columns, field).is_some_and(is_number)
     }
@@ -92,6 +98,7 @@ impl Metrics {
             labels: self.info.tags.iter().map(label).collect(),
             field: field.map(str::to_owned),
             histogram,
+            start: self.start.clone(),
         }
     }
 

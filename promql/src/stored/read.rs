@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
-use arrow_array::{Array, ArrayRef, DictionaryArray};
+use arrow_array::{Array, ArrayRef, DictionaryArray, Int64Array};
 use arrow_schema::DataType;
 use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN, TagPredicate};
 
@@ -159,6 +160,7 @@ impl Reader<'_> {
             columns.push(TIME_COLUMN.into());
             columns.extend(place.field.clone());
             columns.extend(place.histogram.iter().map(|own| own.column.clone()));
+            columns.extend(place.start.clone().filter(|_| self.wanted.has_starts));
         }
         columns
     }
@@ -204,7 +206,7 @@ impl Reader<'_> {
             for run in rows.runs() {
                 let samples = all.entry(run[0]).or_default();
                 if self.has_samples {
-                    take(place, rows.batch.columns(), at..at + run.len(), samples);
+                    Rows::of(place, rows.batch.columns()).take(at..at + run.len(), samples);
                 }
                 at += run.len();
             }
@@ -244,9 +246,9 @@ impl Reader<'_> {
         if columns[0].as_primitive::<TimestampNanosecondType>().values().iter().any(|time| *time > to) {
             return Ok(None);
         }
-        let mut all = vec![Samples::default(); rows.series.len()];
+        let (own, mut all) = (Rows::of(place, columns), vec![Samples::default(); rows.series.len()]);
         for (row, samples) in all.iter_mut().enumerate() {
-            take(place, columns, row..row + 1, samples);
+            own.take(row..row + 1, samples);
             if samples.is_empty() {
                 return Ok(None);
             }
@@ -297,37 +299,64 @@ impl Source for Stored<'_> {
     }
 }
 
-/// Some rows of one series, behind those that are there.
-fn take(place: &Place, columns: &[ArrayRef], rows: std::ops::Range<usize>, samples: &mut Samples) {
-    let times = columns[0].as_primitive::<TimestampNanosecondType>().values();
-    let first = 1 + usize::from(place.field.is_some());
-    let histograms = (!place.histogram.is_empty()).then(|| Columns::new(&place.histogram, &columns[first..]));
-    if let (Some(_), None) = (&place.field, &histograms)
-        && let Some(floats) = columns[1].as_primitive_opt::<Float64Type>().filter(|floats| floats.null_count() == 0)
-    {
-        return take_floats(&times[rows.clone()], &floats.values()[rows], samples);
+/// Rows of a place, as samples.
+struct Rows<'c> {
+    times: &'c [i64],
+    /// Floats that are all there, as those of nearly all metrics are.
+    floats: Option<&'c [f64]>,
+    /// Numbers of other kinds, or not of all rows.
+    number: Option<Number<'c>>,
+    histograms: Option<Columns<'c>>,
+    starts: Option<&'c Int64Array>,
+}
+
+impl<'c> Rows<'c> {
+    /// Rows with the columns that [`Reader::columns`] has behind the labels.
+    fn of(place: &'c Place, columns: &'c [ArrayRef]) -> Rows<'c> {
+        let times = columns[0].as_primitive::<TimestampNanosecondType>().values();
+        let first = 1 + usize::from(place.field.is_some());
+        let behind = first + place.histogram.len();
+        let histograms = (!place.histogram.is_empty()).then(|| Columns::new(&place.histogram, &columns[first..behind]));
+        let starts = columns.get(behind).and_then(|starts| starts.as_primitive_opt::<Int64Type>());
+        let field = place.field.as_ref().map(|_| &columns[1]);
+        let whole = field.and_then(|field| field.as_primitive_opt::<Float64Type>());
+        let floats = whole.filter(|floats| floats.null_count() == 0).map(|floats| &floats.values()[..]);
+        let number = field.filter(|_| floats.is_none()).map(number_of);
+        Rows { times, floats, number, histograms, starts }
     }
-    let number = place.field.as_ref().map(|_| number_of(&columns[1]));
-    for row in rows {
-        let time = times[row].div_euclid(MS);
-        if let Some(value) = number.as_ref().and_then(|number| number(row)) {
-            // Of several within a millisecond the last counts.
-            if samples.times.last() == Some(&time) {
-                samples.times.pop();
-                samples.values.pop();
-            }
-            samples.push(time, value);
+
+    /// Some rows of one series, behind those that are there.
+    fn take(&self, rows: Range<usize>, samples: &mut Samples) {
+        if let (Some(floats), None, None) = (self.floats, &self.histograms, self.starts) {
+            return take_floats(&self.times[rows.clone()], &floats[rows], samples);
         }
-        if let Some(histogram) = histograms.as_ref().and_then(|columns| columns.histogram(row)) {
-            if samples.histograms.last().is_some_and(|(last, _)| *last == time) {
-                samples.histograms.pop();
+        for row in rows {
+            let time = self.times[row].div_euclid(MS);
+            let start = self.starts.map(|starts| if starts.is_valid(row) { starts.value(row) } else { 0 });
+            let number = self.number.as_ref().and_then(|number| number(row));
+            if let Some(value) = self.floats.map(|floats| floats[row]).or(number) {
+                // Of several within a millisecond the last counts.
+                if samples.times.last() == Some(&time) {
+                    samples.times.pop();
+                    samples.values.pop();
+                    samples.starts.pop();
+                }
+                samples.push(time, value);
+                samples.starts.extend(start);
             }
-            samples.push_sample(time, Sample::Histogram(histogram));
+            if let Some(histogram) = self.histograms.as_ref().and_then(|columns| columns.histogram(row)) {
+                if samples.histograms.last().is_some_and(|(last, _)| *last == time) {
+                    samples.histograms.pop();
+                    samples.histogram_starts.pop();
+                }
+                samples.push_sample(time, Sample::Histogram(histogram));
+                samples.histogram_starts.extend(start);
+            }
         }
     }
 }
 
-/// The same of floats that are all there, as those of nearly all metrics are.
+/// As [`Rows::take`], of floats alone.
 fn take_floats(times: &[i64], values: &[f64], samples: &mut Samples) {
     samples.times.reserve(times.len());
     samples.values.reserve(times.len());
@@ -343,8 +372,11 @@ fn take_floats(times: &[i64], values: &[f64], samples: &mut Samples) {
     }
 }
 
+/// The number of a row, if it has one.
+type Number<'c> = Box<dyn Fn(usize) -> Option<f64> + 'c>;
+
 /// A column of numbers of any kind.
-fn number_of(column: &ArrayRef) -> Box<dyn Fn(usize) -> Option<f64> + '_> {
+fn number_of(column: &ArrayRef) -> Number<'_> {
     match column.data_type() {
         DataType::Float64 => {
             let column = column.as_primitive::<Float64Type>();

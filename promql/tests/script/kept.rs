@@ -1,5 +1,6 @@
 //! Samples of scripts as rows of a store.
 
+use domain::metric::START;
 use promql::base::labels::{Labels, NAME};
 use promql::engine::Allowance;
 use promql::histogram::Hint;
@@ -39,9 +40,9 @@ impl Kept {
         let mut batch = self.store.batch(&self.schema);
         for (labels, samples) in loaded {
             let tags: Vec<(&str, &str)> = labels.iter().filter(|(name, _)| *name != NAME).collect();
-            for (time, (sample, _)) in samples {
+            for (time, (sample, start)) in samples {
                 let texts;
-                let fields = match sample {
+                let mut fields = match sample {
                     Sample::Float(value) => vec![("value", Value::F64(*value))],
                     Sample::Histogram(own) => {
                         let bounds: Vec<String> = own.bounds.iter().map(ToString::to_string).collect();
@@ -68,6 +69,9 @@ impl Kept {
                         fields
                     }
                 };
+                if *start != 0 {
+                    fields.push((START, Value::I64(*start)));
+                }
                 let row = Row { measurement: labels.metric(), tags: &tags, time: time * 1_000_000, fields: &fields };
                 if let Err(error) = batch.push(&row) {
                     assert!(error.to_string().contains("'schema'"), "{labels}: {error}");

@@ -121,12 +121,11 @@ pub fn run(script: &str, name: &str, mode: Mode) -> Vec<Case> {
         }
         let settings = Settings {
             delayed_name_removal: true,
-            // The store does not keep them yet.
-            start_timestamps: kept.is_none(),
+            start_timestamps: true,
             type_and_unit_labels: name == "type_and_unit.test",
             ..Settings::default()
         };
-        if !is_whole || kept.is_some() && name == "start_timestamps.test" {
+        if !is_whole {
             continue;
         }
         let asking = Asking { mode, memory: &memory, kept: kept.as_ref(), settings };
