@@ -122,7 +122,8 @@ async fn ask_directory(
             is_given_up: &nobody_waits,
             memory: runner.memory(),
         };
-        if is_range { api::query_range(&asked) } else { api::query(&asked) }
+        let answered = if is_range { api::query_range(&asked) } else { api::query(&asked) };
+        answered.map(|answered| answered.pieces().collect())
     };
     let found = tokio::task::spawn_blocking(work).await.context("the question broke off")?;
     found.map_err(|error| anyhow!(error.message))

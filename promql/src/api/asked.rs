@@ -7,8 +7,8 @@ use std::time::Instant;
 use runner::Memory;
 use tsdb::{Store, now_ns};
 
+use super::answered::Answered;
 use super::error::ApiError;
-use super::json;
 use super::parameters::Parameters;
 use crate::base::notes::Notes;
 use crate::engine::{Allowance, Settings, Times, answer};
@@ -62,7 +62,7 @@ pub struct Asked<'a> {
 /// # Errors
 ///
 /// Parameters are wrong, or there is no answer.
-pub fn query(asked: &Asked<'_>) -> Result<String, ApiError> {
+pub fn query<'a>(asked: &Asked<'a>) -> Result<Answered<'a>, ApiError> {
     let now = now_ns().div_euclid(1_000_000);
     let time = asked.parameters.time("time")?.unwrap_or(now);
     asked.answer(Times::instant(time), false)
@@ -73,7 +73,7 @@ pub fn query(asked: &Asked<'_>) -> Result<String, ApiError> {
 /// # Errors
 ///
 /// Parameters are wrong, or there is no answer.
-pub fn query_range(asked: &Asked<'_>) -> Result<String, ApiError> {
+pub fn query_range<'a>(asked: &Asked<'a>) -> Result<Answered<'a>, ApiError> {
     let (start_ms, end_ms) = (asked.parameters.needed_time("start")?, asked.parameters.needed_time("end")?);
     if end_ms < start_ms {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
@@ -94,13 +94,13 @@ pub fn query_range(asked: &Asked<'_>) -> Result<String, ApiError> {
     asked.answer(Times { start_ms, end_ms, step_ms }, true)
 }
 
-impl Asked<'_> {
+impl<'a> Asked<'a> {
     /// What may be taken to answer it.
-    pub(crate) fn allowance(&self) -> Allowance<'_> {
+    pub(crate) fn allowance(&self) -> Allowance<'a> {
         Allowance::of(self.memory).until(self.deadline).unless(self.is_given_up)
     }
 
-    fn answer(&self, times: Times, is_range: bool) -> Result<String, ApiError> {
+    fn answer(&self, times: Times, is_range: bool) -> Result<Answered<'a>, ApiError> {
         let text = self.parameters.get("query").unwrap_or_default();
         let limit = self.parameters.limit()?;
         let mut settings = *self.settings;
@@ -117,10 +117,13 @@ impl Asked<'_> {
         let stored = Stored::new(self.store, self.schema, &allowance);
         let mut notes = Notes::default();
         let found = answer(&expr, times, &settings, &stored, &allowance, &mut notes)?;
-        let (data, is_cut) = json::answer(&found, times, is_range, limit);
         let (mut warnings, infos) = notes.show(text);
         warnings.extend(stored.warnings());
-        warnings.extend(is_cut.then(|| "results truncated due to limit".to_owned()));
-        Ok(json::success(&data, &warnings, &infos))
+        let limit = limit.unwrap_or(usize::MAX);
+        let mut answered = Answered { answer: found, times, is_range, limit, warnings, infos, held: allowance };
+        if answered.series() > limit {
+            answered.warnings.push("results truncated due to limit".to_owned());
+        }
+        Ok(answered)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::float::{push_value, show_value};
 use crate::base::labels::Labels;
-use crate::engine::{Answer, Times};
+use crate::engine::Times;
 use crate::histogram::Histogram;
 use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples};
@@ -24,7 +24,16 @@ fn push_quoted(text: &str, json: &mut String) {
 
 /// The data of an answer, with warnings and infos beside it.
 pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> String {
-    let mut json = format!(r#"{{"status":"success","data":{data}"#);
+    let mut json = format!("{SUCCESS}{data}");
+    end(warnings, infos, &mut json);
+    json
+}
+
+/// What stands before the data of an answer.
+pub(crate) const SUCCESS: &str = r#"{"status":"success","data":"#;
+
+/// What stands behind it.
+pub(crate) fn end(warnings: &[String], infos: &[String], json: &mut String) {
     for (name, notes) in [("warnings", warnings), ("infos", infos)] {
         if !notes.is_empty() {
             let notes: Vec<String> = notes.iter().map(|note| quoted(note)).collect();
@@ -32,7 +41,6 @@ pub(crate) fn success(data: &str, warnings: &[String], infos: &[String]) -> Stri
         }
     }
     json.push('}');
-    json
 }
 
 /// A list of texts.
@@ -65,12 +73,19 @@ pub(crate) fn time(ms: i64, json: &mut String) {
     }
 }
 
-fn float_at(ms: i64, value: f64, json: &mut String) {
+/// A number and its time.
+pub(crate) fn float_at(ms: i64, value: f64, json: &mut String) {
     json.push('[');
+    float_inside(ms, value, json);
+    json.push(']');
+}
+
+/// The same without its brackets.
+pub(crate) fn float_inside(ms: i64, value: f64, json: &mut String) {
     time(ms, json);
     json.push_str(",\"");
     push_value(value, json);
-    json.push_str("\"]");
+    json.push('"');
 }
 
 fn histogram_at(ms: i64, histogram: &Histogram, json: &mut String) {
@@ -94,56 +109,8 @@ fn histogram_at(ms: i64, histogram: &Histogram, json: &mut String) {
     json.push_str(if buckets.is_empty() { "}]" } else { "]}]" });
 }
 
-/// An answer, and whether some of it was left out.
-pub(crate) fn answer(answer: &Answer, times: Times, is_range: bool, limit: Option<usize>) -> (String, bool) {
-    let mut json = String::new();
-    let kind = match answer {
-        Answer::Scalar(value) => {
-            float_at(times.start_ms, *value, &mut json);
-            "scalar"
-        }
-        Answer::Text(text) => {
-            json.push('[');
-            time(times.start_ms, &mut json);
-            json.push_str(&format!(",{}]", quoted(text)));
-            "string"
-        }
-        Answer::Series(all) => {
-            let shown = all.len().min(limit.unwrap_or(usize::MAX));
-            let stamps = if is_range { stamps(times) } else { Vec::new() };
-            list(&all[..shown], &mut json, |series, json| match is_range {
-                true => matrix(series, times, &stamps, json),
-                false => vector(series, times, json),
-            });
-            if is_range { "matrix" } else { "vector" }
-        }
-        Answer::Samples(all) => {
-            let shown = all.len().min(limit.unwrap_or(usize::MAX));
-            list(&all[..shown], &mut json, |(labels, samples), json| window(labels, samples, json));
-            "matrix"
-        }
-    };
-    let count = match answer {
-        Answer::Series(all) => all.len(),
-        Answer::Samples(all) => all.len(),
-        _ => 0,
-    };
-    let is_cut = limit.is_some_and(|limit| count > limit);
-    (format!(r#"{{"resultType":"{kind}","result":{json}}}"#), is_cut)
-}
-
-fn list<T>(all: &[T], json: &mut String, each: impl Fn(&T, &mut String)) {
-    json.push('[');
-    for (at, item) in all.iter().enumerate() {
-        if at > 0 {
-            json.push(',');
-        }
-        each(item, json);
-    }
-    json.push(']');
-}
-
-fn vector(series: &Series, times: Times, json: &mut String) {
+/// A series at one time.
+pub(crate) fn vector(series: &Series, times: Times, json: &mut String) {
     json.push_str("{\"metric\":");
     labels(&series.labels, json);
     match series.points.get(0) {
@@ -161,7 +128,7 @@ fn vector(series: &Series, times: Times, json: &mut String) {
 }
 
 /// Before the value of each step: `[1767225600,"`. They are the same of all series.
-fn stamps(times: Times) -> Vec<String> {
+pub(crate) fn stamps(times: Times) -> Vec<String> {
     let stamp = |step: usize| {
         let mut stamp = String::from("[");
         time(times.at(step), &mut stamp);
@@ -171,7 +138,8 @@ fn stamps(times: Times) -> Vec<String> {
     (0..times.steps()).map(stamp).collect()
 }
 
-fn matrix(series: &Series, times: Times, stamps: &[String], json: &mut String) {
+/// A series at many times.
+pub(crate) fn matrix(series: &Series, times: Times, stamps: &[String], json: &mut String) {
     json.push_str("{\"metric\":");
     labels(&series.labels, json);
     let (mut has_floats, mut histograms) = (false, String::new());
@@ -197,7 +165,8 @@ fn matrix(series: &Series, times: Times, stamps: &[String], json: &mut String) {
     json.push('}');
 }
 
-fn window(own: &Labels, samples: &Samples, json: &mut String) {
+/// A series with its samples.
+pub(crate) fn window(own: &Labels, samples: &Samples, json: &mut String) {
     json.push_str("{\"metric\":");
     labels(own, json);
     for (at, (ms, value)) in samples.times.iter().zip(&samples.values).enumerate() {
@@ -232,10 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_comes_before_the_result() {
-        let (json, is_cut) = answer(&Answer::Scalar(1e21), Times::instant(1500), false, None);
-        assert_eq!(json, r#"{"resultType":"scalar","result":[1.500,"1e+21"]}"#);
-        assert!(!is_cut);
+    fn histograms_have_their_buckets() {
         let histogram = Histogram { count: 2.0, sum: 3.0, positive: vec![(1, 2.0)], ..Histogram::default() };
         let mut json = String::new();
         histogram_at(0, &histogram, &mut json);

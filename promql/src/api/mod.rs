@@ -1,5 +1,6 @@
 //! The HTTP API of Prometheus, without HTTP: parameters in, JSON out.
 
+mod answered;
 mod asked;
 mod cardinality;
 mod catalog;
@@ -13,6 +14,7 @@ mod status;
 mod tree;
 mod xor;
 
+pub use answered::{Answered, Pieces};
 pub use asked::{Asked, Waiting, query, query_range};
 pub use cardinality::status_tsdb;
 pub use catalog::{labels, metadata, series, target_metadata, values};
