@@ -1,18 +1,21 @@
 //! Prometheus' HTTP API: questions in PromQL, and what there is to ask of. [`promql::api`] makes the answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::Full;
+use futures::{StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use hyper::{HeaderMap, Method, Response, StatusCode};
-use promql::api::{self, ApiError, Asked, Kind, Names, Parameters, ReadRequest, Waiting};
+use promql::api::{self, Answered, ApiError, Asked, Kind, Names, Parameters, Pieces, ReadRequest, Waiting};
 use promql::engine::Settings;
 use promql::syntax::Limits;
 use query::Packer;
 use query::endpoint::Body;
-use runner::{Language, Refused};
+use runner::{Language, Outlet, Refused};
 use tsdb::DEFAULT_SCHEMA;
 
 use crate::answer::boxed;
@@ -39,12 +42,12 @@ const PACKED_BYTES_MIN: usize = 1024;
 
 /// `/api/v1/query`
 pub(crate) async fn query(call: Call) -> Response<Body> {
-    asked(call, api::query).await
+    streamed(call, api::query).await
 }
 
 /// `/api/v1/query_range`
 pub(crate) async fn query_range(call: Call) -> Response<Body> {
-    asked(call, api::query_range).await
+    streamed(call, api::query_range).await
 }
 
 /// `/api/v1/query_exemplars`
@@ -176,6 +179,125 @@ async fn asked(call: Call, work: impl FnOnce(&Asked<'_>) -> Found + Send + 'stat
     }
 }
 
+/// What answers a question.
+type Question = for<'a> fn(&Asked<'a>) -> Result<Answered<'a>, ApiError>;
+
+/// How an answer begins.
+struct Begun {
+    sent: Sent,
+    /// Are these all bytes of it?
+    is_all: bool,
+}
+
+/// Works an answer out where questions of all languages run, and sends it piece by piece. What is wrong shows before the
+/// first piece.
+async fn streamed(call: Call, question: Question) -> Response<Body> {
+    let services = call.services.clone();
+    let headers = call.request.headers().clone();
+    let parameters = match parameters(call).await {
+        Ok(parameters) => parameters,
+        Err(message) => return failed(&ApiError { kind: Kind::BadData, message }),
+    };
+    let runner = services.engine.runner().clone();
+    let schema = parameters.get("db").unwrap_or(DEFAULT_SCHEMA).to_owned();
+    let running = runner.queries().begin(Language::PromQl, parameters.get("query").unwrap_or_default(), &schema);
+    let deadline = runner.deadline();
+    // The work runs through: it looks itself whether somebody waits.
+    let waiting = Waiting::default();
+    let nobody_waits = waiting.sign();
+    let work = move |outlet: Outlet<Result<Begun, ApiError>, std::io::Result<Bytes>>| async move {
+        tsdb::fault("query");
+        let PromqlOptions { settings, limits } = &services.promql;
+        let (store, schema) = (&*services.store, schema.as_str());
+        let memory = services.engine.runner().memory();
+        let (parameters, is_given_up, deadline) = (&parameters, &*nobody_waits, deadline.into_std());
+        let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
+        let failed = |error: ApiError, outlet: Outlet<_, _>| {
+            running.end(Some(error.message.clone()));
+            outlet.begin(Err(error));
+        };
+        let answered = match question(&asked) {
+            Ok(answered) => answered,
+            Err(error) => return failed(error, outlet),
+        };
+        let mut pieces = answered.pieces();
+        let first = pieces.next().unwrap_or_default();
+        if pieces.is_done() {
+            let sent =
+                packed(first, &headers).map_err(|error| ApiError { kind: Kind::Internal, message: error.to_string() });
+            running.end(sent.as_ref().err().map(|error| error.message.clone()));
+            return drop(outlet.begin(sent.map(|sent| Begun { sent, is_all: true })));
+        }
+        let packer = match Packer::asked(&headers) {
+            Ok(packer) => packer,
+            Err(error) => return failed(ApiError { kind: Kind::Internal, message: error.to_string() }, outlet),
+        };
+        let coding = packer.as_ref().map(Packer::name);
+        let mut rest = Rest { first: Some(first), pieces, packer };
+        let Some(Ok(first)) = rest.next() else { return };
+        let Some(open) = outlet.begin(Ok(Begun { sent: (first, coding), is_all: false })) else { return };
+        let is_through = AtomicBool::new(false);
+        let end = std::iter::from_fn(|| {
+            is_through.store(true, Ordering::Relaxed);
+            None
+        });
+        open.send_all(futures::stream::iter(rest.chain(end))).await;
+        if is_through.into_inner() {
+            running.end(None);
+        }
+    };
+    match runner.flow(deadline, work).await {
+        Ok((Ok(Begun { sent, is_all: true }), _)) => respond(StatusCode::OK, sent),
+        Ok((Ok(Begun { sent: (first, coding), .. }), flow)) => {
+            let rest = futures::stream::unfold((flow, waiting), |(mut flow, waiting)| async move {
+                let next = match flow.next().await? {
+                    Ok(next) => next,
+                    Err(refused) => Err(std::io::Error::other(refused.to_string())),
+                };
+                Some((next, (flow, waiting)))
+            });
+            let all = futures::stream::once(async { Ok(first) }).chain(rest).map_ok(Frame::data);
+            with_body(StatusCode::OK, BodyExt::boxed_unsync(StreamBody::new(all)), coding)
+        }
+        Ok((Err(error), _)) => failed(&error),
+        Err(refused) => failed(&refusal(&refused)),
+    }
+}
+
+/// An answer on its way, packed or not.
+struct Rest<'a> {
+    first: Option<String>,
+    pieces: Pieces<'a>,
+    packer: Option<Packer>,
+}
+
+impl Iterator for Rest<'_> {
+    type Item = std::io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<std::io::Result<Bytes>> {
+        loop {
+            let bytes = match (self.first.take().or_else(|| self.pieces.next()), &mut self.packer) {
+                (Some(piece), Some(packer)) => packer.pack(piece.as_bytes()),
+                (Some(piece), None) => Ok(piece.into()),
+                (None, packer) => packer.take()?.finish(),
+            };
+            match bytes {
+                // What was packed so far waits for more.
+                Ok(bytes) if bytes.is_empty() => {}
+                bytes => return Some(bytes),
+            }
+        }
+    }
+}
+
+fn refusal(refused: &Refused) -> ApiError {
+    let kind = match refused {
+        Refused::Timeout { .. } | Refused::Busy { .. } => Kind::Timeout,
+        Refused::Broken => Kind::Internal,
+    };
+    ApiError { kind, message: refused.to_string() }
+}
+
 fn failed(error: &ApiError) -> Response<Body> {
     let status = StatusCode::from_u16(error.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     respond(status, (error.json().into(), None))
@@ -203,13 +325,7 @@ async fn worked_out(
         let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
         work(&asked)
     };
-    let found = runner.work_out(runner.deadline(), work).await.unwrap_or_else(|refused| {
-        let kind = match refused {
-            Refused::Timeout { .. } | Refused::Busy { .. } => Kind::Timeout,
-            Refused::Broken => Kind::Internal,
-        };
-        Err(ApiError { kind, message: refused.to_string() })
-    });
+    let found = runner.work_out(runner.deadline(), work).await.unwrap_or_else(|refused| Err(refusal(&refused)));
     running.end(found.as_ref().err().map(|error| error.message.clone()));
     found
 }
@@ -239,7 +355,11 @@ async fn parameters(call: Call) -> Result<Parameters, String> {
 }
 
 fn respond(status: StatusCode, (bytes, coding): Sent) -> Response<Body> {
-    let mut response = Response::new(boxed(Full::new(bytes)));
+    with_body(status, boxed(Full::new(bytes)), coding)
+}
+
+fn with_body(status: StatusCode, body: Body, coding: Option<&'static str>) -> Response<Body> {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));

@@ -62,6 +62,12 @@ pub struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
+    /// Was that all?
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
     fn begin(&mut self, text: &mut String) {
         let Answered { answer, times, .. } = self.answered;
         text.push_str(json::SUCCESS);
