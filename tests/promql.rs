@@ -951,3 +951,39 @@ fn rates_know_since_when_samples_count() {
     let rows = server.rows("SELECT value, start_timestamp_ms FROM o_total ORDER BY time");
     assert_eq!(rows, [["10.0", "1767225570000"], ["12.0", "1767225570000"]]);
 }
+
+/// A large answer was one text in memory. It comes piece by piece, packed or not, and a reader that goes away ends it.
+#[test]
+fn large_answers_come_piece_by_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "");
+    let rows: String = (0..3000).map(|number| format!("m,series=s{number:04} value={number} 1767225600\n")).collect();
+    assert_eq!(server.write("?precision=s", rows.as_bytes()).status, 204);
+    let url = format!("{}/api/v1/query_range?query=m&start=1767225600&end=1767225849&step=1", server.url);
+    let whole = agent().get(&url).call().unwrap();
+    assert_eq!(whole.headers().get("content-length"), None);
+    let text = whole.into_body().with_config().limit(1 << 30).read_to_string().unwrap();
+    assert!(text.len() > 10 << 20, "{}", text.len());
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let series = read["data"]["result"].as_array().unwrap();
+    assert_eq!(series.len(), 3000);
+    for (number, series) in series.iter().enumerate() {
+        let values = series["values"].as_array().unwrap();
+        assert_eq!(
+            (series["metric"]["series"].as_str().unwrap(), values.len()),
+            (format!("s{number:04}").as_str(), 250)
+        );
+        assert_eq!(values[249], serde_json::json!([1_767_225_849, number.to_string()]));
+    }
+    let packed = agent().get(&url).header("Accept-Encoding", "zstd").call().unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "zstd");
+    let bytes = packed.into_body().with_config().limit(1 << 30).read_to_vec().unwrap();
+    assert_eq!(zstd::decode_all(&bytes[..]).unwrap(), text.as_bytes());
+    // What is short has a length.
+    let short = agent().get(format!("{}/api/v1/query?query=1", server.url)).call().unwrap();
+    assert!(short.headers().contains_key("content-length"));
+    drop(agent().get(&url).call().unwrap());
+    let states = || server.rows("SELECT state FROM system.queries WHERE language = 'promql' ORDER BY id");
+    crate::server::wait_for("the reader that went away", || states().last() == Some(&vec!["given up".to_owned()]));
+    assert_eq!(states().concat(), ["done", "done", "done", "given up"]);
+}
