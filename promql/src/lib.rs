@@ -3,8 +3,7 @@
 //! | folder | what |
 //! | --- | --- |
 //! | [`syntax`] | from a text to a checked tree, and back |
-//! | [`base`] | floats, labels, notes beside an answer |
-//! | [`histogram`] | native histograms and their arithmetic |
+//! | [`base`] | labels, notes beside an answer |
 //! | [`model`] | samples, what a series has at each step |
 //! | `functions` | what functions do with numbers, windows and buckets |
 //! | [`engine`] | answers |
@@ -18,7 +17,6 @@ pub mod api;
 pub mod base;
 pub mod engine;
 mod functions;
-pub mod histogram;
 pub mod model;
 pub mod stored;
 pub mod syntax;

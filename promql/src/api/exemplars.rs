@@ -11,10 +11,10 @@ use super::asked::Asked;
 use super::catalog::text_at;
 use super::error::ApiError;
 use super::json;
-use crate::base::float::show_value;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::Failure;
 use crate::syntax::{Expr, Kind, MatchOp, Matcher, parse};
+use statistics::float::show_value;
 
 const MS: i64 = 1_000_000;
 

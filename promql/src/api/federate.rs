@@ -6,12 +6,12 @@ use tsdb::{is_stale_mark, now_ns};
 
 use super::asked::Asked;
 use super::error::ApiError;
-use crate::base::float::show_value;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::{Source, Wanted};
 use crate::model::samples::Sample;
 use crate::stored::Stored;
 use crate::syntax::is_plain;
+use statistics::float::show_value;
 
 /// The label that every sample has, so that the one who scrapes does not add its own.
 const INSTANCE: &str = "instance";

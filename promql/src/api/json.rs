@@ -1,11 +1,11 @@
 //! Answers as JSON.
 
-use crate::base::float::{push_value, show_value};
 use crate::base::labels::Labels;
 use crate::engine::Times;
-use crate::histogram::Histogram;
 use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples};
+use statistics::float::{push_value, show_value};
+use statistics::histogram::Histogram;
 
 /// A text in quotes.
 pub(crate) fn quoted(text: &str) -> String {

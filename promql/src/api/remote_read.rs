@@ -10,10 +10,10 @@ use super::error::{ApiError, Kind};
 use super::xor;
 use crate::base::labels::Labels;
 use crate::engine::{Source, Wanted};
-use crate::histogram::{Buckets, Hint, Histogram};
 use crate::model::samples::Samples;
 use crate::stored::Stored;
 use crate::syntax::{MatchOp, Matcher};
+use statistics::histogram::{Buckets, Hint, Histogram};
 
 /// A frame of a stream has about so many bytes at the most, as with Prometheus.
 const FRAME_BYTES_MAX: usize = 1 << 20;

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 use super::asked::Asked;
 use super::error::ApiError;
 use super::json::{quoted, success};
-use crate::base::float::show;
 use crate::syntax::{
     At, Cardinality, Computed, Expr, Kind, Last, Length, LengthOp, MatchOp, Matcher, Matching, Modifiers, Selector,
     Type, parse, pretty,
 };
+use statistics::float::show;
 
 impl Asked<'_> {
     fn parsed(&self) -> Result<Expr, ApiError> {

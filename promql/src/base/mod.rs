@@ -1,5 +1,4 @@
 //! Floats, labels, and what is said beside an answer. Nothing here knows of samples.
 
-pub mod float;
 pub mod labels;
 pub mod notes;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::float::{show_general, show_two_digits};
+use statistics::classic::Mended;
+use statistics::float::{show_general, show_two_digits};
+
 use crate::syntax::{Span, quote};
 
 /// So many warnings are shown, and so much else.
@@ -27,36 +29,6 @@ enum More {
     Mended(Mended),
     /// How often.
     Times(usize),
-}
-
-/// Buckets that did not grow, and were mended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Mended {
-    /// The first time, in milliseconds.
-    pub first_ms: i64,
-    /// The last.
-    pub last_ms: i64,
-    /// The smallest bound.
-    pub low: f64,
-    /// The largest bound.
-    pub high: f64,
-    /// The most that had to be added.
-    pub difference: f64,
-    /// How many samples.
-    pub count: usize,
-}
-
-impl Mended {
-    fn merge(self, other: Mended) -> Mended {
-        Mended {
-            first_ms: self.first_ms.min(other.first_ms),
-            last_ms: self.last_ms.max(other.last_ms),
-            low: self.low.min(other.low),
-            high: self.high.max(other.high),
-            difference: self.difference.max(other.difference),
-            count: self.count + other.count,
-        }
-    }
 }
 
 impl Notes {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::context::{Context, Failure, text};
 use super::topk;
-use crate::base::float::{Mean, Sum, quantile, show};
 use crate::base::labels::{Labels, NAME, is_label};
 use crate::functions::over_time::warn_quantile;
-use crate::histogram::{Accumulator, Hint, Histogram, Incompatible};
 use crate::model::points::{Points, Series};
 use crate::model::samples::Sample;
 use crate::syntax::{Aggregate, AggregateOp, Expr, Span, quote};
+use statistics::float::{Mean, Sum, quantile, show};
+use statistics::histogram::{Accumulator, Hint, Histogram, Incompatible};
 
 /// What an aggregation gives.
 pub(crate) fn aggregate(context: &Context, own: &Aggregate, span: Span) -> Result<Vec<Series>, Failure> {

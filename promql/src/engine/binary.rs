@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::context::{Context, Failure, Value};
 use super::{sets, vectors};
-use crate::histogram::trim::Side;
-use crate::histogram::{Hint, Histogram, Incompatible};
 use crate::model::points::Series;
 use crate::model::samples::Sample;
 use crate::syntax::{Binary, BinaryOp, Span, quote};
+use statistics::histogram::trim::Side;
+use statistics::histogram::{Hint, Histogram, Incompatible};
 
 /// What an operator gives.
 pub(crate) fn binary(context: &Context, own: &Binary, span: Span) -> Result<Value, Failure> {

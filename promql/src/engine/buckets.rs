@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 use super::context::{Context, Failure, text};
-use crate::base::float::show;
 use crate::base::labels::Labels;
 use crate::base::notes::of_metric;
-use crate::functions::classic::{self, Bucket};
 use crate::functions::over_time::warn_quantile;
-use crate::histogram::Histogram;
-use crate::histogram::quantile::Doubt;
 use crate::model::points::{Points, Series};
 use crate::model::samples::Sample;
 use crate::syntax::{Expr, Span, quote};
+use statistics::classic::{self, Bucket};
+use statistics::float::show;
+use statistics::histogram::Histogram;
+use statistics::histogram::quantile::Doubt;
 
 /// The label with the upper bound of a bucket.
 const LE: &str = "le";

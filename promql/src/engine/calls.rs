@@ -2,13 +2,13 @@
 
 use super::context::{Context, Failure, Value};
 use super::{absent, buckets, info, relabel, select, sort, windows};
-use crate::base::float;
 use crate::base::labels::{Labels, NAME};
 use crate::functions::{dates, math};
-use crate::histogram::Histogram;
 use crate::model::points::{Points, Series};
 use crate::model::samples::Sample;
 use crate::syntax::{Call, Expr, Kind, Span};
+use statistics::float;
+use statistics::histogram::Histogram;
 
 /// What a function gives.
 pub(crate) fn call(context: &Context, call: &Call, span: Span) -> Result<Value, Failure> {

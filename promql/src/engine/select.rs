@@ -8,10 +8,10 @@ use super::allowance::LABELS_BYTES;
 use super::context::{Context, Failure, Wanted};
 use crate::base::labels::Labels;
 use crate::functions::extended::between;
-use crate::histogram::{Hint, Histogram, Incompatible};
 use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples, Walk};
 use crate::syntax::{At, Extension, Matrix, Modifiers, Selector, quote};
+use statistics::histogram::{Hint, Histogram, Incompatible};
 
 /// Samples are nearer than this, and a length can be added to it.
 const FAR_MS: i64 = i64::MAX / 4;

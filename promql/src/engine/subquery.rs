@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::context::{Context, Failure, Times};
 use crate::base::labels::Labels;
-use crate::histogram::{Hint, Histogram};
 use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples};
 use crate::syntax::{Length, Subquery};
+use statistics::histogram::{Hint, Histogram};
 
 /// The series of a subquery, as if they were stored.
 pub(crate) fn series(context: &Context, asked: &Subquery) -> Result<Vec<(Series, Samples)>, Failure> {

@@ -3,10 +3,10 @@
 use super::aggregate::groups;
 use super::context::{Context, Failure};
 use super::sort::by_value;
-use crate::base::float::show_general;
 use crate::model::points::Series;
 use crate::model::samples::Sample;
 use crate::syntax::{Aggregate, AggregateOp, Span};
+use statistics::float::show_general;
 
 /// Does it choose some of the series?
 pub(crate) fn is_choice(op: AggregateOp) -> bool {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::rates::{Asked, minus, plus};
 use super::window::Look;
-use crate::histogram::{Hint, Histogram};
 use crate::model::samples::Sample;
 use crate::syntax::Extension;
+use statistics::histogram::{Hint, Histogram};
 
 /// A difference over a window, with what lies around it.
 pub(crate) fn difference(look: &mut Look, asked: Asked) -> Option<Sample> {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::rates::{minus, starts_anew};
 use super::window::{Found, Look};
-use crate::histogram::{Hint, Histogram};
 use crate::model::samples::Sample;
+use statistics::growth;
+use statistics::histogram::{Hint, Histogram};
 
 /// `irate`
 pub(crate) fn irate(look: &mut Look) -> Found {
@@ -45,7 +46,11 @@ fn last_two(look: &mut Look, is_rate: bool) -> Option<Sample> {
     let is_reset = is_rate && starts_anew(&[before.2, last.2], &[before.0, last.0], 1);
     match (before.1, last.1) {
         (Sample::Float(before), Sample::Float(last)) => {
-            let by = if is_rate && (last < before || is_reset) { last } else { last - before };
+            let by = match is_rate {
+                true if is_reset => last,
+                true => growth::step(before, last),
+                false => last - before,
+            };
             Some(Sample::Float(if is_rate { by / seconds } else { by }))
         }
         (Sample::Histogram(before), Sample::Histogram(last)) => {

@@ -1,6 +1,5 @@
 //! What functions do with numbers, with windows of samples, and with buckets. Nothing here knows of steps or of the tree.
 
-pub(crate) mod classic;
 pub(crate) mod dates;
 pub(crate) mod extended;
 pub(crate) mod instant;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::window::{Found, Look};
-use crate::base::float::{Mean, Sum, quantile as quantile_of};
-use crate::histogram::{Accumulator, Hint, Histogram, Incompatible};
 use crate::model::samples::Sample;
 use crate::syntax::Span;
+use statistics::float::{Mean, Sum, quantile as quantile_of};
+use statistics::histogram::{Accumulator, Hint, Histogram, Incompatible};
 
 fn float(value: f64) -> Found {
     Ok(Some(Sample::Float(value)))
@@ -118,7 +118,7 @@ pub(crate) fn avg(look: &mut Look) -> Found {
 /// All histograms of a window as one.
 fn fold(
     look: &mut Look,
-    add: fn(&mut Accumulator, &Histogram) -> Result<crate::histogram::Reconciled, Incompatible>,
+    add: fn(&mut Accumulator, &Histogram) -> Result<statistics::histogram::Reconciled, Incompatible>,
     end: fn(Accumulator) -> Histogram,
 ) -> Option<Sample> {
     let ((_, first), rest) = look.window.histograms.split_first()?;
@@ -201,7 +201,7 @@ pub(crate) fn quantile(look: &mut Look) -> Found {
 /// A quantile is from 0 to 1.
 pub(crate) fn warn_quantile(q: f64, span: Span, notes: &mut crate::base::notes::Notes) {
     if !(0.0..=1.0).contains(&q) {
-        let shown = crate::base::float::show_general(q);
+        let shown = statistics::float::show_general(q);
         notes.warn(span, format!("PromQL warning: quantile value should be between 0 and 1, got {shown}"));
     }
 }

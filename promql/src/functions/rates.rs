@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use statistics::growth::{self, Counter};
+
 use super::extended;
 use super::window::{Found, Look};
-use crate::histogram::{Hint, Histogram, Incompatible};
 use crate::model::samples::Sample;
 use crate::syntax::quote;
+use statistics::histogram::{Hint, Histogram, Incompatible};
 
 /// What is asked of a window.
 #[derive(Debug, Clone, Copy)]
@@ -56,33 +58,25 @@ fn extrapolated(look: &mut Look, asked: Asked) -> Found {
         return Ok(None);
     };
     let seconds = |ms: i64| ms as f64 / 1000.0;
-    let (mut to_start, mut to_end) = (seconds(grown.first_ms - look.start), seconds(look.end - grown.last_ms));
-    let mut sampled = seconds(grown.last_ms - grown.first_ms);
-    let step = if grown.count > 1 { sampled / (grown.count - 1) as f64 } else { 0.0 };
-    let threshold = step * 1.1;
+    let sampled_s = seconds(grown.last_ms - grown.first_ms);
+    let mut span = growth::Span {
+        sampled_s,
+        step_s: if grown.count > 1 { sampled_s / (grown.count - 1) as f64 } else { 0.0 },
+        to_start_s: seconds(grown.first_ms - look.start),
+        to_end_s: seconds(look.end - grown.last_ms),
+    };
     let starts = if look.window.times.is_empty() { look.window.histogram_starts } else { look.window.starts };
     let start = starts.first().copied().unwrap_or(0);
     if asked.is_counter && start != 0 && start > look.start && start < grown.first_ms {
         // It is known since when it counts: nothing is guessed before that.
-        to_start = 0.0;
-        sampled = seconds(grown.last_ms - start);
+        span = growth::Span { to_start_s: 0.0, sampled_s: seconds(grown.last_ms - start), ..span };
         if !add_first(look, &mut grown) {
             return Ok(None);
         }
     } else if grown.count == 1 {
         return Ok(None);
-    } else {
-        if to_start >= threshold {
-            to_start = step / 2.0;
-        }
-        if asked.is_counter {
-            to_start = grown.to_zero(sampled).map_or(to_start, |to_zero| to_zero.min(to_start));
-        }
     }
-    if to_end >= threshold {
-        to_end = step / 2.0;
-    }
-    let factor = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    let factor = span.factor(grown.counter().filter(|_| asked.is_counter));
     let factor = if asked.is_rate { factor / look.range_s } else { factor };
     Ok(grown.sample.map(|sample| match sample {
         Sample::Float(value) => Sample::Float(value * factor),
@@ -91,13 +85,13 @@ fn extrapolated(look: &mut Look, asked: Asked) -> Found {
 }
 
 impl Grown {
-    /// How long before the first sample it was zero, if it always grew as fast; a counter was not before that.
-    fn to_zero(&self, sampled: f64) -> Option<f64> {
+    /// It as a counter.
+    fn counter(&self) -> Option<Counter> {
         let by = match self.sample.as_ref()? {
             Sample::Float(value) => *value,
             Sample::Histogram(histogram) => histogram.count,
         };
-        (by > 0.0 && self.first >= 0.0).then(|| sampled * (self.first / by))
+        Some(Counter { first: self.first, by })
     }
 }
 
@@ -124,7 +118,7 @@ fn floats(look: &mut Look, asked: Asked) -> Option<Grown> {
     let (first, last) = (*window.values.first()?, *window.values.last()?);
     let mut by = last - first;
     if asked.is_counter && window.starts.is_empty() {
-        window.falls().for_each(|at| by += window.values[at - 1]);
+        by = growth::grown(window.values, window.falls());
     } else if asked.is_counter {
         let mut is_told = false;
         for at in 1..window.values.len() {
@@ -260,7 +254,7 @@ pub(crate) fn minus(look: &mut Look, difference: &mut Histogram, other: &Histogr
     told(look, taken, "subtraction")
 }
 
-fn told(look: &mut Look, done: Result<crate::histogram::Reconciled, Incompatible>, operation: &str) -> bool {
+fn told(look: &mut Look, done: Result<statistics::histogram::Reconciled, Incompatible>, operation: &str) -> bool {
     match done {
         Ok(reconciled) => {
             if reconciled.bounds_differ {

@@ -1,8 +1,8 @@
 //! Lines through samples, and smoothed ones.
 
 use super::window::{Found, Look};
-use crate::base::float::Sum;
 use crate::model::samples::Sample;
+use statistics::float::Sum;
 
 /// The line through samples by least squares: its slope a second, and its value at a time.
 fn line(times: &[i64], values: &[f64], at: i64) -> (f64, f64) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::samples::Sample;
 use crate::base::labels::Labels;
-use crate::histogram::Histogram;
+use statistics::histogram::Histogram;
 
 /// Floats by step with a bit for each that is there, and histograms in a lane beside.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::histogram::{Hint, Histogram};
+use statistics::growth;
+use statistics::histogram::{Hint, Histogram};
 
 /// The samples of a series, by time.
 #[derive(Debug, Clone, Default)]
@@ -64,8 +65,7 @@ impl Samples {
     /// The places of floats that are below the one before them.
     #[must_use]
     pub fn falls(&self) -> Vec<usize> {
-        let pairs = self.values.windows(2).enumerate();
-        pairs.filter(|(_, pair)| pair[1] < pair[0]).map(|(at, _)| at + 1).collect()
+        growth::falls(&self.values).collect()
     }
 
     /// Without marks of the end, which are no values.
@@ -234,8 +234,7 @@ impl Window<'_> {
     pub fn falls(&self) -> impl Iterator<Item = usize> {
         let known = self.falls.iter().flat_map(|falls| falls.places.iter().map(|at| at - falls.low));
         let unknown = if self.falls.is_some() { &[] } else { self.values };
-        let seen = unknown.windows(2).enumerate().filter(|(_, pair)| pair[1] < pair[0]).map(|(at, _)| at + 1);
-        known.chain(seen)
+        known.chain(growth::falls(unknown))
     }
 
     /// Floats and histograms both?

@@ -7,7 +7,7 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 
 use super::places::HistogramColumn;
-use crate::histogram::{Buckets, Hint, Histogram};
+use statistics::histogram::{Hint, Histogram, buckets_of};
 
 /// What of a histogram is read, in this order.
 const READ: [&str; 9] =
@@ -62,37 +62,9 @@ impl<'a> Columns<'a> {
             zero_count: self.float(4, row).unwrap_or_default(),
             count,
             sum: self.float(1, row).unwrap_or(f64::NAN),
-            positive: buckets(self.text(5, row).unwrap_or_default())?,
-            negative: buckets(self.text(6, row).unwrap_or_default())?,
+            positive: buckets_of(self.text(5, row).unwrap_or_default()).ok()?,
+            negative: buckets_of(self.text(6, row).unwrap_or_default()).ok()?,
             bounds: bounds.split(',').filter(|text| !text.is_empty()).filter_map(|text| text.parse().ok()).collect(),
         }))
-    }
-}
-
-/// The buckets of a side; nothing where the text is none.
-fn buckets(text: &str) -> Option<Buckets> {
-    let mut buckets = Buckets::new();
-    for span in text.split_ascii_whitespace() {
-        let (first, counts) = span.split_once(':')?;
-        let first: i32 = first.parse().ok()?;
-        for (at, count) in counts.split(',').enumerate() {
-            let count: f64 = count.parse().ok()?;
-            if count != 0.0 {
-                buckets.push((first.checked_add(i32::try_from(at).ok()?)?, count));
-            }
-        }
-    }
-    Some(buckets)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_of_counts_are_buckets() {
-        assert_eq!(buckets("-2:3,0,1 4:2.5"), Some(vec![(-2, 3.0), (0, 1.0), (4, 2.5)]));
-        assert_eq!(buckets(""), Some(vec![]));
-        assert_eq!(buckets("1:a"), None);
     }
 }

@@ -3,9 +3,9 @@
 use domain::metric::START;
 use promql::base::labels::{Labels, NAME};
 use promql::engine::Allowance;
-use promql::histogram::Hint;
 use promql::model::samples::Sample;
 use promql::stored::Stored;
+use statistics::histogram::Hint;
 use tsdb::{Options, Row, Store, Value};
 
 use super::source::Loaded;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use promql::histogram::{CUSTOM, Hint, Histogram};
 use promql::model::samples::Sample;
+use statistics::histogram::{CUSTOM, Hint, Histogram};
 use tsdb::STALE_MARK;
 
 /// What stands at a step.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use promql::base::labels::{Labels, NAME};
 use promql::engine::{Failure, Source, Wanted};
-use promql::histogram::{CUSTOM, Histogram};
 use promql::model::samples::{Sample, Samples};
+use statistics::histogram::{CUSTOM, Histogram};
 use tsdb::is_stale_mark;
 
 use super::points::{Point, parse_points};

@@ -1,9 +1,7 @@
 //! Counters: `increase`, `rate`, `irate`, `resets`; and `delta` of a gauge.
 //!
 //! `(value, time)` says what the rows of the group say and no more. `(value, time, from, to)` extrapolates to the edges
-//! of that span as Prometheus does: to an edge that is nearer than 1.1 mean distances of rows, otherwise by half a
-//! distance, and a counter not below zero (`extrapolatedRate` in Prometheus' `promql/functions.go` is what users
-//! compare with).
+//! of that span as Prometheus does, and as PromQL's functions of these names do: [`statistics::growth`].
 //!
 //! A group has to be one counter: rates of several are added after they were taken.
 
@@ -13,6 +11,7 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float64Type, TimeUnit, TimestampNanosecondType};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{AggregateUDF, Signature, TypeSignature, Volatility};
+use statistics::growth::{self, Counter};
 
 use super::gather::{Finish, Gather};
 
@@ -73,32 +72,21 @@ impl Samples {
         Samples { times, values, span: edge(2).zip(edge(3)) }
     }
 
-    fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.values.windows(2).map(|pair| (pair[0], pair[1]))
-    }
-
     /// Last minus first, plus what was lost when a counter began anew; over the whole span, if one is asked about.
     fn increase(&self, is_counter: bool) -> Option<f64> {
         let [first, .., last] = *self.values else { return None };
-        let lost: f64 =
-            self.pairs().filter(|(before, after)| is_counter && after < before).map(|(before, _)| before).sum();
-        let increase = last - first + lost;
-        Some(increase * self.extrapolation(increase, first, is_counter)?)
+        let by = if is_counter { growth::grown(&self.values, growth::falls(&self.values)) } else { last - first };
+        Some(by * self.factor(is_counter.then_some(Counter { first, by }))?)
     }
 
     /// By how much an increase grows when it is taken over the whole span.
-    fn extrapolation(&self, increase: f64, first: f64, is_counter: bool) -> Option<f64> {
+    fn factor(&self, counter: Option<Counter>) -> Option<f64> {
         let Some((from, to)) = self.span else { return Some(1.0) };
         let [start, .., end] = *self.times else { return None };
-        let sampled = seconds(start, end);
-        let distance = sampled / (self.times.len() - 1) as f64;
-        let reach = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
-        let mut before = reach(seconds(from, start));
-        if is_counter && increase > 0.0 && first >= 0.0 {
-            // There the counter would be zero.
-            before = before.min(sampled * (first / increase));
-        }
-        Some((sampled + before + reach(seconds(end, to))) / sampled)
+        let sampled_s = seconds(start, end);
+        let step_s = sampled_s / (self.times.len() - 1) as f64;
+        let (to_start_s, to_end_s) = (seconds(from, start), seconds(end, to));
+        Some(growth::Span { sampled_s, step_s, to_start_s, to_end_s }.factor(counter))
     }
 
     /// Per second.
@@ -110,12 +98,11 @@ impl Samples {
     /// Per second, by the last two rows.
     fn irate(&self) -> Option<f64> {
         let (&[.., before, last], &[.., earlier, later]) = (&*self.values, &*self.times) else { return None };
-        let increase = if last < before { last } else { last - before };
-        Some(increase / seconds(earlier, later)).filter(|_| later > earlier)
+        Some(growth::step(before, last) / seconds(earlier, later)).filter(|_| later > earlier)
     }
 
     fn resets(&self) -> Option<i64> {
-        let resets = self.pairs().filter(|(before, after)| after < before).count() as i64;
+        let resets = growth::falls(&self.values).count() as i64;
         (!self.values.is_empty()).then_some(resets)
     }
 }

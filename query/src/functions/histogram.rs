@@ -11,7 +11,13 @@ use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use statistics::classic::Bucket;
+use statistics::histogram::{CUSTOM, Histogram, buckets_of};
+
 use super::gather::Gather;
+
+/// How fine the buckets of OTLP's histograms can be, which are Prometheus' up to 8.
+const SCHEMAS: std::ops::RangeInclusive<i64> = -4..=20;
 
 /// The aggregates of this file.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -28,61 +34,20 @@ pub(super) fn scalars() -> Vec<ScalarUDF> {
     vec![NativeQuantile { signature }.into()]
 }
 
-/// A bucket: what it has values up to, and how many these are, those of the buckets before included.
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    upper: f64,
-    count: f64,
-}
-
+/// NaN is NULL: there is no such quantile.
 fn classic(args: &[ArrayRef]) -> Result<ScalarValue> {
     let quantile = args[0].as_primitive::<Float64Type>().iter().flatten().next();
     let counts = args[2].as_primitive::<Float64Type>();
-    let mut buckets = Vec::with_capacity(counts.len());
+    let mut buckets: Vec<Bucket> = Vec::with_capacity(counts.len());
     for (le, count) in args[1].as_string::<i32>().iter().zip(counts) {
         let (Some(le), Some(count)) = (le, count) else { continue };
         // What is no bound is no bucket, as in Prometheus.
         if let Ok(upper) = le.trim().parse::<f64>() {
-            buckets.push(Bucket { upper, count });
+            buckets.push((upper, count));
         }
     }
-    Ok(ScalarValue::Float64(quantile.and_then(|quantile| bucket_quantile(quantile, buckets))))
-}
-
-/// As `bucketQuantile` of Prometheus: values are spread evenly in their bucket; the first one begins at zero.
-fn bucket_quantile(quantile: f64, mut buckets: Vec<Bucket>) -> Option<f64> {
-    buckets.sort_by(|one, other| one.upper.total_cmp(&other.upper));
-    // Buckets of several series are added up.
-    buckets.dedup_by(|next, kept| {
-        let is_same = next.upper == kept.upper;
-        kept.count += if is_same { next.count } else { 0.0 };
-        is_same
-    });
-    // Buckets are read one after the other while they change: what cannot be is set right.
-    let mut highest = 0.0_f64;
-    for bucket in &mut buckets {
-        highest = highest.max(bucket.count);
-        bucket.count = highest;
-    }
-    let total = buckets.last().filter(|last| last.upper == f64::INFINITY && last.count > 0.0)?.count;
-    if buckets.len() < 2 || quantile.is_nan() {
-        return None;
-    }
-    if !(0.0..=1.0).contains(&quantile) {
-        return Some(if quantile < 0.0 { f64::NEG_INFINITY } else { f64::INFINITY });
-    }
-    let rank = quantile * total;
-    let last = buckets.len() - 1;
-    let at = buckets[..last].partition_point(|bucket| bucket.count < rank);
-    if at == last {
-        return Some(buckets[last - 1].upper);
-    }
-    let Bucket { upper, count } = buckets[at];
-    if at == 0 && upper <= 0.0 {
-        return Some(upper);
-    }
-    let below = at.checked_sub(1).map_or(Bucket { upper: 0.0, count: 0.0 }, |before| buckets[before]);
-    Some(below.upper + (upper - below.upper) * ((rank - below.count) / (count - below.count)))
+    let value = quantile.map(|quantile| statistics::classic::quantile(quantile, buckets, 0).0);
+    Ok(ScalarValue::Float64(value.filter(|value| !value.is_nan())))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -117,9 +82,8 @@ impl ScalarUDFImpl for NativeQuantile {
         let one = |row: usize| {
             let (Some(quantile), true) = (float(0, row), schemas.is_valid(row)) else { return Ok(None) };
             let zero = [2, 3].map(|at| float(at, row).unwrap_or(0.0));
-            let native = Native::read(schemas.value(row), zero, [4, 5, 6].map(|at| text(at, row)));
-            match native {
-                Ok(native) => Ok(native.quantile(quantile)),
+            match native(schemas.value(row), zero, [4, 5, 6].map(|at| text(at, row))) {
+                Ok(native) => Ok(Some(native.quantile(quantile).0).filter(|value| !value.is_nan())),
                 Err(error) => exec_err!("native_histogram_quantile: {error}"),
             }
         };
@@ -127,92 +91,25 @@ impl ScalarUDFImpl for NativeQuantile {
     }
 }
 
-/// A native histogram: its buckets in the order of their values, as lower bound, upper bound and count.
-struct Native {
-    buckets: Vec<(f64, f64, f64)>,
-    /// Values in a bucket of growing width lie as their logarithms do, others evenly.
-    is_exponential: bool,
-    zero_threshold: f64,
+/// A native histogram of what its row says.
+fn native(
+    schema: i64,
+    [zero_threshold, zero_count]: [f64; 2],
+    [positive, negative, custom]: [&str; 3],
+) -> Result<Histogram, String> {
+    let is_exponential = schema != i64::from(CUSTOM);
+    if is_exponential && !SCHEMAS.contains(&schema) {
+        let (first, last) = (SCHEMAS.start(), SCHEMAS.end());
+        return Err(format!("expected a schema from {first} to {last} or {CUSTOM}, found {schema}"));
+    }
+    let bounds = custom.split(',').filter(|text| !text.is_empty()).map(number).collect::<Result<_, _>>()?;
+    let (positive, negative) = (buckets_of(positive)?, buckets_of(negative)?);
+    let counts = positive.iter().chain(&negative).map(|(_, count)| count);
+    let count = counts.sum::<f64>() + zero_count;
+    let schema = schema as i32;
+    Ok(Histogram { schema, zero_threshold, zero_count, count, positive, negative, bounds, ..Histogram::default() })
 }
 
-impl Native {
-    fn read(
-        schema: i64,
-        [zero_threshold, zero_count]: [f64; 2],
-        [positive, negative, custom]: [&str; 3],
-    ) -> Result<Native, String> {
-        let is_exponential = schema != -53;
-        if is_exponential && !(-4..=20).contains(&schema) {
-            return Err(format!("expected a schema from -4 to 20 or -53, found {schema}"));
-        }
-        let bounds: Vec<f64> =
-            custom.split(',').filter(|text| !text.is_empty()).map(number).collect::<Result<_, _>>()?;
-        let upper = |bucket: i64| match is_exponential {
-            true => (bucket as f64 * (-schema as f64).exp2()).exp2(),
-            false if bucket < 0 => f64::NEG_INFINITY,
-            false => bounds.get(bucket as usize).copied().unwrap_or(f64::INFINITY),
-        };
-        let side = |text: &str| -> Result<Vec<(f64, f64, f64)>, String> {
-            let counts = counts(text)?.into_iter();
-            Ok(counts.map(|(bucket, count)| (upper(bucket - 1), upper(bucket), count)).collect())
-        };
-        let mut buckets: Vec<_> =
-            side(negative)?.into_iter().rev().map(|(low, high, count)| (-high, -low, count)).collect();
-        if zero_count > 0.0 {
-            // Without values on one side, those about zero are on the other.
-            let low = if buckets.is_empty() { 0.0 } else { -zero_threshold };
-            let high = if positive.is_empty() && !buckets.is_empty() { 0.0 } else { zero_threshold };
-            buckets.push((low, high, zero_count));
-        }
-        buckets.extend(side(positive)?);
-        buckets.retain(|(_, _, count)| *count > 0.0);
-        Ok(Native { buckets, is_exponential, zero_threshold })
-    }
-
-    /// As `histogramQuantile` of Prometheus.
-    fn quantile(&self, quantile: f64) -> Option<f64> {
-        let total: f64 = self.buckets.iter().map(|(_, _, count)| count).sum();
-        if quantile.is_nan() || total == 0.0 {
-            return None;
-        }
-        if !(0.0..=1.0).contains(&quantile) {
-            return Some(if quantile < 0.0 { f64::NEG_INFINITY } else { f64::INFINITY });
-        }
-        let (rank, mut below) = (quantile * total, 0.0);
-        for (at, (low, high, count)) in self.buckets.iter().copied().enumerate() {
-            if below + count < rank && at + 1 < self.buckets.len() {
-                below += count;
-                continue;
-            }
-            let part = ((rank - below) / count).clamp(0.0, 1.0);
-            let is_about_zero = low.abs() <= self.zero_threshold && high.abs() <= self.zero_threshold;
-            return Some(match (low, high) {
-                // Freely chosen buckets that are open on one side, as in a classic histogram.
-                (f64::NEG_INFINITY, high) if high > 0.0 => high * part,
-                (f64::NEG_INFINITY, high) => high,
-                (low, f64::INFINITY) => low,
-                (low, high) if !self.is_exponential || is_about_zero => low + (high - low) * part,
-                (low, high) if low < 0.0 => -2f64.powf((-low).log2() + ((-high).log2() - (-low).log2()) * part),
-                (low, high) => 2f64.powf(low.log2() + (high.log2() - low.log2()) * part),
-            });
-        }
-        None
-    }
-}
-
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+fn number(text: &str) -> Result<f64, String> {
     text.trim().parse().map_err(|_| format!("expected a number, found '{text}'"))
-}
-
-/// Buckets and their counts of a text like `0:3,1,2 7:5`.
-fn counts(text: &str) -> Result<Vec<(i64, f64)>, String> {
-    let mut all = Vec::new();
-    for span in text.split_whitespace() {
-        let (first, list) = span.split_once(':').ok_or_else(|| format!("expected BUCKET:COUNT,..., found '{span}'"))?;
-        let first: i64 = number(first)?;
-        for (bucket, count) in (first..).zip(list.split(',')) {
-            all.push((bucket, number(count)?));
-        }
-    }
-    Ok(all)
 }

@@ -3,7 +3,7 @@
 use super::{Buckets, CUSTOM, Histogram};
 
 /// The upper bound of a bucket above zero; the one before it is its lower bound.
-pub(crate) fn bound(index: i32, schema: i32, bounds: &[f64]) -> f64 {
+pub fn bound(index: i32, schema: i32, bounds: &[f64]) -> f64 {
     if schema == CUSTOM {
         return match usize::try_from(index) {
             Err(_) => f64::NEG_INFINITY,

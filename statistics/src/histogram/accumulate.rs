@@ -2,7 +2,7 @@
 
 use super::arithmetic::{Incompatible, Reconciled};
 use super::{Buckets, Histogram};
-use crate::base::float::Sum;
+use crate::float::Sum;
 
 /// A sum of histograms: the sum, and what it lost.
 ///

@@ -11,6 +11,7 @@ mod iterate;
 pub mod quantile;
 mod reset;
 mod show;
+mod text;
 pub mod trim;
 mod variance;
 mod zero;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use accumulate::Accumulator;
 pub use arithmetic::{Incompatible, Reconciled};
 pub use iterate::Bucket;
+pub use text::buckets_of;
 
 /// The schema of histograms whose bounds are given.
 pub const CUSTOM: i32 = -53;
@@ -30,7 +32,7 @@ pub type Buckets = Vec<(i32, f64)>;
 /// A native histogram.
 ///
 /// ```
-/// use promql::histogram::Histogram;
+/// use statistics::histogram::Histogram;
 ///
 /// // Between 1 and 2 three observations, between 2 and 4 one.
 /// let histogram = Histogram { count: 4.0, sum: 8.0, positive: vec![(1, 3.0), (2, 1.0)], ..Histogram::default() };

@@ -1,12 +1,42 @@
 //! Histograms of several series, a bucket each.
 
-use crate::base::notes::Mended;
-
 /// The upper bound of a bucket, and how many observations are up to it.
-pub(crate) type Bucket = (f64, f64);
+pub type Bucket = (f64, f64);
 
 /// Differences as small as this, by their size, are what floats lose.
 const TOLERANCE: f64 = 1e-12;
+
+/// Buckets that did not grow, and were mended.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mended {
+    /// The first time, in milliseconds.
+    pub first_ms: i64,
+    /// The last.
+    pub last_ms: i64,
+    /// The smallest bound.
+    pub low: f64,
+    /// The largest bound.
+    pub high: f64,
+    /// The most that had to be added.
+    pub difference: f64,
+    /// How many samples.
+    pub count: usize,
+}
+
+impl Mended {
+    /// Both of them.
+    #[must_use]
+    pub fn merge(self, other: Mended) -> Mended {
+        Mended {
+            first_ms: self.first_ms.min(other.first_ms),
+            last_ms: self.last_ms.max(other.last_ms),
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+            difference: self.difference.max(other.difference),
+            count: self.count + other.count,
+        }
+    }
+}
 
 /// Buckets by their bounds, those of one bound as one. `None` without a last one that has all.
 fn whole(mut buckets: Vec<Bucket>) -> Option<Vec<Bucket>> {
@@ -22,7 +52,7 @@ fn whole(mut buckets: Vec<Bucket>) -> Option<Vec<Bucket>> {
 }
 
 /// A quantile of buckets, and how they had to be mended for it.
-pub(crate) fn quantile(q: f64, buckets: Vec<Bucket>, at_ms: i64) -> (f64, Option<Mended>) {
+pub fn quantile(q: f64, buckets: Vec<Bucket>, at_ms: i64) -> (f64, Option<Mended>) {
     if q.is_nan() {
         return (f64::NAN, None);
     }
@@ -50,7 +80,7 @@ pub(crate) fn quantile(q: f64, buckets: Vec<Bucket>, at_ms: i64) -> (f64, Option
 }
 
 /// The share of observations between two values.
-pub(crate) fn fraction(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
+pub fn fraction(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
     let Some(buckets) = whole(buckets) else { return f64::NAN };
     let all = buckets[buckets.len() - 1].1;
     if all == 0.0 || lower.is_nan() || upper.is_nan() {

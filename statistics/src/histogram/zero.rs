@@ -2,7 +2,7 @@
 
 use super::Histogram;
 use super::iterate::side;
-use crate::base::float::Sum;
+use crate::float::Sum;
 
 impl Histogram {
     /// How many observations a wider zero bucket would have, and how wide it has to be so that it cuts none of the others.

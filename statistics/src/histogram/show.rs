@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Histogram;
 use super::iterate::Bucket;
-use crate::base::float::show_general;
+use crate::float::show_general;
 
 impl fmt::Display for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

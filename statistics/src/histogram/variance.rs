@@ -1,7 +1,7 @@
 //! The variance of observations, which are taken to be in the middle of their buckets.
 
 use super::Histogram;
-use crate::base::float::Sum;
+use crate::float::Sum;
 
 impl Histogram {
     /// The variance around the mean.

@@ -3,7 +3,7 @@
 /// A sum that keeps what each addition loses (Kahan, as improved by Neumaier): `sum` of 1e100, 1, -1e100 is 1.
 ///
 /// ```
-/// use promql::base::float::Sum;
+/// use statistics::float::Sum;
 ///
 /// let mut sum = Sum::default();
 /// [1e100, 1.0, -1e100].into_iter().for_each(|number| sum.add(number));
@@ -147,7 +147,7 @@ fn general(number: f64, exponent_max: i32) -> String {
 /// As `%g` of Go.
 ///
 /// ```
-/// # use promql::base::float::show_general;
+/// # use statistics::float::show_general;
 /// assert_eq!([1e6, 0.0001, 1e-7].map(show_general), ["1e+06", "0.0001", "1e-07"]);
 /// ```
 #[must_use]
@@ -194,7 +194,7 @@ fn plain(number: f64, buffer: &mut zmij::Buffer) -> Option<&str> {
 /// As answers have it: with an exponent below 1e-6 and from 1e21 on.
 ///
 /// ```
-/// # use promql::base::float::show_value;
+/// # use statistics::float::show_value;
 /// assert_eq!([1e20, 1e21, 1e-7, f64::INFINITY].map(show_value), ["100000000000000000000", "1e+21", "1e-07", "+Inf"]);
 /// ```
 #[must_use]
@@ -209,7 +209,7 @@ pub fn show_value(number: f64) -> String {
 /// Adds a number as [`show_value`] writes it.
 ///
 /// ```
-/// # use promql::base::float::push_value;
+/// # use statistics::float::push_value;
 /// let mut text = String::new();
 /// [0.1, -3.0, 1e21].iter().for_each(|number| push_value(*number, &mut text));
 /// assert_eq!(text, "0.1-31e+21");
