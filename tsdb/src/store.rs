@@ -363,7 +363,8 @@ impl Store {
 
     /// The newest row of every series of a table that meets all predicates and has one at a time (ns since the epoch) or
     /// behind it, in these columns, with [`STALE_MARK`](crate::STALE_MARK)s as they are stored. Kept in memory as
-    /// [`last_rows`](Self::last_rows); the first time, no row before that time is read.
+    /// [`last_rows`](Self::last_rows); the first time, no row before that time is read. `None` where there is no room to keep
+    /// them: a scan of what is wanted reads less then.
     ///
     /// # Errors
     ///
@@ -375,8 +376,10 @@ impl Store {
         columns: &[String],
         tags: &[TagPredicate],
         from: i64,
-    ) -> Result<Newest> {
-        Newest::read(&self.shared, self.find_table(schema, table)?, Some(columns), tags, from)
+    ) -> Result<Option<Newest>> {
+        let table = self.find_table(schema, table)?;
+        let has_room = self.shared.last_rows.has_room(table.id);
+        has_room.then(|| Newest::read(&self.shared, table, Some(columns), tags, from)).transpose()
     }
 
     /// The values of a tag, sorted.

@@ -1,6 +1,6 @@
 //! What clients ask before they ask for metrics, and what people look for on Prometheus' page.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use tsdb::now_ns;
@@ -67,19 +67,22 @@ pub fn flags(asked: &Asked<'_>) -> Result<String, ApiError> {
     Ok(json::success(&data, &[], &[]))
 }
 
-/// The newest sample of something that is scraped: its labels, when, and whether it was up.
+/// What scrapes write of themselves: whether the page was there, and how long that took in seconds.
+const UP: &str = "up";
+const DURATION: &str = "scrape_duration_seconds";
+
+/// The newest sample of something that is scraped: its labels, when, and what.
 type Scraped = (Labels, i64, f64);
 
-/// What is scraped, by the newest samples of `up`, and what is known to be missing.
-fn scraped(asked: &Asked<'_>) -> Result<(Vec<Scraped>, Vec<String>), ApiError> {
+/// The newest samples of a metric that scrapes write, by their labels, and what is known to be missing.
+fn scraped(asked: &Asked<'_>, metric: &str) -> Result<(Vec<Scraped>, Vec<String>), ApiError> {
     let now_ms = now_ns().div_euclid(1_000_000);
     let allowance = asked.allowance();
     let stored = Stored::new(asked.store, asked.schema, &allowance);
     let mut all = Vec::new();
-    let matchers = [Matcher::equal("__name__", "up")];
+    let matchers = [Matcher::equal("__name__", metric)];
     let after_ms = now_ms - asked.settings.lookback_ms;
-    let wanted = Wanted::newest(&matchers, after_ms, now_ms);
-    stored.select(wanted, &mut |labels, samples| {
+    stored.select(Wanted::newest(&matchers, after_ms, now_ms), &mut |labels, samples| {
         if let Some((time, Sample::Float(value), _)) = samples.newest(now_ms) {
             stored.room()?;
             all.push((labels.without_metric(), time, value));
@@ -95,7 +98,9 @@ fn scraped(asked: &Asked<'_>) -> Result<(Vec<Scraped>, Vec<String>), ApiError> {
 ///
 /// Samples cannot be read.
 pub fn targets(asked: &Asked<'_>) -> Result<String, ApiError> {
-    let (all, warnings) = scraped(asked)?;
+    let (all, warnings) = scraped(asked, UP)?;
+    let durations: HashMap<Labels, f64> =
+        scraped(asked, DURATION)?.0.into_iter().map(|(labels, _, seconds)| (labels, seconds)).collect();
     let shown = all.into_iter().map(|(labels, time, value)| {
         let health = match value {
             0.0 => "down",
@@ -105,10 +110,12 @@ pub fn targets(asked: &Asked<'_>) -> Result<String, ApiError> {
         let when = Timestamp::from_millisecond(time).map_or_else(|_| String::new(), |time| time.to_string());
         let (job, instance) = (json::quoted(labels.get("job")), labels.get("instance"));
         let url = json::quoted(&format!("http://{instance}/metrics"));
+        // A scrape that failed says its time, too; a target that has gone has a mark there.
+        let seconds = durations.get(&labels).copied().filter(|seconds| seconds.is_finite()).unwrap_or(0.0);
         let mut own = String::new();
         json::labels(&labels, &mut own);
         format!(
-            r#"{{"discoveredLabels":{own},"labels":{own},"scrapePool":{job},"scrapeUrl":{url},"globalUrl":{url},"lastError":"","lastScrape":"{when}","lastScrapeDuration":0,"health":"{health}","scrapeInterval":"","scrapeTimeout":""}}"#
+            r#"{{"discoveredLabels":{own},"labels":{own},"scrapePool":{job},"scrapeUrl":{url},"globalUrl":{url},"lastError":"","lastScrape":"{when}","lastScrapeDuration":{seconds},"health":"{health}","scrapeInterval":"","scrapeTimeout":""}}"#
         )
     });
     let shown: Vec<String> = shown.collect();
@@ -122,7 +129,7 @@ pub fn targets(asked: &Asked<'_>) -> Result<String, ApiError> {
 ///
 /// Samples cannot be read.
 pub fn scrape_pools(asked: &Asked<'_>) -> Result<String, ApiError> {
-    let (all, warnings) = scraped(asked)?;
+    let (all, warnings) = scraped(asked, UP)?;
     let jobs: BTreeSet<String> = all.into_iter().map(|(labels, ..)| labels.get("job").to_owned()).collect();
     Ok(json::success(&format!(r#"{{"scrapePools":{}}}"#, json::texts(&jobs)), &warnings, &[]))
 }

@@ -240,6 +240,7 @@ impl Reader<'_> {
     ) -> Result<Option<Whole>, Failure> {
         let (from, to) = self.span();
         let newest = self.store.newest(self.schema, &place.table, &self.columns(place), tags, from).map_err(failed)?;
+        let Some(newest) = newest else { return Ok(None) };
         let rows = newest.untagged().map_err(failed)?;
         allowance.take(rows.batch.get_array_memory_size())?;
         let columns = rows.batch.columns();

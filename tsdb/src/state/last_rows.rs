@@ -22,7 +22,10 @@ pub(crate) struct LastRows {
 #[derive(Debug, Default)]
 struct Place {
     known: Mutex<Option<Known>>,
+    /// Of what is kept.
     bytes: AtomicUsize,
+    /// Of what could not be kept, when there was no room.
+    missed_bytes: AtomicUsize,
 }
 
 /// The newest rows of one table, in the order of the series, as of some point of the log.
@@ -64,11 +67,19 @@ impl LastRows {
         let known = renew(kept.take())?;
         let answer = (known.rows.clone(), known.warnings.list());
         let bytes = known.bytes().max(1);
-        if self.bytes() + bytes <= self.bytes_max {
+        let has_room = self.bytes() + bytes <= self.bytes_max;
+        place.missed_bytes.store(if has_room { 0 } else { bytes }, Ordering::Relaxed);
+        if has_room {
             place.bytes.store(bytes, Ordering::Relaxed);
             *kept = Some(known);
         }
         Ok(answer)
+    }
+
+    /// Is there room for what there is of a table, as far as is known? Where there is none, it is read for nothing.
+    pub(crate) fn has_room(&self, table: u32) -> bool {
+        let missed = self.tables().get(&table).map_or(0, |place| place.missed_bytes.load(Ordering::Relaxed));
+        missed == 0 || self.bytes() + missed <= self.bytes_max
     }
 
     /// To be called before rows leave the segments for a rolled day, or a deletion is dropped: what has come since the

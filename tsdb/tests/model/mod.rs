@@ -250,7 +250,7 @@ pub fn read_last(store: &Store, table: &str) -> BTreeMap<Key, Fields> {
 pub fn read_newest(store: &Store, table: &str, from: i64) -> BTreeMap<Key, Fields> {
     let Some(info) = store.table("public", table) else { return BTreeMap::new() };
     let names: Vec<String> = info.columns.fields().iter().map(|field| field.name().clone()).collect();
-    let newest = store.newest("public", table, &names, &[], from).unwrap();
+    let newest = store.newest("public", table, &names, &[], from).unwrap().expect("there is room");
     assert!(newest.warnings().is_empty());
     let rows = newest.untagged().unwrap();
     let fields = rows.batch.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
