@@ -11,7 +11,7 @@ use super::error::{ApiError, Kind};
 use super::json;
 use crate::base::labels::Labels;
 use crate::engine::Failure;
-use crate::stored::{Stored, label_names, label_values, series as stored_series};
+use crate::stored::{Stored, label_names, label_values, series as stored_series, values_of_series};
 
 /// The table with what is said of metrics.
 const METADATA: &str = "metric_metadata";
@@ -89,13 +89,14 @@ pub fn values(asked: &Asked<'_>, name: &str) -> Result<String, ApiError> {
     if name.is_empty() {
         return Err(ApiError { kind: Kind::BadData, message: format!("invalid label name: {}", json::quoted(&name)) });
     }
-    match asked.series()? {
-        Some((series, warnings)) => {
-            let values = series.iter().map(|labels| labels.get(&name).to_owned()).filter(|value| !value.is_empty());
-            asked.list(&values.collect(), warnings)
-        }
-        None => asked.list(&label_values(asked.store, asked.schema, &name)?, Vec::new()),
+    let (lists, span_ms) = (asked.parameters.matchers()?, asked.parameters.span()?);
+    if lists.is_empty() {
+        return asked.list(&label_values(asked.store, asked.schema, &name)?, Vec::new());
     }
+    let allowance = asked.allowance();
+    let stored = Stored::new(asked.store, asked.schema, &allowance);
+    let values = values_of_series(&stored, &lists, span_ms, &name)?;
+    asked.list(&values, stored.warnings())
 }
 
 /// Names that are escaped for a path: `U__http_2e_status` is `http.status`.

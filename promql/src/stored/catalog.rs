@@ -87,6 +87,25 @@ pub fn cardinality(store: &Store, schema: &str) -> tsdb::Result<Cardinality> {
     Ok(all)
 }
 
+/// The values of a label in the series that have samples behind one time and up to another one, and match one of several
+/// lists of matchers.
+///
+/// # Errors
+///
+/// Samples cannot be read, or not in time.
+pub fn values_of_series(
+    stored: &Stored<'_>,
+    lists: &[Vec<Matcher>],
+    span_ms: (i64, i64),
+    label: &str,
+) -> Result<BTreeSet<String>, Failure> {
+    let mut values = BTreeSet::new();
+    for matchers in lists {
+        stored.values(Wanted::all(matchers, span_ms.0, span_ms.1), label, &mut values)?;
+    }
+    Ok(values)
+}
+
 /// The series that have samples behind one time and up to another one, and match one of several lists of matchers.
 ///
 /// # Errors

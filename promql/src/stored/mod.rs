@@ -7,5 +7,5 @@ mod predicates;
 mod read;
 mod side_by_side;
 
-pub use catalog::{Cardinality, cardinality, label_names, label_values, metric_names, series};
+pub use catalog::{Cardinality, cardinality, label_names, label_values, metric_names, series, values_of_series};
 pub use read::Stored;

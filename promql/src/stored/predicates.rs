@@ -19,6 +19,16 @@ pub(crate) fn predicates(place: &Place, matchers: &[Matcher]) -> Option<Vec<TagP
     Some(predicates)
 }
 
+/// Do these predicates say all that the matchers do, so that nobody has to look at the labels of series?
+pub(crate) fn say_all(place: &Place, matchers: &[Matcher]) -> bool {
+    let is_said = |matcher: &Matcher| match (place.tag(&matcher.label), &matcher.op) {
+        (None, _) => true,
+        (Some(_), MatchOp::NotEqual(_)) => false,
+        (Some(_), _) => !matcher.matches(""),
+    };
+    matchers.iter().filter(|matcher| matcher.label != NAME).all(is_said)
+}
+
 /// What holds of a tag that is there, wherever the matcher does not take one that is absent.
 fn predicate(tag: &str, matcher: &Matcher) -> Option<TagPredicate> {
     if matcher.matches("") {

@@ -9,11 +9,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt64Type};
 use arrow_array::{Array, ArrayRef, DictionaryArray, Int64Array};
 use arrow_schema::DataType;
+use roaring::RoaringBitmap;
 use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN, TagPredicate};
 
 use super::native::Columns;
 use super::places::{Label, Place, matching};
-use super::predicates::predicates;
+use super::predicates::{predicates, say_all};
 use super::side_by_side::side_by_side;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::{Allowance, Failure, FailureKind, LABELS_BYTES, Make, Source, Wanted};
@@ -64,6 +65,27 @@ impl<'a> Stored<'a> {
         let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: false };
         let places = matching(self.store, self.schema, wanted.matchers);
         self.read_side_by_side(&places, &reader, &|labels, _| Ok(Some(labels)), &mut |_, labels| each(labels))
+    }
+
+    /// The values that a label has in the series that match and have rows behind one time and up to another one: read off the
+    /// numbers of series, where their labels do not have to be looked at.
+    pub(crate) fn values(&self, wanted: Wanted<'_>, label: &str, values: &mut BTreeSet<String>) -> Result<(), Failure> {
+        let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: false };
+        for place in matching(self.store, self.schema, wanted.matchers) {
+            self.allowance.check()?;
+            if say_all(&place, wanted.matchers) {
+                self.missing().extend(reader.values(&place, label, self.allowance, values)?);
+                continue;
+            }
+            self.read_side_by_side(&[place], &reader, &|labels, _| Ok(Some(labels)), &mut |_, labels| {
+                let value = labels.get(label);
+                if !value.is_empty() && !values.contains(value) {
+                    values.insert(value.to_owned());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Samples that are wanted, with something made of each series by the thread that has read it.
@@ -186,6 +208,47 @@ impl Reader<'_> {
         }
         request.partitions = parts;
         scan(&request).map(Some)
+    }
+
+    /// The values of a label in a place, whose predicates say all that is wanted, and what is known to be missing.
+    fn values(
+        &self,
+        place: &Place,
+        label: &str,
+        allowance: &Allowance<'_>,
+        values: &mut BTreeSet<String>,
+    ) -> Result<Vec<String>, Failure> {
+        let tag = place.tag(label);
+        let (Some(scan), true) = (self.scan(place)?, tag.is_some() || label == NAME) else { return Ok(Vec::new()) };
+        let mut seen = RoaringBitmap::new();
+        for part in 0..scan.partitions() {
+            for rows in scan.read_untagged(part) {
+                allowance.check()?;
+                seen.extend(rows.map_err(failed)?.runs().map(|run| run[0]));
+            }
+        }
+        let series: Vec<u32> = seen.iter().collect();
+        match tag {
+            _ if series.is_empty() => {}
+            None => {
+                values.insert(place.metric.clone());
+            }
+            Some(tag) => {
+                let column = scan.tag(tag, &series);
+                let Some(codes) = column.as_ref().and_then(|column| column.as_dictionary_opt::<Int32Type>()) else {
+                    return Ok(scan.warnings());
+                };
+                let mut is_met = vec![false; codes.values().len()];
+                codes.keys_iter().flatten().for_each(|code| is_met[code] = true);
+                let texts = codes.values().as_string_opt::<i32>().into_iter().flatten().zip(is_met);
+                let met = texts.filter(|(_, is_met)| *is_met).filter_map(|(text, _)| text);
+                for text in met.filter(|text| !text.is_empty()) {
+                    allowance.take(LABELS_BYTES)?;
+                    values.insert(text.to_owned());
+                }
+            }
+        }
+        Ok(scan.warnings())
     }
 
     /// The series of a part that match, in memory that is taken.
