@@ -422,18 +422,44 @@ impl<'c> Rows<'c> {
 
 /// As [`Rows::take`], of floats alone.
 fn take_floats(times: &[i64], values: &[f64], samples: &mut Samples) {
-    samples.times.reserve(times.len());
-    samples.values.reserve(times.len());
-    let mut last = samples.times.last().copied();
+    let before = samples.times.len();
+    let is_rising = push_ms(times, &mut samples.times);
+    if is_rising {
+        return samples.values.extend_from_slice(values);
+    }
+    // Of several within a millisecond the last counts.
+    samples.times.truncate(before);
     for (time, value) in times.iter().zip(values) {
         let ms = time.div_euclid(MS);
-        if last == Some(ms) {
+        if samples.times.last() == Some(&ms) {
             samples.times.pop();
             samples.values.pop();
         }
         samples.push(ms, *value);
-        last = Some(ms);
     }
+}
+
+/// Adds times in ms, and says whether each of them is behind the one before it.
+fn push_ms(times: &[i64], all: &mut Vec<i64>) -> bool {
+    let mut is_rising = true;
+    let mut last = all.last().copied().unwrap_or(i64::MIN);
+    // Most follow each other by whole milliseconds, and as the two before them did: that needs no division.
+    let (mut time_before, mut step, mut step_ms, mut is_whole) = (0, 0, 0, false);
+    all.extend(times.iter().map(|time| {
+        let own_step = time.wrapping_sub(time_before);
+        let ms = if is_whole && own_step == step {
+            last + step_ms
+        } else {
+            let ms = time.div_euclid(MS);
+            (step, step_ms) = (own_step, own_step / MS);
+            is_whole = step_ms * MS == step && ms * MS == *time;
+            ms
+        };
+        is_rising &= ms > last;
+        (time_before, last) = (*time, ms);
+        ms
+    }));
+    is_rising
 }
 
 /// The number of a row, if it has one.
@@ -498,5 +524,42 @@ impl Tag {
             *value = Some(self.codes.values().as_string_opt::<i32>()?.value(at).into());
         }
         value.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A step that is no whole number of milliseconds, or begins within one, is none that can be gone on with.
+    #[test]
+    fn times_in_ms_are_those_of_a_division() {
+        let mut random = 88_172_645_463_325_252u64;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % below) as i64
+        };
+        for _ in 0..2000 {
+            let steps = [MS, 10 * MS, MS / 2, 1, 3 * MS + 1, 0, next(5 * MS as u64)];
+            let mut times = vec![next(10) * MS - 5 * MS + next(2) * next(MS as u64)];
+            let mut step = MS;
+            for _ in 0..next(40) {
+                if next(3) == 0 {
+                    step = steps[next(steps.len() as u64) as usize];
+                }
+                times.push(times[times.len() - 1] + step);
+            }
+            let (first, second) = times.split_at(next(times.len() as u64) as usize);
+            let values: Vec<f64> = (0..times.len()).map(|at| at as f64).collect();
+            let mut samples = Samples::default();
+            take_floats(first, &values[..first.len()], &mut samples);
+            take_floats(second, &values[first.len()..], &mut samples);
+            let mut expected: BTreeMap<i64, f64> = BTreeMap::new();
+            expected.extend(times.iter().map(|time| time.div_euclid(MS)).zip(values));
+            assert_eq!(samples.times, expected.keys().copied().collect::<Vec<_>>(), "{times:?}");
+            assert_eq!(samples.values, expected.values().copied().collect::<Vec<_>>(), "{times:?}");
+        }
     }
 }
