@@ -984,7 +984,7 @@ fn large_answers_come_piece_by_piece() {
     assert!(short.headers().contains_key("content-length"));
     drop(agent().get(&url).call().unwrap());
     let states = || server.rows("SELECT state FROM system.queries WHERE language = 'promql' ORDER BY id");
-    crate::server::wait_for("the reader that went away", || states().last() == Some(&vec!["given up".to_owned()]));
+    wait_for("the reader that went away", || states().last() == Some(&vec!["given up".to_owned()]));
     assert_eq!(states().concat(), ["done", "done", "done", "given up"]);
 }
 
