@@ -1,5 +1,6 @@
 //! What series are told apart by.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,8 +21,28 @@ const OF_METRIC: [&str; 3] = [NAME, "__type__", "__unit__"];
 /// assert_eq!((labels.get("job"), labels.get("empty")), ("node", ""));
 /// assert_eq!(labels.without_metric().to_string(), r#"{job="node"}"#);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+
+impl Ord for Labels {
+    /// By name and value, one label after the other. Names and values that are shared are not read.
+    fn cmp(&self, other: &Labels) -> Ordering {
+        let text = |one: &Arc<str>, other: &Arc<str>| match Arc::ptr_eq(one, other) {
+            true => Ordering::Equal,
+            false => one.cmp(other),
+        };
+        let pairs = self.0.iter().zip(&*other.0);
+        let differing = pairs.map(|(one, other)| text(&one.0, &other.0).then_with(|| text(&one.1, &other.1)));
+        let first = differing.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal);
+        first.then_with(|| self.0.len().cmp(&other.0.len()))
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Labels) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Labels {
     /// Labels of names and values; of one name the last counts.

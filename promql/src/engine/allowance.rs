@@ -10,6 +10,8 @@ use crate::model::points::Points;
 
 /// About what the labels of a series take, in bytes.
 pub(crate) const LABELS_BYTES: usize = 256;
+/// Memory is taken by so many bytes at least, if there are as many: not each series asks for its own.
+const TAKEN_MIN: usize = 64 * 1024;
 /// After so many steps it is looked whether there is time left.
 const STEPS_A_LOOK: usize = 64;
 
@@ -19,14 +21,17 @@ pub struct Allowance<'a> {
     memory: Option<&'a Memory>,
     deadline: Option<Instant>,
     is_given_up: Option<&'a AtomicBool>,
+    /// Of the memory of all.
     taken: AtomicUsize,
+    /// Of what was taken.
+    used: AtomicUsize,
 }
 
 impl<'a> Allowance<'a> {
     /// Of this memory; without one there is no bound.
     #[must_use]
     pub fn of(memory: &'a Memory) -> Allowance<'a> {
-        Allowance { memory: Some(memory), deadline: None, is_given_up: None, taken: AtomicUsize::new(0) }
+        Allowance { memory: Some(memory), ..Allowance::default() }
     }
 
     /// With an end of its time.
@@ -46,7 +51,7 @@ impl<'a> Allowance<'a> {
     /// What makes another one of the same memory and time, on a thread beside.
     pub(crate) fn beside(&self) -> impl Fn() -> Allowance<'a> + Sync + use<'a> {
         let (memory, deadline, is_given_up) = (self.memory, self.deadline, self.is_given_up);
-        move || Allowance { memory, deadline, is_given_up, taken: AtomicUsize::new(0) }
+        move || Allowance { memory, deadline, is_given_up, ..Allowance::default() }
     }
 
     /// Is there time left, and somebody who waits?
@@ -68,23 +73,19 @@ impl<'a> Allowance<'a> {
     /// Takes memory.
     pub(crate) fn take(&self, bytes: usize) -> Result<(), Failure> {
         let Some(memory) = self.memory else { return Ok(()) };
+        let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let taken = self.taken.load(Ordering::Relaxed);
-        memory.take(Holder::Fixed, taken, bytes).map_err(|full| {
+        let Some(needed) = used.checked_sub(taken).filter(|needed| *needed > 0) else { return Ok(()) };
+        let take = |bytes: usize| memory.take(Holder::Fixed, taken, bytes).map(|()| bytes);
+        let got = take(needed.max(TAKEN_MIN)).or_else(|_| take(needed)).map_err(|full| {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
             let (bound, left) = (memory.bytes_max(), full.available);
             Failure::from(format!(
                 "the question needs more memory than is left: {left} of {bound} bytes (query.memory)"
             ))
         })?;
-        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        self.taken.fetch_add(got, Ordering::Relaxed);
         Ok(())
-    }
-
-    /// Gives memory back before the end.
-    fn give_back(&self, bytes: usize) {
-        if let Some(memory) = self.memory {
-            memory.give_back(Holder::Fixed, bytes);
-            self.taken.fetch_sub(bytes, Ordering::Relaxed);
-        }
     }
 
     /// Room for a series and for what it has at so many steps.
@@ -102,7 +103,9 @@ impl<'a> Allowance<'a> {
 
 impl Drop for Allowance<'_> {
     fn drop(&mut self) {
-        self.give_back(self.taken.load(Ordering::Relaxed));
+        if let Some(memory) = self.memory {
+            memory.give_back(Holder::Fixed, self.taken.load(Ordering::Relaxed));
+        }
     }
 }
 
