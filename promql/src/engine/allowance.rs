@@ -28,10 +28,18 @@ pub struct Allowance<'a> {
 }
 
 impl<'a> Allowance<'a> {
+    fn new(
+        memory: Option<&'a Memory>,
+        deadline: Option<Instant>,
+        is_given_up: Option<&'a AtomicBool>,
+    ) -> Allowance<'a> {
+        Allowance { memory, deadline, is_given_up, taken: AtomicUsize::new(0), used: AtomicUsize::new(0) }
+    }
+
     /// Of this memory; without one there is no bound.
     #[must_use]
     pub fn of(memory: &'a Memory) -> Allowance<'a> {
-        Allowance { memory: Some(memory), ..Allowance::default() }
+        Allowance::new(Some(memory), None, None)
     }
 
     /// With an end of its time.
@@ -51,7 +59,7 @@ impl<'a> Allowance<'a> {
     /// What makes another one of the same memory and time, on a thread beside.
     pub(crate) fn beside(&self) -> impl Fn() -> Allowance<'a> + Sync + use<'a> {
         let (memory, deadline, is_given_up) = (self.memory, self.deadline, self.is_given_up);
-        move || Allowance { memory, deadline, is_given_up, ..Allowance::default() }
+        move || Allowance::new(memory, deadline, is_given_up)
     }
 
     /// Is there time left, and somebody who waits?
