@@ -168,6 +168,7 @@ impl Windows<'_> {
         if let Some(falls) = &falls {
             walk = walk.knowing(falls);
         }
+        let (metric, range_s) = (labels.metric(), self.range_ms as f64 / 1000.0);
         // Its own, as others may be looked at on other threads.
         let mut notes = Notes::default();
         for step in 0..context.steps() {
@@ -184,9 +185,9 @@ impl Windows<'_> {
                 start: end - self.range_ms,
                 end,
                 at,
-                range_s: self.range_ms as f64 / 1000.0,
+                range_s,
                 numbers: &numbers,
-                metric: labels.metric(),
+                metric,
                 span: self.span,
                 extension: self.extension,
                 notes: &mut notes,

@@ -110,7 +110,7 @@ impl Samples {
     }
 }
 
-/// So many samples are stepped over before it is searched where to go on.
+/// So many samples are stepped over before it is searched where to go on, first nearby and then ever further.
 const STRIDE: usize = 8;
 
 /// How many samples lie up to a time, found from where it was looked at last: questions look at one step after the other.
@@ -129,7 +129,13 @@ impl Cursor {
                 at += 1;
             }
             if at == near {
-                at += all[at..].partition_point(is_before);
+                let mut ahead = STRIDE;
+                while at + ahead < all.len() && is_before(&all[at + ahead]) {
+                    at += ahead;
+                    ahead *= 2;
+                }
+                let end = (at + ahead).min(all.len());
+                at += all[at..end].partition_point(is_before);
             }
         }
         self.0 = at;
@@ -175,8 +181,13 @@ impl<'a> Walk<'a> {
         let own = self.samples;
         let low = self.floats[0].count(&own.times, |time| *time <= after);
         let high = self.floats[1].count(&own.times, |time| *time <= until).max(low);
-        let first = self.histograms[0].count(&own.histograms, |(time, _)| *time <= after);
-        let last = self.histograms[1].count(&own.histograms, |(time, _)| *time <= until).max(first);
+        let (first, last) = match own.histograms.is_empty() {
+            true => (0, 0),
+            false => {
+                let first = self.histograms[0].count(&own.histograms, |(time, _)| *time <= after);
+                (first, self.histograms[1].count(&own.histograms, |(time, _)| *time <= until).max(first))
+            }
+        };
         let falls = self.falls.as_mut().map(|(all, cursor)| {
             let all: &'a [usize] = all;
             let first = cursor.count(all, |at| *at <= low);

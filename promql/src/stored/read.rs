@@ -64,7 +64,7 @@ impl<'a> Stored<'a> {
     ) -> Result<(), Failure> {
         let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: false };
         let places = matching(self.store, self.schema, wanted.matchers);
-        self.read_side_by_side(&places, &reader, &|labels, _| Ok(Some(labels)), &mut |_, labels| each(labels))
+        self.read_side_by_side(&places, &reader, &|labels, _| Ok(Some(labels)), &mut |_, _, labels| each(labels))
     }
 
     /// The values that a label has in the series that match and have rows behind one time and up to another one: read off the
@@ -77,7 +77,7 @@ impl<'a> Stored<'a> {
                 self.missing().extend(reader.values(&place, label, self.allowance, values)?);
                 continue;
             }
-            self.read_side_by_side(&[place], &reader, &|labels, _| Ok(Some(labels)), &mut |_, labels| {
+            self.read_side_by_side(&[place], &reader, &|labels, _| Ok(Some(labels)), &mut |_, _, labels| {
                 let value = labels.get(label);
                 if !value.is_empty() && !values.contains(value) {
                     values.insert(value.to_owned());
@@ -99,20 +99,22 @@ impl<'a> Stored<'a> {
         let places = matching(self.store, self.schema, wanted.matchers);
         let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: true };
         // Of the same labels a table of the metric's name is taken, and no field.
-        let mut seen = (places.len() > 1).then(HashSet::new);
-        self.read_side_by_side(&places, &reader, make, &mut |labels, made| {
-            let is_new = seen.as_mut().is_none_or(|seen| seen.insert(labels));
+        let mut metrics: BTreeMap<&str, usize> = BTreeMap::new();
+        places.iter().for_each(|place| *metrics.entry(&place.metric).or_default() += 1);
+        let mut seen: HashSet<Labels> = HashSet::new();
+        self.read_side_by_side(&places, &reader, make, &mut |place, labels, made| {
+            let is_new = metrics[&*place.metric] == 1 || seen.insert(labels);
             if is_new { each(made) } else { Ok(()) }
         })
     }
 
-    /// The series of places, read by several threads. Parts come in the order of their places, with their labels.
+    /// The series of places, read by several threads. Parts come in the order of their places, with these and their labels.
     fn read_side_by_side<T: Send>(
         &self,
         places: &[Place],
         reader: &Reader<'_>,
         make: &(dyn Fn(Labels, Samples) -> Result<Option<T>, Failure> + Sync),
-        each: &mut dyn FnMut(Labels, T) -> Result<(), Failure>,
+        each: &mut dyn FnMut(&Place, Labels, T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         // The parts of one place, or places.
         let (scan, jobs) = match places {
@@ -136,10 +138,11 @@ impl<'a> Stored<'a> {
                 .into_iter()
                 .filter_map(|(labels, samples)| Some((labels.clone(), make(labels, samples).transpose()?)))
                 .map(|(labels, made)| Ok((labels, made?)));
-            Ok(Read { made: made.collect::<Result<_, Failure>>()?, warnings, held })
+            let place = if scan.is_some() { 0 } else { job };
+            Ok(Read { place, made: made.collect::<Result<_, Failure>>()?, warnings, held })
         };
         side_by_side(jobs, &of_job, &mut |read: Read<'a, T>| {
-            read.made.into_iter().try_for_each(|(labels, made)| each(labels, made))?;
+            read.made.into_iter().try_for_each(|(labels, made)| each(&places[read.place], labels, made))?;
             drop(read.held);
             self.missing().extend(read.warnings);
             Ok(())
@@ -151,6 +154,7 @@ impl<'a> Stored<'a> {
 
 /// What was made of series, with the memory that they take until somebody has it.
 struct Read<'a, T> {
+    place: usize,
     made: Vec<(Labels, T)>,
     warnings: Vec<String>,
     held: Allowance<'a>,

@@ -58,8 +58,12 @@ impl Number for u32 {
     }
 
     fn from_integers(integers: Vec<i64>) -> Result<Vec<u32>, String> {
-        let small = |integer: i64| u32::try_from(integer).map_err(|_| format!("{integer} is no u32"));
-        integers.into_iter().map(small).collect()
+        // All at once: each row of a page has the number of its series.
+        if integers.iter().fold(0, |all, integer| all | *integer) as u64 >> u32::BITS == 0 {
+            return Ok(integers.iter().map(|integer| *integer as u32).collect());
+        }
+        let wrong = integers.iter().find(|integer| u32::try_from(**integer).is_err());
+        Err(format!("{} is no u32", wrong.copied().unwrap_or_default()))
     }
 }
 
