@@ -260,8 +260,8 @@ def server():
             lines("Answers a second, by status", (per_s("http_requests", "status"), "{{status}}"), low=0, stacked=True),
         ],
         [
-            lines("Time of requests that bring rows", *[(f'max(fournines_ingest_request_seconds{{quantile="{share}"}})', f"{share} of them") for share in ("0.5", "0.99", "1.0")], unit="s", low=0),
-            lines("Time of a sync", *[(f'max(fournines_store_sync_seconds{{quantile="{share}"}})', f"{share} of them") for share in ("0.5", "0.99", "1.0")], unit="s", low=0),
+            lines("Time of requests that bring rows", *[(f'max(fournines_ingest_request_seconds{{quantile="{share}"}})', f"{share} of them") for share in ("0.5", "0.99", "1")], unit="s", low=0),
+            lines("Time of a sync", *[(f'max(fournines_store_sync_seconds{{quantile="{share}"}})', f"{share} of them") for share in ("0.5", "0.99", "1")], unit="s", low=0),
         ],
         [
             lines("Memory of the store", *[(gauge(f"store_{what}_bytes"), what.replace("_", " ")) for what in ("head", "last_rows", "catalog", "footers", "ring")], unit="bytes", low=0, stacked=True),
