@@ -34,7 +34,7 @@ pub(super) fn scalars() -> Vec<ScalarUDF> {
     vec![NativeQuantile { signature }.into()]
 }
 
-/// NaN is NULL: there is no such quantile.
+/// NULL without a bucket that has all, without another one, and without values; what is NaN in Prometheus otherwise is NaN.
 fn classic(args: &[ArrayRef]) -> Result<ScalarValue> {
     let quantile = args[0].as_primitive::<Float64Type>().iter().flatten().next();
     let counts = args[2].as_primitive::<Float64Type>();
@@ -46,8 +46,14 @@ fn classic(args: &[ArrayRef]) -> Result<ScalarValue> {
             buckets.push((upper, count));
         }
     }
-    let value = quantile.map(|quantile| statistics::classic::quantile(quantile, buckets, 0).0);
-    Ok(ScalarValue::Float64(value.filter(|value| !value.is_nan())))
+    let (has_all, has_others) = (buckets.iter().any(is_last), !buckets.iter().all(is_last));
+    let is_known = has_all && has_others && buckets.iter().any(|(_, count)| *count > 0.0);
+    let quantile = quantile.filter(|quantile| is_known && !quantile.is_nan());
+    Ok(ScalarValue::Float64(quantile.map(|quantile| statistics::classic::quantile(quantile, buckets, 0).0)))
+}
+
+fn is_last((upper, _): &Bucket) -> bool {
+    *upper == f64::INFINITY
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
