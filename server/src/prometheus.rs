@@ -213,8 +213,8 @@ async fn streamed(call: Call, question: Question) -> Response<Body> {
         let (parameters, is_given_up, deadline) = (&parameters, &*nobody_waits, deadline.into_std());
         let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
         let failed = |error: ApiError, outlet: Outlet<_, _>| {
-            // Where nobody waits any more, it has not failed: it was given up.
-            if !is_given_up.load(Ordering::Relaxed) {
+            // Where nobody waits any more, it was given up; but out of time, which ends the waiting, too, it has failed.
+            if !is_given_up.load(Ordering::Relaxed) || Instant::now() >= deadline {
                 running.end(Some(error.message.clone()));
             }
             outlet.begin(Err(error));

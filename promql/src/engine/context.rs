@@ -43,8 +43,7 @@ pub type Make<'a> = &'a (dyn Fn(Labels, Samples) -> Result<Option<Series>, Failu
 
 /// Where samples come from.
 pub trait Source: Sync {
-    /// Tells every series that has samples which are wanted. It may tell others of its samples, too, but the newest that is
-    /// told is the newest that is wanted.
+    /// Tells every series that has samples which are wanted, with these. Where the newest is enough, it may tell that alone.
     ///
     /// # Errors
     ///
