@@ -61,3 +61,53 @@ fn whoever_writes_while_the_store_closes_is_answered() {
         assert!(matches!(store.flush(), Err(Error::Closed)));
     }
 }
+
+/// A merge of a gigabyte takes minutes. Everything sealed meanwhile waited for its end once: a hundred segments, each of
+/// which every question read, and the process took 70 MB more.
+#[test]
+fn what_is_sealed_while_a_large_merge_goes_on_is_merged_beside_it() {
+    const LARGE: usize = 3;
+    for rows in [40_000, 160_000, 640_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { durability: tsdb::Durability::Process, head_bytes_max: 1 << 30, ..Options::default() };
+        let store = Store::open(dir.path(), options).unwrap();
+        let mut written = 0;
+        let mut write = |count: i64| {
+            let mut batch = store.batch("public");
+            for at in written..written + count {
+                let value = (at as f64 * 0.7).sin(); // does not pack well: merging takes its time
+                let fields = [("f", Value::F64(value)), ("g", Value::F64(value * value))];
+                batch.push(&Row { measurement: "m", tags: &[], time: at * 1_000_000, fields: &fields }).unwrap();
+            }
+            written += count;
+            store.write(batch).unwrap();
+        };
+        let segments = || -> Vec<_> {
+            let files = std::fs::read_dir(dir.path().join("segments")).unwrap();
+            files
+                .map(|file| file.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|kind| kind == "seg"))
+                .collect()
+        };
+        for _ in 0..LARGE {
+            (0..rows / 10_000).for_each(|_| write(10_000));
+            store.flush().unwrap();
+        }
+        let large = segments();
+        assert_eq!(large.len(), LARGE);
+        // With one more they are worth a merge.
+        let (mut sealed, mut most) = (0, 0);
+        while large.iter().all(|path| path.exists()) {
+            write(10);
+            store.flush().unwrap();
+            (sealed, most) = (sealed + 1, most.max(store.stats().segments));
+        }
+        let scan = store.scan("public", "m", &ScanRequest::default()).unwrap();
+        assert_eq!(scan.read_all().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), written as usize);
+        if sealed > 60 {
+            assert!(most < 30, "{most} segments while {sealed} were sealed");
+            return;
+        }
+    }
+    panic!("the merges of this machine are too fast to be looked at");
+}

@@ -6,7 +6,7 @@
 //!
 //! A merge streams: it holds a page of each segment, a few of what it writes, and what is said of all pages. As many
 //! neighbours as that leaves room for within `Options::compact_bytes_max` are merged at once, two at the least; the
-//! rest follows.
+//! rest follows. A large merge takes minutes, in which heads go on being sealed: these are merged in the midst of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -30,6 +30,10 @@ use crate::upkeep::outliving;
 /// Fewer neighbours than this are not worth a merge.
 const SEGMENTS_MIN: usize = 4;
 
+/// So many segments that are younger than those of a merge are not left to wait for its end: every question would read
+/// each of them.
+const YOUNGER_MAX: usize = 2 * SEGMENTS_MIN;
+
 /// Is there something that is worth a merge?
 pub(crate) fn is_worthwhile(shared: &Shared) -> bool {
     worth(&shared.view.load()).is_some()
@@ -39,7 +43,7 @@ pub(crate) fn is_worthwhile(shared: &Shared) -> bool {
 pub(crate) fn compact_once(shared: &Arc<Shared>) -> Result<()> {
     let view = shared.view.load_full();
     match worth(&view) {
-        Some(range) => compact_or_leave(shared, &view, affordable(&view, range, shared.options.compact_bytes_max)),
+        Some(range) => compact_or_leave(shared, &view, &Merging::of(shared, &view, range)),
         None => Ok(()),
     }
 }
@@ -54,34 +58,75 @@ pub(crate) fn compact_all(shared: &Arc<Shared>) -> Result<()> {
                 || (stretch.len() == 1 && gains(&view, &view.segments[stretch.start], is_oldest(&view, stretch.start)))
         };
         let Some(range) = stretches.into_iter().find(wanted) else { return Ok(()) };
-        compact_or_leave(shared, &view, affordable(&view, range, shared.options.compact_bytes_max))?;
+        compact_or_leave(shared, &view, &Merging::of(shared, &view, range))?;
     }
 }
 
-/// The first of some neighbours whose merge takes no more memory than this, two at the least.
-fn affordable(view: &View, range: Range<usize>, bytes_max: usize) -> Range<usize> {
-    let sizes: Vec<(usize, usize)> =
-        view.segments[range.clone()].iter().map(|segment| segment.decoded_bytes()).collect();
-    range.start..range.start + affordable_count(&sizes, bytes_max)
+/// A merge of neighbours.
+struct Merging {
+    /// Their places.
+    range: Range<usize>,
+    /// How much memory is left for a merge of younger ones in the midst of it; `None` in such a one.
+    bytes_left: Option<usize>,
+}
+
+impl Merging {
+    /// The first of some neighbours whose merge takes no more memory than is allowed, two at the least.
+    fn of(shared: &Shared, view: &View, range: Range<usize>) -> Merging {
+        let bytes_max = shared.options.compact_bytes_max;
+        let sizes = decoded_sizes(view, &range);
+        let count = affordable_count(&sizes, bytes_max);
+        let range = range.start..range.start + count;
+        Merging { range, bytes_left: Some(bytes_max.saturating_sub(needed_bytes(&sizes[..count]))) }
+    }
+
+    /// The same in the midst of another one.
+    fn beside(view: &View, range: Range<usize>, bytes_max: usize) -> Merging {
+        let count = affordable_count(&decoded_sizes(view, &range), bytes_max);
+        Merging { range: range.start..range.start + count, bytes_left: None }
+    }
 }
 
 /// Of each segment, what a page takes and what is said of its pages.
-fn affordable_count(sizes: &[(usize, usize)], bytes_max: usize) -> usize {
+fn decoded_sizes(view: &View, range: &Range<usize>) -> Vec<(usize, usize)> {
+    view.segments[range.clone()].iter().map(|segment| segment.decoded_bytes()).collect()
+}
+
+/// About how much memory a merge of all of them takes.
+fn needed_bytes(sizes: &[(usize, usize)]) -> usize {
     /// Pages that wait to be written, with the one that is put together of them.
     const WRITTEN: usize = 4;
-    let needs = |count: usize| -> usize {
-        let sizes = &sizes[..count];
-        let largest = sizes.iter().map(|(page, _)| page).max().copied().unwrap_or(0);
-        // What is said of pages is there twice: as it is read, and as it is written.
-        sizes.iter().map(|(page, known)| page + 2 * known).sum::<usize>() + WRITTEN * largest
-    };
-    (2..=sizes.len()).rev().find(|count| needs(*count) <= bytes_max).unwrap_or(sizes.len().min(2))
+    let largest = sizes.iter().map(|(page, _)| page).max().copied().unwrap_or(0);
+    // What is said of pages is there twice: as it is read, and as it is written.
+    sizes.iter().map(|(page, known)| page + 2 * known).sum::<usize>() + WRITTEN * largest
+}
+
+/// How many of them can be merged at once.
+fn affordable_count(sizes: &[(usize, usize)], bytes_max: usize) -> usize {
+    let is_affordable = |count: &usize| needed_bytes(&sizes[..*count]) <= bytes_max;
+    (2..=sizes.len()).rev().find(is_affordable).unwrap_or(sizes.len().min(2))
+}
+
+/// Merges what was sealed since a merge of older segments began, where that became much. The two know nothing of each
+/// other.
+fn compact_younger(shared: &Arc<Shared>, number: u64, bytes_max: usize) -> Result<()> {
+    loop {
+        let view = shared.view.load_full();
+        let first = view.segments.partition_point(|segment| segment.id().number <= number);
+        if view.segments.len() - first <= YOUNGER_MAX {
+            return Ok(());
+        }
+        match worthwhile_neighbours(&view, first) {
+            Some(range) => compact_or_leave(shared, &view, &Merging::beside(&view, range, bytes_max))?,
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Merges neighbours, unless one of them is found damaged: then it is known to be, and the others go on without it.
-fn compact_or_leave(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()> {
+fn compact_or_leave(shared: &Arc<Shared>, view: &View, merging: &Merging) -> Result<()> {
     let known = shared.health.count();
-    match compact(shared, view, range) {
+    match compact(shared, view, merging) {
         Err(Error::Corrupt { .. }) if shared.health.count() > known => Ok(()),
         outcome => outcome,
     }
@@ -135,19 +180,23 @@ fn worth(view: &View) -> Option<Range<usize>> {
         let gone: usize = gone.map(|(table, day)| bytes(*table, *day)).sum();
         gone > 0 && gone * 2 >= segment.file_bytes() && !segment.is_damaged()
     };
-    let sizes: Vec<usize> = segments.iter().map(|segment| segment.file_bytes()).collect();
-    let neighbours = stretches(view).into_iter().find_map(|stretch| {
-        let range = worthwhile(&sizes[stretch.clone()])?;
-        Some(stretch.start + range.start..stretch.start + range.end)
-    });
-    neighbours.or_else(|| (0..segments.len()).find(half_gone).map(|at| at..at + 1))
+    worthwhile_neighbours(view, 0).or_else(|| (0..segments.len()).find(half_gone).map(|at| at..at + 1))
+}
+
+/// Neighbours that are worth a merge, from a place on.
+fn worthwhile_neighbours(view: &View, first: usize) -> Option<Range<usize>> {
+    let sizes: Vec<usize> = view.segments.iter().map(|segment| segment.file_bytes()).collect();
+    stretches(view).into_iter().find_map(|stretch| {
+        let start = stretch.start.max(first);
+        let range = worthwhile(sizes.get(start..stretch.end)?)?;
+        Some(start + range.start..start + range.end)
+    })
 }
 
 /// Merges neighbours in age into one segment, which takes their place at one instant.
-fn compact(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()> {
-    let oldest = is_oldest(view, range.start);
-    let inputs = &view.segments[range];
-    let merged = merge(shared, view, inputs, oldest)?;
+fn compact(shared: &Arc<Shared>, view: &View, merging: &Merging) -> Result<()> {
+    let merged = merge(shared, view, merging)?;
+    let inputs = &view.segments[merging.range.clone()];
     let number = merged.id().number;
     let outliving = outliving::outliving(view);
     let ids: BTreeSet<SegmentId> = inputs.iter().map(|segment| segment.id()).collect();
@@ -171,7 +220,9 @@ fn compact(shared: &Arc<Shared>, view: &View, range: Range<usize>) -> Result<()>
     Ok(())
 }
 
-fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: bool) -> Result<Arc<Segment>> {
+fn merge(shared: &Arc<Shared>, view: &View, merging: &Merging) -> Result<Arc<Segment>> {
+    let oldest = is_oldest(view, merging.range.start);
+    let inputs = &view.segments[merging.range.clone()];
     let ids = || inputs.iter().map(|segment| segment.id());
     let number = ids().map(|id| id.number).max().expect("something to merge");
     let generation = ids().map(|id| id.generation).max().expect("something to merge") + 1;
@@ -206,6 +257,9 @@ fn merge(shared: &Arc<Shared>, view: &View, inputs: &[Arc<Segment>], oldest: boo
                     return Err(Error::Closed);
                 }
                 writer.push(rows?)?;
+                if let Some(bytes_left) = merging.bytes_left {
+                    compact_younger(shared, number, bytes_left)?;
+                }
             }
         }
     }
