@@ -16,11 +16,25 @@ use std::time::Duration;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const OWN_PAGES_BYTES: libc::c_int = 256 << 10;
 
+/// So much that is free at the end of an arena stays there until [`give_back`] comes by, and so much more is taken when an
+/// arena grows.
+///
+/// With the 128 KiB of glibc pages went back to the system while a question was still being answered, and came again with a
+/// fault each: 15 times as many faults, and a fifth of the time of questions that decode much, measured with PromQL.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const KEPT_BYTES: libc::c_int = 4 << 20;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const GROWTH_BYTES: libc::c_int = 1 << 20;
+
 /// To be called once, before there are other threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn set_up() {
-    // SAFETY: it takes no pointer and changes a number of the allocator, which locks its main arena for it.
-    unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES_BYTES) };
+    // SAFETY: these take no pointer and change numbers of the allocator, which locks its main arena for it.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
+        libc::mallopt(libc::M_TOP_PAD, GROWTH_BYTES);
+    }
 }
 
 /// Other allocators do it by themselves.

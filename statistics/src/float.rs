@@ -25,6 +25,7 @@ impl Sum {
     }
 
     /// One more.
+    #[inline]
     pub fn add(&mut self, number: f64) {
         let sum = self.sum + number;
         if sum.is_infinite() {
@@ -35,6 +36,35 @@ impl Sum {
             self.lost += (number - sum) + self.sum;
         }
         self.sum = sum;
+    }
+
+    /// A sum of all: as one after the other is [added](Self::add).
+    ///
+    /// ```
+    /// use statistics::float::Sum;
+    ///
+    /// assert_eq!(Sum::of_all(&[1e100, 1.0, -1e100]).total(), 1.0);
+    /// ```
+    #[must_use]
+    pub fn of_all(numbers: &[f64]) -> Sum {
+        Sum::default().with_all(numbers)
+    }
+
+    /// All of them more. Where the sum stays finite nothing of it was infinite on the way, which need not be looked at then.
+    fn with_all(self, numbers: &[f64]) -> Sum {
+        let Sum { mut sum, mut lost } = self;
+        for number in numbers {
+            let next = sum + number;
+            let (large, small) = if sum.abs() >= number.abs() { (sum, *number) } else { (*number, sum) };
+            lost += (large - next) + small;
+            sum = next;
+        }
+        if sum.is_finite() {
+            return Sum { sum, lost };
+        }
+        let mut sum = self;
+        numbers.iter().for_each(|number| sum.add(*number));
+        sum
     }
 
     /// With what was lost.
@@ -66,6 +96,7 @@ impl Mean {
     }
 
     /// One more.
+    #[inline]
     pub fn add(&mut self, number: f64) {
         self.count += 1.0;
         if !self.is_moving {
@@ -83,6 +114,26 @@ impl Mean {
         self.sum.add(number / self.count);
     }
 
+    /// The mean of all: as one after the other is [added](Self::add). `None` of nothing.
+    ///
+    /// ```
+    /// use statistics::float::Mean;
+    ///
+    /// assert_eq!(Mean::of_all(&[1.0, 2.0, 6.0]), Some(3.0));
+    /// assert_eq!(Mean::of_all(&[f64::MAX, f64::MAX]), Some(f64::MAX));
+    /// ```
+    #[must_use]
+    pub fn of_all(numbers: &[f64]) -> Option<f64> {
+        let (first, rest) = numbers.split_first()?;
+        let sum = Sum::of(*first).with_all(rest);
+        if sum.sum.is_finite() {
+            return Some(Mean { sum, count: numbers.len() as f64, is_moving: false }.value());
+        }
+        let mut mean = Mean::of(*first);
+        rest.iter().for_each(|number| mean.add(*number));
+        Some(mean.value())
+    }
+
     /// What it is.
     #[must_use]
     pub fn value(self) -> f64 {
@@ -90,6 +141,53 @@ impl Mean {
             true => self.sum.sum + self.sum.lost,
             false => self.sum.sum / self.count + self.sum.lost / self.count,
         }
+    }
+}
+
+/// Sums of neighbours among numbers of which every sum is exact: whole ones that are not too large. There nothing is lost,
+/// in whatever order they are added.
+///
+/// ```
+/// use statistics::float::ExactSums;
+///
+/// let sums = ExactSums::of(&[3.0, -1.0, 4.0]).unwrap();
+/// assert_eq!(sums.sum(1..3), 3.0);
+/// assert!(ExactSums::of(&[0.1]).is_none());
+/// ```
+#[derive(Debug, Clone)]
+pub struct ExactSums(Vec<f64>);
+
+impl ExactSums {
+    /// Of numbers of this kind; `None` of others.
+    #[must_use]
+    pub fn of(numbers: &[f64]) -> Option<ExactSums> {
+        // Added to a number that is smaller than the half of it, this leaves no digits behind the point.
+        const ROUNDS: f64 = (3u64 << 51) as f64;
+        const EXACT_MAX: f64 = (1u64 << 51) as f64;
+        let largest = EXACT_MAX / numbers.len().max(1) as f64;
+        // A negative zero is the sum of negative zeros alone.
+        let is_fit = |number: f64| {
+            number.abs() <= largest && (number + ROUNDS) - ROUNDS == number && number.to_bits() != (-0.0f64).to_bits()
+        };
+        if !numbers.iter().fold(true, |all, number| all & is_fit(*number)) {
+            return None;
+        }
+        let mut sum = 0.0;
+        let sums = numbers.iter().map(|number| {
+            sum += number;
+            sum
+        });
+        Some(ExactSums([0.0].into_iter().chain(sums).collect()))
+    }
+
+    /// The sum of the numbers at these places.
+    ///
+    /// # Panics
+    ///
+    /// If there are no such places.
+    #[must_use]
+    pub fn sum(&self, places: std::ops::Range<usize>) -> f64 {
+        self.0[places.end] - self.0[places.start]
     }
 }
 
@@ -235,6 +333,58 @@ mod tests {
         mean.add(f64::MAX);
         mean.add(f64::MAX);
         assert!((mean.value() / f64::MAX - 1.0).abs() < 1e-12);
+    }
+
+    /// Loops over many, and differences of sums, are what one after the other gives, to the bit.
+    #[test]
+    fn sums_and_means_of_all_are_those_one_by_one() {
+        let mut random = 88_172_645_463_325_252u64;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let odd = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, f64::MAX, f64::MIN, 1e300, 5e-324, 1e16];
+        let mut exact = 0;
+        for round in 0..20_000 {
+            let numbers: Vec<f64> = (0..next(40))
+                .map(|_| match (round % 4, next(8)) {
+                    (1, _) => next(2_000_000) as f64 / 1000.0 - 1000.0,
+                    (2, 0) => odd[next(odd.len() as u64) as usize],
+                    (3, 0) => 0.5 * next(3) as f64,
+                    (3, 1) => (next(1 << 52)) as f64,
+                    _ => next(2000) as f64 - 1000.0,
+                })
+                .collect();
+            let one_by_one = |numbers: &[f64]| {
+                let mut sum = Sum::default();
+                numbers.iter().for_each(|number| sum.add(*number));
+                let mean = numbers.split_first().map(|(first, rest)| {
+                    let mut mean = Mean::of(*first);
+                    rest.iter().for_each(|number| mean.add(*number));
+                    mean.value().to_bits()
+                });
+                (sum, mean)
+            };
+            let bits = |sum: Sum| [sum.sum, sum.lost, sum.total()].map(f64::to_bits);
+            let (sum, mean) = one_by_one(&numbers);
+            // Of what is no number the bits are of no matter.
+            if !sum.total().is_nan() {
+                assert_eq!(bits(Sum::of_all(&numbers)), bits(sum), "{numbers:?}");
+                assert_eq!(Mean::of_all(&numbers).map(f64::to_bits), mean, "{numbers:?}");
+            }
+            assert_eq!(Sum::of_all(&numbers).total().is_nan(), sum.total().is_nan(), "{numbers:?}");
+            let Some(sums) = ExactSums::of(&numbers) else { continue };
+            exact += 1;
+            let first = next(numbers.len() as u64 + 1) as usize;
+            let places = first..first + next((numbers.len() - first) as u64 + 1) as usize;
+            let (sum, mean) = one_by_one(&numbers[places.clone()]);
+            assert_eq!(sums.sum(places.clone()).to_bits(), sum.total().to_bits(), "{numbers:?} {places:?}");
+            let own = sums.sum(places.clone()) / places.len() as f64;
+            assert!(places.is_empty() || Some(own.to_bits()) == mean, "{numbers:?} {places:?}");
+        }
+        assert!((5_000..15_000).contains(&exact), "{exact}");
     }
 
     #[test]

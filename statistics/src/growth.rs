@@ -18,12 +18,14 @@ pub fn falls(values: &[f64]) -> impl Iterator<Item = usize> + '_ {
 /// let values = [1.0, 5.0, 2.0, 4.0];
 /// assert_eq!(grown(&values, falls(&values)), 8.0);
 /// ```
+#[inline]
 pub fn grown(values: &[f64], anew: impl Iterator<Item = usize>) -> f64 {
     let (Some(first), Some(last)) = (values.first(), values.last()) else { return 0.0 };
     anew.fold(last - first, |by, at| by + values[at - 1])
 }
 
 /// From one value of a counter to the next: one that fell began at zero.
+#[inline]
 #[must_use]
 pub fn step(before: f64, next: f64) -> f64 {
     if next < before { next } else { next - before }
@@ -61,6 +63,7 @@ impl Span {
     /// assert_eq!(span.factor(None), 50.0 / 40.0);
     /// assert_eq!(span.factor(Some(Counter { first: 1.0, by: 40.0 })), 46.0 / 40.0);
     /// ```
+    #[inline]
     #[must_use]
     pub fn factor(self, counter: Option<Counter>) -> f64 {
         let Span { sampled_s, step_s, to_start_s, to_end_s } = self;

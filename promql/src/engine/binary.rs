@@ -59,24 +59,39 @@ impl Operator<'_> {
     }
 
     fn with_number(&self, all: Vec<Series>, numbers: &[f64], is_left: bool) -> Result<Vec<Series>, Failure> {
-        let op = self.own.op;
-        let made = |series: Series| {
-            let points = series.points.map(|step, sample| {
-                let number = Sample::Float(numbers[step]);
-                let (left, right) = if is_left { (&number, &sample) } else { (&sample, &number) };
-                let made = self.made(left, right)?;
-                let is_so = Sample::Float(f64::from(u8::from(made.is_kept)));
-                match (self.own.is_bool, op.is_comparison()) {
-                    (true, _) => Some(is_so),
-                    // What stays is the sample of the vector, whichever side it is on.
-                    (_, true) => made.is_kept.then_some(sample),
-                    _ => made.is_kept.then_some(made.sample),
-                }
-            });
-            let series = Series { points, ..series };
+        let made = |mut series: Series| {
+            if series.points.has_histograms() || is_trim(self.own.op) {
+                series.points =
+                    series.points.map(|step, sample| self.sample_with_number(sample, numbers[step], is_left));
+            } else {
+                series.points.change_floats(|step, value| self.float_with_number(value, numbers[step], is_left));
+            }
             if self.changes_metric() || self.own.is_bool { self.context.unnamed(series) } else { series }
         };
         self.context.settled(all.into_iter().map(made).collect())
+    }
+
+    /// What stays of a sample of a vector beside a number.
+    fn sample_with_number(&self, sample: Sample, number: f64, is_left: bool) -> Option<Sample> {
+        let number = Sample::Float(number);
+        let (left, right) = if is_left { (&number, &sample) } else { (&sample, &number) };
+        let made = self.made(left, right)?;
+        match (self.own.is_bool, self.own.op.is_comparison()) {
+            (true, _) => Some(Sample::Float(f64::from(u8::from(made.is_kept)))),
+            // What stays is the sample of the vector, whichever side it is on.
+            (_, true) => made.is_kept.then_some(sample),
+            _ => made.is_kept.then_some(made.sample),
+        }
+    }
+
+    /// The same of a float, which takes a shorter way.
+    fn float_with_number(&self, value: f64, number: f64, is_left: bool) -> Option<f64> {
+        let (left, right) = if is_left { (number, value) } else { (value, number) };
+        match compare(self.own.op, left, right) {
+            Some(is_so) if self.own.is_bool => Some(f64::from(u8::from(is_so))),
+            Some(is_so) => is_so.then_some(value),
+            None => Some(calculate(self.own.op, left, right)),
+        }
     }
 
     /// What is made of two samples; `None` where they do not go together, which is told.
@@ -87,7 +102,7 @@ impl Operator<'_> {
                 if let Some(is_kept) = compare(op, *left, *right) {
                     return Some(Made { sample: Sample::Float(*left), is_kept });
                 }
-                if matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+                if is_trim(op) {
                     self.unfit("float", "float");
                     return None;
                 }
@@ -164,6 +179,10 @@ impl Operator<'_> {
             ),
         );
     }
+}
+
+fn is_trim(op: BinaryOp) -> bool {
+    matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
 }
 
 fn histogram(histogram: Histogram) -> Sample {

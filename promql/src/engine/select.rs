@@ -56,8 +56,17 @@ pub(crate) fn newest(
     let prepare = |samples: Samples| if selector.is_counted { samples.with_hints() } else { samples };
     let is_newest = context.steps() == 1 && !selector.is_counted;
     at_steps(context, selector, span, is_newest, prepare, |_, walk, at| {
-        let found = walk.newest(at).filter(|(time, sample, _)| *time > at - lookback && !is_mark(sample));
-        found.and_then(|(time, sample, start)| make(time, sample, start))
+        let (time, sample, start) = match walk.plain() {
+            Some(samples) => {
+                let place = walk.newest_float(at)?;
+                (samples.times[place], Sample::Float(samples.values[place]), 0)
+            }
+            None => walk.newest(at)?,
+        };
+        if time <= at - lookback || is_mark(&sample) {
+            return None;
+        }
+        make(time, sample, start)
     })
 }
 

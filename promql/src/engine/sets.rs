@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use super::context::{Context, Failure};
 use super::vectors::signature;
 use crate::base::labels::Labels;
-use crate::model::points::Series;
+use crate::model::points::{Points, Series};
+use crate::model::steps::Steps;
 use crate::syntax::{BinaryOp, Matching};
 
 /// What a set operator gives.
@@ -17,10 +18,13 @@ pub(crate) fn combined(
     right: Vec<Series>,
 ) -> Result<Vec<Series>, Failure> {
     let of_other = present(context, matching, if op == BinaryOp::Or { &left } else { &right });
-    let kept = |series: Series, wanted: bool| {
-        let other = of_other.get(&signature(&series.labels, matching));
-        let has = |step: usize| other.is_some_and(|steps| steps[step]);
-        Series { points: series.points.map(|step, sample| (has(step) == wanted).then_some(sample)), ..series }
+    let kept = |mut series: Series, wanted: bool| {
+        match of_other.get(&signature(&series.labels, matching)) {
+            Some(steps) => series.points.keep(steps, wanted),
+            None if wanted => series.points = Points::empty(context.steps()),
+            None => {}
+        }
+        series
     };
     let all = match op {
         BinaryOp::And => left.into_iter().map(|series| kept(series, true)).collect(),
@@ -31,11 +35,11 @@ pub(crate) fn combined(
 }
 
 /// The steps at which a side has something, by what is matched.
-fn present(context: &Context, matching: &Matching, side: &[Series]) -> HashMap<Labels, Vec<bool>> {
-    let mut present: HashMap<Labels, Vec<bool>> = HashMap::new();
+fn present(context: &Context, matching: &Matching, side: &[Series]) -> HashMap<Labels, Steps> {
+    let mut present: HashMap<Labels, Steps> = HashMap::new();
     for series in side {
-        let steps = present.entry(signature(&series.labels, matching)).or_insert_with(|| vec![false; context.steps()]);
-        steps.iter_mut().enumerate().for_each(|(step, is_there)| *is_there |= series.points.has(step));
+        let steps = present.entry(signature(&series.labels, matching)).or_insert_with(|| Steps::none(context.steps()));
+        series.points.add_steps(steps);
     }
     present
 }

@@ -120,7 +120,15 @@ fn first(
             Sample::Float(value) => *value,
             Sample::Histogram(_) => f64::NAN,
         };
-        present.sort_by(|one, other| by_value(value(&one.1), value(&other.1), op == AggregateOp::Topk));
+        // Of equal ones the first come first.
+        let order = |one: &(usize, Sample), other: &(usize, Sample)| {
+            by_value(value(&one.1), value(&other.1), op == AggregateOp::Topk).then(one.0.cmp(&other.0))
+        };
+        if count < present.len() {
+            present.select_nth_unstable_by(count, order);
+            present.truncate(count);
+        }
+        present.sort_unstable_by(order);
     }
     present.truncate(count);
     present

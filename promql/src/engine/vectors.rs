@@ -1,12 +1,13 @@
 //! Operators between two vectors: which samples belong together, and the labels of what they give.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::binary::Operator;
 use super::context::Failure;
 use crate::base::labels::{Labels, NAME};
 use crate::model::points::Series;
 use crate::model::samples::Sample;
+use crate::model::steps::Steps;
 use crate::syntax::{Cardinality, Matching};
 
 /// What two samples are matched by.
@@ -61,6 +62,25 @@ struct Pairs<'a> {
     made: Vec<Series>,
 }
 
+/// The steps at which something of a group was matched, and for which of the series that are made.
+struct Matched {
+    any: Steps,
+    of: HashMap<usize, Steps>,
+    steps: usize,
+}
+
+impl Matched {
+    fn none(steps: usize) -> Matched {
+        Matched { any: Steps::none(steps), of: HashMap::new(), steps }
+    }
+
+    /// One more. Was it not there?
+    fn insert(&mut self, place: usize, step: usize) -> bool {
+        self.any.insert(step);
+        self.of.entry(place).or_insert_with(|| Steps::none(self.steps)).insert(step)
+    }
+}
+
 /// One of a pair: a series, or what stands for one that is missing.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
@@ -81,7 +101,7 @@ impl<'a> Pairs<'a> {
         let steps = self.operator.context.steps();
         let only = self.only(labels, group)?;
         let fill = self.matching.fill;
-        let mut matched: Vec<HashSet<usize>> = vec![HashSet::new(); steps];
+        let mut matched = Matched::none(steps);
         for &many in &group.many {
             let mut before: Option<(Side, usize)> = None;
             for (step, one) in only.iter().enumerate() {
@@ -105,7 +125,7 @@ impl<'a> Pairs<'a> {
         }
         let Some(fill) = fill.left else { return Ok(()) };
         for step in 0..steps {
-            let Some(one) = only[step].filter(|_| matched[step].is_empty()) else { continue };
+            let Some(one) = only[step].filter(|_| !matched.any.has(step)) else { continue };
             let Some(other) = self.one[one].points.get(step) else { continue };
             let place = self.place(labels, &self.one[one].labels)?;
             self.pair(&Sample::Float(fill), &other, place, step, &mut matched)?;
@@ -142,18 +162,18 @@ impl<'a> Pairs<'a> {
         one: &Sample,
         place: usize,
         step: usize,
-        matched: &mut [HashSet<usize>],
+        matched: &mut Matched,
     ) -> Result<(), Failure> {
         let is_swapped = self.matching.cardinality == Cardinality::OneToMany;
         let (left, right) = if is_swapped { (one, many) } else { (many, one) };
         let Some(made) = self.operator.made(left, right) else { return Ok(()) };
         let is_one_to_one = self.matching.cardinality == Cardinality::OneToOne;
-        if is_one_to_one && !matched[step].is_empty() {
+        if is_one_to_one && matched.any.has(step) {
             return Failure::new(
                 "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
             );
         }
-        if !matched[step].insert(place) {
+        if !matched.insert(place, step) {
             return Failure::new("multiple matches for labels: grouping labels must ensure unique matches");
         }
         let is_bool = self.operator.own.is_bool;

@@ -4,11 +4,12 @@ use super::context::{Context, Failure, Wanted};
 use super::{absent, settle, subquery};
 use crate::base::labels::Labels;
 use crate::base::notes::Notes;
-use crate::functions::window::{Found, Look};
+use crate::functions::window::{Floats, Found, Look, OfFloats};
 use crate::functions::{instant, over_time, rates, regression, resets};
 use crate::model::points::{Points, Series};
-use crate::model::samples::Samples;
+use crate::model::samples::{Samples, Walk};
 use crate::syntax::{Call, Expr, Extension, Kind, Modifiers, Span, quote};
+use statistics::float::ExactSums;
 
 type Function = fn(&mut Look) -> Found;
 
@@ -41,6 +42,27 @@ fn function(name: &str) -> Option<Function> {
         "ts_of_last_over_time" => over_time::time_of_last,
         "ts_of_max_over_time" => over_time::time_of_max,
         "ts_of_min_over_time" => over_time::time_of_min,
+        _ => return None,
+    })
+}
+
+/// What the function of this name makes of floats alone, where that is known without all that histograms need.
+fn of_floats(name: &str) -> Option<OfFloats> {
+    Some(match name {
+        "absent_over_time" | "present_over_time" => over_time::present_of,
+        "avg_over_time" => over_time::avg_of,
+        "changes" => resets::changes_of,
+        "count_over_time" => over_time::count_of,
+        "delta" => rates::delta_of,
+        "idelta" => instant::idelta_of,
+        "increase" => rates::increase_of,
+        "irate" => instant::irate_of,
+        "last_over_time" => over_time::last_of,
+        "max_over_time" => over_time::max_of,
+        "min_over_time" => over_time::min_of,
+        "rate" => rates::rate_of,
+        "resets" => resets::resets_of,
+        "sum_over_time" => over_time::sum_of,
         _ => return None,
     })
 }
@@ -161,13 +183,104 @@ impl Windows<'_> {
         samples: &Samples,
     ) -> Result<Option<Series>, Failure> {
         let mut points = context.points()?;
+        match of_floats(self.name).filter(|_| samples.is_plain() && self.extension.is_none()) {
+            Some(of_floats) => self.put_floats(context, samples, of_floats, &mut points)?,
+            None => self.put_samples(context, &labels, samples, &mut points)?,
+        }
+        if points.is_empty() {
+            return Ok(None);
+        }
+        self.doubt_counter(context, &labels, &points);
+        let keeps_name = matches!(self.name, "first_over_time" | "last_over_time") && !drops_name;
+        let series = Series { labels, drops_name, points };
+        Ok(Some(if keeps_name { series } else { context.unnamed(series) }))
+    }
+
+    /// The samples, looked at window by window.
+    fn walk<'s>(&self, samples: &'s Samples, falls: &'s Option<Vec<usize>>) -> Walk<'s> {
+        let walk = samples.walk();
+        match falls {
+            Some(falls) => walk.knowing(falls),
+            None => walk,
+        }
+    }
+
+    /// Where floats fall, for functions that go by it.
+    fn falls(&self, samples: &Samples) -> Option<Vec<usize>> {
+        matches!(self.name, "rate" | "increase" | "resets").then(|| samples.falls())
+    }
+
+    /// Puts what a function makes of floats alone.
+    fn put_floats(
+        &self,
+        context: &Context,
+        samples: &Samples,
+        of_floats: OfFloats,
+        points: &mut Points,
+    ) -> Result<(), Failure> {
+        if let Some(sums) = self.exact_sums(context, samples) {
+            return self.put_sums(context, samples, &sums, points);
+        }
+        let falls = self.falls(samples);
+        let mut walk = self.walk(samples, &falls);
+        let range_s = self.range_ms as f64 / 1000.0;
+        for step in 0..context.steps() {
+            context.allowance.check_at(step)?;
+            let end = context.looks_at(self.modifiers, context.times.at(step));
+            let start = end - self.range_ms;
+            let window = walk.window(start, end);
+            if window.is_empty() {
+                continue;
+            }
+            if let Some(value) = of_floats(&Floats { window, start, end, range_s }) {
+                points.set_float(step, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sums of which each window's is a difference: where windows overlap, and no addition loses anything.
+    fn exact_sums(&self, context: &Context, samples: &Samples) -> Option<ExactSums> {
+        let is_sum = matches!(self.name, "avg_over_time" | "sum_over_time");
+        let overlap = context.steps() > 1 && self.range_ms >= 2 * context.times.step_ms;
+        (is_sum && overlap).then(|| ExactSums::of(&samples.values))?
+    }
+
+    /// As [`Self::put_floats`] puts sums and means.
+    fn put_sums(
+        &self,
+        context: &Context,
+        samples: &Samples,
+        sums: &ExactSums,
+        points: &mut Points,
+    ) -> Result<(), Failure> {
+        let is_mean = self.name == "avg_over_time";
+        let mut walk = samples.walk();
+        for step in 0..context.steps() {
+            context.allowance.check_at(step)?;
+            let end = context.looks_at(self.modifiers, context.times.at(step));
+            let places = walk.places(end - self.range_ms, end);
+            if !places.is_empty() {
+                let count = places.len() as f64;
+                let sum = sums.sum(places);
+                points.set_float(step, if is_mean { sum / count } else { sum });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what the function makes of any samples.
+    fn put_samples(
+        &self,
+        context: &Context,
+        labels: &Labels,
+        samples: &Samples,
+        points: &mut Points,
+    ) -> Result<(), Failure> {
         let mut numbers = vec![0.0; self.numbers.len()];
         let (before, behind) = self.reach(context);
-        let falls = if matches!(self.name, "rate" | "increase") { Some(samples.falls()) } else { None };
-        let mut walk = samples.walk();
-        if let Some(falls) = &falls {
-            walk = walk.knowing(falls);
-        }
+        let falls = self.falls(samples);
+        let mut walk = self.walk(samples, &falls);
         let (metric, range_s) = (labels.metric(), self.range_ms as f64 / 1000.0);
         // Its own, as others may be looked at on other threads.
         let mut notes = Notes::default();
@@ -197,19 +310,13 @@ impl Windows<'_> {
             }
         }
         context.say(notes);
-        if points.is_empty() {
-            return Ok(None);
-        }
-        self.doubt_counter(context, &labels, &points);
-        let keeps_name = matches!(self.name, "first_over_time" | "last_over_time") && !drops_name;
-        let series = Series { labels, drops_name, points };
-        Ok(Some(if keeps_name { series } else { context.unnamed(series) }))
+        Ok(())
     }
 
     /// Rates are of counters, which have names or a type that says so.
     fn doubt_counter(&self, context: &Context, labels: &Labels, points: &Points) {
         let metric = labels.metric();
-        let has_floats = || (0..points.steps()).any(|step| points.float(step).is_some());
+        let has_floats = || points.floats().next().is_some();
         if !matches!(self.name, "rate" | "increase") || metric.is_empty() || !has_floats() {
             return;
         }
@@ -232,6 +339,87 @@ impl Windows<'_> {
                     "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {metric}"
                 ),
             );
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Floats of which nothing more is known take a shorter way. Those that count since an unknown time take the long one,
+    /// and mean the same.
+    #[test]
+    fn what_is_made_of_floats_alone_is_what_is_made_of_any_samples() {
+        let names = [
+            "absent_over_time",
+            "avg_over_time",
+            "changes",
+            "count_over_time",
+            "delta",
+            "idelta",
+            "increase",
+            "irate",
+            "last_over_time",
+            "max_over_time",
+            "min_over_time",
+            "present_over_time",
+            "rate",
+            "resets",
+            "sum_over_time",
+        ];
+        let mut random = 88_172_645_463_325_252u64;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e308, -1e308, 0.1];
+        for round in 0..3000 {
+            let (mut plain, mut time) = (Samples::default(), 0);
+            for _ in 0..next(30) {
+                time += 1 + next(40_000) as i64;
+                let is_odd = round % 2 == 0 && next(6) == 0;
+                plain.push(time, if is_odd { odd[next(7) as usize] } else { next(50) as f64 });
+            }
+            let long = Samples { starts: vec![0; plain.times.len()], ..plain.clone() };
+            let range_ms = 1 + next(400_000) as i64;
+            let end = next(time.unsigned_abs() + 100_000) as i64;
+            let (start, range_s) = (end - range_ms, range_ms as f64 / 1000.0);
+            let (falls, window) = (plain.falls(), plain.window(start, end));
+            if window.is_empty() {
+                continue;
+            }
+            for name in names {
+                let mut notes = Notes::default();
+                let mut look = Look {
+                    window: long.window(start, end),
+                    start,
+                    end,
+                    at: end,
+                    range_s,
+                    numbers: &[],
+                    metric: "m",
+                    span: Span::default(),
+                    extension: None,
+                    notes: &mut notes,
+                };
+                assert!(look.floats().is_none());
+                let any = function(name).unwrap()(&mut look).unwrap().map(|sample| match sample {
+                    crate::model::samples::Sample::Float(value) => value,
+                    histogram => panic!("{histogram:?}"),
+                });
+                let walked = plain.walk().knowing(&falls).window(start, end);
+                for window in [window, walked] {
+                    let own = of_floats(name).unwrap()(&Floats { window, start, end, range_s });
+                    let is_same = any.zip(own).map_or(any.is_none() && own.is_none(), |(any, own)| {
+                        any.to_bits() == own.to_bits() || any.is_nan() && own.is_nan()
+                    });
+                    assert!(is_same, "{name}: {own:?}, expected {any:?} of {:?}", window.values);
+                }
+            }
         }
     }
 }

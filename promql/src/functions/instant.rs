@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::rates::{minus, starts_anew};
-use super::window::{Found, Look};
+use super::window::{Floats, Found, Look};
 use crate::model::samples::Sample;
 use statistics::growth;
 use statistics::histogram::{Hint, Histogram};
@@ -16,6 +16,24 @@ pub(crate) fn irate(look: &mut Look) -> Found {
 /// `idelta`
 pub(crate) fn idelta(look: &mut Look) -> Found {
     Ok(last_two(look, false))
+}
+
+/// What `irate` makes of floats.
+pub(crate) fn irate_of(own: &Floats) -> Option<f64> {
+    let (before, last, seconds) = last_two_of(own)?;
+    Some(growth::step(before, last) / seconds)
+}
+
+/// What `idelta` makes of floats.
+pub(crate) fn idelta_of(own: &Floats) -> Option<f64> {
+    last_two_of(own).map(|(before, last, _)| last - before)
+}
+
+/// The last two, and how many seconds lie between them.
+#[inline]
+fn last_two_of(own: &Floats) -> Option<(f64, f64, f64)> {
+    let ([.., earlier, later], [.., before, last]) = (own.window.times, own.window.values) else { return None };
+    Some((*before, *last, (later - earlier) as f64 / 1000.0)).filter(|(.., seconds)| *seconds != 0.0)
 }
 
 /// A sample, when it was, and since when it counts.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::window::{Found, Look};
+use super::window::{Floats, Found, Look};
 use crate::model::samples::Sample;
 use crate::syntax::Span;
 use statistics::float::{Mean, Sum, quantile as quantile_of};
@@ -10,6 +10,48 @@ use statistics::histogram::{Accumulator, Hint, Histogram, Incompatible};
 
 fn float(value: f64) -> Found {
     Ok(Some(Sample::Float(value)))
+}
+
+/// What `count_over_time` makes of floats.
+pub(crate) fn count_of(own: &Floats) -> Option<f64> {
+    Some(own.window.times.len() as f64)
+}
+
+/// What `present_over_time` makes of floats.
+pub(crate) fn present_of(_: &Floats) -> Option<f64> {
+    Some(1.0)
+}
+
+/// What `last_over_time` makes of floats.
+pub(crate) fn last_of(own: &Floats) -> Option<f64> {
+    own.window.values.last().copied()
+}
+
+/// What `sum_over_time` makes of floats.
+pub(crate) fn sum_of(own: &Floats) -> Option<f64> {
+    Some(Sum::of_all(own.window.values).total())
+}
+
+/// What `avg_over_time` makes of floats.
+pub(crate) fn avg_of(own: &Floats) -> Option<f64> {
+    Mean::of_all(own.window.values)
+}
+
+/// What `max_over_time` makes of floats.
+pub(crate) fn max_of(own: &Floats) -> Option<f64> {
+    extreme_of(own.window.values, |number, best| number > best)
+}
+
+/// What `min_over_time` makes of floats.
+pub(crate) fn min_of(own: &Floats) -> Option<f64> {
+    extreme_of(own.window.values, |number, best| number < best)
+}
+
+/// The number that comes before all others. NaN comes behind all.
+#[inline]
+fn extreme_of(values: &[f64], is_before: impl Fn(f64, f64) -> bool) -> Option<f64> {
+    let next = |best: f64, next: f64| if is_before(next, best) || best.is_nan() { next } else { best };
+    values.iter().copied().reduce(next)
 }
 
 /// `count_over_time`
@@ -58,33 +100,34 @@ pub(crate) fn time_of_last(look: &mut Look) -> Found {
     Ok(last.map(|time| Sample::Float(time as f64 / 1000.0)))
 }
 
-/// The number that comes before all others, and when it was there. NaN comes behind all.
-fn extreme(look: &mut Look, is_before: fn(f64, f64) -> bool) -> Option<(i64, f64)> {
-    let window = look.window;
-    let first = (*window.times.first()?, *window.values.first()?);
-    look.inform_ignored();
-    let all = window.times.iter().copied().zip(window.values.iter().copied());
-    Some(all.fold(first, |best, next| if is_before(next.1, best.1) || best.1.is_nan() { next } else { best }))
+/// When the number was there that comes before all others, in seconds. NaN comes behind all.
+fn time_of_extreme(look: &mut Look, is_before: fn(f64, f64) -> bool) -> Found {
+    look.inform_ignored_beside();
+    let all = look.window.times.iter().zip(look.window.values);
+    let found = all.reduce(|best, next| if is_before(*next.1, *best.1) || best.1.is_nan() { next } else { best });
+    Ok(found.map(|(time, _)| Sample::Float(*time as f64 / 1000.0)))
 }
 
 /// `max_over_time`
 pub(crate) fn max(look: &mut Look) -> Found {
-    Ok(extreme(look, |number, best| number > best).map(|(_, value)| Sample::Float(value)))
+    look.inform_ignored_beside();
+    Ok(extreme_of(look.window.values, |number, best| number > best).map(Sample::Float))
 }
 
 /// `min_over_time`
 pub(crate) fn min(look: &mut Look) -> Found {
-    Ok(extreme(look, |number, best| number < best).map(|(_, value)| Sample::Float(value)))
+    look.inform_ignored_beside();
+    Ok(extreme_of(look.window.values, |number, best| number < best).map(Sample::Float))
 }
 
-/// `ts_of_max_over_time`: of the last one, in seconds
+/// `ts_of_max_over_time`: of the last one
 pub(crate) fn time_of_max(look: &mut Look) -> Found {
-    Ok(extreme(look, |number, best| number >= best).map(|(time, _)| Sample::Float(time as f64 / 1000.0)))
+    time_of_extreme(look, |number, best| number >= best)
 }
 
-/// `ts_of_min_over_time`: of the last one, in seconds
+/// `ts_of_min_over_time`: of the last one
 pub(crate) fn time_of_min(look: &mut Look) -> Found {
-    Ok(extreme(look, |number, best| number <= best).map(|(time, _)| Sample::Float(time as f64 / 1000.0)))
+    time_of_extreme(look, |number, best| number <= best)
 }
 
 /// `sum_over_time`
@@ -96,9 +139,7 @@ pub(crate) fn sum(look: &mut Look) -> Found {
     if look.window.times.is_empty() {
         return Ok(fold(look, Accumulator::add, Accumulator::total));
     }
-    let mut sum = Sum::default();
-    look.window.values.iter().for_each(|value| sum.add(*value));
-    float(sum.total())
+    float(Sum::of_all(look.window.values).total())
 }
 
 /// `avg_over_time`
@@ -107,12 +148,10 @@ pub(crate) fn avg(look: &mut Look) -> Found {
         look.warn_mixed();
         return Ok(None);
     }
-    let Some((first, rest)) = look.window.values.split_first() else {
-        return Ok(fold(look, Accumulator::add_to_mean, Accumulator::mean));
-    };
-    let mut mean = Mean::of(*first);
-    rest.iter().for_each(|value| mean.add(*value));
-    float(mean.value())
+    match Mean::of_all(look.window.values) {
+        Some(mean) => float(mean),
+        None => Ok(fold(look, Accumulator::add_to_mean, Accumulator::mean)),
+    }
 }
 
 /// All histograms of a window as one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use statistics::growth::{self, Counter};
 
 use super::extended;
-use super::window::{Found, Look};
+use super::window::{Floats, Found, Look};
 use crate::model::samples::Sample;
 use crate::syntax::quote;
 use statistics::histogram::{Hint, Histogram, Incompatible};
@@ -35,6 +35,42 @@ pub(crate) fn delta(look: &mut Look) -> Found {
     extrapolated(look, Asked { is_counter: false, is_rate: false })
 }
 
+/// What `rate` makes of floats.
+pub(crate) fn rate_of(own: &Floats) -> Option<f64> {
+    extrapolated_of(own, Asked { is_counter: true, is_rate: true })
+}
+
+/// What `increase` makes of floats.
+pub(crate) fn increase_of(own: &Floats) -> Option<f64> {
+    extrapolated_of(own, Asked { is_counter: true, is_rate: false })
+}
+
+/// What `delta` makes of floats.
+pub(crate) fn delta_of(own: &Floats) -> Option<f64> {
+    extrapolated_of(own, Asked { is_counter: false, is_rate: false })
+}
+
+#[inline]
+fn extrapolated_of(own: &Floats, asked: Asked) -> Option<f64> {
+    let Floats { window, start, end, range_s } = *own;
+    let ([first_ms, .., last_ms], [first, .., last]) = (window.times, window.values) else { return None };
+    let by = if asked.is_counter { growth::grown(window.values, window.falls()) } else { last - first };
+    let sampled_s = seconds(last_ms - first_ms);
+    let span = growth::Span {
+        sampled_s,
+        step_s: sampled_s / (window.times.len() - 1) as f64,
+        to_start_s: seconds(first_ms - start),
+        to_end_s: seconds(end - last_ms),
+    };
+    let factor = span.factor(asked.is_counter.then_some(Counter { first: *first, by }));
+    Some(by * if asked.is_rate { factor / range_s } else { factor })
+}
+
+#[inline]
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
 /// What grew, and between which times.
 struct Grown {
     sample: Option<Sample>,
@@ -53,11 +89,13 @@ fn extrapolated(look: &mut Look, asked: Asked) -> Found {
     if look.extension.is_some() {
         return Ok(extended::difference(look, asked));
     }
+    if let Some(floats) = look.floats() {
+        return Ok(extrapolated_of(&floats, asked).map(Sample::Float));
+    }
     let Some(mut grown) = (if look.window.times.is_empty() { histograms(look, asked) } else { floats(look, asked) })
     else {
         return Ok(None);
     };
-    let seconds = |ms: i64| ms as f64 / 1000.0;
     let sampled_s = seconds(grown.last_ms - grown.first_ms);
     let mut span = growth::Span {
         sampled_s,
@@ -113,13 +151,12 @@ fn add_first(look: &mut Look, grown: &mut Grown) -> bool {
     true
 }
 
+/// Of floats of which it is known since when they count.
 fn floats(look: &mut Look, asked: Asked) -> Option<Grown> {
     let window = look.window;
     let (first, last) = (*window.values.first()?, *window.values.last()?);
     let mut by = last - first;
-    if asked.is_counter && window.starts.is_empty() {
-        by = growth::grown(window.values, window.falls());
-    } else if asked.is_counter {
+    if asked.is_counter {
         let mut is_told = false;
         for at in 1..window.values.len() {
             let (before, value) = (window.values[at - 1], window.values[at]);

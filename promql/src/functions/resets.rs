@@ -1,7 +1,7 @@
 //! `resets` and `changes`: what happens from one sample to the next.
 
 use super::rates::starts_anew;
-use super::window::{Found, Look};
+use super::window::{Floats, Found, Look};
 use crate::model::samples::{Sample, Window};
 use crate::syntax::Extension;
 
@@ -38,6 +38,20 @@ fn count(look: &Look, happens: impl Fn(&Point, &Point) -> bool) -> Found {
     Ok(points(look).map(|points| Sample::Float(times(points) as f64)))
 }
 
+/// What `resets` makes of floats.
+pub(crate) fn resets_of(own: &Floats) -> Option<f64> {
+    Some(own.window.falls().count() as f64)
+}
+
+/// What `changes` makes of floats.
+pub(crate) fn changes_of(own: &Floats) -> Option<f64> {
+    Some(own.window.values.windows(2).filter(|pair| differ(pair[0], pair[1])).count() as f64)
+}
+
+fn differ(one: f64, other: f64) -> bool {
+    one != other && !(one.is_nan() && other.is_nan())
+}
+
 /// `resets`
 pub(crate) fn resets(look: &mut Look) -> Found {
     count(look, |before, next| {
@@ -53,7 +67,7 @@ pub(crate) fn resets(look: &mut Look) -> Found {
 /// `changes`
 pub(crate) fn changes(look: &mut Look) -> Found {
     count(look, |before, next| match (&before.1, &next.1) {
-        (Sample::Float(one), Sample::Float(other)) => one != other && !(one.is_nan() && other.is_nan()),
+        (Sample::Float(one), Sample::Float(other)) => differ(*one, *other),
         (Sample::Histogram(one), Sample::Histogram(other)) => !one.is_same(other),
         _ => true,
     })

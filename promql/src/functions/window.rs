@@ -31,7 +31,30 @@ pub(crate) struct Look<'a> {
 /// What a function makes of a window, or why the question cannot be answered.
 pub(crate) type Found = Result<Option<Sample>, String>;
 
-impl Look<'_> {
+/// A window of floats alone, of which nothing more is known and beside which nothing has to be said, as nearly all are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floats<'a> {
+    /// What is in it: something.
+    pub window: Window<'a>,
+    /// Behind this it begins, in milliseconds.
+    pub start: i64,
+    /// Here it ends.
+    pub end: i64,
+    /// How long it is, in seconds.
+    pub range_s: f64,
+}
+
+/// What a function makes of such a window: the same as of the window in a [`Look`].
+pub(crate) type OfFloats = fn(&Floats) -> Option<f64>;
+
+impl<'a> Look<'a> {
+    /// The window, where it is such a one.
+    pub fn floats(&self) -> Option<Floats<'a>> {
+        let is_plain = self.window.histograms.is_empty() && self.window.starts.is_empty() && self.extension.is_none();
+        let Look { window, start, end, range_s, .. } = *self;
+        is_plain.then_some(Floats { window, start, end, range_s })
+    }
+
     /// Floats and histograms stand side by side, which have no common answer.
     pub fn warn_mixed(&mut self) {
         let metric = quote(self.metric);
@@ -51,6 +74,13 @@ impl Look<'_> {
                     "PromQL info: ignored histograms in a range containing both floats and histograms for metric name {metric}"
                 ),
             );
+        }
+    }
+
+    /// Histograms were left out beside floats.
+    pub fn inform_ignored_beside(&mut self) {
+        if !self.window.times.is_empty() {
+            self.inform_ignored();
         }
     }
 

@@ -2,3 +2,4 @@
 
 pub mod points;
 pub mod samples;
+pub mod steps;

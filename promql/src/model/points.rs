@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::samples::Sample;
+use super::steps::Steps;
 use crate::base::labels::Labels;
 use statistics::histogram::Histogram;
 
@@ -10,7 +11,7 @@ use statistics::histogram::Histogram;
 #[derive(Debug, Clone, Default)]
 pub struct Points {
     floats: Vec<f64>,
-    present: Vec<u64>,
+    present: Steps,
     histograms: Option<Vec<Option<Arc<Histogram>>>>,
 }
 
@@ -18,15 +19,13 @@ impl Points {
     /// Nothing at any of so many steps.
     #[must_use]
     pub fn empty(steps: usize) -> Points {
-        Points { floats: vec![0.0; steps], present: vec![0; steps.div_ceil(64)], histograms: None }
+        Points { floats: vec![0.0; steps], present: Steps::none(steps), histograms: None }
     }
 
     /// The memory that so many steps take, in bytes.
     #[must_use]
     pub fn bytes(steps: usize) -> usize {
-        size_of::<Points>()
-            .saturating_add(steps.saturating_mul(size_of::<f64>()))
-            .saturating_add(steps.div_ceil(64) * size_of::<u64>())
+        size_of::<Points>().saturating_add(steps.saturating_mul(size_of::<f64>())).saturating_add(Steps::bytes(steps))
     }
 
     /// The same at every step.
@@ -52,7 +51,7 @@ impl Points {
     /// The float at a step.
     #[must_use]
     pub fn float(&self, step: usize) -> Option<f64> {
-        (self.present[step / 64] >> (step % 64) & 1 == 1).then(|| self.floats[step])
+        self.present.has(step).then(|| self.floats[step])
     }
 
     /// The histogram at a step.
@@ -70,8 +69,7 @@ impl Points {
     /// Is there nothing at any step?
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.present.iter().all(|word| *word == 0)
-            && self.histograms.as_ref().is_none_or(|all| all.iter().all(Option::is_none))
+        self.present.is_empty() && self.histograms.as_ref().is_none_or(|all| all.iter().all(Option::is_none))
     }
 
     /// Are there histograms?
@@ -82,15 +80,35 @@ impl Points {
 
     /// The floats, by step.
     pub fn floats(&self) -> impl Iterator<Item = (usize, f64)> {
-        let floats = &self.floats;
-        self.present.iter().enumerate().flat_map(move |(at, word)| {
-            let mut left = *word;
-            std::iter::from_fn(move || {
-                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
-                left &= left - 1;
-                Some((64 * at + bit, floats[64 * at + bit]))
-            })
-        })
+        self.present.iter().map(|step| (step, self.floats[step]))
+    }
+
+    /// The steps at which there is something, into those of others.
+    pub fn add_steps(&self, steps: &mut Steps) {
+        steps.add(&self.present);
+        for (step, _) in self.histograms.iter().flatten().enumerate().filter(|(_, own)| own.is_some()) {
+            steps.insert(step);
+        }
+    }
+
+    /// Keeps what is at some steps, or what is not.
+    pub fn keep(&mut self, steps: &Steps, have: bool) {
+        self.present.keep(steps, have);
+        let histograms = self.histograms.iter_mut().flatten().enumerate();
+        histograms.filter(|(step, _)| steps.has(*step) != have).for_each(|(_, own)| *own = None);
+        self.histograms.take_if(|all| all.iter().all(Option::is_none));
+    }
+
+    /// Makes of every float something else, or nothing.
+    pub fn change_floats(&mut self, mut make: impl FnMut(usize, f64) -> Option<f64>) {
+        let Points { floats, present, .. } = self;
+        let before = present.clone();
+        for step in before.iter() {
+            match make(step, floats[step]) {
+                Some(value) => floats[step] = value,
+                None => present.remove(step),
+            }
+        }
     }
 
     /// Takes in the floats of others: the first at a step as one thing, those behind it as another one.
@@ -107,7 +125,7 @@ impl Points {
     /// Puts a float at a step.
     pub fn set_float(&mut self, step: usize, value: f64) {
         self.floats[step] = value;
-        self.present[step / 64] |= 1 << (step % 64);
+        self.present.insert(step);
     }
 
     /// Puts something at a step.
@@ -174,6 +192,20 @@ mod tests {
         assert!(!points.is_empty() && Points::empty(3).is_empty());
         points.set_float(0, 3.0);
         assert_eq!(points.floats().collect::<Vec<_>>(), [(0, 3.0), (129, 1.0)]);
+        let (mut some, mut steps) = (points.clone(), Steps::none(130));
+        Points::constant(130, 1.0).add_steps(&mut steps);
+        points.add_steps(&mut steps);
+        some.keep(&steps, true);
+        assert_eq!(some.iter().count(), 3);
+        let mut late = Steps::none(130);
+        late.insert(129);
+        some.keep(&late, false);
+        assert!(some.has(64) && some.has(0) && !some.has(129));
+        some.keep(&late, true);
+        assert!(some.is_empty() && !some.has_histograms());
+        some = points.clone();
+        some.change_floats(|step, value| (step > 0).then_some(value + 1.0));
+        assert_eq!(some.floats().collect::<Vec<_>>(), [(129, 2.0)]);
         let mut sums = Points::constant(130, 1.0);
         sums.fold(&points, |value| value, |before, value| before + value);
         assert_eq!((sums.float(0), sums.float(1), sums.float(129)), (Some(4.0), Some(1.0), Some(2.0)));

@@ -1,5 +1,6 @@
 //! What a store has of a series, and the part of it that a window shows.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use statistics::growth;
@@ -48,6 +49,12 @@ impl Samples {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.times.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Are they floats alone, of which nothing is known but when and what?
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.histograms.is_empty() && self.starts.is_empty()
     }
 
     /// The newest one up to a time: when, what, and since when it counts.
@@ -161,10 +168,30 @@ impl<'a> Walk<'a> {
         Walk { falls: Some((falls, Cursor::default())), ..self }
     }
 
+    /// What is walked over, where it is floats alone, of which nothing is known but when and what.
+    #[inline]
+    #[must_use]
+    pub fn plain(&self) -> Option<&'a Samples> {
+        Some(self.samples).filter(|samples| samples.is_plain())
+    }
+
+    /// The place of the newest float up to a time.
+    #[inline]
+    pub fn newest_float(&mut self, until: i64) -> Option<usize> {
+        self.floats[1].count(&self.samples.times, |time| *time <= until).checked_sub(1)
+    }
+
+    /// The places of the floats behind one time and not behind another one.
+    #[inline]
+    pub fn places(&mut self, after: i64, until: i64) -> Range<usize> {
+        let low = self.floats[0].count(&self.samples.times, |time| *time <= after);
+        low..self.floats[1].count(&self.samples.times, |time| *time <= until).max(low)
+    }
+
     /// As [`Samples::newest`].
     pub fn newest(&mut self, until: i64) -> Option<(i64, Sample, i64)> {
         let own = self.samples;
-        let float = self.floats[1].count(&own.times, |time| *time <= until).checked_sub(1);
+        let float = self.newest_float(until);
         let histogram = self.histograms[1].count(&own.histograms, |(time, _)| *time <= until).checked_sub(1);
         let time_of = |at: Option<usize>| at.map(|at| own.histograms[at].0);
         if histogram.is_some() && time_of(histogram) > float.map(|at| own.times[at]) {
@@ -179,8 +206,7 @@ impl<'a> Walk<'a> {
     /// As [`Samples::window`].
     pub fn window(&mut self, after: i64, until: i64) -> Window<'a> {
         let own = self.samples;
-        let low = self.floats[0].count(&own.times, |time| *time <= after);
-        let high = self.floats[1].count(&own.times, |time| *time <= until).max(low);
+        let Range { start: low, end: high } = self.places(after, until);
         let (first, last) = match own.histograms.is_empty() {
             true => (0, 0),
             false => {

@@ -445,25 +445,35 @@ fn take_floats(times: &[i64], values: &[f64], samples: &mut Samples) {
 
 /// Adds times in ms, and says whether each of them is behind the one before it.
 fn push_ms(times: &[i64], all: &mut Vec<i64>) -> bool {
+    /// Times in equal steps are looked at so many at once.
+    const CHUNK: usize = 64;
     let mut is_rising = true;
     let mut last = all.last().copied().unwrap_or(i64::MIN);
-    // Most follow each other by whole milliseconds, and as the two before them did: that needs no division.
-    let (mut time_before, mut step, mut step_ms, mut is_whole) = (0, 0, 0, false);
-    all.extend(times.iter().map(|time| {
-        let own_step = time.wrapping_sub(time_before);
-        let ms = if is_whole && own_step == step {
-            last + step_ms
-        } else {
-            let ms = time.div_euclid(MS);
-            (step, step_ms) = (own_step, own_step / MS);
-            is_whole = step_ms * MS == step && ms * MS == *time;
-            ms
-        };
-        is_rising &= ms > last;
-        (time_before, last) = (*time, ms);
-        ms
-    }));
+    all.reserve(times.len());
+    for chunk in times.chunks(CHUNK) {
+        let first = chunk[0].div_euclid(MS);
+        is_rising &= first > last;
+        match whole_step_ms(chunk) {
+            Some(step) => all.extend((0..chunk.len() as i64).map(|at| first + at * step)),
+            None => {
+                all.extend(chunk.iter().map(|time| time.div_euclid(MS)));
+                is_rising &= all[all.len() - chunk.len()..].is_sorted_by(|one, other| one < other);
+            }
+        }
+        last = all[all.len() - 1];
+    }
     is_rising
+}
+
+/// How many milliseconds lie between times, if it is the same whole number of them, and more than none, everywhere, from a
+/// whole one on. No time is divided for it but the first.
+fn whole_step_ms(times: &[i64]) -> Option<i64> {
+    let (first, second) = (*times.first()?, *times.get(1)?);
+    let step = second.checked_sub(first).filter(|step| *step > 0 && step % MS == 0 && first % MS == 0)?;
+    let last = first.checked_add(step.checked_mul(times.len() as i64 - 1)?)?;
+    let pairs = times.iter().zip(&times[1..]);
+    let differ = pairs.fold(0, |all, (one, other)| all | (other.wrapping_sub(*one) ^ step));
+    (differ == 0 && times.last() == Some(&last)).then_some(step / MS)
 }
 
 /// The number of a row, if it has one.
