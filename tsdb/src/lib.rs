@@ -65,6 +65,7 @@ pub use base::options::{Durability, Options, PAGE_ROWS_MAX};
 pub use base::retention::Retention;
 pub use base::row::Row;
 pub use base::series_ref::SeriesRef;
+pub use base::text_pattern::{TextPattern, TextWithGaps};
 pub use base::value::{FieldType, Value};
 pub use catalog::field_predicate::{Comparison, FieldPredicate, Literal};
 pub use catalog::rollup::{Rollup, RollupState};

@@ -22,8 +22,7 @@ use crate::model::points::Series;
 use crate::model::samples::{Sample, Samples};
 
 const MS: i64 = 1_000_000;
-/// Series are read in parts of about so many rows: their samples are in memory together.
-const ROWS_A_PART: usize = 1 << 15;
+/// Series are read in so many parts at the most: the samples of a part are in memory together.
 const PARTS_MAX: usize = 1024;
 
 /// The metrics of a schema, as one question reads them.
@@ -195,23 +194,17 @@ impl Reader<'_> {
     fn scan(&self, place: &Place) -> Result<Option<Scan>, Failure> {
         let Some(tags) = predicates(place, self.wanted.matchers) else { return Ok(None) };
         let (from, to) = self.span();
-        let mut request = ScanRequest {
+        let request = ScanRequest {
             columns: Some(self.columns(place)),
             from,
             to,
             tags,
+            partitions: PARTS_MAX,
             whole_series: true,
             stale_marks: true,
             ..ScanRequest::default()
         };
-        let scan = |request: &ScanRequest| self.store.scan(self.schema, &place.table, request).map_err(failed);
-        let whole = scan(&request)?;
-        let parts = (whole.rows_max() / ROWS_A_PART + 1).min(PARTS_MAX);
-        if parts == 1 {
-            return Ok(Some(whole));
-        }
-        request.partitions = parts;
-        scan(&request).map(Some)
+        self.store.scan(self.schema, &place.table, &request).map(Some).map_err(failed)
     }
 
     /// The values of a label in a place, whose predicates say all that is wanted, and what is known to be missing.

@@ -1,7 +1,10 @@
 //! Regular expressions as Go reads them: `\d`, `\w`, `\s` and `\b` are ASCII, a dot matches every letter, all of a text has to
 //! match. They are written anew for the crate `regex`, in which some signs mean something else.
 
+use std::sync::OnceLock;
+
 use regex::Regex;
+use tsdb::TextPattern;
 
 /// A regular expression that all of a text has to match.
 ///
@@ -15,7 +18,10 @@ use regex::Regex;
 #[derive(Debug, Clone)]
 pub struct Pattern {
     text: String,
-    regex: Regex,
+    written: String,
+    matcher: TextPattern,
+    /// What finds groups; made when it is asked for.
+    groups: OnceLock<Option<Regex>>,
 }
 
 impl PartialEq for Pattern {
@@ -28,7 +34,7 @@ impl Pattern {
     /// Does all of it match?
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        self.matcher.is_match(text)
     }
 
     /// A text in which `$1` and `${name}` stand for what a group matched, if all of the other one matches.
@@ -41,7 +47,11 @@ impl Pattern {
     /// ```
     #[must_use]
     pub fn expand(&self, text: &str, with: &str) -> Option<String> {
-        let found = self.regex.captures(text)?;
+        let groups = self.groups.get_or_init(|| match &self.matcher {
+            TextPattern::Regex(regex) => Some(regex.clone()),
+            TextPattern::Gaps(_) => Regex::new(&self.written).ok(),
+        });
+        let found = groups.as_ref()?.captures(text)?;
         let mut expanded = String::new();
         found.expand(with, &mut expanded);
         Some(expanded)
@@ -56,7 +66,7 @@ impl Pattern {
     /// As the crate `regex` reads it; all of a text has to match.
     #[must_use]
     pub fn written(&self) -> &str {
-        self.regex.as_str()
+        &self.written
     }
 
     /// The texts that match, if it is nothing but a choice of texts: `web|db`.
@@ -72,12 +82,13 @@ impl std::str::FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Pattern, String> {
         let written = Writer { rest: text, text: String::with_capacity(text.len() + 8), is_repeated: false }.write()?;
-        let regex = Regex::new(&format!("^(?s:{written})$")).map_err(|error| {
+        let written = format!("^(?s:{written})$");
+        let matcher = TextPattern::new(&written).map_err(|error| {
             let said = error.to_string();
             let last = said.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             format!("error parsing regexp: {last}: `{text}`")
         })?;
-        Ok(Pattern { text: text.into(), regex })
+        Ok(Pattern { text: text.into(), written, matcher, groups: OnceLock::new() })
     }
 }
 

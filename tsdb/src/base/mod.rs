@@ -21,5 +21,6 @@ pub(crate) mod row;
 pub(crate) mod series_ref;
 pub(crate) mod series_runs;
 pub(crate) mod sync;
+pub(crate) mod text_pattern;
 pub(crate) mod value;
 pub(crate) mod warnings;

@@ -95,6 +95,20 @@ impl Filter {
         first <= last && self.series.as_ref().is_none_or(|set| set.meets(first, last))
     }
 
+    /// About which share of rows it wants that are of these series and times.
+    pub(crate) fn share(&self, series: &RangeInclusive<u32>, times: &RangeInclusive<i64>) -> f64 {
+        let span = |from: i64, to: i64| (i128::from(to) - i128::from(from) + 1).max(0) as f64;
+        let (first, last) = (*times.start(), *times.end());
+        let of_times = span(first.max(self.from), last.min(self.to)) / span(first, last).max(1.0);
+        let (low, high) = (*series.start(), *series.end());
+        let wanted = (low.max(self.reach.0), high.min(self.reach.1));
+        let count = match &self.series {
+            Some(set) if wanted.0 <= wanted.1 => set.count(wanted.0, wanted.1) as f64,
+            _ => span(wanted.0.into(), wanted.1.into()),
+        };
+        of_times * count / span(low.into(), high.into()).max(1.0)
+    }
+
     /// Is a row wanted?
     pub(crate) fn wants(&self, series: u32, time: i64) -> bool {
         (self.from..=self.to).contains(&time)

@@ -1,8 +1,7 @@
 //! A set of a table's series, and the tag predicates that choose it.
 
-use regex::Regex;
-
 use crate::base::error::{Error, Result};
+use crate::base::text_pattern::TextPattern;
 use crate::catalog::registry::{ColumnRef, Table};
 use crate::catalog::tag::{ABSENT, Tag};
 
@@ -46,7 +45,7 @@ impl TagPredicate {
             holds
         };
         let matching = |pattern: &str, matching: bool| {
-            let regex = Regex::new(pattern).map_err(|error| {
+            let regex = TextPattern::new(pattern).map_err(|error| {
                 let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
                 Error::Pattern { pattern: pattern.to_owned(), reason }
             })?;
@@ -155,16 +154,22 @@ impl SeriesSet {
 
     /// Is any series from `first` to `last` in it?
     pub(crate) fn meets(&self, first: u32, last: u32) -> bool {
+        self.words(first, last).any(|bits| bits != 0)
+    }
+
+    /// How many series from `first` to `last` are in it.
+    pub(crate) fn count(&self, first: u32, last: u32) -> u32 {
+        self.words(first, last).map(u64::count_ones).sum()
+    }
+
+    /// The bits of the series from `first` to `last`, word by word.
+    fn words(&self, first: u32, last: u32) -> impl Iterator<Item = u64> + '_ {
         let (low, high) = (first as usize / 64, last as usize / 64);
-        (low..=high).any(|word| {
-            let Some(mut bits) = self.bits.get(word).copied() else { return false };
-            if word == low {
-                bits &= u64::MAX << (first % 64);
-            }
-            if word == high {
-                bits &= u64::MAX >> (63 - last % 64);
-            }
-            bits != 0
+        let own = self.bits.get(low..(high + 1).min(self.bits.len())).unwrap_or_default();
+        own.iter().enumerate().map(move |(at, bits)| {
+            let from = if at == 0 { u64::MAX << (first % 64) } else { u64::MAX };
+            let to = if low + at == high { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            bits & from & to
         })
     }
 }
@@ -179,6 +184,8 @@ mod tests {
         for first in 0..260u32 {
             for last in first..260 {
                 assert_eq!(set.meets(first, last), (first..=last).any(|id| set.contains(id)), "{first}..={last}");
+                let count = (first..=last).filter(|id| set.contains(*id)).count();
+                assert_eq!(set.count(first, last) as usize, count, "{first}..={last}");
             }
         }
     }

@@ -26,6 +26,11 @@ pub(crate) trait Number: pco::data_types::Number + bytemuck::Pod + Default {
     /// The way back.
     fn from_integers(integers: Vec<i64>) -> Result<Vec<Self>, String>;
 
+    /// Those that are written in [steps].
+    fn of_steps(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<Self>, String> {
+        Self::from_integers(steps::decode(bytes, count, wanted)?)
+    }
+
     /// To the bit.
     fn is_same(&self, other: &Self) -> bool {
         bytemuck::bytes_of(self) == bytemuck::bytes_of(other)
@@ -64,6 +69,10 @@ impl Number for u32 {
         }
         let wrong = integers.iter().find(|integer| u32::try_from(**integer).is_err());
         Err(format!("{} is no u32", wrong.copied().unwrap_or_default()))
+    }
+
+    fn of_steps(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<u32>, String> {
+        steps::decode_small(bytes, count, wanted)
     }
 }
 
@@ -167,7 +176,7 @@ pub(super) fn decode_each<N: Number>(
             let value = bytes.get(..size_of::<N>()).ok_or("the constant is cut off")?;
             Ok(vec![bytemuck::pod_read_unaligned(value); wanted.len()])
         }
-        Codec::Steps => N::from_integers(steps::decode(bytes, count, wanted)?),
+        Codec::Steps => N::of_steps(bytes, count, wanted),
         Codec::Packed => N::from_integers(packed::decode(bytes, count, wanted)?),
         Codec::Parts => N::from_integers(entropy::decode(bytes, count, wanted)?),
         Codec::Entropy => {

@@ -71,6 +71,27 @@ pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result
     Ok(integers)
 }
 
+/// The same as small numbers, as those of series are: stretches of one number are filled in.
+pub(super) fn decode_small(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<u32>, String> {
+    let (mut numbers, mut wrong) = (Vec::with_capacity(wanted.len()), None);
+    walk(bytes, count, |place, stretch| {
+        let here = place.start.max(wanted.start)..place.end.min(wanted.end);
+        if here.is_empty() || wrong.is_some() {
+            return;
+        }
+        // Between two ends that are small all are.
+        let ends = [here.start, here.end - 1]
+            .map(|at| i128::from(stretch.start) + i128::from(stretch.step) * (at - place.start) as i128);
+        match (u32::try_from(ends[0]), u32::try_from(ends[1])) {
+            (Ok(first), Ok(_)) if stretch.step == 0 => numbers.resize(numbers.len() + here.len(), first),
+            (Ok(_), Ok(_)) => numbers.extend(here.map(|at| stretch.at(at - place.start) as u32)),
+            (Err(_), _) => wrong = Some(ends[0]),
+            (_, Err(_)) => wrong = Some(ends[1]),
+        }
+    })?;
+    wrong.map_or(Ok(numbers), |wrong| Err(format!("{wrong} is no u32")))
+}
+
 /// The places among `wanted` from the first to the last at which integers between two, both included, may stand.
 pub(super) fn places_between(
     bytes: &[u8],
@@ -126,7 +147,10 @@ mod tests {
     proptest! {
         #[test]
         fn stretches_come_back(
-            stretches in prop::collection::vec((1usize..400, any::<i64>(), prop_oneof![any::<i64>(), -3i64..3]), 1..6),
+            stretches in prop::collection::vec(
+                (1usize..400, prop_oneof![any::<i64>(), 0i64..1 << 33], prop_oneof![any::<i64>(), -3i64..3]),
+                1..6,
+            ),
             ends: [prop::sample::Index; 2],
             limits: [prop::sample::Index; 2],
             more in -2i64..3,
@@ -141,6 +165,8 @@ mod tests {
             if encode(&integers, &mut bytes) {
                 prop_assert_eq!(&decode(&bytes, integers.len(), 0..integers.len()).unwrap(), &integers);
                 prop_assert_eq!(&decode(&bytes, integers.len(), wanted.clone()).unwrap(), &integers[wanted.clone()]);
+                let small: Result<Vec<u32>, _> = integers[wanted.clone()].iter().map(|own| u32::try_from(*own)).collect();
+                prop_assert_eq!(decode_small(&bytes, integers.len(), wanted.clone()).ok(), small.ok());
                 let limits = limits.map(|limit| limit.get(&integers).wrapping_add(more));
                 let limits = (limits[0].min(limits[1]), limits[0].max(limits[1]));
                 let reach = places_between(&bytes, integers.len(), wanted.clone(), limits).unwrap();
@@ -157,6 +183,7 @@ mod tests {
 
         #[test]
         fn any_bytes_decode_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..60), count in 0usize..2000) {
+            let _ = decode_small(&bytes, count, count / 2..count);
             let _ = (decode(&bytes, count, count / 2..count), places_between(&bytes, count, 0..count, (-9, 9)));
         }
     }

@@ -1,7 +1,7 @@
 //! The rows of heads as ordered sources, one a day: what queries read of them, and what a seal writes.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use arrow_array::ArrayRef;
@@ -50,9 +50,17 @@ impl HeadRows {
         self.days.get(&day).map_or(&[], Vec::as_slice)
     }
 
-    /// How many rows there are of a day, those that others will replace included.
-    pub(crate) fn len(&self, day: Day) -> usize {
-        self.picks(day).len()
+    /// The places of the rows of a day that are of some series.
+    fn places(&self, day: Day, series: &RangeInclusive<u32>) -> Range<usize> {
+        let picks = self.picks(day);
+        let first = picks.partition_point(|pick| pick.key.0 < *series.start());
+        let last = picks.partition_point(|pick| pick.key.0 <= *series.end());
+        first..last.max(first)
+    }
+
+    /// How many rows there are of a day and of some series, those that others will replace included.
+    pub(crate) fn len(&self, day: Day, series: &RangeInclusive<u32>) -> usize {
+        self.places(day, series).len()
     }
 
     /// The rows of a day in key order, each key once, the later frame's values winning; of the series in `reach`,
@@ -60,14 +68,11 @@ impl HeadRows {
     pub(crate) fn read(
         self: &Arc<HeadRows>,
         day: Day,
-        reach: &std::ops::RangeInclusive<u32>,
+        reach: &RangeInclusive<u32>,
         fields: Vec<u32>,
         rows_max: usize,
     ) -> impl Iterator<Item = Result<Rows>> + Send + use<> {
-        let picks = self.picks(day);
-        let first = picks.partition_point(|pick| pick.key.0 < *reach.start());
-        let last = picks.partition_point(|pick| pick.key.0 <= *reach.end());
-        let rest = first..last.max(first);
+        let (picks, rest) = (self.picks(day), self.places(day, reach));
         // Only the frames that these rows are in.
         let mut is_used = vec![false; self.frames.len()];
         picks[rest.clone()].iter().for_each(|pick| is_used[pick.source as usize] = true);

@@ -43,9 +43,9 @@ pub struct ScanRequest {
     pub tags: Vec<TagPredicate>,
     /// Conditions on fields that all must hold.
     pub fields: Vec<FieldPredicate>,
-    /// How many partitions to aim for; they can be read in parallel.
+    /// How many partitions to aim for; they can be read in parallel. So many at the most, if series are wanted whole.
     pub partitions: usize,
-    /// All rows of a series are to be in one partition, in the order of time.
+    /// All rows of a series are to be in one partition, in the order of time. Partitions have about 32 Ki rows then.
     pub whole_series: bool,
     /// [`STALE_MARK`](crate::STALE_MARK)s come as they are stored. They are null otherwise.
     pub stale_marks: bool,
@@ -129,16 +129,13 @@ impl Scan {
     ) -> Result<Scan> {
         let layers = Layers { view, segments: &view.segments, rolled: true, heads: true };
         let wanted = request.partitions.max(1);
+        let units = layers.units_outside(table.id, filter, spans);
         let partitions = match request.whole_series {
-            false => distribute(layers.units_outside(table.id, filter, spans), wanted),
+            false => distribute(units, wanted),
             true => {
-                let ranges = filter.series_ranges(table.series_count(), wanted);
-                let in_order = |range| {
-                    let mut units = layers.units(table.id, &filter.reaching(&range));
-                    units.sort_by_key(|unit| unit.day);
-                    units
-                };
-                ranges.into_iter().map(in_order).collect()
+                let rows: usize = units.iter().map(Unit::rows_likely).sum();
+                let ranges = filter.series_ranges(table.series_count(), wanted.min(rows / SPLIT_ROWS_MIN + 1));
+                by_series(units, ranges)
             }
         };
         let one_series = filter.series_max(table.series_count()) <= 1;
@@ -340,6 +337,15 @@ impl Iterator for Batches {
 impl std::fmt::Debug for Batches {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Batches")
+    }
+}
+
+/// Units in the order of their days, with the series of each range by themselves.
+fn by_series(mut units: Vec<Unit>, ranges: Vec<RangeInclusive<u32>>) -> Vec<Vec<Unit>> {
+    units.sort_by_key(|unit| unit.day);
+    match ranges.len() {
+        1 => vec![units],
+        _ => ranges.into_iter().map(|range| units.iter().filter_map(|unit| unit.of_series(&range)).collect()).collect(),
     }
 }
 

@@ -120,7 +120,27 @@ impl Unit {
             |(_, pages, _): &(Arc<Segment>, Vec<Page>, Filter)| -> usize { pages.iter().map(|page| page.rows).sum() };
         self.segments.iter().map(pages).sum::<usize>()
             + self.rolled.as_ref().map_or(0, |(rolled, _)| rolled.rows())
-            + self.head.as_ref().map_or(0, |head| head.len(self.day))
+            + self.head.as_ref().map_or(0, |head| head.len(self.day, &self.reach))
+    }
+
+    /// About how many of its rows are wanted: of pages by the share of their times and series.
+    pub(crate) fn rows_likely(&self) -> usize {
+        let of_page = |page: &Page, filter: &Filter| page.rows as f64 * filter.share(&page.series, &page.times);
+        let pages = |(_, pages, filter): &(Arc<Segment>, Vec<Page>, Filter)| -> f64 {
+            pages.iter().map(|page| of_page(page, filter)).sum()
+        };
+        self.segments.iter().map(pages).sum::<f64>() as usize
+            + self.rolled.as_ref().map_or(0, |(rolled, _)| rolled.rows())
+            + self.head.as_ref().map_or(0, |head| head.len(self.day, &self.reach))
+    }
+
+    /// The part of it that is of some series; nothing if there is none.
+    pub(crate) fn of_series(&self, series: &RangeInclusive<u32>) -> Option<Unit> {
+        let unit = self.reaching(*series.start().max(self.reach.start())..=*series.end().min(self.reach.end()));
+        let has_rows = unit.rolled.is_some()
+            || unit.segments.iter().any(|(_, pages, _)| !pages.is_empty())
+            || unit.head.as_ref().is_some_and(|head| head.len(unit.day, &unit.reach) > 0);
+        has_rows.then_some(unit)
     }
 
     /// The segments whose pages it reads.

@@ -108,7 +108,11 @@ impl Rows {
 pub(crate) fn pick<T: ArrowNativeType>(keys: &ScalarBuffer<T>, ranges: &[Range<usize>]) -> ScalarBuffer<T> {
     match ranges {
         [one] => keys.slice(one.start, one.len()),
-        _ => ranges.iter().flat_map(|range| keys[range.clone()].iter().copied()).collect(),
+        _ => {
+            let mut picked = Vec::with_capacity(ranges.iter().map(Range::len).sum());
+            ranges.iter().for_each(|range| picked.extend_from_slice(&keys[range.clone()]));
+            picked.into()
+        }
     }
 }
 
