@@ -4,6 +4,7 @@ use super::context::{Context, Failure, Wanted};
 use super::{absent, settle, subquery};
 use crate::base::labels::Labels;
 use crate::base::notes::Notes;
+use crate::functions::rates::Extrapolation;
 use crate::functions::window::{Floats, Found, Look, OfFloats};
 use crate::functions::{instant, over_time, rates, regression, resets};
 use crate::model::points::{Points, Series};
@@ -46,25 +47,31 @@ fn function(name: &str) -> Option<Function> {
     })
 }
 
-/// What the function of this name makes of floats alone, where that is known without all that histograms need.
-fn of_floats(name: &str) -> Option<OfFloats> {
-    Some(match name {
+/// What the function of this name makes of floats alone, in windows of so many seconds, where that is known without all that
+/// histograms need.
+fn of_floats(name: &str, range_s: f64) -> Option<Box<OfFloats>> {
+    let extrapolated = |asked| -> Option<Box<OfFloats>> {
+        let mut extrapolation = Extrapolation::new(asked, range_s);
+        Some(Box::new(move |own| extrapolation.of(own)))
+    };
+    let of_one: fn(&Floats) -> Option<f64> = match name {
         "absent_over_time" | "present_over_time" => over_time::present_of,
         "avg_over_time" => over_time::avg_of,
         "changes" => resets::changes_of,
         "count_over_time" => over_time::count_of,
-        "delta" => rates::delta_of,
+        "delta" => return extrapolated(rates::DELTA),
         "idelta" => instant::idelta_of,
-        "increase" => rates::increase_of,
+        "increase" => return extrapolated(rates::INCREASE),
         "irate" => instant::irate_of,
         "last_over_time" => over_time::last_of,
         "max_over_time" => over_time::max_of,
         "min_over_time" => over_time::min_of,
-        "rate" => rates::rate_of,
+        "rate" => return extrapolated(rates::RATE),
         "resets" => resets::resets_of,
         "sum_over_time" => over_time::sum_of,
         _ => return None,
-    })
+    };
+    Some(Box::new(of_one))
 }
 
 /// Functions that know what lies around an anchored window, and around a smoothed one.
@@ -183,8 +190,9 @@ impl Windows<'_> {
         samples: &Samples,
     ) -> Result<Option<Series>, Failure> {
         let mut points = context.points()?;
-        match of_floats(self.name).filter(|_| samples.is_plain() && self.extension.is_none()) {
-            Some(of_floats) => self.put_floats(context, samples, of_floats, &mut points)?,
+        let is_plain = samples.is_plain() && self.extension.is_none();
+        match is_plain.then(|| of_floats(self.name, self.range_s())).flatten() {
+            Some(mut of_floats) => self.put_floats(context, samples, &mut *of_floats, &mut points)?,
             None => self.put_samples(context, &labels, samples, &mut points)?,
         }
         if points.is_empty() {
@@ -194,6 +202,11 @@ impl Windows<'_> {
         let keeps_name = matches!(self.name, "first_over_time" | "last_over_time") && !drops_name;
         let series = Series { labels, drops_name, points };
         Ok(Some(if keeps_name { series } else { context.unnamed(series) }))
+    }
+
+    /// How long a window is, in seconds.
+    fn range_s(&self) -> f64 {
+        self.range_ms as f64 / 1000.0
     }
 
     /// The samples, looked at window by window.
@@ -215,7 +228,7 @@ impl Windows<'_> {
         &self,
         context: &Context,
         samples: &Samples,
-        of_floats: OfFloats,
+        of_floats: &mut OfFloats,
         points: &mut Points,
     ) -> Result<(), Failure> {
         if let Some(sums) = self.exact_sums(context, samples) {
@@ -223,7 +236,6 @@ impl Windows<'_> {
         }
         let falls = self.falls(samples);
         let mut walk = self.walk(samples, &falls);
-        let range_s = self.range_ms as f64 / 1000.0;
         for step in 0..context.steps() {
             context.allowance.check_at(step)?;
             let end = context.looks_at(self.modifiers, context.times.at(step));
@@ -232,7 +244,7 @@ impl Windows<'_> {
             if window.is_empty() {
                 continue;
             }
-            if let Some(value) = of_floats(&Floats { window, start, end, range_s }) {
+            if let Some(value) = of_floats(&Floats { window, start, end }) {
                 points.set_float(step, value);
             }
         }
@@ -281,7 +293,7 @@ impl Windows<'_> {
         let (before, behind) = self.reach(context);
         let falls = self.falls(samples);
         let mut walk = self.walk(samples, &falls);
-        let (metric, range_s) = (labels.metric(), self.range_ms as f64 / 1000.0);
+        let (metric, range_s) = (labels.metric(), self.range_s());
         // Its own, as others may be looked at on other threads.
         let mut notes = Notes::default();
         for step in 0..context.steps() {
@@ -380,44 +392,49 @@ mod tests {
         for round in 0..3000 {
             let (mut plain, mut time) = (Samples::default(), 0);
             for _ in 0..next(30) {
-                time += 1 + next(40_000) as i64;
+                time += if round % 3 == 0 { 15_000 } else { 1 + next(40_000) as i64 };
                 let is_odd = round % 2 == 0 && next(6) == 0;
                 plain.push(time, if is_odd { odd[next(7) as usize] } else { next(50) as f64 });
             }
             let long = Samples { starts: vec![0; plain.times.len()], ..plain.clone() };
             let range_ms = 1 + next(400_000) as i64;
-            let end = next(time.unsigned_abs() + 100_000) as i64;
-            let (start, range_s) = (end - range_ms, range_ms as f64 / 1000.0);
-            let (falls, window) = (plain.falls(), plain.window(start, end));
-            if window.is_empty() {
-                continue;
-            }
-            for name in names {
-                let mut notes = Notes::default();
-                let mut look = Look {
-                    window: long.window(start, end),
-                    start,
-                    end,
-                    at: end,
-                    range_s,
-                    numbers: &[],
-                    metric: "m",
-                    span: Span::default(),
-                    extension: None,
-                    notes: &mut notes,
-                };
-                assert!(look.floats().is_none());
-                let any = function(name).unwrap()(&mut look).unwrap().map(|sample| match sample {
-                    crate::model::samples::Sample::Float(value) => value,
-                    histogram => panic!("{histogram:?}"),
-                });
-                let walked = plain.walk().knowing(&falls).window(start, end);
-                for window in [window, walked] {
-                    let own = of_floats(name).unwrap()(&Floats { window, start, end, range_s });
-                    let is_same = any.zip(own).map_or(any.is_none() && own.is_none(), |(any, own)| {
-                        any.to_bits() == own.to_bits() || any.is_nan() && own.is_nan()
+            let (falls, range_s) = (plain.falls(), range_ms as f64 / 1000.0);
+            // Two of each name, as what was seen before must not matter.
+            let mut own = names.map(|name| [of_floats(name, range_s).unwrap(), of_floats(name, range_s).unwrap()]);
+            let mut walk = plain.walk().knowing(&falls);
+            for _ in 0..12 {
+                let end = next(time.unsigned_abs() + 100_000) as i64;
+                let start = end - range_ms;
+                let windows = [plain.window(start, end), walk.window(start, end)];
+                if windows[0].is_empty() {
+                    continue;
+                }
+                for (name, own) in names.into_iter().zip(&mut own) {
+                    let mut notes = Notes::default();
+                    let mut look = Look {
+                        window: long.window(start, end),
+                        start,
+                        end,
+                        at: end,
+                        range_s,
+                        numbers: &[],
+                        metric: "m",
+                        span: Span::default(),
+                        extension: None,
+                        notes: &mut notes,
+                    };
+                    assert!(look.floats().is_none());
+                    let any = function(name).unwrap()(&mut look).unwrap().map(|sample| match sample {
+                        crate::model::samples::Sample::Float(value) => value,
+                        histogram => panic!("{histogram:?}"),
                     });
-                    assert!(is_same, "{name}: {own:?}, expected {any:?} of {:?}", window.values);
+                    for (window, own) in windows.into_iter().zip(own) {
+                        let own = own(&Floats { window, start, end });
+                        let is_same = any.zip(own).map_or(any.is_none() && own.is_none(), |(any, own)| {
+                            any.to_bits() == own.to_bits() || any.is_nan() && own.is_nan()
+                        });
+                        assert!(is_same, "{name}: {own:?}, expected {any:?} of {:?}", window.values);
+                    }
                 }
             }
         }

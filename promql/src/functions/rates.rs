@@ -20,50 +20,96 @@ pub(crate) struct Asked {
     pub is_rate: bool,
 }
 
+/// What `rate` asks.
+pub(crate) const RATE: Asked = Asked { is_counter: true, is_rate: true };
+/// What `increase` asks.
+pub(crate) const INCREASE: Asked = Asked { is_counter: true, is_rate: false };
+/// What `delta` asks.
+pub(crate) const DELTA: Asked = Asked { is_counter: false, is_rate: false };
+
 /// `rate`
 pub(crate) fn rate(look: &mut Look) -> Found {
-    extrapolated(look, Asked { is_counter: true, is_rate: true })
+    extrapolated(look, RATE)
 }
 
 /// `increase`
 pub(crate) fn increase(look: &mut Look) -> Found {
-    extrapolated(look, Asked { is_counter: true, is_rate: false })
+    extrapolated(look, INCREASE)
 }
 
 /// `delta`
 pub(crate) fn delta(look: &mut Look) -> Found {
-    extrapolated(look, Asked { is_counter: false, is_rate: false })
+    extrapolated(look, DELTA)
 }
 
-/// What `rate` makes of floats.
-pub(crate) fn rate_of(own: &Floats) -> Option<f64> {
-    extrapolated_of(own, Asked { is_counter: true, is_rate: true })
+/// What `rate`, `increase` and `delta` make of floats, window after window. Windows that lie alike around their samples, as
+/// those of a series that comes in equal steps do, are extrapolated alike: that is worked out once.
+pub(crate) struct Extrapolation {
+    asked: Asked,
+    range_s: f64,
+    before: Option<Alike>,
 }
 
-/// What `increase` makes of floats.
-pub(crate) fn increase_of(own: &Floats) -> Option<f64> {
-    extrapolated_of(own, Asked { is_counter: true, is_rate: false })
+/// How windows lie around their samples, and what follows from that alone.
+#[derive(Clone, Copy)]
+struct Alike {
+    sampled_ms: i64,
+    to_start_ms: i64,
+    to_end_ms: i64,
+    count: usize,
+    span: growth::Span,
+    /// What growth is multiplied by where nothing is known of zero.
+    factor: f64,
 }
 
-/// What `delta` makes of floats.
-pub(crate) fn delta_of(own: &Floats) -> Option<f64> {
-    extrapolated_of(own, Asked { is_counter: false, is_rate: false })
+impl Extrapolation {
+    /// Of windows of this length.
+    pub(crate) fn new(asked: Asked, range_s: f64) -> Extrapolation {
+        Extrapolation { asked, range_s, before: None }
+    }
+
+    /// What is made of a window, which is as long.
+    #[inline]
+    pub(crate) fn of(&mut self, own: &Floats) -> Option<f64> {
+        let Floats { window, start, end, .. } = *own;
+        let ([first_ms, .., last_ms], [first, .., last]) = (window.times, window.values) else { return None };
+        let (first, by) = (*first, if self.asked.is_counter { window.grown() } else { last - first });
+        let Alike { span, factor, .. } =
+            self.alike(last_ms - first_ms, first_ms - start, end - last_ms, window.times.len());
+        // At a whole window before its first sample a counter that had as much as it grew by was above zero.
+        let is_far_from_zero = by <= 0.0 || first < 0.0 || first >= by && span.to_start_s <= span.sampled_s;
+        if !self.asked.is_counter || is_far_from_zero {
+            return Some(by * factor);
+        }
+        Some(by * self.asked.of_second(span.factor(Some(Counter { first, by })), self.range_s))
+    }
+
+    #[inline]
+    fn alike(&mut self, sampled_ms: i64, to_start_ms: i64, to_end_ms: i64, count: usize) -> Alike {
+        let lies_alike = |own: &Alike| {
+            (own.sampled_ms, own.to_start_ms, own.to_end_ms, own.count) == (sampled_ms, to_start_ms, to_end_ms, count)
+        };
+        if let Some(own) = self.before.filter(lies_alike) {
+            return own;
+        }
+        let sampled_s = seconds(sampled_ms);
+        let span = growth::Span {
+            sampled_s,
+            step_s: sampled_s / (count - 1) as f64,
+            to_start_s: seconds(to_start_ms),
+            to_end_s: seconds(to_end_ms),
+        };
+        let factor = self.asked.of_second(span.factor(None), self.range_s);
+        *self.before.insert(Alike { sampled_ms, to_start_ms, to_end_ms, count, span, factor })
+    }
 }
 
-#[inline]
-fn extrapolated_of(own: &Floats, asked: Asked) -> Option<f64> {
-    let Floats { window, start, end, range_s } = *own;
-    let ([first_ms, .., last_ms], [first, .., last]) = (window.times, window.values) else { return None };
-    let by = if asked.is_counter { growth::grown(window.values, window.falls()) } else { last - first };
-    let sampled_s = seconds(last_ms - first_ms);
-    let span = growth::Span {
-        sampled_s,
-        step_s: sampled_s / (window.times.len() - 1) as f64,
-        to_start_s: seconds(first_ms - start),
-        to_end_s: seconds(end - last_ms),
-    };
-    let factor = span.factor(asked.is_counter.then_some(Counter { first: *first, by }));
-    Some(by * if asked.is_rate { factor / range_s } else { factor })
+impl Asked {
+    /// A factor for all of a window, or for a second of it.
+    #[inline]
+    fn of_second(self, factor: f64, range_s: f64) -> f64 {
+        if self.is_rate { factor / range_s } else { factor }
+    }
 }
 
 #[inline]
@@ -90,7 +136,7 @@ fn extrapolated(look: &mut Look, asked: Asked) -> Found {
         return Ok(extended::difference(look, asked));
     }
     if let Some(floats) = look.floats() {
-        return Ok(extrapolated_of(&floats, asked).map(Sample::Float));
+        return Ok(Extrapolation::new(asked, look.range_s).of(&floats).map(Sample::Float));
     }
     let Some(mut grown) = (if look.window.times.is_empty() { histograms(look, asked) } else { floats(look, asked) })
     else {

@@ -40,19 +40,17 @@ pub(crate) struct Floats<'a> {
     pub start: i64,
     /// Here it ends.
     pub end: i64,
-    /// How long it is, in seconds.
-    pub range_s: f64,
 }
 
-/// What a function makes of such a window: the same as of the window in a [`Look`].
-pub(crate) type OfFloats = fn(&Floats) -> Option<f64>;
+/// What a function makes of such windows, one after the other: of each the same as of the window in a [`Look`].
+pub(crate) type OfFloats = dyn FnMut(&Floats) -> Option<f64>;
 
 impl<'a> Look<'a> {
     /// The window, where it is such a one.
     pub fn floats(&self) -> Option<Floats<'a>> {
         let is_plain = self.window.histograms.is_empty() && self.window.starts.is_empty() && self.extension.is_none();
-        let Look { window, start, end, range_s, .. } = *self;
-        is_plain.then_some(Floats { window, start, end, range_s })
+        let Look { window, start, end, .. } = *self;
+        is_plain.then_some(Floats { window, start, end })
     }
 
     /// Floats and histograms stand side by side, which have no common answer.

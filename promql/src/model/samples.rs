@@ -274,6 +274,16 @@ impl Window<'_> {
         known.chain(growth::falls(unknown))
     }
 
+    /// By how much floats grew from the first to the last, as a counter.
+    #[must_use]
+    #[inline]
+    pub fn grown(&self) -> f64 {
+        match (self.falls, self.values) {
+            (Some(falls), [first, .., last]) if falls.places.is_empty() => last - first,
+            _ => growth::grown(self.values, self.falls()),
+        }
+    }
+
     /// Floats and histograms both?
     #[must_use]
     pub fn is_mixed(&self) -> bool {
