@@ -12,6 +12,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use http_body_util::BodyExt;
 use promql::api::{self, Asked, Parameters, Waiting};
 use promql::engine::Settings;
+use promql::stored::Metrics;
 use promql::syntax::Limits;
 use query::Engine;
 use serde_json::Value;
@@ -111,9 +112,10 @@ async fn ask_directory(
     let waiting = Waiting::default();
     let (nobody_waits, runner) = (waiting.sign(), engine.runner().clone());
     let work = move || {
-        let (settings, limits) = (Settings::default(), Limits::default());
+        let (settings, limits, metrics) = (Settings::default(), Limits::default(), Metrics::default());
         let asked = Asked {
             store: &store,
+            metrics: &metrics,
             schema: &schema,
             parameters: &parameters,
             settings: &settings,

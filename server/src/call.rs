@@ -26,6 +26,8 @@ pub(crate) struct Services {
     pub engine: Arc<Engine>,
     pub ingest: Arc<Ingest>,
     pub promql: PromqlOptions,
+    /// What PromQL knows of the store's tables.
+    pub promql_metrics: promql::stored::Metrics,
     pub metrics: Metrics,
     pub data_dir: Arc<Path>,
     pub started: jiff::Timestamp,

@@ -97,6 +97,7 @@ impl Server {
                 engine,
                 ingest,
                 promql,
+                promql_metrics: promql::stored::Metrics::default(),
                 metrics,
                 data_dir,
                 started: jiff::Timestamp::now(),

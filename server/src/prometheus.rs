@@ -208,10 +208,10 @@ async fn streamed(call: Call, question: Question) -> Response<Body> {
     let work = move |outlet: Outlet<Result<Begun, ApiError>, std::io::Result<Bytes>>| async move {
         tsdb::fault("query");
         let PromqlOptions { settings, limits } = &services.promql;
-        let (store, schema) = (&*services.store, schema.as_str());
+        let (store, metrics, schema) = (&*services.store, &services.promql_metrics, schema.as_str());
         let memory = services.engine.runner().memory();
         let (parameters, is_given_up, deadline) = (&parameters, &*nobody_waits, deadline.into_std());
-        let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
+        let asked = Asked { store, metrics, schema, parameters, settings, limits, deadline, is_given_up, memory };
         let failed = |error: ApiError, outlet: Outlet<_, _>| {
             // Where nobody waits any more, it was given up; but out of time, which ends the waiting, too, it has failed.
             if !is_given_up.load(Ordering::Relaxed) || Instant::now() >= deadline {
@@ -322,10 +322,10 @@ async fn worked_out(
     let work = async move {
         tsdb::fault("query");
         let PromqlOptions { settings, limits } = &services.promql;
-        let (store, schema) = (&*services.store, owned_schema.as_str());
+        let (store, metrics, schema) = (&*services.store, &services.promql_metrics, owned_schema.as_str());
         let memory = services.engine.runner().memory();
         let (parameters, is_given_up) = (&parameters, &*nobody_waits);
-        let asked = Asked { store, schema, parameters, settings, limits, deadline, is_given_up, memory };
+        let asked = Asked { store, metrics, schema, parameters, settings, limits, deadline, is_given_up, memory };
         work(&asked)
     };
     let found = runner.work_out(runner.deadline(), work).await.unwrap_or_else(|refused| Err(refusal(&refused)));

@@ -501,6 +501,12 @@ impl Store {
         self.shared.catalog.live_tables().map(|table| (table.schema.as_str(), table.name.as_str()))
     }
 
+    /// How often tables and columns have changed. What was known of them before this was asked holds as long as it says the
+    /// same.
+    pub fn catalog_version(&self) -> u64 {
+        self.shared.catalog.version()
+    }
+
     /// One table, with its columns as they are now.
     pub fn table(&self, schema: &str, name: &str) -> Option<TableInfo> {
         let table = self.shared.catalog.find_table(schema, name)?;

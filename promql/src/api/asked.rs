@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::parameters::Parameters;
 use crate::base::notes::Notes;
 use crate::engine::{Allowance, Settings, Times, answer};
-use crate::stored::Stored;
+use crate::stored::{Metrics, Stored};
 use crate::syntax::{Limits, parse};
 
 /// So many steps a question has at the most.
@@ -41,6 +41,8 @@ impl Drop for Waiting {
 pub struct Asked<'a> {
     /// The store.
     pub store: &'a Store,
+    /// What is known of its metrics.
+    pub metrics: &'a Metrics,
     /// Whose metrics.
     pub schema: &'a str,
     /// What the request says.
@@ -114,7 +116,7 @@ impl<'a> Asked<'a> {
         }
         let expr = parse(text, self.limits).map_err(|error| ApiError::parameter("query", error))?;
         let allowance = self.allowance().until(deadline);
-        let stored = Stored::new(self.store, self.schema, &allowance);
+        let stored = Stored::new(self.store, self.metrics, self.schema, &allowance);
         let mut notes = Notes::default();
         let found = answer(&expr, times, &settings, &stored, &allowance, &mut notes)?;
         let (mut warnings, infos) = notes.show(text);

@@ -21,11 +21,14 @@ pub fn status_tsdb(asked: &Asked<'_>) -> Result<String, ApiError> {
     let shown = asked.parameters.limit()?.unwrap_or(SHOWN);
     let lists = asked.parameters.matchers()?;
     let (counted, warnings) = match lists.is_empty() {
-        true => (cardinality(asked.store, asked.schema).map_err(|error| Failure::from(error.to_string()))?, Vec::new()),
+        true => (
+            cardinality(asked.metrics, asked.store, asked.schema).map_err(|error| Failure::from(error.to_string()))?,
+            Vec::new(),
+        ),
         false => {
             let span_ms = asked.parameters.span()?;
             let allowance = asked.allowance();
-            let stored = Stored::new(asked.store, asked.schema, &allowance);
+            let stored = Stored::new(asked.store, asked.metrics, asked.schema, &allowance);
             let mut counted = Cardinality::default();
             let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
             for labels in series(&stored, &lists, span_ms)? {

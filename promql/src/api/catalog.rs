@@ -9,30 +9,13 @@ use arrow_array::{Array, ArrayRef};
 use super::asked::Asked;
 use super::error::{ApiError, Kind};
 use super::json;
-use crate::base::labels::Labels;
 use crate::engine::Failure;
-use crate::stored::{Stored, label_names, label_values, series as stored_series, values_of_series};
+use crate::stored::{Stored, label_values, names_of_series, series as stored_series, values_of_series};
 
 /// The table with what is said of metrics.
 const METADATA: &str = "metric_metadata";
 
-/// Series, and what is known to be missing.
-type Known = (BTreeSet<Labels>, Vec<String>);
-
 impl Asked<'_> {
-    /// Series that `match[]` wants, and what is known to be missing.
-    fn series(&self) -> Result<Option<Known>, ApiError> {
-        let lists = self.parameters.matchers()?;
-        let span_ms = self.parameters.span()?;
-        if lists.is_empty() {
-            return Ok(None);
-        }
-        let allowance = self.allowance();
-        let stored = Stored::new(self.store, self.schema, &allowance);
-        let series = stored_series(&stored, &lists, span_ms)?;
-        Ok(Some((series, stored.warnings())))
-    }
-
     /// A list, no longer than it may be.
     fn list(&self, all: &BTreeSet<String>, mut warnings: Vec<String>) -> Result<String, ApiError> {
         let limit = self.parameters.limit()?.unwrap_or(usize::MAX);
@@ -47,9 +30,14 @@ impl Asked<'_> {
 ///
 /// Parameters are wrong, or series cannot be read.
 pub fn series(asked: &Asked<'_>) -> Result<String, ApiError> {
-    let Some((series, mut warnings)) = asked.series()? else {
+    let (lists, span_ms) = (asked.parameters.matchers()?, asked.parameters.span()?);
+    if lists.is_empty() {
         return Err(ApiError { kind: Kind::BadData, message: "no match[] parameter provided".into() });
-    };
+    }
+    let allowance = asked.allowance();
+    let stored = Stored::new(asked.store, asked.metrics, asked.schema, &allowance);
+    let series = stored_series(&stored, &lists, span_ms)?;
+    let mut warnings = stored.warnings();
     let limit = asked.parameters.limit()?.unwrap_or(usize::MAX);
     warnings.extend((series.len() > limit).then(|| "results truncated due to limit".to_owned()));
     let mut data = String::from("[");
@@ -69,14 +57,14 @@ pub fn series(asked: &Asked<'_>) -> Result<String, ApiError> {
 ///
 /// Parameters are wrong, or series cannot be read.
 pub fn labels(asked: &Asked<'_>) -> Result<String, ApiError> {
-    match asked.series()? {
-        Some((series, warnings)) => {
-            let names =
-                series.iter().flat_map(|labels| labels.iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>());
-            asked.list(&names.collect(), warnings)
-        }
-        None => asked.list(&label_names(asked.store, asked.schema), Vec::new()),
+    let (lists, span_ms) = (asked.parameters.matchers()?, asked.parameters.span()?);
+    if lists.is_empty() {
+        return asked.list(&asked.metrics.label_names(asked.store, asked.schema), Vec::new());
     }
+    let allowance = asked.allowance();
+    let stored = Stored::new(asked.store, asked.metrics, asked.schema, &allowance);
+    let names = names_of_series(&stored, &lists, span_ms)?;
+    asked.list(&names, stored.warnings())
 }
 
 /// `label/NAME/values`
@@ -91,10 +79,10 @@ pub fn values(asked: &Asked<'_>, name: &str) -> Result<String, ApiError> {
     }
     let (lists, span_ms) = (asked.parameters.matchers()?, asked.parameters.span()?);
     if lists.is_empty() {
-        return asked.list(&label_values(asked.store, asked.schema, &name)?, Vec::new());
+        return asked.list(&label_values(asked.metrics, asked.store, asked.schema, &name)?, Vec::new());
     }
     let allowance = asked.allowance();
-    let stored = Stored::new(asked.store, asked.schema, &allowance);
+    let stored = Stored::new(asked.store, asked.metrics, asked.schema, &allowance);
     let values = values_of_series(&stored, &lists, span_ms, &name)?;
     asked.list(&values, stored.warnings())
 }

@@ -65,7 +65,7 @@ pub fn federate(asked: &Asked<'_>, names: Names) -> Result<String, ApiError> {
     let lists = asked.parameters.matchers()?;
     let now_ms = now_ns().div_euclid(1_000_000);
     let allowance = asked.allowance();
-    let stored = Stored::new(asked.store, asked.schema, &allowance);
+    let stored = Stored::new(asked.store, asked.metrics, asked.schema, &allowance);
     // By the name of the metric first: a metric's samples stand together.
     let mut newest: BTreeMap<(String, Labels), (i64, f64)> = BTreeMap::new();
     for matchers in &lists {

@@ -121,7 +121,7 @@ fn matcher(mut message: Message<'_>) -> Result<Matcher, String> {
 /// Samples cannot be read, or not in time.
 pub fn remote_read(asked: &Asked<'_>, request: &ReadRequest) -> Result<ReadAnswer, ApiError> {
     let allowance = asked.allowance();
-    let stored = Stored::new(asked.store, asked.schema, &allowance);
+    let stored = Stored::new(asked.store, asked.metrics, asked.schema, &allowance);
     let mut results = Vec::new();
     for query in &request.queries {
         // In the order of their labels, which is what readers merge by.

@@ -78,7 +78,7 @@ type Scraped = (Labels, i64, f64);
 fn scraped(asked: &Asked<'_>, metric: &str) -> Result<(Vec<Scraped>, Vec<String>), ApiError> {
     let now_ms = now_ns().div_euclid(1_000_000);
     let allowance = asked.allowance();
-    let stored = Stored::new(asked.store, asked.schema, &allowance);
+    let stored = Stored::new(asked.store, asked.metrics, asked.schema, &allowance);
     let mut all = Vec::new();
     let matchers = [Matcher::equal("__name__", metric)];
     let after_ms = now_ms - asked.settings.lookback_ms;

@@ -4,27 +4,28 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tsdb::Store;
 
-use super::places::{self, Place, all};
+use super::places::Metrics;
 use super::read::Stored;
 use crate::base::labels::{Labels, NAME};
 use crate::engine::{Failure, Wanted};
 use crate::syntax::Matcher;
 
-/// The names of all metrics of a schema.
-#[must_use]
-pub fn metric_names(store: &Store, schema: &str) -> BTreeSet<String> {
-    all(store, schema).into_iter().map(|place| place.metric).collect()
-}
-
-/// The names of all labels of a schema.
-#[must_use]
-pub fn label_names(store: &Store, schema: &str) -> BTreeSet<String> {
-    let labels = all(store, schema).into_iter().flat_map(|place| place.labels);
-    let mut names: BTreeSet<String> = labels.map(|label| label.name).collect();
-    if !names.is_empty() || !metric_names(store, schema).is_empty() {
-        names.insert(NAME.to_owned());
+impl Metrics {
+    /// The names of all metrics of a schema.
+    #[must_use]
+    pub fn names(&self, store: &Store, schema: &str) -> BTreeSet<String> {
+        self.all(store, schema).iter().map(|place| place.metric.clone()).collect()
     }
-    names
+
+    /// The names of all labels of a schema.
+    #[must_use]
+    pub fn label_names(&self, store: &Store, schema: &str) -> BTreeSet<String> {
+        let places = self.all(store, schema);
+        let labels: BTreeSet<&str> =
+            places.iter().flat_map(|place| &place.labels).map(|label| label.name.as_str()).collect();
+        let name = (!places.is_empty()).then_some(NAME);
+        labels.into_iter().chain(name).map(str::to_owned).collect()
+    }
 }
 
 /// The values of a label in a schema.
@@ -32,15 +33,16 @@ pub fn label_names(store: &Store, schema: &str) -> BTreeSet<String> {
 /// # Errors
 ///
 /// The store cannot be asked.
-pub fn label_values(store: &Store, schema: &str, label: &str) -> Result<BTreeSet<String>, Failure> {
+pub fn label_values(metrics: &Metrics, store: &Store, schema: &str, label: &str) -> Result<BTreeSet<String>, Failure> {
     if label == NAME {
-        return Ok(metric_names(store, schema));
+        return Ok(metrics.names(store, schema));
     }
-    let tag = |place: Place| place.tag(label).map(str::to_owned).map(|tag| (place.table, tag));
-    let tags: BTreeSet<(String, String)> = all(store, schema).into_iter().filter_map(tag).collect();
+    let places = metrics.all(store, schema);
+    let tags: BTreeSet<(&str, &str)> =
+        places.iter().filter_map(|place| Some((place.table.as_str(), place.tag(label)?))).collect();
     let mut values = BTreeSet::new();
     for (table, tag) in tags {
-        values.extend(store.tag_values(schema, &table, &tag).map_err(|error| Failure::from(error.to_string()))?);
+        values.extend(store.tag_values(schema, table, tag).map_err(|error| Failure::from(error.to_string()))?);
     }
     values.remove("");
     Ok(values)
@@ -63,17 +65,17 @@ pub struct Cardinality {
 /// # Errors
 ///
 /// The store cannot be asked.
-pub fn cardinality(store: &Store, schema: &str) -> tsdb::Result<Cardinality> {
+pub fn cardinality(metrics: &Metrics, store: &Store, schema: &str) -> tsdb::Result<Cardinality> {
     let mut all = Cardinality::default();
     let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for place in places::all(store, schema) {
+    for place in &*metrics.all(store, schema) {
         let series = store.table(schema, &place.table).map_or(0, |table| u64::from(table.series));
         if series == 0 {
             continue;
         }
         *all.series_by_metric.entry(place.metric.clone()).or_default() += series;
-        *all.series_by_pair.entry((NAME.to_owned(), place.metric)).or_default() += series;
-        for label in place.labels {
+        *all.series_by_pair.entry((NAME.to_owned(), place.metric.clone())).or_default() += series;
+        for label in &place.labels {
             for (value, count) in store.series_by_tag_value(schema, &place.table, &label.tag)? {
                 if count > 0 && !value.is_empty() {
                     *all.series_by_pair.entry((label.name.clone(), value.clone())).or_default() += count;
@@ -104,6 +106,23 @@ pub fn values_of_series(
         stored.values(Wanted::all(matchers, span_ms.0, span_ms.1), label, &mut values)?;
     }
     Ok(values)
+}
+
+/// The names of the labels of such series.
+///
+/// # Errors
+///
+/// Samples cannot be read, or not in time.
+pub fn names_of_series(
+    stored: &Stored<'_>,
+    lists: &[Vec<Matcher>],
+    span_ms: (i64, i64),
+) -> Result<BTreeSet<String>, Failure> {
+    let mut names = BTreeSet::new();
+    for matchers in lists {
+        stored.names(Wanted::all(matchers, span_ms.0, span_ms.1), &mut names)?;
+    }
+    Ok(names)
 }
 
 /// The series that have samples behind one time and up to another one, and match one of several lists of matchers.

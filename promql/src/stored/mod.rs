@@ -7,5 +7,6 @@ mod predicates;
 mod read;
 mod side_by_side;
 
-pub use catalog::{Cardinality, cardinality, label_names, label_values, metric_names, series, values_of_series};
+pub use catalog::{Cardinality, cardinality, label_values, names_of_series, series, values_of_series};
+pub use places::Metrics;
 pub use read::Stored;

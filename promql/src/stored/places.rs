@@ -1,6 +1,9 @@
 //! Metrics in tables: the field `value` of the table `m` is the metric `m`, another number `f` in it is `m_f`; rows with the
 //! columns of a native histogram are histograms of `m`. Texts are nothing.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use arrow_schema::{DataType, SchemaRef};
 use domain::metric::{self, HISTOGRAM, START, VALUE, field_beside_tag};
 use tsdb::{Store, TIME_COLUMN, TableInfo};
@@ -47,7 +50,7 @@ impl Place {
 }
 
 /// A table as metrics see it.
-struct Metrics {
+struct Table {
     info: TableInfo,
     /// The columns of histograms; empty if there are none.
     histogram: Vec<HistogramColumn>,
@@ -55,8 +58,8 @@ struct Metrics {
     start: Option<String>,
 }
 
-impl Metrics {
-    fn of(store: &Store, schema: &str, table: &str) -> Option<Metrics> {
+impl Table {
+    fn of(store: &Store, schema: &str, table: &str) -> Option<Table> {
         let info = store.table(schema, table)?;
         let name = |what: &str| match info.tags.iter().any(|tag| tag == what) {
             true => field_beside_tag(what),
@@ -74,7 +77,7 @@ impl Metrics {
         let has_all =
             has("positive", DataType::is_string) && has("negative", DataType::is_string) && has("schema", |_| true);
         let histogram = if has_all { found.into_iter().map(|(column, _)| column).collect() } else { Vec::new() };
-        Some(Metrics { info, histogram, start })
+        Some(Table { info, histogram, start })
     }
 
     fn is_tag(&self, column: &str) -> bool {
@@ -124,37 +127,66 @@ fn kind<'a>(columns: &'a SchemaRef, name: &str) -> Option<&'a DataType> {
     columns.field_with_name(name).ok().map(arrow_schema::Field::data_type)
 }
 
-/// The places of all metrics of a schema.
-pub(crate) fn all(store: &Store, schema: &str) -> Vec<Place> {
-    let tables = store.tables().filter(|(own, _)| *own == schema).map(|(_, table)| table);
-    tables
-        .filter_map(|table| Metrics::of(store, schema, table))
-        .flat_map(|table| table.all().collect::<Vec<_>>())
-        .collect()
+/// The metrics of a store, known until its tables change.
+#[derive(Debug, Default)]
+pub struct Metrics(Mutex<HashMap<String, Known>>);
+
+/// The metrics of a schema, and of which version of the catalogue.
+#[derive(Debug, Clone)]
+struct Known {
+    version: u64,
+    places: Arc<[Arc<Place>]>,
+}
+
+impl Metrics {
+    /// The places of all metrics of a schema.
+    pub(crate) fn all(&self, store: &Store, schema: &str) -> Arc<[Arc<Place>]> {
+        // First: what changes behind it makes it old.
+        let version = store.catalog_version();
+        let known = self.lock().get(schema).filter(|known| known.version == version).cloned();
+        if let Some(known) = known {
+            return known.places;
+        }
+        let tables = store.tables().filter(|(own, _)| *own == schema).map(|(_, table)| table);
+        let tables = tables.filter_map(|table| Table::of(store, schema, table));
+        let places: Arc<[Arc<Place>]> =
+            tables.flat_map(|table| table.all().map(Arc::new).collect::<Vec<_>>()).collect();
+        // Of a schema that is not there nothing is kept.
+        if !places.is_empty() {
+            self.lock().insert(schema.to_owned(), Known { version, places: places.clone() });
+        }
+        places
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The places of metrics whose names match.
+    pub(crate) fn matching(&self, store: &Store, schema: &str, matchers: &[Matcher]) -> Vec<Arc<Place>> {
+        let names: Vec<&Matcher> = matchers.iter().filter(|matcher| matcher.label == NAME).collect();
+        let known = names.iter().find_map(|matcher| match &matcher.op {
+            MatchOp::Equal(name) => Some(vec![name.as_str()]),
+            MatchOp::Matches(pattern) => pattern.choice(),
+            _ => None,
+        });
+        let is_wanted = |place: &Arc<Place>| names.iter().all(|matcher| matcher.matches(&place.metric));
+        match known {
+            Some(known) => {
+                let places = known.into_iter().flat_map(|name| of_name(store, schema, name)).map(Arc::new);
+                places.filter(is_wanted).collect()
+            }
+            None => self.all(store, schema).iter().filter(|place| is_wanted(place)).cloned().collect(),
+        }
+    }
 }
 
 /// The places of a metric: a table of its name first, then fields of tables whose names together make it.
 fn of_name(store: &Store, schema: &str, name: &str) -> Vec<Place> {
-    let own = Metrics::of(store, schema, name).and_then(|table| table.own());
+    let own = Table::of(store, schema, name).and_then(|table| table.own());
     let fields = name.match_indices('_').filter(|(at, _)| *at > 0).filter_map(|(at, _)| {
         let (table, field) = (&name[..at], &name[at + 1..]);
-        Metrics::of(store, schema, table)?.field(field)
+        Table::of(store, schema, table)?.field(field)
     });
     own.into_iter().chain(fields).collect()
-}
-
-/// The places of metrics whose names match.
-pub(crate) fn matching(store: &Store, schema: &str, matchers: &[Matcher]) -> Vec<Place> {
-    let names: Vec<&Matcher> = matchers.iter().filter(|matcher| matcher.label == NAME).collect();
-    let known = names.iter().find_map(|matcher| match &matcher.op {
-        MatchOp::Equal(name) => Some(vec![name.as_str()]),
-        MatchOp::Matches(pattern) => pattern.choice(),
-        _ => None,
-    });
-    let mut places: Vec<Place> = match known {
-        Some(known) => known.into_iter().flat_map(|name| of_name(store, schema, name)).collect(),
-        None => all(store, schema),
-    };
-    places.retain(|place| names.iter().all(|matcher| matcher.matches(&place.metric)));
-    places
 }

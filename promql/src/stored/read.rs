@@ -13,7 +13,7 @@ use roaring::RoaringBitmap;
 use tsdb::{Scan, ScanRequest, Store, TIME_COLUMN, TagPredicate};
 
 use super::native::Columns;
-use super::places::{Label, Place, matching};
+use super::places::{Label, Metrics, Place};
 use super::predicates::{predicates, say_all};
 use super::side_by_side::side_by_side;
 use crate::base::labels::{Labels, NAME};
@@ -29,6 +29,7 @@ const PARTS_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Stored<'a> {
     store: &'a Store,
+    metrics: &'a Metrics,
     schema: &'a str,
     allowance: &'a Allowance<'a>,
     warnings: Mutex<BTreeSet<String>>,
@@ -37,8 +38,8 @@ pub struct Stored<'a> {
 impl<'a> Stored<'a> {
     /// The metrics of a schema, for a question that may take so much.
     #[must_use]
-    pub fn new(store: &'a Store, schema: &'a str, allowance: &'a Allowance<'a>) -> Stored<'a> {
-        Stored { store, schema, allowance, warnings: Mutex::default() }
+    pub fn new(store: &'a Store, metrics: &'a Metrics, schema: &'a str, allowance: &'a Allowance<'a>) -> Stored<'a> {
+        Stored { store, metrics, schema, allowance, warnings: Mutex::default() }
     }
 
     /// What is known to be missing from what was read.
@@ -62,7 +63,7 @@ impl<'a> Stored<'a> {
         each: &mut dyn FnMut(Labels) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: false };
-        let places = matching(self.store, self.schema, wanted.matchers);
+        let places = self.metrics.matching(self.store, self.schema, wanted.matchers);
         self.read_side_by_side(&places, &reader, &|labels, _| Ok(Some(labels)), &mut |_, _, labels| each(labels))
     }
 
@@ -70,21 +71,78 @@ impl<'a> Stored<'a> {
     /// numbers of series, where their labels do not have to be looked at.
     pub(crate) fn values(&self, wanted: Wanted<'_>, label: &str, values: &mut BTreeSet<String>) -> Result<(), Failure> {
         let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: false };
-        for place in matching(self.store, self.schema, wanted.matchers) {
+        for place in self.metrics.matching(self.store, self.schema, wanted.matchers) {
             self.allowance.check()?;
-            if say_all(&place, wanted.matchers) {
-                self.missing().extend(reader.values(&place, label, self.allowance, values)?);
+            if !say_all(&place, wanted.matchers) {
+                self.read_side_by_side(&[place], &reader, &|labels, _| Ok(Some(labels)), &mut |_, _, labels| {
+                    let value = labels.get(label);
+                    if !value.is_empty() && !values.contains(value) {
+                        values.insert(value.to_owned());
+                    }
+                    Ok(())
+                })?;
                 continue;
             }
-            self.read_side_by_side(&[place], &reader, &|labels, _| Ok(Some(labels)), &mut |_, _, labels| {
-                let value = labels.get(label);
-                if !value.is_empty() && !values.contains(value) {
-                    values.insert(value.to_owned());
-                }
+            let tag = place.tag(label);
+            if tag.is_none() && label != NAME {
+                continue;
+            }
+            let Some((scan, series)) = self.seen(&place, &reader)? else { continue };
+            let Some(tag) = tag else {
+                values.insert(place.metric.clone());
+                continue;
+            };
+            each_value(&scan, tag, &series, &mut |value| {
+                self.allowance.take(LABELS_BYTES)?;
+                values.insert(value.to_owned());
                 Ok(())
             })?;
         }
         Ok(())
+    }
+
+    /// The names of the labels of such series, read off likewise.
+    pub(crate) fn names(&self, wanted: Wanted<'_>, names: &mut BTreeSet<String>) -> Result<(), Failure> {
+        let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: false };
+        for place in self.metrics.matching(self.store, self.schema, wanted.matchers) {
+            self.allowance.check()?;
+            if !say_all(&place, wanted.matchers) {
+                self.read_side_by_side(&[place], &reader, &|labels, _| Ok(Some(labels)), &mut |_, _, labels| {
+                    let new = labels.iter().map(|(name, _)| name).filter(|name| !names.contains(*name));
+                    names.extend(new.map(str::to_owned).collect::<Vec<_>>());
+                    Ok(())
+                })?;
+                continue;
+            }
+            if place.labels.iter().all(|label| names.contains(&label.name)) && names.contains(NAME) {
+                continue;
+            }
+            let Some((scan, series)) = self.seen(&place, &reader)? else { continue };
+            names.insert(NAME.to_owned());
+            for label in &place.labels {
+                let mut has_value = false;
+                each_value(&scan, &label.tag, &series, &mut |_| {
+                    has_value = true;
+                    Ok(())
+                })?;
+                names.extend(has_value.then(|| label.name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The series of a place, whose predicates say all that is wanted, that have rows; nothing if none has.
+    fn seen(&self, place: &Place, reader: &Reader<'_>) -> Result<Option<(Scan, Vec<u32>)>, Failure> {
+        let Some(scan) = reader.scan(place)? else { return Ok(None) };
+        let mut seen = RoaringBitmap::new();
+        for part in 0..scan.partitions() {
+            for rows in scan.read_untagged(part) {
+                self.allowance.check()?;
+                seen.extend(rows.map_err(failed)?.runs().map(|run| run[0]));
+            }
+        }
+        self.missing().extend(scan.warnings());
+        Ok((!seen.is_empty()).then(|| (scan, seen.iter().collect())))
     }
 
     /// Samples that are wanted, with something made of each series by the thread that has read it.
@@ -95,7 +153,7 @@ impl<'a> Stored<'a> {
         each: &mut dyn FnMut(T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         self.allowance.check()?;
-        let places = matching(self.store, self.schema, wanted.matchers);
+        let places = self.metrics.matching(self.store, self.schema, wanted.matchers);
         let reader = Reader { store: self.store, schema: self.schema, wanted, has_samples: true };
         // Of the same labels a table of the metric's name is taken, and no field.
         let mut metrics: BTreeMap<&str, usize> = BTreeMap::new();
@@ -110,7 +168,7 @@ impl<'a> Stored<'a> {
     /// The series of places, read by several threads. Parts come in the order of their places, with these and their labels.
     fn read_side_by_side<T: Send>(
         &self,
-        places: &[Place],
+        places: &[Arc<Place>],
         reader: &Reader<'_>,
         make: &(dyn Fn(Labels, Samples) -> Result<Option<T>, Failure> + Sync),
         each: &mut dyn FnMut(&Place, Labels, T) -> Result<(), Failure>,
@@ -207,47 +265,6 @@ impl Reader<'_> {
         self.store.scan(self.schema, &place.table, &request).map(Some).map_err(failed)
     }
 
-    /// The values of a label in a place, whose predicates say all that is wanted, and what is known to be missing.
-    fn values(
-        &self,
-        place: &Place,
-        label: &str,
-        allowance: &Allowance<'_>,
-        values: &mut BTreeSet<String>,
-    ) -> Result<Vec<String>, Failure> {
-        let tag = place.tag(label);
-        let (Some(scan), true) = (self.scan(place)?, tag.is_some() || label == NAME) else { return Ok(Vec::new()) };
-        let mut seen = RoaringBitmap::new();
-        for part in 0..scan.partitions() {
-            for rows in scan.read_untagged(part) {
-                allowance.check()?;
-                seen.extend(rows.map_err(failed)?.runs().map(|run| run[0]));
-            }
-        }
-        let series: Vec<u32> = seen.iter().collect();
-        match tag {
-            _ if series.is_empty() => {}
-            None => {
-                values.insert(place.metric.clone());
-            }
-            Some(tag) => {
-                let column = scan.tag(tag, &series);
-                let Some(codes) = column.as_ref().and_then(|column| column.as_dictionary_opt::<Int32Type>()) else {
-                    return Ok(scan.warnings());
-                };
-                let mut is_met = vec![false; codes.values().len()];
-                codes.keys_iter().flatten().for_each(|code| is_met[code] = true);
-                let texts = codes.values().as_string_opt::<i32>().into_iter().flatten().zip(is_met);
-                let met = texts.filter(|(_, is_met)| *is_met).filter_map(|(text, _)| text);
-                for text in met.filter(|text| !text.is_empty()) {
-                    allowance.take(LABELS_BYTES)?;
-                    values.insert(text.to_owned());
-                }
-            }
-        }
-        Ok(scan.warnings())
-    }
-
     /// The series of a part that match, in memory that is taken.
     fn part(
         &self,
@@ -333,6 +350,24 @@ impl Reader<'_> {
         }
         Ok((all, scan.warnings()))
     }
+}
+
+/// The values of a tag that series have, once each.
+fn each_value(
+    scan: &Scan,
+    tag: &str,
+    series: &[u32],
+    each: &mut dyn FnMut(&str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let column = scan.tag(tag, series);
+    let Some(codes) = column.as_ref().and_then(|column| column.as_dictionary_opt::<Int32Type>()) else {
+        return Ok(());
+    };
+    let mut is_met = vec![false; codes.values().len()];
+    codes.keys_iter().flatten().for_each(|code| is_met[code] = true);
+    let texts = codes.values().as_string_opt::<i32>().into_iter().flatten().zip(is_met);
+    let met = texts.filter(|(_, is_met)| *is_met).filter_map(|(text, _)| text);
+    met.filter(|text| !text.is_empty()).try_for_each(each)
 }
 
 fn failed(error: tsdb::Error) -> Failure {

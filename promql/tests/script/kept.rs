@@ -4,7 +4,7 @@ use domain::metric::START;
 use promql::base::labels::{Labels, NAME};
 use promql::engine::Allowance;
 use promql::model::samples::Sample;
-use promql::stored::Stored;
+use promql::stored::{Metrics, Stored};
 use statistics::histogram::Hint;
 use tsdb::{Options, Row, Store, Value};
 
@@ -13,6 +13,7 @@ use super::source::Loaded;
 /// A store with a schema for what is loaded between two `clear`.
 pub struct Kept {
     store: Store,
+    metrics: Metrics,
     schema: String,
     number: usize,
     is_sealed: bool,
@@ -23,7 +24,7 @@ impl Kept {
     pub fn new(is_sealed: bool) -> Kept {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Options::default()).unwrap();
-        Kept { store, schema: "s0".into(), number: 0, is_sealed, _dir: dir }
+        Kept { store, metrics: Metrics::default(), schema: "s0".into(), number: 0, is_sealed, _dir: dir }
     }
 
     pub fn clear(&mut self) {
@@ -32,7 +33,7 @@ impl Kept {
     }
 
     pub fn stored<'a>(&'a self, allowance: &'a Allowance<'a>) -> Stored<'a> {
-        Stored::new(&self.store, &self.schema, allowance)
+        Stored::new(&self.store, &self.metrics, &self.schema, allowance)
     }
 
     /// Whether it is kept: a histogram with a label `schema` cannot be, as a column of histograms has that name.

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -230,6 +230,8 @@ pub(crate) struct Catalog {
     /// Keys the hash of spellings, so that nobody can aim for a collision.
     seed: u64,
     growth: Mutex<Growth>,
+    /// How often tables or columns have changed.
+    version: AtomicU64,
     /// About how many bytes of memory all this takes, and from how many on nothing new is taken.
     bytes: AtomicUsize,
     bytes_max: usize,
@@ -282,6 +284,7 @@ impl Catalog {
             by_spelling: Spellings::new(),
             seed: RandomState::new().hash_one(0),
             growth: Mutex::default(),
+            version: AtomicU64::new(0),
         }
     }
 
@@ -495,6 +498,11 @@ impl Catalog {
         self.lock().to_be_dropped = tables;
     }
 
+    /// How often tables or columns have changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
     /// Makes a change that comes from the log.
     pub(crate) fn replay(&self, change: Change<'_>) -> Result<(), String> {
         self.apply(&mut self.lock(), change)?;
@@ -515,6 +523,7 @@ impl Catalog {
             self.bytes.fetch_add(memory_of(&change), Ordering::Relaxed);
         }
         let table_of = |id: u32| self.table(id).ok_or_else(|| format!("table {id} was never made"));
+        let is_of_series = matches!(change, Change::TagValue { .. } | Change::Series { .. });
         match change {
             Change::Table { schema, name } => {
                 let id = growth.tables.len() as u32;
@@ -612,6 +621,10 @@ impl Catalog {
                     columns
                 });
             }
+        }
+        if !is_of_series {
+            // Behind the change: who knows this number knows it, too.
+            self.version.fetch_add(1, Ordering::Release);
         }
         Ok(())
     }
