@@ -1033,6 +1033,11 @@ fn values_of_labels_are_those_of_the_series() {
             {
                 let parameters = [("match[]", matcher), ("start", start), ("end", end)];
                 let series = ask("series", &parameters);
+                let all = series.as_array().unwrap();
+                let names: std::collections::BTreeSet<&String> =
+                    all.iter().flat_map(|own| own.as_object().unwrap().keys()).collect();
+                let found = ask("labels", &parameters);
+                assert_eq!(found, serde_json::json!(names), "labels of {matcher}, {start}, sealed: {is_sealed}");
                 for label in ["a", "b", "c", "d", "__name__"] {
                     let of_series = series.as_array().unwrap().iter().filter_map(|own| own[label].as_str());
                     let expected: std::collections::BTreeSet<&str> = of_series.collect();
@@ -1047,4 +1052,11 @@ fn values_of_labels_are_those_of_the_series() {
         }
         assert_eq!(post(&format!("{}/api/v1/admin/flush", server.url), b"").unwrap().status, 200);
     }
+    // What was known of names is not kept when there are new ones.
+    let parameters = [("match[]", "{__name__=~\"m.*\"}"), ("start", "1767225600"), ("end", "1767232800")];
+    assert_eq!(ask("label/__name__/values", &parameters), serde_json::json!(["m0", "m0_other", "m1", "m1_other"]));
+    assert_eq!(server.write("?precision=s", b"m2,e=v1 value=1 1767225600\nm1 third=1 1767225600").status, 204);
+    let expected = ["m0", "m0_other", "m1", "m1_other", "m1_third", "m2"];
+    assert_eq!(ask("label/__name__/values", &parameters), serde_json::json!(expected));
+    assert_eq!(ask("labels", &parameters), serde_json::json!(["__name__", "a", "b", "c", "e"]));
 }

@@ -61,6 +61,13 @@ impl Labels {
         Labels(all.into())
     }
 
+    /// Labels that are sorted, each name once.
+    pub(crate) fn of_sorted(mut all: Vec<(Arc<str>, Arc<str>)>) -> Labels {
+        debug_assert!(all.windows(2).all(|pair| pair[0].0 < pair[1].0), "{all:?}");
+        all.retain(|(_, value)| !value.is_empty());
+        Labels(all.into())
+    }
+
     /// The value of a label, empty if there is none.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {

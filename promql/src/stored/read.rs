@@ -532,40 +532,56 @@ fn number_of(column: &ArrayRef) -> Number<'_> {
 
 /// The labels of so many series, in their order. Names and values are there once, however many series have them.
 fn labels(tag: &dyn Fn(&str) -> Option<ArrayRef>, place: &Place, count: usize) -> Vec<Labels> {
-    let column = |label: &Label| Tag::new(&label.name, tag(&label.tag)?);
-    let columns: Vec<Tag> = place.labels.iter().filter_map(column).collect();
-    let (name, metric): (Arc<str>, Arc<str>) = (NAME.into(), place.metric.as_str().into());
+    let column = |label: &Label| Column::of_tag(&label.name, tag(&label.tag)?, count);
+    let mut columns: Vec<Column> = place.labels.iter().filter_map(column).collect();
+    columns.push(Column { name: NAME.into(), values: Values::Same(place.metric.as_str().into()) });
+    // Sorted once for all series.
+    columns.sort_by(|one, other| one.name.cmp(&other.name));
+    let is_sorted = columns.windows(2).all(|pair| pair[0].name < pair[1].name);
     let of = |row: usize| {
-        let tags = columns.iter().filter_map(|tag| Some((tag.name.clone(), tag.value(row)?)));
-        Labels::new(tags.chain([(name.clone(), metric.clone())]))
+        let mut all = Vec::with_capacity(columns.len());
+        all.extend(columns.iter().filter_map(|column| Some((column.name.clone(), column.value(row)?))));
+        if is_sorted { Labels::of_sorted(all) } else { Labels::new(all) }
     };
     (0..count).map(of).collect()
 }
 
-/// A tag of series.
-struct Tag {
+/// A label of series.
+struct Column {
     name: Arc<str>,
-    codes: DictionaryArray<Int32Type>,
-    /// The values that were asked for, by their codes.
-    values: RefCell<Vec<Option<Arc<str>>>>,
+    values: Values,
 }
 
-impl Tag {
-    fn new(name: &str, column: ArrayRef) -> Option<Tag> {
-        let codes = column.as_dictionary_opt::<Int32Type>()?.clone();
-        let values = RefCell::new(vec![None; codes.values().len()]);
-        Some(Tag { name: name.into(), codes, values })
+/// What a label is in series.
+enum Values {
+    /// In all of them.
+    Same(Arc<str>),
+    /// What a tag is, and the values that were asked for, by their codes: none of these where few are.
+    OfTag(DictionaryArray<Int32Type>, RefCell<Vec<Option<Arc<str>>>>),
+}
+
+impl Column {
+    fn of_tag(name: &str, tag: ArrayRef, count: usize) -> Option<Column> {
+        let codes = tag.as_dictionary_opt::<Int32Type>()?.clone();
+        let known = if count < codes.values().len() / 4 { 0 } else { codes.values().len() };
+        Some(Column { name: name.into(), values: Values::OfTag(codes, RefCell::new(vec![None; known])) })
     }
 
     fn value(&self, row: usize) -> Option<Arc<str>> {
-        let code = self.codes.is_valid(row).then(|| self.codes.keys().value(row))?;
-        let at = usize::try_from(code).ok()?;
-        let mut values = self.values.borrow_mut();
-        let value = values.get_mut(at)?;
-        if value.is_none() {
-            *value = Some(self.codes.values().as_string_opt::<i32>()?.value(at).into());
+        let (codes, known) = match &self.values {
+            Values::Same(value) => return Some(value.clone()),
+            Values::OfTag(codes, known) => (codes, known),
+        };
+        let at = usize::try_from(codes.is_valid(row).then(|| codes.keys().value(row))?).ok()?;
+        let text = || Some(Arc::from(codes.values().as_string_opt::<i32>()?.value(at)));
+        match known.borrow_mut().get_mut(at) {
+            None => text(),
+            Some(Some(value)) => Some(value.clone()),
+            Some(none) => {
+                none.clone_from(&text());
+                none.clone()
+            }
         }
-        value.clone()
     }
 }
 
