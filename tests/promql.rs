@@ -988,6 +988,32 @@ fn large_answers_come_piece_by_piece() {
     assert_eq!(states().concat(), ["done", "done", "done", "given up"]);
 }
 
+/// A question that ran out of time could be listed as given up, as the end of its time ends the waiting, too.
+#[test]
+fn a_question_out_of_time_is_listed_as_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "[query]\ntimeout = '300ms'\n");
+    let ask = |parameters: &str| {
+        let url = format!(
+            "{}/api/v1/query?query=sum_over_time(vector(1)[100000h:1s])&time=1767225600{parameters}",
+            server.url
+        );
+        let answer = agent().get(&url).call().unwrap();
+        (answer.status().as_u16(), answer.into_body().read_to_string().unwrap())
+    };
+    for parameters in ["", "&timeout=50ms"] {
+        let (status, body) = ask(parameters);
+        assert_eq!(status, 503, "{body}");
+        assert!(body.contains(r#""errorType":"timeout""#), "{body}");
+        let listed = || {
+            let sql = "SELECT state, error FROM system.queries WHERE language = 'promql' ORDER BY id DESC LIMIT 1";
+            server.rows(sql).concat()
+        };
+        wait_for("the end of the question", || listed()[0] != "running");
+        assert_eq!(listed()[0], "failed", "{parameters} {:?}", listed());
+    }
+}
+
 /// Values of labels came from the labels of all series, which took a second at a million of them. They are read off the numbers of
 /// series where predicates say all that is asked, and are the same.
 #[test]

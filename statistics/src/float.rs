@@ -313,7 +313,11 @@ pub fn show_value(number: f64) -> String {
 /// assert_eq!(text, "0.1-31e+21");
 /// ```
 pub fn push_value(number: f64, text: &mut String) {
-    // As nearly all numbers are.
+    // As most numbers are: whole, or with a few digits behind the point.
+    let whole = number as i64;
+    if whole as f64 == number && number.abs() < 1e15 && (whole != 0 || number.is_sign_positive()) {
+        return text.push_str(itoa::Buffer::new().format(whole));
+    }
     if (1e-4..1e15).contains(&number.abs()) {
         let mut buffer = zmij::Buffer::new();
         if let Some(digits) = plain(number, &mut buffer) {
@@ -395,8 +399,9 @@ mod tests {
             random ^= random >> 7;
             random ^= random << 17;
             // Of all sizes, and of those that are common.
-            let number = match round % 4 {
+            let number = match round % 5 {
                 0 => f64::from_bits(random),
+                4 => [0.0, -0.0, 1e15, -1e15, 999_999_999_999_999.0, 1e20, 9.2e18, -1.0][(random % 8) as usize],
                 1 => (random % 2_000_000) as f64 / 1000.0 - 1000.0,
                 2 => (random % (1 << 54)) as f64,
                 _ => (random % 1_000_000) as f64 / 1e9,

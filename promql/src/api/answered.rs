@@ -1,6 +1,6 @@
 //! An answer on its way out, as JSON that is written piece by piece: a large one is never in memory as one text.
 
-use super::json;
+use super::json::{self, Stamps};
 use crate::engine::{Allowance, Answer, Times};
 
 /// A piece of an answer has about so many bytes.
@@ -26,7 +26,7 @@ impl Answered<'_> {
     #[must_use]
     pub fn pieces(&self) -> Pieces<'_> {
         let is_matrix = self.is_range && matches!(self.answer, Answer::Series(_));
-        let stamps = if is_matrix { json::stamps(self.times) } else { Vec::new() };
+        let stamps = if is_matrix { Stamps::of(self.times) } else { Stamps::default() };
         Pieces { answered: self, stamps, next: 0, has_begun: false, is_done: false }
     }
 
@@ -54,7 +54,7 @@ impl Answered<'_> {
 pub struct Pieces<'a> {
     answered: &'a Answered<'a>,
     /// What stands before the value of each step.
-    stamps: Vec<String>,
+    stamps: Stamps,
     /// The series that comes next.
     next: usize,
     has_begun: bool,
@@ -66,6 +66,14 @@ impl Pieces<'_> {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.is_done
+    }
+
+    /// About how long the next piece will be, of so many series that are left.
+    fn bytes_likely(&self, left: usize) -> usize {
+        const BESIDE_BYTES: usize = 256;
+        const SAMPLE_BYTES: usize = 28;
+        let of_series = self.answered.times.steps().saturating_mul(SAMPLE_BYTES).saturating_add(BESIDE_BYTES);
+        left.saturating_mul(of_series).saturating_add(BESIDE_BYTES).min(PIECE_BYTES + of_series.min(PIECE_BYTES))
     }
 
     fn begin(&mut self, text: &mut String) {
@@ -103,11 +111,11 @@ impl Iterator for Pieces<'_> {
         if self.is_done {
             return None;
         }
-        let mut text = String::new();
+        let shown = self.answered.series().min(self.answered.limit);
+        let mut text = String::with_capacity(self.bytes_likely(shown - self.next));
         if !std::mem::replace(&mut self.has_begun, true) {
             self.begin(&mut text);
         }
-        let shown = self.answered.series().min(self.answered.limit);
         while self.next < shown && text.len() < PIECE_BYTES {
             self.series(self.next, &mut text);
             self.next += 1;

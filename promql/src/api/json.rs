@@ -66,10 +66,13 @@ pub(crate) fn labels(labels: &Labels, json: &mut String) {
 /// Seconds, with three digits where they are no whole ones.
 pub(crate) fn time(ms: i64, json: &mut String) {
     let (seconds, rest) = (ms.unsigned_abs() / 1000, ms.unsigned_abs() % 1000);
-    let sign = if ms < 0 { "-" } else { "" };
-    match rest {
-        0 => json.push_str(&format!("{sign}{seconds}")),
-        rest => json.push_str(&format!("{sign}{seconds}.{rest:03}")),
+    if ms < 0 {
+        json.push('-');
+    }
+    json.push_str(itoa::Buffer::new().format(seconds));
+    if rest > 0 {
+        json.push('.');
+        json.extend([rest / 100, rest / 10 % 10, rest % 10].map(|digit| char::from(b'0' + digit as u8)));
     }
 }
 
@@ -127,40 +130,60 @@ pub(crate) fn vector(series: &Series, times: Times, json: &mut String) {
     json.push('}');
 }
 
-/// Before the value of each step: `[1767225600,"`. They are the same of all series.
-pub(crate) fn stamps(times: Times) -> Vec<String> {
-    let stamp = |step: usize| {
-        let mut stamp = String::from("[");
-        time(times.at(step), &mut stamp);
-        stamp.push_str(",\"");
-        stamp
-    };
-    (0..times.steps()).map(stamp).collect()
+/// What stands before the value of each step: `[1767225600,"`. It is the same of all series.
+#[derive(Debug, Default)]
+pub(crate) struct Stamps {
+    text: String,
+    /// Where each ends.
+    ends: Vec<usize>,
+}
+
+impl Stamps {
+    /// Those of some times.
+    pub(crate) fn of(times: Times) -> Stamps {
+        let mut stamps = Stamps::default();
+        for step in 0..times.steps() {
+            stamps.text.push('[');
+            time(times.at(step), &mut stamps.text);
+            stamps.text.push_str(",\"");
+            stamps.ends.push(stamps.text.len());
+        }
+        stamps
+    }
+
+    fn at(&self, step: usize) -> &str {
+        let start = step.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..self.ends[step]]
+    }
 }
 
 /// A series at many times.
-pub(crate) fn matrix(series: &Series, times: Times, stamps: &[String], json: &mut String) {
+pub(crate) fn matrix(series: &Series, times: Times, stamps: &Stamps, json: &mut String) {
     json.push_str("{\"metric\":");
     labels(&series.labels, json);
-    let (mut has_floats, mut histograms) = (false, String::new());
-    for (step, stamp) in stamps.iter().enumerate() {
-        if let Some(value) = series.points.float(step) {
-            json.push_str(if has_floats { "," } else { ",\"values\":[" });
-            has_floats = true;
-            json.push_str(stamp);
-            push_value(value, json);
-            json.push_str("\"]");
-        } else if let Some(histogram) = series.points.histogram(step) {
-            histograms.push_str(if histograms.is_empty() { ",\"histograms\":[" } else { "," });
-            histogram_at(times.at(step), histogram, &mut histograms);
-        }
+    let mut has_floats = false;
+    for (step, value) in series.points.floats() {
+        json.push_str(if has_floats { "," } else { ",\"values\":[" });
+        has_floats = true;
+        json.push_str(stamps.at(step));
+        push_value(value, json);
+        json.push_str("\"]");
     }
     if has_floats {
         json.push(']');
     }
-    if !histograms.is_empty() {
-        json.push_str(&histograms);
-        json.push(']');
+    if series.points.has_histograms() {
+        let mut has_histograms = false;
+        for step in 0..times.steps() {
+            let histogram = series.points.histogram(step).filter(|_| series.points.float(step).is_none());
+            let Some(histogram) = histogram else { continue };
+            json.push_str(if has_histograms { "," } else { ",\"histograms\":[" });
+            has_histograms = true;
+            histogram_at(times.at(step), histogram, json);
+        }
+        if has_histograms {
+            json.push(']');
+        }
     }
     json.push('}');
 }
@@ -197,7 +220,7 @@ mod tests {
             time(ms, &mut json);
             json
         };
-        assert_eq!([1000, 1005, -1500].map(shown), ["1", "1.005", "-1.500"]);
+        assert_eq!([1000, 1005, -1500, 70, 0].map(shown), ["1", "1.005", "-1.500", "0.070", "0"]);
     }
 
     #[test]
