@@ -57,6 +57,45 @@ fn check_day(store: &Store) -> usize {
     scan.read_all().map(|batch| rows(batch.unwrap())).sum()
 }
 
+/// The number of rows of the table that drifts, which came with version 8: `pco` codes them page by page.
+const DRIFT_ROWS: i64 = 2600;
+
+/// Sums of hundredths, with what floats lose.
+fn drift() -> impl Iterator<Item = f64> {
+    (0..DRIFT_ROWS).scan(0.0, |sum, n| {
+        *sum += ((n * n * 31 + n) % 97) as f64 * 0.01;
+        Some(*sum)
+    })
+}
+
+fn write_drift(store: &Store) {
+    let mut batch = store.batch("public");
+    for (n, value) in drift().enumerate() {
+        let (time, fields) = (START + n as i64 * 1_000_000_000, [("value", Value::F64(value))]);
+        batch.push(&Row { measurement: "drift", tags: &[], time, fields: &fields }).unwrap();
+    }
+    store.write(batch).unwrap();
+}
+
+/// How many rows of the table that drifts there are; each is as it was, all of them and an hour alone.
+fn check_drift(store: &Store) -> usize {
+    let expected: Vec<u64> = drift().map(f64::to_bits).collect();
+    let read = |from: usize, to: usize| -> Option<Vec<u64>> {
+        let at = |n: usize| START + n as i64 * 1_000_000_000;
+        let request = ScanRequest { from: at(from), to: at(to) - 1, ..ScanRequest::default() };
+        let scan = store.scan("public", "drift", &request).ok()?;
+        let values = |batch: arrow_array::RecordBatch| {
+            let values = batch.column_by_name("value").unwrap().as_primitive::<Float64Type>().clone();
+            values.values().iter().map(|value| value.to_bits()).collect::<Vec<_>>()
+        };
+        Some(scan.read_all().flat_map(|batch| values(batch.unwrap())).collect())
+    };
+    let Some(all) = read(0, expected.len()) else { return 0 };
+    assert_eq!(all, expected);
+    assert_eq!(read(1500, 2100).unwrap(), expected[1500..2100]);
+    all.len()
+}
+
 /// What row `n` of the long table is: a number that wanders, one that stays, decimals with some that are none.
 fn long_row(n: i64) -> (i64, u64, f64) {
     let level = if n % 100 == 7 { 1.0 / (n as f64) } else { (n % 50) as f64 / 4.0 };
@@ -150,6 +189,7 @@ fn fill(dir: &Path) {
     let store = Store::open(dir, Options::default()).unwrap();
     write_long(&store);
     write_day(&store);
+    write_drift(&store);
     write(&store, ROWS / 5..ROWS / 4);
     store.flush().unwrap();
     write(&store, ROWS / 4..ROWS / 2);
@@ -168,8 +208,8 @@ fn delete_behind(store: &Store, number: i64) {
     store.delete("public", "m", row(number).1, i64::MAX, &[]).unwrap();
 }
 
-/// Checks every row; gives the numbers of those of the long table, of samples and of the table of a day.
-fn check(dir: &Path) -> [usize; 3] {
+/// Checks every row; gives the numbers of those of the long table, of samples, of the table of a day, and of the one that drifts.
+fn check(dir: &Path) -> [usize; 4] {
     let store = Store::open(dir, Options::default()).unwrap();
     let mut seen = vec![false; ROWS as usize];
     for batch in store.scan("public", "m", &ScanRequest::default()).unwrap().read_all() {
@@ -200,7 +240,7 @@ fn check(dir: &Path) -> [usize; 3] {
         }
     }
     assert!(seen.iter().all(|seen| *seen), "{} rows are lost", seen.iter().filter(|seen| !**seen).count());
-    [check_long(&store), check_samples(&store), check_day(&store)]
+    [check_long(&store), check_samples(&store), check_day(&store), check_drift(&store)]
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -225,7 +265,7 @@ fn every_version_opens() {
         copy(&fixture, dir.path());
         let version: u32 = fixture.file_name().unwrap().to_str().unwrap()[1..].parse().unwrap();
         let since = |first: u32, rows: i64| if version >= first { rows as usize } else { 0 };
-        let expected = [since(3, LONG_ROWS), since(4, SAMPLES * 3), since(6, DAY_ROWS)];
+        let expected = [since(3, LONG_ROWS), since(4, SAMPLES * 3), since(6, DAY_ROWS), since(8, DRIFT_ROWS)];
         assert_eq!(check(dir.path()), expected, "{}", fixture.display());
         assert_eq!(check(dir.path()), expected); // once more with what the first opening made of it
         versions += 1;

@@ -10,8 +10,7 @@
 //! u8 codec of the integers, the integers as numbers
 //! ```
 
-use std::ops::Range;
-
+use super::wanted::Wanted;
 use super::{Codec, Effort, leb128, numbers};
 use crate::files::block::u64_at;
 
@@ -44,7 +43,7 @@ pub(super) fn encode(values: &[f64], effort: Effort, out: &mut Vec<u8>) -> Optio
 }
 
 /// The values `wanted` of so many.
-pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<f64>, String> {
+pub(super) fn decode(bytes: &[u8], count: usize, wanted: &Wanted) -> Result<Vec<f64>, String> {
     let (first, mut bytes) = bytes.split_first().ok_or("the exponent is cut off")?;
     let exponent = first & !EXCEPTIONS;
     if exponent > EXPONENT_MAX {
@@ -61,10 +60,10 @@ pub(super) fn decode(bytes: &[u8], count: usize, wanted: Range<usize>) -> Result
     }
     let (bits, bytes) = bytes.split_at_checked(exceptions.len() * 8).ok_or("the exceptions are cut off")?;
     let (codec, bytes) = bytes.split_first().ok_or("the codec of the integers is cut off")?;
-    let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, count, wanted.clone())?;
+    let integers: Vec<i64> = numbers::decode(Codec::from_u8(*codec)?, bytes, count, wanted)?;
     let mut values = floats(integers, power(exponent));
-    for (index, at) in exceptions.into_iter().enumerate().filter(|(_, at)| wanted.contains(at)) {
-        values[at - wanted.start] = f64::from_bits(u64_at(bits, index * 8));
+    for (index, at) in exceptions.into_iter().enumerate().filter(|(_, at)| wanted.reach.contains(at)) {
+        values[at - wanted.reach.start] = f64::from_bits(u64_at(bits, index * 8));
     }
     Ok(values)
 }
@@ -194,8 +193,8 @@ mod tests {
             let mut out = Vec::new();
             assert_eq!(encode(&values, Effort::Small, &mut out), Some(Codec::Decimal));
             let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(&decode(&out, 16, 0..16).unwrap()), bits(&values));
-            assert_eq!(bits(&decode(&out, 16, 7..9).unwrap()), bits(&values[7..9]));
+            assert_eq!(bits(&decode(&out, 16, &Wanted::all(0..16)).unwrap()), bits(&values));
+            assert_eq!(bits(&decode(&out, 16, &Wanted::all(7..9)).unwrap()), bits(&values[7..9]));
         }
     }
 

@@ -22,6 +22,7 @@ use super::bit_string::{BitReader, BitWriter};
 use super::leb128::{self, unzigzag};
 use super::residuals::{self, Before, Header, Order, Residuals};
 use super::tans::{Decoder, Encoder, Frequencies, GROUP, Stream, TOKENS};
+use super::wanted::Wanted;
 
 /// Residuals that are tokens of their own.
 const SMALL: u64 = 16;
@@ -211,7 +212,7 @@ fn split_extra(mut bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
 
 /// The integers `wanted` of so many.
 #[allow(unsafe_code)]
-pub(super) fn decode(input: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
+pub(super) fn decode(input: &[u8], count: usize, wanted: &Wanted) -> Result<Vec<i64>, String> {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("bmi2") && is_x86_feature_detected!("lzcnt") && is_x86_feature_detected!("avx2") {
         // SAFETY: the processor was just asked whether it has these instructions; there is no other condition.
@@ -223,23 +224,23 @@ pub(super) fn decode(input: &[u8], count: usize, wanted: Range<usize>) -> Result
 /// The same code, with shifts by a variable and logarithms that take one step and not several.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "bmi2,lzcnt,avx2")]
-fn decode_by_bmi2(input: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
+fn decode_by_bmi2(input: &[u8], count: usize, wanted: &Wanted) -> Result<Vec<i64>, String> {
     decode_anywhere(input, count, wanted)
 }
 
 #[inline(always)]
-fn decode_anywhere(input: &[u8], count: usize, wanted: Range<usize>) -> Result<Vec<i64>, String> {
+fn decode_anywhere(input: &[u8], count: usize, wanted: &Wanted) -> Result<Vec<i64>, String> {
     let chunk = Chunk::open(input, count)?;
-    let mut integers = vec![0; wanted.len()];
-    let meets = |part: &&Part| part.place.start < wanted.end && wanted.start < part.place.end;
-    let parts: Vec<&Part> = chunk.parts.iter().filter(meets).collect();
+    let reach = &wanted.reach;
+    let mut integers = vec![0; reach.len()];
+    let parts: Vec<&Part> = chunk.parts.iter().filter(|part| wanted.meets(&part.place)).collect();
     let rounds = parts.len().div_ceil(AT_ONCE).max(1);
     for parts in parts.chunks(parts.len().div_ceil(rounds).max(1)) {
         match *parts {
-            [a, b, c, d] => chunk.decode_parts([a, b, c, d], &wanted, &mut integers),
-            [a, b, c] => chunk.decode_parts([a, b, c], &wanted, &mut integers),
-            [a, b] => chunk.decode_parts([a, b], &wanted, &mut integers),
-            _ => parts.iter().for_each(|part| chunk.decode_parts([part], &wanted, &mut integers)),
+            [a, b, c, d] => chunk.decode_parts([a, b, c, d], reach, &mut integers),
+            [a, b, c] => chunk.decode_parts([a, b, c], reach, &mut integers),
+            [a, b] => chunk.decode_parts([a, b], reach, &mut integers),
+            _ => parts.iter().for_each(|part| chunk.decode_parts([part], reach, &mut integers)),
         }
     }
     Ok(integers)
@@ -425,15 +426,16 @@ mod tests {
             for order in Order::ALL {
                 let mut bytes = Vec::new();
                 encode(&integers, order, &mut bytes);
-                prop_assert_eq!(&decode(&bytes, integers.len(), 0..integers.len()).unwrap(), &integers);
-                prop_assert_eq!(&decode(&bytes, integers.len(), part.clone()).unwrap(), &integers[part.clone()]);
+                prop_assert_eq!(&decode(&bytes, integers.len(), &Wanted::all(0..integers.len())).unwrap(), &integers);
+                prop_assert_eq!(&decode(&bytes, integers.len(), &Wanted::all(part.clone())).unwrap(), &integers[part.clone()]);
             }
         }
 
         #[test]
         fn any_bytes_decode_or_are_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..200), rows in 1usize..9000) {
             let all = |bytes: &[u8]| {
-                let _ = (decode(bytes, rows, 0..rows), decode(bytes, rows, rows / 2..rows), decode_version_2(bytes, rows));
+                let [whole, half] = [0..rows, rows / 2..rows].map(Wanted::all);
+                let _ = (decode(bytes, rows, &whole), decode(bytes, rows, &half), decode_version_2(bytes, rows));
             };
             all(&bytes);
             // The same with a sound table, so that the states and the bits are what is wrong.

@@ -18,11 +18,13 @@ mod entropy;
 pub(crate) mod leb128;
 mod numbers;
 mod packed;
+mod pages;
 mod residuals;
 mod runs;
 mod steps;
 mod tans;
 mod text;
+mod wanted;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::value::FieldType;
 use crate::files::block::{self, Kind, u64_at};
+use wanted::Wanted;
 
 /// How the values of a chunk are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub(crate) enum Codec {
     Repeats = 10,
     /// Integers in equal steps, stretch by stretch.
     Steps = 11,
+    /// The same as [`Codec::Pco`], page by page.
+    Pages = 12,
 }
 
 /// What a chunk is written for.
@@ -76,8 +81,8 @@ pub(crate) enum Effort {
 
 impl Codec {
     fn from_u8(number: u8) -> Result<Codec, String> {
-        use Codec::{Bits, Constant, Decimal, Dictionary, Entropy, Packed, Parts, Pco, Repeats, Runs, Steps};
-        let all = [Constant, Runs, Pco, Bits, Dictionary, Decimal, Packed, Entropy, Parts, Repeats, Steps];
+        use Codec::{Bits, Constant, Decimal, Dictionary, Entropy, Packed, Pages, Parts, Pco, Repeats, Runs, Steps};
+        let all = [Constant, Runs, Pco, Bits, Dictionary, Decimal, Packed, Entropy, Parts, Repeats, Steps, Pages];
         let known = all.into_iter().find(|codec| *codec as u8 == number);
         known.ok_or_else(|| format!("unknown codec {number}"))
     }
@@ -152,25 +157,26 @@ struct Chunk<'a> {
     /// Values that are present: as many as rows, unless there is a validity bitmap.
     present: usize,
     /// Which of them are wanted.
-    wanted: Range<usize>,
+    wanted: Wanted<'a>,
     values: &'a [u8],
 }
 
-impl Chunk<'_> {
+impl<'a> Chunk<'a> {
     /// The same chunk, of which only these rows are wanted.
-    fn of_rows(mut self, rows: Range<usize>) -> Self {
+    fn of_rows(mut self, wanted: Wanted<'a>) -> Self {
         let Some(validity) = self.validity.take() else {
-            return Chunk { wanted: rows, ..self };
+            return Chunk { wanted, ..self };
         };
+        let rows = wanted.reach;
         let before = rows.start - validity.slice(0, rows.start).null_count();
         let validity = validity.slice(rows.start, rows.len());
-        let wanted = before..before + rows.len() - validity.null_count();
+        let wanted = Wanted::all(before..before + rows.len() - validity.null_count());
         Chunk { wanted, validity: Some(validity), ..self }
     }
 
     /// The values that are present and wanted, as numbers.
     fn numbers<N: numbers::Number>(&self) -> Result<Vec<N>, String> {
-        numbers::decode(self.codec, self.values, self.present, self.wanted.clone())
+        numbers::decode(self.codec, self.values, self.present, &self.wanted)
     }
 }
 
@@ -193,12 +199,12 @@ fn open(stored: Stored<'_>, rows: usize) -> Result<Chunk<'_>, String> {
     };
     let codec = Codec::from_u8(codec)?;
     if has_bitmap == 0 {
-        return Ok(Chunk { codec, validity: None, present: rows, wanted: 0..rows, values: body });
+        return Ok(Chunk { codec, validity: None, present: rows, wanted: Wanted::all(0..rows), values: body });
     }
     let (bitmap, values) = body.split_at_checked(bitmap_bytes).ok_or("validity bitmap runs past the end")?;
     let validity = NullBuffer::new(bits::decode(bitmap, rows)?);
     let present = rows - validity.null_count();
-    Ok(Chunk { codec, validity: Some(validity), present, wanted: 0..present, values })
+    Ok(Chunk { codec, validity: Some(validity), present, wanted: Wanted::all(0..present), values })
 }
 
 /// The series of a page of so many rows.
@@ -229,20 +235,21 @@ pub(crate) fn decode_times_between(
         Codec::Steps => steps::places_between(chunk.values, rows, wanted, times)?,
         _ => wanted,
     };
-    Ok((reach.clone(), chunk.of_rows(reach).numbers()?.into()))
+    Ok((reach.clone(), chunk.of_rows(Wanted::all(reach)).numbers()?.into()))
 }
 
-/// The rows `wanted` of a field's column of a page of so many rows.
+/// The rows `wanted` of a field's column of a page of so many rows, from the first of them to the last; what lies between
+/// them and is not wanted can be anything.
 pub(crate) fn decode_field(
     stored: Stored<'_>,
     rows: usize,
-    wanted: Range<usize>,
+    wanted: &[Range<usize>],
     kind: FieldType,
 ) -> Result<ArrayRef, String> {
-    let chunk = open(stored, rows)?.of_rows(wanted);
+    let chunk = open(stored, rows)?.of_rows(Wanted::some(wanted));
     Ok(match kind {
         FieldType::F64 if chunk.codec == Codec::Decimal => {
-            let values = decimal::decode(chunk.values, chunk.present, chunk.wanted.clone())?;
+            let values = decimal::decode(chunk.values, chunk.present, &chunk.wanted)?;
             number_array::<Float64Type>(values, chunk.validity)
         }
         FieldType::F64 => number_array::<Float64Type>(chunk.numbers()?, chunk.validity),
@@ -250,9 +257,8 @@ pub(crate) fn decode_field(
         FieldType::U64 => number_array::<UInt64Type>(chunk.numbers()?, chunk.validity),
         FieldType::Bool => {
             let values = match chunk.codec {
-                Codec::Bits => {
-                    bits::decode(chunk.values, chunk.wanted.end)?.slice(chunk.wanted.start, chunk.wanted.len())
-                }
+                Codec::Bits => bits::decode(chunk.values, chunk.wanted.reach.end)?
+                    .slice(chunk.wanted.reach.start, chunk.wanted.reach.len()),
                 _ => chunk.numbers::<u32>()?.into_iter().map(|bit| bit == 1).collect(),
             };
             match chunk.validity {
@@ -265,7 +271,7 @@ pub(crate) fn decode_field(
             }
         }
         FieldType::Str => {
-            let mut values = text::decode(chunk.values, chunk.present, chunk.wanted.clone())?.into_iter();
+            let mut values = text::decode(chunk.values, chunk.present, chunk.wanted.reach.clone())?.into_iter();
             Arc::new(match &chunk.validity {
                 None => values.map(Some).collect::<StringArray>(),
                 Some(validity) => {
@@ -301,12 +307,22 @@ mod tests {
         }
         for effort in [Effort::Fast, Effort::Small] {
             let bytes = encode_field(&array, kind, effort);
-            let back = decode_field(Stored::Current(&bytes), array.len(), 0..array.len(), kind).unwrap();
+            let back = decode_field(Stored::Current(&bytes), array.len(), &[0..array.len()], kind).unwrap();
             assert_eq!(back.len(), array.len());
             let middle = array.len() / 3..array.len() / 2;
-            let part = decode_field(Stored::Current(&bytes), array.len(), middle.clone(), kind).unwrap();
+            let part = decode_field(Stored::Current(&bytes), array.len(), &[middle.clone()], kind).unwrap();
             // Floats are equal by their bits.
             assert_eq!(part.to_data(), back.slice(middle.start, middle.len()).to_data());
+            // Of some rows with others between them only they are known.
+            let some = [array.len() / 5..array.len() / 4, array.len() / 2..array.len() * 2 / 3];
+            let some: Vec<_> = some.into_iter().filter(|range| !range.is_empty()).collect();
+            let reach = Wanted::some(&some).reach;
+            let part = decode_field(Stored::Current(&bytes), array.len(), &some, kind).unwrap();
+            assert_eq!(part.len(), reach.len());
+            for range in some {
+                let own = part.slice(range.start - reach.start, range.len());
+                assert_eq!(own.to_data(), back.slice(range.start, range.len()).to_data());
+            }
             // Floats are compared by their bits.
             if kind == FieldType::F64 {
                 let bits = |array: &ArrayRef| -> Vec<Option<u64>> {

@@ -10,7 +10,8 @@ use pco::standalone::{simple_compress, simple_decompress_into};
 use pco::{ChunkConfig, FULL_BATCH_N};
 
 use super::residuals::Residuals;
-use super::{Codec, Effort, entropy, packed, runs, steps};
+use super::wanted::Wanted;
+use super::{Codec, Effort, entropy, packed, pages, runs, steps};
 
 /// Values that are looked at to choose an order: a few stretches of neighbours.
 const SAMPLE_STRETCH: usize = 256;
@@ -110,8 +111,7 @@ pub(super) fn encode_each<N: Number>(values: &[N], effort: Effort, out: &mut Vec
         return Codec::Constant;
     }
     let Some(integers) = N::to_integers(values) else {
-        out.extend(pco(values));
-        return Codec::Pco;
+        return pco(values, out);
     };
     if steps::encode(&integers, out) {
         return Codec::Steps;
@@ -126,10 +126,11 @@ pub(super) fn encode_each<N: Number>(values: &[N], effort: Effort, out: &mut Vec
             let mut ours = Vec::new();
             entropy::encode(&integers, entropy::best_order(&sample), &mut ours);
             if ours.len() * 8 > values.len() * PCO_BITS_MIN {
-                let theirs = pco(values);
+                let mut theirs = Vec::new();
+                let codec = pco(values, &mut theirs);
                 if theirs.len() < ours.len() {
-                    out.extend(theirs);
-                    return Codec::Pco;
+                    out.append(&mut theirs);
+                    return codec;
                 }
             }
             out.append(&mut ours);
@@ -138,8 +139,14 @@ pub(super) fn encode_each<N: Number>(values: &[N], effort: Effort, out: &mut Vec
     }
 }
 
-fn pco<N: Number>(values: &[N]) -> Vec<u8> {
-    simple_compress(values, &ChunkConfig::default()).expect("the configuration is valid and memory does not fail")
+fn pco<N: Number>(values: &[N], out: &mut Vec<u8>) -> Codec {
+    if values.len() >= pages::NUMBERS_MIN {
+        pages::encode(values, out);
+        return Codec::Pages;
+    }
+    let packed = simple_compress(values, &ChunkConfig::default());
+    out.extend(packed.expect("the configuration is valid and memory does not fail"));
+    Codec::Pco
 }
 
 /// All values if they are few, otherwise stretches of them from everywhere.
@@ -152,14 +159,9 @@ pub(super) fn sample<N: Copy>(values: &[N]) -> Vec<N> {
 }
 
 /// The numbers `wanted` of so many.
-pub(super) fn decode<N: Number>(
-    codec: Codec,
-    bytes: &[u8],
-    count: usize,
-    wanted: Range<usize>,
-) -> Result<Vec<N>, String> {
+pub(super) fn decode<N: Number>(codec: Codec, bytes: &[u8], count: usize, wanted: &Wanted) -> Result<Vec<N>, String> {
     match codec {
-        Codec::Repeats => runs::decode(bytes, count, wanted),
+        Codec::Repeats => runs::decode(bytes, count, wanted.reach.clone()),
         _ => decode_each(codec, bytes, count, wanted),
     }
 }
@@ -169,32 +171,34 @@ pub(super) fn decode_each<N: Number>(
     codec: Codec,
     bytes: &[u8],
     count: usize,
-    wanted: Range<usize>,
+    wanted: &Wanted,
 ) -> Result<Vec<N>, String> {
+    let reach = wanted.reach.clone();
     match codec {
         Codec::Constant => {
             let value = bytes.get(..size_of::<N>()).ok_or("the constant is cut off")?;
-            Ok(vec![bytemuck::pod_read_unaligned(value); wanted.len()])
+            Ok(vec![bytemuck::pod_read_unaligned(value); reach.len()])
         }
-        Codec::Steps => N::of_steps(bytes, count, wanted),
-        Codec::Packed => N::from_integers(packed::decode(bytes, count, wanted)?),
+        Codec::Steps => N::of_steps(bytes, count, reach),
+        Codec::Packed => N::from_integers(packed::decode(bytes, count, reach)?),
         Codec::Parts => N::from_integers(entropy::decode(bytes, count, wanted)?),
         Codec::Entropy => {
-            let mut integers = entropy::decode_version_2(bytes, wanted.end)?;
-            integers.drain(..wanted.start);
+            let mut integers = entropy::decode_version_2(bytes, reach.end)?;
+            integers.drain(..reach.start);
             N::from_integers(integers)
         }
         Codec::Pco => {
             // Into room of its own: what is made after the length that the bytes claim could be of any size.
-            let mut values = vec![N::default(); wanted.end.next_multiple_of(FULL_BATCH_N).min(count)];
+            let mut values = vec![N::default(); reach.end.next_multiple_of(FULL_BATCH_N).min(count)];
             let progress = simple_decompress_into(bytes, &mut values).map_err(|error| error.to_string())?;
             if progress.n_processed < values.len() || (progress.finished && progress.n_processed != count) {
                 return Err(format!("{} values, expected {count}", progress.n_processed));
             }
-            values.truncate(wanted.end);
-            values.drain(..wanted.start);
+            values.truncate(reach.end);
+            values.drain(..reach.start);
             Ok(values)
         }
+        Codec::Pages => pages::decode(bytes, count, wanted),
         other => Err(format!("numbers cannot be written as {other:?}")),
     }
 }

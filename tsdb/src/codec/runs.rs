@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::numbers::{self, Number};
+use super::wanted::Wanted;
 use super::{Codec, Effort, leb128};
 
 /// Runs shorter than this on average are not looked at.
@@ -37,8 +38,9 @@ pub(super) fn decode<N: Number>(bytes: &[u8], count: usize, wanted: Range<usize>
     if runs > count {
         return Err(format!("{runs} runs of {count} numbers"));
     }
-    let heads: Vec<N> = numbers::decode_each(Codec::from_u8(*heads_codec)?, heads, runs, 0..runs)?;
-    let lengths: Vec<u32> = numbers::decode_each(Codec::from_u8(*lengths_codec)?, lengths, runs, 0..runs)?;
+    let heads: Vec<N> = numbers::decode_each(Codec::from_u8(*heads_codec)?, heads, runs, &Wanted::all(0..runs))?;
+    let lengths: Vec<u32> =
+        numbers::decode_each(Codec::from_u8(*lengths_codec)?, lengths, runs, &Wanted::all(0..runs))?;
     if lengths.iter().map(|length| u64::from(*length)).sum::<u64>() != count as u64 {
         return Err(format!("the runs do not make {count} numbers"));
     }

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::wanted::Wanted;
 use super::{Codec, Effort, numbers};
 use crate::files::block::u32_at;
 
@@ -45,7 +46,7 @@ pub(super) fn decode(bytes: &[u8], rows: usize, wanted: Range<usize>) -> Result<
         bytes = rest;
     }
     let (codec, bytes) = bytes.split_first().ok_or("the codes are missing")?;
-    let codes: Vec<u32> = numbers::decode(Codec::from_u8(*codec)?, bytes, rows, wanted)?;
+    let codes: Vec<u32> = numbers::decode(Codec::from_u8(*codec)?, bytes, rows, &Wanted::all(wanted))?;
     let text_of = |code: &u32| distinct.get(*code as usize).copied();
     codes.iter().map(text_of).collect::<Option<_>>().ok_or_else(|| "a code is not in the dictionary".into())
 }

@@ -22,7 +22,7 @@ pub(crate) const HEADER_BYTES: usize = 16;
 /// Bytes of a file before its first block.
 pub(crate) const FILE_HEADER_BYTES: usize = 16;
 /// The version of every file format, written into each file's header.
-pub(crate) const FORMAT_VERSION: u32 = 7;
+pub(crate) const FORMAT_VERSION: u32 = 8;
 
 #[cfg(target_endian = "big")]
 compile_error!("the files are little-endian and viewed in place: a big-endian build needs conversions first");

@@ -239,7 +239,7 @@ impl Segment {
             };
             let array = self.chunk(page, bytes, place + 2)?.map(|chunk| {
                 let kind = section.fields[place].1;
-                let array = codec::decode_field(chunk, page.rows, wanted.clone(), kind).map_err(damaged)?;
+                let array = codec::decode_field(chunk, page.rows, &ranges, kind).map_err(damaged)?;
                 Ok::<_, Error>(take_ranges(&array, &of_wanted).expect("ranges lie inside the page"))
             });
             columns.push(array.transpose()?);
