@@ -101,8 +101,8 @@ impl Fold<'_> {
             return Ok(false);
         }
         let mut each = |first: fn(f64) -> f64, next: fn(f64, f64) -> f64| -> Result<(), Failure> {
-            for series in members {
-                self.context.allowance.check()?;
+            for (at, series) in members.iter().enumerate() {
+                self.context.allowance.check_at(at)?;
                 points.fold(&series.points, first, next);
             }
             Ok(())
@@ -136,8 +136,8 @@ impl Fold<'_> {
         let held = self.context.allowance.beside()();
         held.take(steps * size_of::<(usize, Option<T>)>())?;
         let mut all: Vec<Option<T>> = (0..steps).map(|_| None).collect();
-        for series in members {
-            self.context.allowance.check()?;
+        for (at, series) in members.iter().enumerate() {
+            self.context.allowance.check_at(at)?;
             series.points.floats().for_each(|(step, value)| match &mut all[step] {
                 Some(own) => add(own, value),
                 none => *none = Some(of(value)),

@@ -149,8 +149,14 @@ impl Metrics {
         }
         let tables = store.tables().filter(|(own, _)| *own == schema).map(|(_, table)| table);
         let tables = tables.filter_map(|table| Table::of(store, schema, table));
-        let places: Arc<[Arc<Place>]> =
+        let mut places: Vec<Arc<Place>> =
             tables.flat_map(|table| table.all().map(Arc::new).collect::<Vec<_>>()).collect();
+        // As series are sorted in the end; of one name the table of that name comes first, as it wins over fields.
+        places.sort_by(|one, other| {
+            let is_field = |place: &Place| place.table != place.metric;
+            one.metric.cmp(&other.metric).then_with(|| is_field(one).cmp(&is_field(other)))
+        });
+        let places: Arc<[Arc<Place>]> = places.into();
         // Of a schema that is not there nothing is kept.
         if !places.is_empty() {
             self.lock().insert(schema.to_owned(), Known { version, places: places.clone() });
