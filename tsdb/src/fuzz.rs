@@ -67,8 +67,8 @@ pub fn page(bytes: &[u8]) {
         let _ = codec::decode_series(stored, rows);
         let _ = codec::decode_times(stored, rows);
         for kind in FieldType::ALL {
-            let _ = codec::decode_field(stored, rows, &[0..rows], kind);
-            let _ = codec::decode_field(stored, rows, &[rows / 3..rows / 2], kind);
+            let _ = codec::decode_field(stored, rows, std::slice::from_ref(&(0..rows)), kind);
+            let _ = codec::decode_field(stored, rows, &[0..rows / 5, rows / 3..rows / 2], kind);
         }
     }
 }

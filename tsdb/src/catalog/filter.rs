@@ -103,7 +103,7 @@ impl Filter {
         let (low, high) = (*series.start(), *series.end());
         let wanted = (low.max(self.reach.0), high.min(self.reach.1));
         let count = match &self.series {
-            Some(set) if wanted.0 <= wanted.1 => set.count(wanted.0, wanted.1) as f64,
+            Some(set) if wanted.0 <= wanted.1 => f64::from(set.count(wanted.0, wanted.1)),
             _ => span(wanted.0.into(), wanted.1.into()),
         };
         of_times * count / span(low.into(), high.into()).max(1.0)

@@ -307,10 +307,12 @@ mod tests {
         }
         for effort in [Effort::Fast, Effort::Small] {
             let bytes = encode_field(&array, kind, effort);
-            let back = decode_field(Stored::Current(&bytes), array.len(), &[0..array.len()], kind).unwrap();
+            let back =
+                decode_field(Stored::Current(&bytes), array.len(), std::slice::from_ref(&(0..array.len())), kind)
+                    .unwrap();
             assert_eq!(back.len(), array.len());
             let middle = array.len() / 3..array.len() / 2;
-            let part = decode_field(Stored::Current(&bytes), array.len(), &[middle.clone()], kind).unwrap();
+            let part = decode_field(Stored::Current(&bytes), array.len(), std::slice::from_ref(&middle), kind).unwrap();
             // Floats are equal by their bits.
             assert_eq!(part.to_data(), back.slice(middle.start, middle.len()).to_data());
             // Of some rows with others between them only they are known.

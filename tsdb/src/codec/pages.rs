@@ -46,7 +46,7 @@ pub(super) fn decode<N: Number>(mut bytes: &[u8], count: usize, wanted: &Wanted)
     let wrong = |error: pco::errors::PcoError| error.to_string();
     let cut = "the pages are cut off";
     let page_numbers = leb128::read(&mut bytes)? as usize;
-    if page_numbers == 0 || page_numbers % FULL_BATCH_N != 0 {
+    if page_numbers == 0 || !page_numbers.is_multiple_of(FULL_BATCH_N) {
         return Err(format!("pages of {page_numbers} numbers"));
     }
     let head_bytes = leb128::read(&mut bytes)? as usize;

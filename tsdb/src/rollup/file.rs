@@ -230,7 +230,7 @@ impl BlockReader<'_> {
         }
         let rows = self.block.cells as usize;
         let values = |part: Part, of: FieldType| {
-            codec::decode_field(Stored::Current(self.chunk(place(part))), rows, &[0..rows], of)
+            codec::decode_field(Stored::Current(self.chunk(place(part))), rows, std::slice::from_ref(&(0..rows)), of)
         };
         let numbers = |part: Part, count: usize| codec::decode_times(Stored::Current(self.chunk(place(part))), count);
         Ok(match kind {
