@@ -124,8 +124,8 @@ impl<'a> Pairs<'a> {
             }
         }
         let Some(fill) = fill.left else { return Ok(()) };
-        for step in 0..steps {
-            let Some(one) = only[step].filter(|_| !matched.any.has(step)) else { continue };
+        for (step, one) in only.iter().enumerate() {
+            let Some(one) = one.filter(|_| !matched.any.has(step)) else { continue };
             let Some(other) = self.one[one].points.get(step) else { continue };
             let place = self.place(labels, &self.one[one].labels)?;
             self.pair(&Sample::Float(fill), &other, place, step, &mut matched)?;
