@@ -988,6 +988,24 @@ fn large_answers_come_piece_by_piece() {
     assert_eq!(states().concat(), ["done", "done", "done", "given up"]);
 }
 
+/// Asked by an expression for names, metrics came in the order of their tables: a field of an older table won over the table of the
+/// metric's own name.
+#[test]
+fn a_table_wins_over_a_field_of_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "");
+    for rows in ["m b=1 1767225600", "m_b value=2 1767225600"] {
+        assert_eq!(server.write("?precision=s", rows.as_bytes()).status, 204);
+    }
+    for query in ["m_b", "%7B__name__=~%22m_.*%22%7D", "%7B__name__=~%22m_b%22%7D"] {
+        let url = format!("{}/api/v1/query?query={query}&time=1767225600", server.url);
+        let answer: serde_json::Value = serde_json::from_str(&get(&url)).unwrap();
+        let found = answer["data"]["result"].as_array().unwrap();
+        assert_eq!(found.len(), 1, "{query}: {answer}");
+        assert_eq!(found[0]["value"][1], "2", "{query}");
+    }
+}
+
 /// A question that ran out of time could be listed as given up, as the end of its time ends the waiting, too.
 #[test]
 fn a_question_out_of_time_is_listed_as_failed() {

@@ -8,7 +8,7 @@ use crate::functions::rates::Extrapolation;
 use crate::functions::window::{Floats, Found, Look, OfFloats};
 use crate::functions::{instant, over_time, rates, regression, resets};
 use crate::model::points::{Points, Series};
-use crate::model::samples::{Samples, Walk};
+use crate::model::samples::Samples;
 use crate::syntax::{Call, Expr, Extension, Kind, Modifiers, Span, quote};
 use statistics::float::ExactSums;
 
@@ -209,20 +209,6 @@ impl Windows<'_> {
         self.range_ms as f64 / 1000.0
     }
 
-    /// The samples, looked at window by window.
-    fn walk<'s>(&self, samples: &'s Samples, falls: &'s Option<Vec<usize>>) -> Walk<'s> {
-        let walk = samples.walk();
-        match falls {
-            Some(falls) => walk.knowing(falls),
-            None => walk,
-        }
-    }
-
-    /// Where floats fall, for functions that go by it.
-    fn falls(&self, samples: &Samples) -> Option<Vec<usize>> {
-        matches!(self.name, "rate" | "increase" | "resets").then(|| samples.falls())
-    }
-
     /// Puts what a function makes of floats alone.
     fn put_floats(
         &self,
@@ -234,8 +220,12 @@ impl Windows<'_> {
         if let Some(sums) = self.exact_sums(context, samples) {
             return self.put_sums(context, samples, &sums, points);
         }
-        let falls = self.falls(samples);
-        let mut walk = self.walk(samples, &falls);
+        // Where they fall, for functions that go by it.
+        let falls = matches!(self.name, "rate" | "increase" | "resets").then(|| samples.falls());
+        let mut walk = samples.walk();
+        if let Some(falls) = &falls {
+            walk = walk.knowing(falls);
+        }
         for step in 0..context.steps() {
             context.allowance.check_at(step)?;
             let end = context.looks_at(self.modifiers, context.times.at(step));
@@ -291,8 +281,7 @@ impl Windows<'_> {
     ) -> Result<(), Failure> {
         let mut numbers = vec![0.0; self.numbers.len()];
         let (before, behind) = self.reach(context);
-        let falls = self.falls(samples);
-        let mut walk = self.walk(samples, &falls);
+        let mut walk = samples.walk();
         let (metric, range_s) = (labels.metric(), self.range_s());
         // Its own, as others may be looked at on other threads.
         let mut notes = Notes::default();
@@ -401,7 +390,7 @@ mod tests {
             let (falls, range_s) = (plain.falls(), range_ms as f64 / 1000.0);
             // Two of each name, as what was seen before must not matter.
             let mut own = names.map(|name| [of_floats(name, range_s).unwrap(), of_floats(name, range_s).unwrap()]);
-            let mut walk = plain.walk().knowing(&falls);
+            let (mut walk, sums) = (plain.walk().knowing(&falls), ExactSums::of(&plain.values));
             for _ in 0..12 {
                 let end = next(time.unsigned_abs() + 100_000) as i64;
                 let start = end - range_ms;
@@ -409,6 +398,8 @@ mod tests {
                 if windows[0].is_empty() {
                     continue;
                 }
+                let places = plain.walk().places(start, end);
+                let sum = sums.as_ref().map(|sums| sums.sum(places.clone()));
                 for (name, own) in names.into_iter().zip(&mut own) {
                     let mut notes = Notes::default();
                     let mut look = Look {
@@ -428,6 +419,15 @@ mod tests {
                         crate::model::samples::Sample::Float(value) => value,
                         histogram => panic!("{histogram:?}"),
                     });
+                    // As `put_sums` has it.
+                    match (name, sum) {
+                        ("sum_over_time", Some(sum)) => assert_eq!(any.map(f64::to_bits), Some(sum.to_bits())),
+                        ("avg_over_time", Some(sum)) => {
+                            let mean = sum / places.len() as f64;
+                            assert_eq!(any.map(f64::to_bits), Some(mean.to_bits()));
+                        }
+                        _ => {}
+                    }
                     for (window, own) in windows.into_iter().zip(own) {
                         let own = own(&Floats { window, start, end });
                         let is_same = any.zip(own).map_or(any.is_none() && own.is_none(), |(any, own)| {

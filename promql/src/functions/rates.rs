@@ -76,7 +76,8 @@ impl Extrapolation {
         let (first, by) = (*first, if self.asked.is_counter { window.grown() } else { last - first });
         let Alike { span, factor, .. } =
             self.alike(last_ms - first_ms, first_ms - start, end - last_ms, window.times.len());
-        // At a whole window before its first sample a counter that had as much as it grew by was above zero.
+        // At its pace a counter was zero `sampled_s * first / by` before its first sample. If it had as much there as it grew by, that
+        // is no nearer than the start of the window, and does not matter.
         let is_far_from_zero = by <= 0.0 || first < 0.0 || first >= by && span.to_start_s <= span.sampled_s;
         if !self.asked.is_counter || is_far_from_zero {
             return Some(by * factor);
