@@ -26,6 +26,16 @@ const KEPT_BYTES: libc::c_int = 4 << 20;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const GROWTH_BYTES: libc::c_int = 1 << 20;
 
+/// As many arenas as threads that run at a time, and not eight times as many, as glibc would have.
+///
+/// What lives long - rows of the head, the catalogue, plans - lies wherever the thread that made it had its arena, and
+/// holds the pages around it. Sixteen arenas on two processors held 70 MB more than two after 45 minutes of load.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn arenas() -> libc::c_int {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    libc::c_int::try_from(processors).unwrap_or(libc::c_int::MAX)
+}
+
 /// To be called once, before there are other threads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn set_up() {
@@ -34,6 +44,7 @@ pub fn set_up() {
         libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
         libc::mallopt(libc::M_TRIM_THRESHOLD, KEPT_BYTES);
         libc::mallopt(libc::M_TOP_PAD, GROWTH_BYTES);
+        libc::mallopt(libc::M_ARENA_MAX, arenas());
     }
 }
 
