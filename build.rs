@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Programs, by the names that tests need them under.
-const PROGRAMS: [&str; 27] = [
+const PROGRAMS: [&str; 28] = [
     "nginx",
     "apache2",
     "varnishd",
@@ -21,6 +21,7 @@ const PROGRAMS: [&str; 27] = [
     "redis-server",
     "prometheus",
     "prometheus-node-exporter",
+    "prometheus-alertmanager",
     "vmagent",
     "vmalert",
     "influxd",

@@ -25,11 +25,13 @@ mod import;
 mod log;
 mod manual;
 mod memory;
+mod notify;
 mod probe;
 mod progress;
 mod prompt;
 mod promql;
 mod rollup;
+mod rules;
 mod say;
 mod scrape;
 mod serve;
@@ -82,6 +84,10 @@ enum Command {
     Exclusion(exclusion::ExclusionArgs),
     /// Buckets that are worked out ahead, so that queries over long spans need not read every row
     Rollup(rollup::Args),
+    /// Check and test rule files
+    Rules(rules::Args),
+    /// Try the channels by which people are told
+    Notify(notify::Args),
     /// Write the rows of a measurement to a file: Parquet, CSV or line protocol
     Export(export::Args),
     /// Print what a shell needs to complete commands
@@ -107,6 +113,8 @@ fn main() -> ExitCode {
         Command::Maintenance(args) => exclusion::maintenance(args),
         Command::Exclusion(args) => exclusion::exclusion(args),
         Command::Rollup(args) => rollup::run(args),
+        Command::Rules(args) => rules::run(args),
+        Command::Notify(args) => notify::run(args),
         Command::Export(args) => export::run(args),
         Command::Completions(args) => Ok(manual::completions(&args)),
         Command::Man(args) => manual::man(&args),

@@ -8,11 +8,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alerts::live::{self, Live};
+use alerts::notices::Channel;
+use alerts::rules::RuleFile;
+use alerts::state::Outside;
 use anyhow::{Context, Result, bail};
 use client::asking;
 use hyper::Method;
 use ingest::body::Limits;
 use ingest::write::Ingest;
+use promql::base::labels::Labels;
 use promql::engine::Settings;
 use query::Engine;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -31,6 +36,7 @@ use crate::config::{Config, Durability, TableRetention, listen_address};
 use crate::forward;
 use crate::log;
 use crate::memory;
+use crate::rules;
 use crate::scrape;
 
 /// How often this machine and this server's own health are measured.
@@ -85,6 +91,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let own = config.server.tls_cert.is_none().then_some(config.server.listen);
     let sources = Sources { file: args.config, given: given.collect::<Result<_>>()?, own };
     sources.targets(&config)?;
+    sources.rules(&config)?;
+    config.channels()?;
     config.rollups()?;
     memory::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
@@ -120,7 +128,11 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let spill_dir = config.store.data_dir.join("spill");
     let engine = engine(&config, store.clone(), spill_dir, vec![system_ingest(&store, &ingest)])?;
     let engine = Arc::new(engine);
-    let server = Server::new(store.clone(), engine, ingest.clone(), guard, server_options(&config));
+    let rule_files = sources.rules(&config)?;
+    let (runner, rule_options) = (engine.runner().clone(), rule_options(&config, address));
+    let rules = Live::start(store.clone(), runner, rule_options, rule_files, config.channels()?).await;
+    let rules = Arc::new(rules.context("read what became of alerts")?);
+    let server = Server::new(store.clone(), engine, ingest.clone(), rules.clone(), guard, server_options(&config));
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
     tell_supervisor(NotifyState::Ready);
 
@@ -144,14 +156,19 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let mut probing = Probing::start(prober, targets);
     let mut measuring: JoinSet<()> = JoinSet::new();
     measuring.spawn(memory::give_back(config.store.mapped_max.as_u64()));
+    let evaluating = rules.clone();
     measuring.spawn(async move {
         while hangup.recv().await.is_some() {
             match sources.load() {
-                Ok(targets) => {
+                Ok(Loaded { targets, rule_files, channels }) => {
                     let Changes { kept, begun, changed, ended } = probing.replace(targets).await;
                     tracing::info!("targets: {begun} are new, {changed} are changed, {ended} are gone, {kept} go on");
+                    let live::Changes { kept, begun, changed, ended } = evaluating.replace(rule_files, channels).await;
+                    tracing::info!(
+                        "groups of rules: {begun} are new, {changed} are changed, {ended} are gone, {kept} go on"
+                    );
                 }
-                Err(error) => tracing::error!("the targets stay as they were: {error:#}"),
+                Err(error) => tracing::error!("targets, rules and channels stay as they were: {error:#}"),
             }
         }
     });
@@ -174,6 +191,7 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     tell_supervisor(NotifyState::Stopping);
     // Probes under way are given up: their slots are not known. Rows that were measured are still stored.
     measuring.shutdown().await;
+    let _ = tokio::time::timeout(GRACE, rules.stop()).await;
     let _ = tokio::time::timeout(GRACE, recording).await;
     let ended = store.ended();
     let closed = tokio::task::spawn_blocking(move || store.close()).await?;
@@ -223,11 +241,23 @@ struct Sources {
     own: Option<SocketAddr>,
 }
 
+/// What is taken anew while the server runs.
+struct Loaded {
+    targets: Vec<Target>,
+    rule_files: Vec<RuleFile>,
+    channels: Vec<Channel>,
+}
+
 impl Sources {
-    /// The targets of the file as it is now, and the given ones.
-    fn load(&self) -> Result<Vec<Target>> {
+    /// The targets of the file as it is now, and the given ones; the rules, and who is told.
+    fn load(&self) -> Result<Loaded> {
         let config = Config::load(self.file.as_deref())?;
-        self.targets(&config)
+        let (targets, rule_files) = (self.targets(&config)?, self.rules(&config)?);
+        Ok(Loaded { targets, rule_files, channels: config.channels()? })
+    }
+
+    fn rules(&self, config: &Config) -> Result<Vec<RuleFile>> {
+        rules::load(&config.rule_paths(self.file.as_deref())?, &promql_options(config).limits)
     }
 
     fn targets(&self, config: &Config) -> Result<Vec<Target>> {
@@ -295,6 +325,18 @@ fn server_options(config: &Config) -> server::Options {
             trusted_proxies: server.trusted_proxies.clone(),
         },
         promql: promql_options(config),
+    }
+}
+
+fn rule_options(config: &Config, address: SocketAddr) -> live::Options {
+    let rules = &config.rules;
+    let scheme = if config.server.tls_cert.is_some() { "https" } else { "http" };
+    let url = rules.external_url.clone().unwrap_or_else(|| format!("{scheme}://{address}{}", config.server.base_path));
+    let labels = Labels::new(rules.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    live::Options {
+        interval: rules.interval,
+        outside: Outside { labels, url },
+        settings: promql_options(config).settings,
     }
 }
 

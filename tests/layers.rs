@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The folders of crates, the lowest first. The files beside them stand on top.
-const LAYERS: [(&str, &[&str]); 4] = [
+const LAYERS: [(&str, &[&str]); 5] = [
     (
         "tsdb",
         &[
@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str]); 4] = [
         &["base", "sql", "out", "exec", "functions", "tables", "direct", "availability", "rules", "asof", "gaps"],
     ),
     ("promql", &["syntax", "base", "model", "functions", "engine", "stored", "api"]),
+    ("alerts", &["base", "template", "rules", "state", "notices", "live", "testing"]),
     ("web-probe", &["base", "found", "net", "http", "checks", "kinds", "rows", "run"]),
 ];
 /// So many files may form a circle.
@@ -25,8 +26,8 @@ const CIRCLE_MAX: usize = 4;
 /// So many files may lie directly in the folder `src` of a crate with layers.
 const TOP_FILES_MAX: usize = 8;
 /// The crates that are held to `CIRCLE_MAX`.
-const CRATES: [&str; 9] =
-    ["tsdb", "domain", "runner", "statistics", "ingest", "promql", "query", "web-probe", "server"];
+const CRATES: [&str; 10] =
+    ["tsdb", "domain", "runner", "statistics", "ingest", "promql", "query", "alerts", "web-probe", "server"];
 
 /// The files of a crate, by their modules (`read::scan`), each with the modules that it uses.
 fn uses_of(name: &str) -> BTreeMap<String, BTreeSet<String>> {

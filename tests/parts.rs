@@ -182,6 +182,7 @@ fn no_part_is_missing_in_ci() {
         ("redis-server", cfg!(part = "redis-server")),
         ("prometheus", cfg!(part = "prometheus")),
         ("prometheus-node-exporter", cfg!(part = "prometheus-node-exporter")),
+        ("prometheus-alertmanager", cfg!(part = "prometheus-alertmanager")),
         ("vmagent", cfg!(part = "vmagent")),
         ("influxd", cfg!(part = "influxd")),
         ("influx", cfg!(part = "influx")),

@@ -1,10 +1,19 @@
 //! Names that agents cannot write to. People are paid by availability, and these tables and views say what counts.
 
-use crate::tables::{ALERTS, EXCLUSIONS, EXEMPLARS, MAINTENANCE, METADATA};
+use crate::tables::{ALERT_EVENTS, EXCLUSIONS, EXEMPLARS, MAINTENANCE, METADATA, NOTICES};
 
 /// The names of the views that are ready in every schema.
-pub const VIEWS: [&str; 7] =
-    ["availability_daily", "availability_monthly", "response_daily", "outages", "advisories", "alert_counts", "series"];
+pub const VIEWS: [&str; 9] = [
+    "availability_daily",
+    "availability_monthly",
+    "response_daily",
+    "outages",
+    "advisories",
+    "alerts",
+    "alert_counts",
+    "notice_counts",
+    "series",
+];
 /// The view that only lists what there is. A metric may be called so.
 const SERIES: &str = "series";
 /// A measurement with the name of a view is read under this and its name.
@@ -40,7 +49,7 @@ impl std::fmt::Display for Reserved {
 /// assert_eq!(reserved("series"), None); // read as `stored_series`
 /// ```
 pub fn reserved(measurement: &str) -> Option<Reserved> {
-    let tables = [MAINTENANCE.name, EXCLUSIONS.name, ALERTS.name, METADATA, EXEMPLARS];
+    let tables = [MAINTENANCE.name, EXCLUSIONS.name, ALERT_EVENTS.name, NOTICES.name, METADATA, EXEMPLARS];
     let table = tables.into_iter().find(|name| *name == measurement).map(Reserved::Table);
     table.or_else(|| view(measurement).filter(|name| *name != SERIES).map(Reserved::View))
 }

@@ -1,19 +1,21 @@
 //! The tables, one a file.
 
-mod alerts;
+mod alert_events;
 mod cdn;
 mod exclusion;
 mod heartbeat;
 mod host;
+mod notices;
 mod probe;
 
 use crate::table::Table;
 
-pub use alerts::ALERTS;
+pub use alert_events::ALERT_EVENTS;
 pub use cdn::{CDN, EDGE_FIELDS};
 pub use exclusion::{EXCLUSIONS, MAINTENANCE};
 pub use heartbeat::{HEARTBEAT, check_job};
 pub use host::HOST;
+pub use notices::NOTICES;
 pub use probe::PROBE;
 
 /// The table of what is said of metrics: type, unit, help.
@@ -22,7 +24,7 @@ pub const METADATA: &str = "metric_metadata";
 pub const EXEMPLARS: &str = "exemplars";
 
 /// The tables that SQL knows whether rows were written or not.
-pub const KNOWN: [&Table; 4] = [&PROBE, &MAINTENANCE, &EXCLUSIONS, &ALERTS];
+pub const KNOWN: [&Table; 5] = [&PROBE, &MAINTENANCE, &EXCLUSIONS, &ALERT_EVENTS, &NOTICES];
 
 /// A known table by its name.
 pub fn known(name: &str) -> Option<&'static Table> {

@@ -26,6 +26,7 @@ pub mod remote_write;
 pub mod report;
 pub mod row_options;
 mod rows;
+pub mod samples;
 mod scraped_series;
 pub mod stats;
 pub mod write;

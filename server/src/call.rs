@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use alerts::live::Live;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::Request;
@@ -28,6 +29,8 @@ pub(crate) struct Services {
     pub promql: PromqlOptions,
     /// What PromQL knows of the store's tables.
     pub promql_metrics: promql::stored::Metrics,
+    /// The rules that are evaluated.
+    pub rules: Arc<Live>,
     pub metrics: Metrics,
     pub data_dir: Arc<Path>,
     pub started: jiff::Timestamp,

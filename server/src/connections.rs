@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use alerts::live::Live;
 use anyhow::Result;
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, RETRY_AFTER};
@@ -87,8 +88,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers from a store, an engine over it, and what takes rows for it.
-    pub fn new(store: Arc<Store>, engine: Arc<Engine>, ingest: Arc<Ingest>, guard: Guard, options: Options) -> Server {
+    /// Answers from a store, an engine over it, what takes rows for it, and the rules over it.
+    pub fn new(
+        store: Arc<Store>,
+        engine: Arc<Engine>,
+        ingest: Arc<Ingest>,
+        rules: Arc<Live>,
+        guard: Guard,
+        options: Options,
+    ) -> Server {
         let metrics = Metrics::new(store.clone(), ingest.clone());
         let (data_dir, promql) = (options.data_dir.clone(), options.promql.clone());
         Server {
@@ -98,6 +106,7 @@ impl Server {
                 ingest,
                 promql,
                 promql_metrics: promql::stored::Metrics::default(),
+                rules,
                 metrics,
                 data_dir,
                 started: jiff::Timestamp::now(),

@@ -156,6 +156,26 @@ pub(crate) async fn runtime_info(call: Call) -> Response<Body> {
     fixed(call, api::runtime_info(started)).await
 }
 
+/// `/api/v1/rules`
+pub(crate) async fn rules(call: Call) -> Response<Body> {
+    let query = call.request.uri().query().unwrap_or_default();
+    let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
+    match call.services.rules.rules(pairs.iter().map(|(name, value)| (&**name, &**value))) {
+        Ok(data) => succeeded(&data),
+        Err(message) => failed(&ApiError { kind: Kind::BadData, message }),
+    }
+}
+
+/// `/api/v1/alerts`
+pub(crate) async fn alerts(call: Call) -> Response<Body> {
+    succeeded(&call.services.rules.alerts())
+}
+
+fn succeeded(data: &serde_json::Value) -> Response<Body> {
+    let json = serde_json::json!({ "status": "success", "data": data }).to_string();
+    respond(StatusCode::OK, (json.into(), None))
+}
+
 /// What is the same whatever is stored.
 pub(crate) async fn fixed(_: Call, json: String) -> Response<Body> {
     respond(StatusCode::OK, (json.into(), None))

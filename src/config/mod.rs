@@ -1,5 +1,6 @@
 //! The configuration file: every key with its unit and default. `docs/configuration.md` shows it whole.
 
+mod channels;
 mod maintenance;
 mod targets;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use alerts::notices::Channel;
 use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
 use query::Declaration;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Deserializer};
 use tsdb::Rollup;
 use web_probe::Target;
 
+use channels::ChannelConfig;
 use maintenance::MaintenanceConfig;
 use targets::TargetConfig;
 pub use targets::{Told, resolver};
@@ -32,6 +35,12 @@ pub struct Config {
     pub query: Query,
     pub promql: Promql,
     pub probe: Probe,
+    pub rules: Rules,
+    /// Who is told. Default: nobody.
+    #[serde(rename = "channel")]
+    channels: Vec<ChannelConfig>,
+    /// Rule files of Prometheus, relative to this file; `*` and `?` stand for what they do in a shell. Default: none.
+    rule_files: Vec<PathBuf>,
     #[serde(rename = "target")]
     targets: Vec<TargetConfig>,
     /// Planned work. Default: none.
@@ -268,6 +277,25 @@ impl Default for Promql {
     }
 }
 
+/// `[rules]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rules {
+    /// From one evaluation of a group of rules to the next, where the group does not say it. Default 1 min.
+    #[serde(deserialize_with = "duration")]
+    pub interval: Duration,
+    /// The address under which people find this server, which texts of alerts can name. Default: where it listens.
+    pub external_url: Option<String>,
+    /// Labels that texts of alerts can name as `$externalLabels`. Default: none.
+    pub external_labels: BTreeMap<String, String>,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules { interval: Duration::from_mins(1), external_url: None, external_labels: BTreeMap::new() }
+    }
+}
+
 /// `[probe]`
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -388,6 +416,22 @@ impl Config {
             }
         }
         Ok(targets)
+    }
+
+    /// Who is told.
+    pub fn channels(&self) -> Result<Vec<Channel>> {
+        let mut names = HashSet::new();
+        if let Some(twice) = self.channels.iter().find(|channel| !names.insert(&channel.name)) {
+            bail!("there are two channels with the name '{}': give one of them another", twice.name);
+        }
+        self.channels.iter().map(ChannelConfig::channel).collect()
+    }
+
+    /// The rule files that there are.
+    pub fn rule_paths(&self, file: Option<&Path>) -> Result<Vec<PathBuf>> {
+        let folder = file.unwrap_or(Path::new(DEFAULT_FILE)).parent().unwrap_or(Path::new(""));
+        let paths = self.rule_files.iter().map(|pattern| crate::rules::paths_of(&folder.join(pattern)));
+        Ok(paths.collect::<Result<Vec<_>>>().context("rule_files")?.concat())
     }
 
     /// Does the file say how this machine is measured?

@@ -23,5 +23,5 @@ pub use exemplars::query_exemplars;
 pub use federate::{Names, federate};
 pub use parameters::Parameters;
 pub use remote_read::{ReadAnswer, ReadRequest, remote_read};
-pub use status::{build_info, config, flags, no_alerts, no_rules, runtime_info, scrape_pools, targets};
+pub use status::{build_info, config, flags, runtime_info, scrape_pools, targets};
 pub use tree::{format_query, parse_query};

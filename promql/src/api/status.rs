@@ -27,18 +27,6 @@ pub fn build_info() -> String {
     json::success(&data, &[], &[])
 }
 
-/// `alerts`, as long as there are none.
-#[must_use]
-pub fn no_alerts() -> String {
-    json::success(r#"{"alerts":[]}"#, &[], &[])
-}
-
-/// `rules`, as long as there are none.
-#[must_use]
-pub fn no_rules() -> String {
-    json::success(r#"{"groups":[]}"#, &[], &[])
-}
-
 /// `status/runtimeinfo` of a server that was started then.
 #[must_use]
 pub fn runtime_info(started: Timestamp) -> String {

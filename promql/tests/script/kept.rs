@@ -5,7 +5,7 @@ use promql::base::labels::{Labels, NAME};
 use promql::engine::Allowance;
 use promql::model::samples::Sample;
 use promql::stored::{Metrics, Stored};
-use statistics::histogram::Hint;
+use statistics::histogram::{Hint, text_of};
 use tsdb::{Options, Row, Store, Value};
 
 use super::source::Loaded;
@@ -47,7 +47,7 @@ impl Kept {
                     Sample::Float(value) => vec![("value", Value::F64(*value))],
                     Sample::Histogram(own) => {
                         let bounds: Vec<String> = own.bounds.iter().map(ToString::to_string).collect();
-                        texts = [text(&own.positive), text(&own.negative), bounds.join(",")];
+                        texts = [text_of(&own.positive), text_of(&own.negative), bounds.join(",")];
                         let hint = match own.hint {
                             Hint::Unknown => 0,
                             Hint::Reset => 1,
@@ -86,10 +86,4 @@ impl Kept {
         }
         true
     }
-}
-
-/// Buckets of a side, as rows have them.
-fn text(buckets: &[(i32, f64)]) -> String {
-    let spans: Vec<String> = buckets.iter().map(|(index, count)| format!("{index}:{count}")).collect();
-    spans.join(" ")
 }

@@ -16,7 +16,7 @@ use crate::sql::size::SizeLimits;
 use crate::sql::statement;
 
 /// Their names and what they stand for.
-const VIEWS: [(&str, &str); 6] = [
+const VIEWS: [(&str, &str); 8] = [
     ("availability_daily", "SELECT * FROM availability('probe', bucket => '1d')"),
     ("availability_monthly", "SELECT * FROM availability('probe', bucket => '1mo')"),
     (
@@ -38,12 +38,32 @@ const VIEWS: [(&str, &str); 6] = [
         SELECT target, location, time, error, message, locations, locations_up
         FROM newest JOIN counted ON target = of_target WHERE NOT up AND locations_up * 2 > locations",
     ),
+    // A row for each time that an alert fired; what happened behind it belongs to it until it fires again.
+    (
+        "alerts",
+        "WITH numbered AS (
+            SELECT time, target, \"group\", severity, rule, alert, event, message, value, actor,
+                sum(CASE WHEN event = 'firing' THEN 1 ELSE 0 END) OVER (PARTITION BY alert ORDER BY time) AS number
+            FROM alert_events)
+        SELECT min(CASE WHEN event = 'firing' THEN time END) AS time, target, \"group\", severity, CAST(NULL AS VARCHAR) AS channel, rule, alert,
+            min(CASE WHEN event = 'firing' THEN message END) AS message, min(CASE WHEN event = 'firing' THEN value END) AS value,
+            min(CASE WHEN event = 'acknowledged' THEN actor END) AS acknowledged_by,
+            min(CASE WHEN event = 'acknowledged' THEN time END) AS acknowledged,
+            min(CASE WHEN event = 'recovered' THEN time END) AS closed
+        FROM numbered WHERE number > 0 GROUP BY target, \"group\", severity, rule, alert, number",
+    ),
     (
         "alert_counts",
         "SELECT date_trunc('day', time) AS day, target, \"group\", severity, channel, count(*) AS alerts,
             avg(CAST(acknowledged AS BIGINT) - CAST(time AS BIGINT)) / 1e9 AS mean_s_to_acknowledge,
             avg(CAST(closed AS BIGINT) - CAST(time AS BIGINT)) / 1e9 AS mean_s_to_close
         FROM alerts GROUP BY day, target, \"group\", severity, channel",
+    ),
+    (
+        "notice_counts",
+        "SELECT date_trunc('day', time) AS day, channel, recipient, target, severity, status, count(*) AS notices
+        FROM notices WHERE event = 'queued' AND notice IN (SELECT notice FROM notices WHERE event = 'sent')
+        GROUP BY day, channel, recipient, target, severity, status",
     ),
 ];
 const SERIES: &str = "series";

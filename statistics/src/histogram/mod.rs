@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub use accumulate::Accumulator;
 pub use arithmetic::{Incompatible, Reconciled};
 pub use iterate::Bucket;
-pub use text::buckets_of;
+pub use text::{buckets_of, text_of};
 
 /// The schema of histograms whose bounds are given.
 pub const CUSTOM: i32 = -53;

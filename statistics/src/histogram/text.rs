@@ -31,6 +31,27 @@ pub fn buckets_of(text: &str) -> Result<Buckets, String> {
     Ok(buckets)
 }
 
+/// The text of the buckets of a side.
+///
+/// ```
+/// use statistics::histogram::{buckets_of, text_of};
+/// assert_eq!(text_of(&[(-2, 3.0), (-1, 1.0), (4, 2.5)]), "-2:3,1 4:2.5");
+/// assert_eq!(buckets_of(&text_of(&[(7, 0.1)])), Ok(vec![(7, 0.1)]));
+/// ```
+#[must_use]
+pub fn text_of(buckets: &[(i32, f64)]) -> String {
+    let mut text = String::new();
+    let mut next = None;
+    for (index, count) in buckets {
+        match next == Some(i64::from(*index)) {
+            true => text.push_str(&format!(",{count}")),
+            false => text.push_str(&format!("{}{index}:{count}", if text.is_empty() { "" } else { " " })),
+        }
+        next = Some(i64::from(*index) + 1);
+    }
+    text
+}
+
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.trim().parse().map_err(|_| format!("expected a number, found '{text}'"))
 }

@@ -1,0 +1,10 @@
+//! Groups of rules over a store, evaluated as time goes by.
+
+mod grid;
+mod groups;
+mod ledger;
+mod over_store;
+mod show;
+
+pub use grid::Grid;
+pub use groups::{Changes, Live, Options};

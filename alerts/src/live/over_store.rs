@@ -1,0 +1,107 @@
+//! Rules over a store: what they ask, and what they make.
+
+use std::time::Instant;
+
+use ingest::samples::Samples;
+use promql::base::labels::Labels;
+use promql::engine::{Allowance, Settings};
+use promql::model::samples::Sample;
+use promql::stored::{Metrics, Stored};
+use promql::syntax::Expr;
+use runner::Memory;
+use statistics::histogram::{Hint, Histogram, text_of};
+use tsdb::{DEFAULT_SCHEMA, Store, Value};
+
+use super::ledger::Ledger;
+use crate::base::clock::NS_PER_MS;
+use crate::notices::{Outbox, notices};
+use crate::state::{Engine, Made, instant};
+
+/// A store, and what may be taken to ask it.
+pub(super) struct OverStore<'a> {
+    pub store: &'a Store,
+    pub metrics: &'a Metrics,
+    pub settings: &'a Settings,
+    pub memory: &'a Memory,
+    pub ledger: &'a Ledger,
+    pub outbox: &'a Outbox,
+    pub deadline: Instant,
+}
+
+impl Engine for OverStore<'_> {
+    fn ask(&self, expr: &Expr, at_ms: i64) -> Result<Vec<(Labels, Sample)>, String> {
+        let allowance = Allowance::of(self.memory).until(self.deadline);
+        let stored = Stored::new(self.store, self.metrics, DEFAULT_SCHEMA, &allowance);
+        let found = instant(expr, at_ms, self.settings, &stored, &allowance)?;
+        // Damaged rows are missing: an answer without them may be wrong, and nobody would see it in what is recorded.
+        match stored.warnings().into_iter().next() {
+            Some(warning) => Err(warning),
+            None => Ok(found),
+        }
+    }
+
+    fn keep(&self, made: &Made) -> Result<(), String> {
+        let mut batch = self.store.batch(DEFAULT_SCHEMA);
+        let mut refused = None;
+        let mut samples = Samples::new(&mut batch);
+        for (labels, time_ms, sample) in &made.samples {
+            if let Err(error) = push(&mut samples, labels, *time_ms, sample) {
+                refused.get_or_insert_with(|| format!("{labels}: {error}"));
+            }
+        }
+        for event in &made.events {
+            if let Err(error) = self.ledger.push(event, &mut batch) {
+                refused.get_or_insert_with(|| format!("{}: {error}", event.rule));
+            }
+        }
+        let notices = notices(&made.events, self.outbox.channels().iter().map(String::as_str));
+        if let Err(error) = self.outbox.record(&notices, &mut batch) {
+            refused.get_or_insert_with(|| format!("notices: {error}"));
+        }
+        let written = self.store.write(batch).map_err(|error| error.to_string());
+        // Where nothing can be stored somebody is told all the same; only a restart may tell it again then.
+        self.outbox.tell(notices);
+        written?;
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+fn push(samples: &mut Samples<'_>, labels: &Labels, time_ms: i64, sample: &Sample) -> Result<(), tsdb::RowError> {
+    let time = time_ms.saturating_mul(NS_PER_MS);
+    let own = labels.without_metric();
+    match sample {
+        Sample::Float(value) => samples.push(labels.metric(), own.iter(), time, &[("value", Value::F64(*value))]),
+        Sample::Histogram(histogram) => push_histogram(samples, labels.metric(), &own, time, histogram),
+    }
+}
+
+fn push_histogram(
+    samples: &mut Samples<'_>,
+    metric: &str,
+    labels: &Labels,
+    time: i64,
+    own: &Histogram,
+) -> Result<(), tsdb::RowError> {
+    let (positive, negative) = (text_of(&own.positive), text_of(&own.negative));
+    let bounds = own.bounds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let hint = match own.hint {
+        Hint::Unknown => 0,
+        Hint::Reset => 1,
+        Hint::NotReset => 2,
+        Hint::Gauge => 3,
+    };
+    let mut fields = vec![
+        ("count", Value::F64(own.count)),
+        ("sum", Value::F64(own.sum)),
+        ("schema", Value::I64(own.schema.into())),
+        ("zero_threshold", Value::F64(own.zero_threshold)),
+        ("zero_count", Value::F64(own.zero_count)),
+        ("positive", Value::Str(&positive)),
+        ("negative", Value::Str(&negative)),
+        ("reset_hint", Value::I64(hint)),
+    ];
+    if !bounds.is_empty() {
+        fields.push(("custom_values", Value::Str(&bounds)));
+    }
+    samples.push(metric, labels.iter(), time, &fields)
+}

@@ -1,0 +1,82 @@
+//! What is posted.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::channel::{Channel, Kind};
+use super::told::{Notice, Status, Told};
+
+/// So long an Alertmanager takes an alert for firing, if it hears of it no more: four times what it waits for.
+pub(super) const BELIEVED_MS: i64 = 4 * 60_000;
+
+/// The body of a notice.
+pub(super) fn of(notice: &Notice, channel: &Channel, external_url: &str, now_ms: i64) -> String {
+    match channel.kind {
+        Kind::Webhook => webhook(notice, channel, external_url).to_string(),
+        Kind::Alertmanager => alertmanager(&notice.alerts, external_url, now_ms).to_string(),
+    }
+}
+
+/// As Alertmanager's webhook, version 4, with the id of the notice.
+fn webhook(notice: &Notice, channel: &Channel, external_url: &str) -> Value {
+    let is_firing = notice.alerts.iter().any(|own| own.status == Status::Firing);
+    let alerts: Vec<Value> = notice.alerts.iter().map(|own| webhook_alert(own, external_url)).collect();
+    json!({
+        "version": "4",
+        "notice": notice.id,
+        "groupKey": format!("{{}}/{}", notice.group),
+        "truncatedAlerts": 0,
+        "status": if is_firing { "firing" } else { "resolved" },
+        "receiver": channel.name,
+        "groupLabels": {},
+        "commonLabels": common(notice.alerts.iter().map(|own| &own.labels)),
+        "commonAnnotations": common(notice.alerts.iter().map(|own| &own.annotations)),
+        "externalURL": external_url,
+        "alerts": alerts,
+    })
+}
+
+fn webhook_alert(own: &Told, external_url: &str) -> Value {
+    json!({
+        "status": own.status.name(),
+        "labels": own.labels,
+        "annotations": own.annotations,
+        "startsAt": instant(Some(own.starts_ms)),
+        "endsAt": instant(own.ends_ms),
+        "generatorURL": external_url,
+        "fingerprint": own.alert,
+        "value": own.value,
+        "severity": own.severity,
+    })
+}
+
+/// What an Alertmanager takes.
+pub(super) fn alertmanager(alerts: &[Told], external_url: &str, now_ms: i64) -> Value {
+    let alert = |own: &Told| {
+        json!({
+            "labels": own.labels,
+            "annotations": own.annotations,
+            "startsAt": instant(Some(own.starts_ms)),
+            "endsAt": instant(Some(own.ends_ms.unwrap_or(now_ms + BELIEVED_MS))),
+            "generatorURL": external_url,
+        })
+    };
+    alerts.iter().map(alert).collect()
+}
+
+/// What all have, with the same value.
+fn common<'a>(mut all: impl Iterator<Item = &'a BTreeMap<String, String>>) -> BTreeMap<&'a str, &'a str> {
+    let Some(first) = all.next() else { return BTreeMap::new() };
+    let mut common: BTreeMap<&str, &str> = first.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for other in all {
+        common.retain(|name, value| other.get(*name).is_some_and(|own| own == value));
+    }
+    common
+}
+
+fn instant(ms: Option<i64>) -> String {
+    let time = ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| "0001-01-01T00:00:00Z".into(), |time| time.to_string())
+}

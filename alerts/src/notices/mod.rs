@@ -1,0 +1,39 @@
+//! Telling: what happened to alerts, to channels, until each has it.
+//!
+//! A notice is all that an evaluation of a group has to tell a channel. It is queued in the same write as what happened,
+//! so that neither is there without the other, and is told at least once: a receiver tells doubles by its id.
+
+mod body;
+mod channel;
+mod outbox;
+mod rows;
+mod sender;
+mod told;
+
+pub use channel::{Channel, Kind};
+pub use outbox::{Firing, Outbox};
+pub use sender::{Outcome, Sender};
+pub use told::{Notice, Status, Told, notices};
+
+/// Tells a channel of an alert that fires now and is over in a minute, to see whether it takes that.
+pub async fn test(channel: &Channel, external_url: &str) -> Outcome {
+    let now_ms = crate::base::clock::now_ms();
+    let labels = [("alertname", "Test"), ("severity", "warning")];
+    let annotations = [("summary", "A test: somebody wanted to know whether this arrives.")];
+    let owned = |pairs: &[(&str, &str)]| {
+        pairs.iter().map(|(name, value)| (String::from(*name), String::from(*value))).collect()
+    };
+    let told = Told {
+        alert: format!("{:016x}", now_ms.unsigned_abs()),
+        status: Status::Firing,
+        labels: owned(&labels),
+        annotations: owned(&annotations),
+        starts_ms: now_ms,
+        ends_ms: Some(now_ms + 60_000),
+        value: None,
+        severity: "warning".into(),
+    };
+    let (group, id) = ("test".into(), told.alert.clone());
+    let notice = Notice { id, channel: channel.name.clone(), group, queued_ms: now_ms, alerts: vec![told] };
+    Sender::default().send(channel, &notice.id, body::of(&notice, channel, external_url, now_ms)).await
+}

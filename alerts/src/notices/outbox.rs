@@ -1,0 +1,236 @@
+//! What is to be told, channel by channel, in its order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tsdb::{Batch, DEFAULT_SCHEMA, RowError, Store};
+
+use super::body;
+use super::channel::{Channel, Kind};
+use super::rows;
+use super::sender::{Outcome, Sender};
+use super::told::{Notice, Told};
+use crate::base::clock::{Clock, now_ms};
+use crate::base::keep_on::keep_on;
+
+/// So long a notice is tried.
+const TRIED_MS: i64 = 24 * 3_600_000;
+/// Behind the first failure the next attempt comes so soon; behind each further one in twice the time.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// An Alertmanager hears of what fires so often.
+const REPEAT: Duration = Duration::from_secs(60);
+/// So many alerts are posted at a time.
+const REPEATED_MAX: usize = 64;
+
+/// What fires.
+pub type Firing = Arc<dyn Fn() -> Vec<Told> + Send + Sync>;
+
+/// Tells channels what they have to be told, each by a task of its own.
+pub struct Outbox {
+    shared: Arc<Shared>,
+    workers: Mutex<BTreeMap<String, Worker>>,
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").field("channels", &self.channels()).finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    store: Arc<Store>,
+    clock: Arc<Clock>,
+    sender: Sender,
+    external_url: String,
+}
+
+struct Worker {
+    queue: Arc<Queue>,
+    task: AbortHandle,
+}
+
+/// What a channel has to be told.
+struct Queue {
+    channel: Channel,
+    notices: Mutex<VecDeque<(Notice, i64)>>,
+    wake: Notify,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Notice, i64)>> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outbox {
+    /// One without channels.
+    #[must_use]
+    pub fn new(store: Arc<Store>, clock: Arc<Clock>, sender: Sender, external_url: String) -> Outbox {
+        Outbox { shared: Arc::new(Shared { store, clock, sender, external_url }), workers: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The names of its channels.
+    #[must_use]
+    pub fn channels(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// What was queued by an earlier start and never told: to be given to [`replace`](Outbox::replace).
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn open(&self) -> Result<Vec<(Notice, i64)>, tsdb::Error> {
+        rows::open(&self.shared.store, now_ms() - TRIED_MS, &self.shared.clock)
+    }
+
+    /// Goes on with these channels instead, and with what is open of an earlier start. A channel that is the same, or of
+    /// the same name, keeps what it has to be told; what one has to be told that is not there any more is left.
+    pub fn replace(&self, channels: Vec<Channel>, open: Vec<(Notice, i64)>, firing: &Firing) {
+        let mut workers = self.lock();
+        let mut before = std::mem::take(&mut *workers);
+        let mut open_of: BTreeMap<String, VecDeque<(Notice, i64)>> = BTreeMap::new();
+        for (notice, attempts) in open {
+            open_of.entry(notice.channel.clone()).or_default().push_back((notice, attempts));
+        }
+        for channel in channels {
+            let mut notices = open_of.remove(&channel.name).unwrap_or_default();
+            if let Some(worker) = before.remove(&channel.name) {
+                if worker.queue.channel == channel {
+                    workers.insert(channel.name.clone(), worker);
+                    continue;
+                }
+                worker.task.abort();
+                notices.append(&mut worker.queue.lock());
+            }
+            let name = channel.name.clone();
+            let queue = Arc::new(Queue { channel, notices: Mutex::new(notices), wake: Notify::new() });
+            let (shared, own, firing) = (self.shared.clone(), queue.clone(), firing.clone());
+            let task = tokio::spawn(async move {
+                let what = format!("telling the channel {:?}", own.channel.name);
+                keep_on(&what, || work(shared.clone(), own.clone(), firing.clone())).await;
+            });
+            workers.insert(name, Worker { queue, task: task.abort_handle() });
+        }
+        before.into_values().for_each(|worker| worker.task.abort());
+    }
+
+    /// Adds the rows of what is to be told.
+    ///
+    /// # Errors
+    ///
+    /// A row cannot be taken.
+    pub fn record(&self, notices: &[Notice], batch: &mut Batch) -> Result<(), RowError> {
+        notices.iter().try_for_each(|notice| rows::queue(notice, &self.shared.clock, batch))
+    }
+
+    /// Tells it, as soon as may be.
+    pub fn tell(&self, notices: Vec<Notice>) {
+        let workers = self.lock();
+        for notice in notices {
+            if let Some(worker) = workers.get(&notice.channel) {
+                worker.queue.lock().push_back((notice, 0));
+                worker.queue.wake.notify_one();
+            }
+        }
+    }
+
+    /// Tells nobody any more. What is left is told after the next start.
+    pub fn stop(&self) {
+        std::mem::take(&mut *self.lock()).into_values().for_each(|worker| worker.task.abort());
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
+    let mut repeat = tokio::time::interval(REPEAT);
+    repeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let next = queue.lock().front().cloned();
+        let Some((notice, attempts)) = next else {
+            tokio::select! {
+                () = queue.wake.notified() => {}
+                _ = repeat.tick() => {
+                    if queue.channel.kind == Kind::Alertmanager {
+                        shared.repeat(&queue.channel, firing()).await;
+                    }
+                }
+            }
+            continue;
+        };
+        let pause = shared.attempt(&queue.channel, &notice, attempts + 1).await;
+        // It is still the first: only this task takes it.
+        let Some(pause) = pause else {
+            queue.lock().pop_front();
+            continue;
+        };
+        if let Some(first) = queue.lock().front_mut() {
+            first.1 = attempts + 1;
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+impl Shared {
+    /// Tries once. What comes back is how long to wait until it is tried again; nothing if that is not to be.
+    async fn attempt(&self, channel: &Channel, notice: &Notice, attempt: i64) -> Option<Duration> {
+        let now = now_ms();
+        let body = body::of(notice, channel, &self.external_url, now);
+        let (event, error, pause) = match self.sender.send(channel, &notice.id, body).await {
+            Outcome::Sent => ("sent", None, None),
+            Outcome::Refused(error) => ("gave_up", Some(error), None),
+            Outcome::Failed { error, .. } if now - notice.queued_ms > TRIED_MS => ("gave_up", Some(error), None),
+            Outcome::Failed { error, after } => {
+                let doubled = FIRST_PAUSE.saturating_mul(1 << (attempt - 1).clamp(0, 10));
+                ("failed", Some(error), Some(after.unwrap_or(doubled).min(PAUSE_MAX)))
+            }
+        };
+        match (event, &error) {
+            ("gave_up", Some(error)) => {
+                tracing::error!("{} is not told of {} alerts: {error}", channel.name, notice.alerts.len());
+            }
+            // Once: the others are rows.
+            ("failed", Some(error)) if attempt == 1 => tracing::warn!("{} is not told yet: {error}", channel.name),
+            _ => {}
+        }
+        self.record(notice, event, attempt, error).await;
+        pause
+    }
+
+    async fn record(&self, notice: &Notice, event: &'static str, attempt: i64, error: Option<String>) {
+        let (store, clock, notice) = (self.store.clone(), self.clock.clone(), notice.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let mut batch = store.batch(DEFAULT_SCHEMA);
+            rows::ended(&notice, event, attempt, error.as_deref(), &clock, &mut batch)
+                .map_err(|error| error.to_string())
+                .and_then(|()| store.write(batch).map_err(|error| error.to_string()))
+        });
+        if let Ok(Err(error)) = written.await {
+            tracing::error!("what became of a notice is not stored: {error}");
+        }
+    }
+
+    /// Tells an Alertmanager again of all that fires.
+    async fn repeat(&self, channel: &Channel, firing: Vec<Told>) {
+        for some in firing.chunks(REPEATED_MAX) {
+            let body = body::alertmanager(some, &self.external_url, now_ms()).to_string();
+            if let Outcome::Failed { error, .. } | Outcome::Refused(error) = self.sender.send(channel, "", body).await {
+                tracing::warn!("{} does not hear what fires: {error}", channel.name);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Rule files of Prometheus, read and checked.
+
+mod check;
+mod file;
+mod rule;
+
+pub use check::{Problem, check};
+pub use file::read;
+pub(crate) use file::{of_yaml, options};
+pub use rule::{Group, Kind, Rule, RuleFile, Severity, Text};

@@ -1,0 +1,91 @@
+//! What happens to alerts.
+
+use promql::base::labels::Labels;
+use xxhash_rust::xxh64::Xxh64;
+
+use crate::rules::Severity;
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// It was found; it fires if that lasts.
+    Pending,
+    /// It fires.
+    Firing,
+    /// It is over, or was pending and is not found any more.
+    Recovered,
+}
+
+impl EventKind {
+    /// Its name in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Pending => "pending",
+            EventKind::Firing => "firing",
+            EventKind::Recovered => "recovered",
+        }
+    }
+
+    /// The kind of a name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<EventKind> {
+        [EventKind::Pending, EventKind::Firing, EventKind::Recovered].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// Something that happened to an alert.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// What.
+    pub kind: EventKind,
+    /// At which evaluation, in milliseconds.
+    pub at_ms: i64,
+    /// Of which rule.
+    pub rule: String,
+    /// Of which group of rules.
+    pub group: String,
+    /// The alert's labels.
+    pub labels: Labels,
+    /// Its texts.
+    pub annotations: Vec<(String, String)>,
+    /// What was found last.
+    pub value: f64,
+    /// Since when it is active, in milliseconds.
+    pub active_at_ms: i64,
+    /// When it fired, if it did.
+    pub fired_at_ms: Option<i64>,
+    /// Why, where that is not what was found.
+    pub reason: Option<String>,
+}
+
+impl Event {
+    /// What tells its alert from all others.
+    #[must_use]
+    pub fn alert(&self) -> String {
+        id_of(&self.group, &self.rule, &self.labels)
+    }
+
+    /// How grave it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        Severity::of_label(self.labels.get("severity"))
+    }
+}
+
+/// What tells an alert from all others, the same after every start: 16 hexadecimal digits.
+#[must_use]
+pub fn id_of(group: &str, rule: &str, labels: &Labels) -> String {
+    let mut hash = Xxh64::new(0);
+    let mut add = |text: &str| {
+        hash.update(&(text.len() as u64).to_le_bytes());
+        hash.update(text.as_bytes());
+    };
+    add(group);
+    add(rule);
+    for (name, value) in labels.iter() {
+        add(name);
+        add(value);
+    }
+    format!("{:016x}", hash.digest())
+}

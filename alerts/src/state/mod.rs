@@ -1,0 +1,12 @@
+//! What is active, and how long.
+
+mod active;
+mod engine;
+mod event;
+mod group;
+mod names;
+
+pub use active::{Active, Phase};
+pub use engine::{Engine, Made, instant};
+pub use event::{Event, EventKind, id_of};
+pub use group::{Evaluation, GroupState, Health, Outside, RuleState};

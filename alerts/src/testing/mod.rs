@@ -1,0 +1,9 @@
+//! Files that test rules, as `promtool test rules` takes them.
+
+mod file;
+mod memory;
+mod points;
+mod run;
+mod series;
+
+pub use run::{Tested, test};

@@ -1,0 +1,296 @@
+//! Somebody is told: by real receivers and by ones that refuse, hang up and stall, through kills.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::agents::{get, is_up};
+use crate::parts::{Program, free_port};
+use crate::server::{BIN, Server, post, wait_for};
+
+/// How a receiver answers.
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Status(&'static str),
+    /// It has read all, and says nothing.
+    HangUp,
+    Stall,
+}
+
+/// Somebody who is told, and what of.
+struct Receiver {
+    url: String,
+    heard: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Receiver {
+    fn start(mut answer: impl FnMut() -> Answer + Send + 'static) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let own = heard.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let stream = stream.unwrap();
+                let Some(body) = body(&stream) else { continue };
+                let answer = answer();
+                // What was refused was not heard; what nobody answered may have been.
+                if !matches!(answer, Answer::Status(status) if !status.starts_with('2')) {
+                    own.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+                }
+                let mut stream = &stream;
+                let _ = match answer {
+                    Answer::Status(status) => {
+                        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+                    }
+                    Answer::HangUp => Ok(()),
+                    Answer::Stall => {
+                        std::thread::sleep(Duration::from_millis(400));
+                        Ok(())
+                    }
+                };
+            }
+        });
+        Receiver { url, heard }
+    }
+
+    fn heard(&self) -> Vec<Value> {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+fn body(stream: &TcpStream) -> Option<String> {
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    String::from_utf8(body).ok()
+}
+
+const RULES: &str = "groups:\n- name: g\n  interval: 100ms\n  rules:\n  - alert: High\n    expr: load > 5\n    \
+                     labels: {severity: critical, note: \"{{ $labels.host }}\"}\n    \
+                     annotations: {summary: \"{{ $labels.host }} has {{ $value }}\"}\n";
+
+fn start(dir: &Path, channels: &str) -> Server {
+    std::fs::write(dir.join("rules.yml"), RULES).unwrap();
+    Server::start(
+        &dir.join("data"),
+        &format!("rule_files = [\"rules.yml\"]\nrules.external_url = \"http://watch.example\"\n{channels}"),
+    )
+}
+
+fn channel(name: &str, kind: &str, url: &str) -> String {
+    format!("[[channel]]\nname = \"{name}\"\nkind = \"{kind}\"\nurl = \"{url}\"\ntimeout = \"300ms\"\n")
+}
+
+fn write(server: &Server, value: u64) {
+    let page: String = ["a", "\\\"b\\\"\\n😀"].map(|host| format!("load{{host=\"{host}\"}} {value}\n")).concat();
+    let _ = post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes());
+}
+
+/// An alert that fired or was over, and since when it fired.
+type Told = (String, String, String);
+
+/// Whatever the receiver does, and whenever the server is killed: it hears of each alert that fires and of its end, in
+/// their order, and what it hears twice it can tell by its id.
+#[test]
+fn all_are_told_once_through_kills() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = fastrand::Rng::new();
+    let (seed, mut own) = (random.get_seed(), random.fork());
+    // In the end it does what it should.
+    let is_well = Arc::new(AtomicBool::new(false));
+    let own_wellness = is_well.clone();
+    let receiver = Receiver::start(move || match own.u8(0..10) {
+        _ if own_wellness.load(Ordering::Relaxed) => Answer::Status("200 OK"),
+        0 => Answer::Status("500 Internal Server Error"),
+        1 => Answer::HangUp,
+        2 => Answer::Stall,
+        _ => Answer::Status("200 OK"),
+    });
+    let channels = channel("ops", "webhook", &receiver.url);
+    for _ in 0..10 {
+        let server = start(dir.path(), &channels);
+        for _ in 0..random.u8(1..4) {
+            write(&server, if random.bool() { 9 } else { 1 });
+            std::thread::sleep(Duration::from_millis(random.u64(20..400)));
+        }
+        server.kill();
+    }
+    is_well.store(true, Ordering::Relaxed);
+    let server = start(dir.path(), &channels);
+    wait_for("the end of all", || {
+        write(&server, 1);
+        let open = "SELECT count(*) FROM (SELECT DISTINCT ON (alert) event FROM alert_events ORDER BY alert, time DESC) \
+                    WHERE event <> 'recovered'";
+        server.rows(open) == [["0"]]
+    });
+    let waiting = "SELECT count(DISTINCT notice) FROM notices WHERE notice NOT IN \
+                   (SELECT notice FROM notices WHERE event IN ('sent', 'gave_up'))";
+    let what = format!("nothing to be left to tell, seed {seed}");
+    wait_for(&what, || server.rows(waiting) == [["0"]]);
+    // What happened: an alert that fires has no `for` to wait for.
+    let mut expected: Vec<Told> = Vec::new();
+    let mut since: BTreeMap<String, String> = BTreeMap::new();
+    for row in server.rows("SELECT alert, event, slot FROM alert_events ORDER BY time") {
+        let [alert, event, slot] = row.try_into().unwrap();
+        match event.as_str() {
+            "firing" => drop(since.insert(alert.clone(), slot)),
+            _ => assert_eq!(event, "recovered"),
+        }
+        let status = if event == "firing" { "firing" } else { "resolved" };
+        expected.push((alert.clone(), status.to_owned(), since[&alert].clone()));
+    }
+    assert!(expected.len() >= 2, "seed {seed}: nothing happened");
+    let (mut heard, mut bodies) = (Vec::new(), BTreeMap::new());
+    for notice in receiver.heard() {
+        let id = notice["notice"].as_str().unwrap().to_owned();
+        if let Some(before) = bodies.insert(id, notice.clone()) {
+            assert_eq!(before, notice, "seed {seed}: one id, and two texts");
+            continue;
+        }
+        for alert in notice["alerts"].as_array().unwrap() {
+            let text = |name: &str| alert[name].as_str().unwrap().to_owned();
+            assert_eq!(alert["labels"]["note"], alert["labels"]["host"]);
+            heard.push((text("fingerprint"), text("status"), text("startsAt")));
+        }
+    }
+    // Times of SQL have more digits.
+    let millis = |time: &str| time.parse::<jiff::Timestamp>().unwrap().as_millisecond().to_string();
+    let order = |all: Vec<Told>| {
+        let mut by_alert: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+        all.into_iter().for_each(|own| by_alert.entry(own.0).or_default().push((own.1, millis(&own.2))));
+        by_alert
+    };
+    assert_eq!(order(heard), order(expected), "seed {seed}");
+    let counts = "SELECT channel, status, sum(notices) FROM notice_counts GROUP BY channel, status ORDER BY status";
+    let told = bodies.values().flat_map(|notice| notice["alerts"].as_array().unwrap());
+    let (firing, over): (Vec<_>, Vec<_>) = told.partition(|alert| alert["status"] == "firing");
+    let counted = [["ops", "firing", &firing.len().to_string()], ["ops", "resolved", &over.len().to_string()]];
+    assert_eq!(server.rows(counts), counted);
+}
+
+/// What a receiver will never take is given up, and what comes behind it is told.
+#[test]
+fn what_is_refused_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    let receiver = Receiver::start(move || {
+        count += 1;
+        Answer::Status(if count == 1 { "400 Bad Request" } else { "200 OK" })
+    });
+    let channels = channel("ops", "webhook", &receiver.url) + &channel("gone", "webhook", "http://127.0.0.1:1/");
+    let server = start(dir.path(), &channels);
+    for value in [9, 1] {
+        wait_for("what happens", || {
+            write(&server, value);
+            let event = if value == 9 { "firing" } else { "recovered" };
+            server.rows(&format!("SELECT count(*) FROM alert_events WHERE event = '{event}'")) == [["2"]]
+        });
+    }
+    wait_for("the second notice", || !receiver.heard().is_empty());
+    let notice = &receiver.heard()[0];
+    assert_eq!((&notice["status"], &notice["receiver"]), (&"resolved".into(), &"ops".into()));
+    assert_eq!((&notice["version"], notice["alerts"].as_array().unwrap().len()), (&"4".into(), 2));
+    assert_eq!(notice["commonLabels"].to_string(), r#"{"alertname":"High","severity":"critical"}"#);
+    let became = "SELECT event, attempt, error FROM notices WHERE channel = 'ops' AND event <> 'queued' ORDER BY time";
+    wait_for("its row", || server.rows(became).len() == 2);
+    assert_eq!(server.rows(became), [["gave_up", "1", "400 Bad Request: no"], ["sent", "1", ""]]);
+    let error = "SELECT DISTINCT event FROM notices WHERE channel = 'gone' AND error LIKE '%Connection refused%'";
+    assert_eq!(server.rows(error), [["failed"]]);
+}
+
+/// Debian's Alertmanager takes what fires, groups it, goes on hearing of it, and hears of its end.
+#[test]
+#[cfg_attr(not(part = "prometheus-alertmanager"), ignore = "needs prometheus-alertmanager: .ci/run installs it")]
+fn an_alertmanager_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("alertmanager.yml");
+    std::fs::write(&config, "route: {receiver: none, group_by: [alertname]}\nreceivers: [{name: none}]\n").unwrap();
+    let port = free_port();
+    let _alertmanager = Program::start(
+        Command::new("prometheus-alertmanager")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.path={}", dir.path().join("alertmanager").display()))
+            .args([&format!("--web.listen-address=127.0.0.1:{port}"), "--cluster.listen-address="]),
+    );
+    let url = format!("http://127.0.0.1:{port}");
+    wait_for("Alertmanager", || is_up(&format!("{url}/-/ready")));
+    let server = start(dir.path(), &channel("am", "alertmanager", &url));
+    write(&server, 9);
+    let groups = || serde_json::from_str::<Value>(&get(&format!("{url}/api/v2/alerts/groups"))).unwrap();
+    let count = || groups()[0]["alerts"].as_array().map_or(0, Vec::len);
+    wait_for("both alerts in one group", || count() == 2);
+    assert_eq!(groups()[0]["labels"].to_string(), r#"{"alertname":"High"}"#);
+    let texts: BTreeSet<String> = groups()[0]["alerts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|alert| alert["annotations"]["summary"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(texts, BTreeSet::from(["a has 9".to_owned(), "\"b\"\n😀 has 9".to_owned()]));
+    // It believes that they fire for as long as nothing is heard, and no longer.
+    let ends: jiff::Timestamp = groups()[0]["alerts"][0]["endsAt"].as_str().unwrap().parse().unwrap();
+    let left = ends.as_second() - jiff::Timestamp::now().as_second();
+    assert!((200..=240).contains(&left), "{left}");
+    wait_for("the end of both", || {
+        write(&server, 1);
+        groups().as_array().is_some_and(Vec::is_empty)
+    });
+}
+
+/// A channel is tried before it is needed, and what is wrong with it stops the start.
+#[test]
+fn channels_are_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("fournines.toml");
+    let run = |channels: &str, arguments: &[&str]| {
+        std::fs::write(&config, channels).unwrap();
+        let output = Command::new(BIN).args(arguments).arg("--config").arg(&config).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    let refusing = Receiver::start(|| Answer::Status("403 Forbidden"));
+    let both = channel("ops", "webhook", &receiver.url) + &channel("other", "webhook", &refusing.url);
+    let (code, words) = run(&both, &["notify", "test"]);
+    assert_eq!((code, words.as_str()), (Some(1), "ops (webhook): taken\nother (webhook): 403 Forbidden: no\n"));
+    let (code, words) = run(&both, &["notify", "test", "--channel", "ops"]);
+    assert_eq!((code, words.as_str()), (Some(0), "ops (webhook): taken\n"));
+    assert_eq!(receiver.heard()[1]["alerts"][0]["labels"]["alertname"], "Test");
+    let (code, words) = run(&both, &["notify", "test", "--channel", "on"]);
+    assert!(code == Some(2) && words.contains("there is no channel 'on'; there are: ops, other"), "{words}");
+    for (channels, said) in [
+        (both.replace("other", "ops"), "there are two channels with the name 'ops'"),
+        (
+            channel("a", "webhook", "ftp://x/"),
+            "channel 'a': url: expected an address like https://example.org/hook, found 'ftp://x/'",
+        ),
+        (channel("a", "pigeon", "http://x/"), "unknown variant `pigeon`, expected"),
+        (channel("", "webhook", "http://x/"), "a channel has no name"),
+    ] {
+        let data = dir.path().join("data");
+        let (code, words) = run(&channels, &["serve", "--data-dir", data.to_str().unwrap()]);
+        assert!(code == Some(2) && words.contains(said), "{words}");
+    }
+}
