@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alerts::live::{self, Live};
-use alerts::notices::Channel;
+use alerts::live::{self, Live, Plan};
+use alerts::ready::Kinds;
 use alerts::rules::RuleFile;
 use alerts::state::Outside;
 use anyhow::{Context, Result, bail};
@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
 use web_probe::{Ask, Changes, Prober, Probing, Recorder, Spool, Target};
 
-use crate::config::{Config, Durability, TableRetention, listen_address};
+use crate::config::{Config, Durability, ReadyRule, TableRetention, listen_address};
 use crate::forward;
 use crate::log;
 use crate::memory;
@@ -128,9 +128,9 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let spill_dir = config.store.data_dir.join("spill");
     let engine = engine(&config, store.clone(), spill_dir, vec![system_ingest(&store, &ingest)])?;
     let engine = Arc::new(engine);
-    let rule_files = sources.rules(&config)?;
+    let plan = sources.plan(&config, &targets)?;
     let (runner, rule_options) = (engine.runner().clone(), rule_options(&config, address));
-    let rules = Live::start(store.clone(), runner, rule_options, rule_files, config.channels()?).await;
+    let rules = Live::start(store.clone(), runner, rule_options, plan).await;
     let rules = Arc::new(rules.context("read what became of alerts")?);
     let server = Server::new(store.clone(), engine, ingest.clone(), rules.clone(), guard, server_options(&config));
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
@@ -160,10 +160,10 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     measuring.spawn(async move {
         while hangup.recv().await.is_some() {
             match sources.load() {
-                Ok(Loaded { targets, rule_files, channels }) => {
+                Ok((targets, plan)) => {
                     let Changes { kept, begun, changed, ended } = probing.replace(targets).await;
                     tracing::info!("targets: {begun} are new, {changed} are changed, {ended} are gone, {kept} go on");
-                    let live::Changes { kept, begun, changed, ended } = evaluating.replace(rule_files, channels).await;
+                    let live::Changes { kept, begun, changed, ended } = evaluating.replace(plan).await;
                     tracing::info!(
                         "groups of rules: {begun} are new, {changed} are changed, {ended} are gone, {kept} go on"
                     );
@@ -241,19 +241,19 @@ struct Sources {
     own: Option<SocketAddr>,
 }
 
-/// What is taken anew while the server runs.
-struct Loaded {
-    targets: Vec<Target>,
-    rule_files: Vec<RuleFile>,
-    channels: Vec<Channel>,
-}
-
 impl Sources {
     /// The targets of the file as it is now, and the given ones; the rules, and who is told.
-    fn load(&self) -> Result<Loaded> {
+    fn load(&self) -> Result<(Vec<Target>, Plan)> {
         let config = Config::load(self.file.as_deref())?;
-        let (targets, rule_files) = (self.targets(&config)?, self.rules(&config)?);
-        Ok(Loaded { targets, rule_files, channels: config.channels()? })
+        let targets = self.targets(&config)?;
+        let plan = self.plan(&config, &targets)?;
+        Ok((targets, plan))
+    }
+
+    fn plan(&self, config: &Config, targets: &[Target]) -> Result<Plan> {
+        let targets = targets.iter().map(|target| target.name.clone()).collect();
+        let location = config.probe.location.clone();
+        Ok(Plan { files: self.rules(config)?, channels: config.channels()?, targets, location })
     }
 
     fn rules(&self, config: &Config) -> Result<Vec<RuleFile>> {
@@ -337,6 +337,11 @@ fn rule_options(config: &Config, address: SocketAddr) -> live::Options {
         interval: rules.interval,
         outside: Outside { labels, url },
         settings: promql_options(config).settings,
+        ready: Kinds {
+            down: rules.ready.contains(&ReadyRule::Down),
+            slow: rules.ready.contains(&ReadyRule::Slow),
+            certificate: rules.ready.contains(&ReadyRule::Certificate),
+        },
     }
 }
 

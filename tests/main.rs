@@ -43,6 +43,7 @@ mod promql;
 mod protocols;
 mod read_only;
 mod readers;
+mod ready;
 mod rolled;
 mod rollups;
 mod rules;

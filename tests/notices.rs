@@ -17,7 +17,7 @@ use crate::server::{BIN, Server, post, wait_for};
 
 /// How a receiver answers.
 #[derive(Debug, Clone, Copy)]
-enum Answer {
+pub enum Answer {
     Status(&'static str),
     /// It has read all, and says nothing.
     HangUp,
@@ -25,13 +25,13 @@ enum Answer {
 }
 
 /// Somebody who is told, and what of.
-struct Receiver {
-    url: String,
+pub struct Receiver {
+    pub url: String,
     heard: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Receiver {
-    fn start(mut answer: impl FnMut() -> Answer + Send + 'static) -> Receiver {
+    pub fn start(mut answer: impl FnMut() -> Answer + Send + 'static) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
@@ -61,7 +61,7 @@ impl Receiver {
         Receiver { url, heard }
     }
 
-    fn heard(&self) -> Vec<Value> {
+    pub fn heard(&self) -> Vec<Value> {
         self.heard.lock().unwrap().clone()
     }
 }

@@ -198,7 +198,7 @@ fn prometheus_beside_us_has_the_same_alerts() {
     });
     let server = Server::start(
         &dir.path().join("data"),
-        "rule_files = [\"rules.yml\"]\n[rules]\nexternal_labels = { site = \"s\" }\n",
+        "rule_files = [\"rules.yml\"]\n[rules]\nready = []\nexternal_labels = { site = \"s\" }\n",
     );
     let (own, config) = (free_port(), dir.path().join("prometheus.yml"));
     let text = format!(
@@ -327,7 +327,7 @@ fn rules_are_read_anew() {
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("rules.yml");
     std::fs::write(&rules, RULES).unwrap();
-    let server = Server::start(&dir.path().join("data"), "rule_files = [\"*.yml\"]\n");
+    let server = Server::start(&dir.path().join("data"), "rule_files = [\"*.yml\"]\nrules.ready = []\n");
     let firing = || {
         write(&server, 9);
         alerts(&server.url).iter().filter(|alert| alert.contains("\"firing\"")).count() == 2

@@ -6,6 +6,7 @@
 //! | [`template`] | texts with holes, as Prometheus' rule files have them |
 //! | [`rules`] | rule files, read and checked |
 //! | [`state`] | what is active, and how long; groups of rules, evaluated one time after the other |
+//! | [`ready`] | what every target has without a file |
 //! | [`notices`] | what channels are told, until they have it |
 //! | [`live`] | groups over a store, evaluated as time goes by |
 //! | [`testing`] | files that test rules, as `promtool test rules` takes them |
@@ -16,6 +17,7 @@
 pub mod base;
 pub mod live;
 pub mod notices;
+pub mod ready;
 pub mod rules;
 pub mod state;
 pub mod template;

@@ -281,6 +281,8 @@ impl Default for Promql {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
+    /// Which alerts every target has without a file: `down`, `slow`, `certificate`. Default: all.
+    pub ready: Vec<ReadyRule>,
     /// From one evaluation of a group of rules to the next, where the group does not say it. Default 1 min.
     #[serde(deserialize_with = "duration")]
     pub interval: Duration,
@@ -292,8 +294,18 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Rules {
-        Rules { interval: Duration::from_mins(1), external_url: None, external_labels: BTreeMap::new() }
+        let ready = vec![ReadyRule::Down, ReadyRule::Slow, ReadyRule::Certificate];
+        Rules { ready, interval: Duration::from_mins(1), external_url: None, external_labels: BTreeMap::new() }
     }
+}
+
+/// An alert that every target has without a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReadyRule {
+    Down,
+    Slow,
+    Certificate,
 }
 
 /// `[probe]`

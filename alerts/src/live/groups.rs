@@ -1,6 +1,7 @@
 //! The groups that are evaluated, each by a task of its own.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use super::over_store::OverStore;
 use crate::base::clock::{Clock, now_ms};
 use crate::base::keep_on::keep_on;
 use crate::notices::{Channel, Firing, Outbox, Sender, Told};
+use crate::ready::{self, Kinds, Slots};
 use crate::rules::{Group, Kind, Rule, RuleFile};
 use crate::state::{Active, Engine, Event, EventKind, GroupState, Health, Made, Outside, RuleState};
 
@@ -30,6 +32,21 @@ pub struct Options {
     pub outside: Outside,
     /// What questions mean.
     pub settings: Settings,
+    /// Which rules there are without a file.
+    pub ready: Kinds,
+}
+
+/// What is evaluated, and who is told.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// Files of rules.
+    pub files: Vec<RuleFile>,
+    /// Who is told.
+    pub channels: Vec<Channel>,
+    /// The targets that are looked at from here.
+    pub targets: HashSet<String>,
+    /// What the place is called.
+    pub location: String,
 }
 
 /// How many groups a reload found to be what.
@@ -95,6 +112,7 @@ struct Evaluator {
     options: Options,
     ledger: Ledger,
     outbox: Outbox,
+    slots: Mutex<Slots>,
     /// So many groups are evaluated at a time as queries have threads.
     turns: Semaphore,
 }
@@ -110,22 +128,24 @@ impl Live {
         store: Arc<Store>,
         runner: Arc<Runner>,
         options: Options,
-        files: Vec<RuleFile>,
-        channels: Vec<Channel>,
+        plan: Plan,
     ) -> Result<Live, tsdb::Error> {
+        let Plan { files, channels, targets, location } = plan;
         let clock = Arc::new(Clock::default());
         let url = options.outside.url.clone();
         let outbox = Outbox::new(store.clone(), clock.clone(), Sender::default(), url);
         let (metrics, ledger) = (Metrics::default(), Ledger { clock });
         let turns = Semaphore::new(runner.limits().threads.max(1));
-        let evaluator = Arc::new(Evaluator { store, runner, metrics, options, ledger, outbox, turns });
+        let slots = Mutex::default();
+        let evaluator = Arc::new(Evaluator { store, runner, metrics, options, ledger, outbox, slots, turns });
         let own = evaluator.clone();
         let open = tokio::task::spawn_blocking(move || Ok((own.ledger.open(&own.store)?, own.outbox.open()?))).await;
         let (mut open, untold) = open.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         let live = Live { evaluator: evaluator.clone(), running: Arc::default() };
         // Before anything happens: each channel has to hear of it behind what it has not heard yet.
         evaluator.outbox.replace(channels, untold, &live.firing());
-        for group in files.into_iter().flat_map(|file| file.groups) {
+        evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, &location);
+        for group in evaluator.groups(files) {
             let mut state = GroupState::new(&group);
             for (rule, state) in group.rules.iter().zip(&mut state.rules) {
                 take_open(&mut open, &group, rule, state);
@@ -138,12 +158,14 @@ impl Live {
     }
 
     /// Goes on with these files instead. Rules that are the same keep their alerts; those of rules that are gone are over.
-    pub async fn replace(&self, files: Vec<RuleFile>, channels: Vec<Channel>) -> Changes {
+    pub async fn replace(&self, plan: Plan) -> Changes {
+        let Plan { files, channels, targets, location } = plan;
+        self.evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, &location);
         let mut changes = Changes::default();
         self.evaluator.outbox.replace(channels, Vec::new(), &self.firing());
         let mut before = self.lock().clone();
         let mut next = Vec::new();
-        for group in files.into_iter().flat_map(|file| file.groups) {
+        for group in self.evaluator.groups(files) {
             let same = |own: &Running| own.group.group.name == group.name && own.group.group.file == group.file;
             let Some(at) = before.iter().position(same) else {
                 changes.begun += 1;
@@ -213,7 +235,10 @@ fn take_open(open: &mut Vec<Open>, group: &Group, rule: &Rule, state: &mut RuleS
     if !matches!(rule.kind, Kind::Alert { .. }) {
         return;
     }
-    let is_own = |own: &mut Open| own.group == group.name && own.rule == rule.name;
+    // Rules of one name are told apart by the labels that they give as they stand.
+    let fixed: Vec<_> = rule.labels.iter().filter(|own| !own.source.contains("{{")).collect();
+    let has_labels = |own: &Open| fixed.iter().all(|label| own.labels.get(&label.name) == label.source);
+    let is_own = |own: &mut Open| own.group == group.name && own.rule == rule.name && has_labels(own);
     for own in open.extract_if(.., is_own) {
         state.active.insert(own.labels, own.active);
     }
@@ -223,6 +248,11 @@ fn take_open(open: &mut Vec<Open>, group: &Group, rule: &Rule, state: &mut RuleS
 type Ended = (String, String, Labels, Active);
 
 impl Evaluator {
+    /// The groups of files, and of what needs none.
+    fn groups(&self, files: Vec<RuleFile>) -> impl Iterator<Item = Group> + use<> {
+        ready::group(self.options.ready).into_iter().chain(files.into_iter().flat_map(|file| file.groups))
+    }
+
     fn run(self: Arc<Self>, group: Group, state: GroupState) -> Running {
         let interval = i64::try_from(self.options.interval.as_millis()).unwrap_or(i64::MAX);
         let interval_ms = group.interval_ms.unwrap_or(interval);
@@ -283,8 +313,9 @@ impl Evaluator {
     }
 
     fn over_store<'a>(&'a self, memory: &'a Memory, deadline: Instant) -> OverStore<'a> {
-        let Evaluator { store, metrics, options, ledger, outbox, .. } = self;
-        OverStore { store, metrics, settings: &options.settings, memory, ledger, outbox, deadline }
+        let Evaluator { store, metrics, options, ledger, outbox, slots, .. } = self;
+        let (settings, has_read) = (&options.settings, Cell::new(false));
+        OverStore { store, metrics, settings, memory, ledger, outbox, slots, has_read, deadline }
     }
 
     /// The state of a group that is not evaluated any more.

@@ -7,4 +7,4 @@ mod over_store;
 mod show;
 
 pub use grid::Grid;
-pub use groups::{Changes, Live, Options};
+pub use groups::{Changes, Live, Options, Plan};

@@ -1,5 +1,7 @@
 //! Rules over a store: what they ask, and what they make.
 
+use std::cell::Cell;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use ingest::samples::Samples;
@@ -15,7 +17,9 @@ use tsdb::{DEFAULT_SCHEMA, Store, Value};
 use super::ledger::Ledger;
 use crate::base::clock::NS_PER_MS;
 use crate::notices::{Outbox, notices};
-use crate::state::{Engine, Made, instant};
+use crate::ready::Slots;
+use crate::rules::Ready;
+use crate::state::{Engine, Judgement, Made, instant};
 
 /// A store, and what may be taken to ask it.
 pub(super) struct OverStore<'a> {
@@ -25,6 +29,9 @@ pub(super) struct OverStore<'a> {
     pub memory: &'a Memory,
     pub ledger: &'a Ledger,
     pub outbox: &'a Outbox,
+    pub slots: &'a Mutex<Slots>,
+    /// Did it read what slots have come?
+    pub has_read: Cell<bool>,
     pub deadline: Instant,
 }
 
@@ -38,6 +45,15 @@ impl Engine for OverStore<'_> {
             Some(warning) => Err(warning),
             None => Ok(found),
         }
+    }
+
+    fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Result<Judgement, String> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        // Once for all rules of the group.
+        if !self.has_read.replace(true) {
+            slots.read(self.store, at_ms).map_err(|error| error.to_string())?;
+        }
+        Ok(slots.judge(ready, at_ms, active))
     }
 
     fn keep(&self, made: &Made) -> Result<(), String> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_saphyr::{Options, Spanned};
 
 use super::check::Problem;
-use super::rule::{Group, Kind, Rule, RuleFile, Text};
+use super::rule::{Asks, Group, Kind, Rule, RuleFile, Text};
 use crate::template::Template;
 
 /// A file has so many bytes at the most.
@@ -203,7 +203,7 @@ impl Reading<'_> {
                 Kind::Alert { for_ms: hold_ms, keep_firing_for_ms, annotations }
             }
         };
-        Rule { name, line, expr, query, labels, kind }
+        Rule { name, line, asks: Asks::Expr(expr), query, labels, kind }
     }
 
     fn expr(&mut self, text: Option<&Spanned<String>>, line: usize, what: &str) -> (Arc<promql::syntax::Expr>, String) {

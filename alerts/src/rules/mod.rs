@@ -2,9 +2,11 @@
 
 mod check;
 mod file;
+mod ready;
 mod rule;
 
 pub use check::{Problem, check};
 pub use file::read;
 pub(crate) use file::{of_yaml, options};
-pub use rule::{Group, Kind, Rule, RuleFile, Severity, Text};
+pub use ready::Ready;
+pub use rule::{Asks, Group, Kind, Rule, RuleFile, Severity, Text};

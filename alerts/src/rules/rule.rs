@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use promql::syntax::Expr;
 
+use super::ready::Ready;
 use crate::template::Template;
 
 /// A file with groups of rules.
@@ -41,13 +42,22 @@ pub struct Rule {
     /// In which line of its file it begins.
     pub line: usize,
     /// What it asks.
-    pub expr: Arc<Expr>,
+    pub asks: Asks,
     /// The same as a text, as Prometheus would print it.
     pub query: String,
     /// Labels that it adds. Of an alert they are templates.
     pub labels: Vec<Text>,
     /// What it makes of what it finds.
     pub kind: Kind,
+}
+
+/// What a rule asks.
+#[derive(Debug, Clone)]
+pub enum Asks {
+    /// A question in PromQL.
+    Expr(Arc<Expr>),
+    /// What needs no file.
+    Ready(Ready),
 }
 
 /// A label or an annotation.

@@ -1,5 +1,7 @@
 //! What rules ask, and where what they make goes.
 
+use std::collections::HashSet;
+
 use promql::base::labels::Labels;
 use promql::base::notes::Notes;
 use promql::engine::{Allowance, Answer, Settings, Source, Times, answer};
@@ -7,6 +9,7 @@ use promql::model::samples::Sample;
 use promql::syntax::Expr;
 
 use super::event::Event;
+use crate::rules::Ready;
 
 /// What rules make at a time.
 #[derive(Debug, Default)]
@@ -25,6 +28,28 @@ impl Made {
     }
 }
 
+/// Where something is wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bad {
+    /// The labels of its alert, without what the rule adds.
+    pub labels: Labels,
+    /// Its texts.
+    pub texts: Vec<(String, String)>,
+    /// A number that says how much.
+    pub value: f64,
+}
+
+/// What is known of what a ready rule looks for. Labels are those of its alerts, without what the rule adds.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// Where it is so.
+    pub bad: Vec<Bad>,
+    /// Where it is not so. Of all others nothing is known, and their alerts stay.
+    pub good: HashSet<Labels>,
+    /// What is not there any more: its alerts are over.
+    pub gone: Vec<Labels>,
+}
+
 /// Where samples lie that rules ask of, and where what they make is kept.
 pub trait Engine {
     /// What a question finds at a time, in milliseconds.
@@ -33,6 +58,13 @@ pub trait Engine {
     ///
     /// Why there is no answer.
     fn ask(&self, expr: &Expr, at_ms: i64) -> Result<Vec<(Labels, Sample)>, String>;
+
+    /// What is known at a time of what a ready rule looks for; `active` are the labels of its alerts.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not known.
+    fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Result<Judgement, String>;
 
     /// Keeps what rules made; it is there for the next question.
     ///

@@ -12,7 +12,7 @@ use super::active::{Active, Found, Holds, event, step};
 use super::engine::{Engine, Made};
 use super::event::{Event, EventKind};
 use super::names::may_read;
-use crate::rules::{Group, Kind, Rule, Text};
+use crate::rules::{Asks, Group, Kind, Ready, Rule, Text};
 use crate::template::{Ask, Given, Template, Value};
 
 /// The metrics that alerts are shown by, as Prometheus has them.
@@ -20,6 +20,8 @@ const ALERTS: &str = "ALERTS";
 const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 const ALERT_NAME: &str = "alertname";
 const ALERT_STATE: &str = "alertstate";
+/// The series that show alerts of ready rules have a sample so often.
+const SHOWN_EVERY_MS: i64 = 15_000;
 
 /// What templates know of the world around.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +95,7 @@ impl GroupState {
         let mut pending = Made::default();
         let mut names = HashSet::new();
         for (rule, state) in group.rules.iter().zip(&mut self.rules) {
-            if !pending.is_empty() && (may_read(&rule.expr, &names) || asks(rule)) {
+            if !pending.is_empty() && reads(rule, &names) {
                 evaluation.unkept.extend(engine.keep(&std::mem::take(&mut pending)).err());
                 names.clear();
             }
@@ -124,6 +126,14 @@ impl GroupState {
     }
 }
 
+/// May a rule read one of these metrics?
+fn reads(rule: &Rule, metrics: &HashSet<String>) -> bool {
+    match &rule.asks {
+        Asks::Expr(expr) => may_read(expr, metrics) || asks(rule),
+        Asks::Ready(_) => false,
+    }
+}
+
 /// Does a template of it ask questions of its own?
 fn asks(rule: &Rule) -> bool {
     let annotations: &[_] = match &rule.kind {
@@ -148,7 +158,11 @@ impl Evaluating<'_> {
     }
 
     fn rule(&mut self, state: &mut RuleState, into: &mut Made) -> Result<(), String> {
-        let found = self.engine.ask(&self.rule.expr, self.asked_ms())?;
+        let expr = match &self.rule.asks {
+            Asks::Expr(expr) => expr,
+            Asks::Ready(ready) => return self.ready(*ready, state, into),
+        };
+        let found = self.engine.ask(expr, self.asked_ms())?;
         let samples = match &self.rule.kind {
             Kind::Record => self.recorded(found)?,
             Kind::Alert { for_ms, keep_firing_for_ms, annotations } => {
@@ -159,13 +173,50 @@ impl Evaluating<'_> {
                 self.shown(&state.active)
             }
         };
+        self.made(samples, state, into);
+        Ok(())
+    }
+
+    /// A rule that needs no file: what is not known leaves alerts as they are.
+    fn ready(&self, ready: Ready, state: &mut RuleState, into: &mut Made) -> Result<(), String> {
+        let plain = |labels: &Labels| {
+            let own = labels.without_one(ALERT_NAME);
+            self.rule.labels.iter().fold(own, |own, label| own.without_one(&label.name))
+        };
+        let active: BTreeMap<Labels, Labels> = state.active.keys().map(|own| (plain(own), own.clone())).collect();
+        let known: Vec<Labels> = active.keys().cloned().collect();
+        let judgement = self.engine.judge(ready, self.at_ms, &known)?;
+        let over: HashSet<&Labels> = judgement.good.iter().chain(&judgement.gone).collect();
+        let mut found = Found::new();
+        for (own, labels) in active.iter().filter(|(own, _)| !over.contains(own)) {
+            if let Some(before) = state.active.get(labels) {
+                found.insert(self.labelled(own), (before.annotations.clone(), before.value));
+            }
+        }
+        found.extend(judgement.bad.into_iter().map(|own| (self.labelled(&own.labels), (own.texts, own.value))));
+        let before = into.events.len();
+        self.step(&mut state.active, found, Holds { for_ms: 0, keep_firing_for_ms: 0, limit: 0 }, into)?;
+        // It is evaluated often, and what it shows seldom changes.
+        let due = |ms: i64| ms.div_euclid(SHOWN_EVERY_MS);
+        if into.events.len() > before || state.evaluated_ms.map(due) != Some(due(self.at_ms)) {
+            self.made(self.shown(&state.active), state, into);
+        }
+        Ok(())
+    }
+
+    fn labelled(&self, own: &Labels) -> Labels {
+        let with = self.rule.labels.iter().fold(own.clone(), |own, label| own.with(&label.name, &label.source));
+        with.with(ALERT_NAME, &self.rule.name)
+    }
+
+    /// Samples that a rule made; the series that it made before and not now have ended.
+    fn made(&self, samples: Vec<(Labels, Sample)>, state: &mut RuleState, into: &mut Made) {
         let at_ms = self.asked_ms();
         let made: BTreeSet<Labels> = samples.iter().map(|(labels, _)| labels.clone()).collect();
         let ended = state.made.difference(&made).map(|labels| (labels.clone(), at_ms, Sample::Float(STALE_MARK)));
         into.samples.extend(ended);
         into.samples.extend(samples.into_iter().map(|(labels, sample)| (labels, at_ms, sample)));
         state.made = made;
-        Ok(())
     }
 
     fn recorded(&self, found: Vec<(Labels, Sample)>) -> Result<Vec<(Labels, Sample)>, String> {

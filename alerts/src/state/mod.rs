@@ -7,6 +7,6 @@ mod group;
 mod names;
 
 pub use active::{Active, Phase};
-pub use engine::{Engine, Made, instant};
+pub use engine::{Bad, Engine, Judgement, Made, instant};
 pub use event::{Event, EventKind, id_of};
 pub use group::{Evaluation, GroupState, Health, Outside, RuleState};

@@ -8,7 +8,8 @@ use promql::engine::{Allowance, Failure, Settings, Source, Wanted};
 use promql::model::samples::{Sample, Samples};
 use promql::syntax::Expr;
 
-use crate::state::{Engine, Made, instant};
+use crate::rules::Ready;
+use crate::state::{Engine, Judgement, Made, instant};
 
 type Series = BTreeMap<i64, Sample>;
 
@@ -60,6 +61,10 @@ impl Source for Memory {
 impl Engine for Memory {
     fn ask(&self, expr: &Expr, at_ms: i64) -> Result<Vec<(Labels, Sample)>, String> {
         instant(expr, at_ms, &Settings::default(), self, &Allowance::default())
+    }
+
+    fn judge(&self, _: Ready, _: i64, _: &[Labels]) -> Result<Judgement, String> {
+        Err("there are no targets here".into())
     }
 
     fn keep(&self, made: &Made) -> Result<(), String> {
