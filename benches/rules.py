@@ -5,7 +5,8 @@ every target has.
 
 Rules are half recording (`avg by (host) (m_1)`), half alerting (`sum by (host) (rate(m_1[2m])) > 1e9`), a hundred a group, each over ten series, of which a sample
 comes every 15 s. A row is printed for each engine: its processor time with samples alone, and with rules; the difference is what rules take. Then, of our own
-server alone: 10,000 targets with a slot every 10 s, of which 3,000 go down at once, and a receiver that is told. Needs vmalert and victoria-metrics of Debian.
+server alone: 10,000 targets with a slot every 10 s, of which 3,000 go down at once, and a receiver that is told. Needs vmalert and victoria-metrics of Debian;
+`VICTORIA` names another one.
 """
 
 import http.server
@@ -20,6 +21,7 @@ import time
 from serving import Client, cpu_s, free_ports, serve, start, status_kb, stop
 
 PROGRAM = os.path.abspath(sys.argv[1])
+VICTORIA = os.environ.get("VICTORIA", "victoria-metrics")
 RULES = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
 SECONDS = int(sys.argv[3]) if len(sys.argv) > 3 else 120
 HOSTS, A_GROUP, STEP_S, INTERVAL_S = 10, 100, 15, 30
@@ -78,10 +80,10 @@ def ours(folder, rules):
 def victoria(folder, rules):
     port, own = free_ports(2)
     url = f"http://127.0.0.1:{port}"
-    server = start(["victoria-metrics", f"-storageDataPath={folder}/vm{rules}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=100y"], port, "/health")
+    server = start([VICTORIA, f"-storageDataPath={folder}/vm{rules}", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=100y"], port, "/health")
 
     def vmalert():
-        command = ["vmalert", f"-rule={folder}/rules.yml", f"-datasource.url={url}", f"-remoteWrite.url={url}", "-notifier.blackhole",
+        command = ["vmalert", f"-rule={folder}/rules.yml", f"-datasource.url={url}", f"-remoteWrite.url={url}", "-notifier.url=http://127.0.0.1:1",
                    f"-httpListenAddr=127.0.0.1:{own}"]
         return start(command, own, "/health")
 

@@ -47,6 +47,11 @@ impl<'a> Rows<'a> {
         whole.filter(|_| !column.is_null(at))
     }
 
+    pub(crate) fn truth(&self, column: &str, at: usize) -> Option<bool> {
+        let values = self.0.column_by_name(column)?.as_boolean_opt()?;
+        (!values.is_null(at)).then(|| values.value(at))
+    }
+
     pub(crate) fn float(&self, column: &str, at: usize) -> Option<f64> {
         let column = self.0.column_by_name(column)?;
         let values = column.as_primitive_opt::<Float64Type>()?;

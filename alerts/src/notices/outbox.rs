@@ -1,6 +1,7 @@
 //! What is to be told, channel by channel, in its order.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,10 +54,15 @@ struct Worker {
     task: AbortHandle,
 }
 
+/// So many notices of a channel wait in memory. What comes behind them is read from the store when these are told.
+const WAITING_MAX: usize = 1000;
+
 /// What a channel has to be told.
 struct Queue {
     channel: Channel,
     notices: Mutex<VecDeque<(Notice, i64)>>,
+    /// Are there others in the store?
+    has_more: AtomicBool,
     wake: Notify,
 }
 
@@ -102,7 +108,7 @@ impl Outbox {
             open_of.entry(notice.channel.clone()).or_default().push_back((notice, attempts));
         }
         for channel in channels {
-            let mut notices = open_of.remove(&channel.name).unwrap_or_default();
+            let (mut notices, mut has_more) = (open_of.remove(&channel.name).unwrap_or_default(), false);
             if let Some(worker) = before.remove(&channel.name) {
                 if worker.queue.channel == channel {
                     workers.insert(channel.name.clone(), worker);
@@ -110,9 +116,11 @@ impl Outbox {
                 }
                 worker.task.abort();
                 notices.append(&mut worker.queue.lock());
+                has_more = worker.queue.has_more.load(Ordering::Relaxed);
             }
             let name = channel.name.clone();
-            let queue = Arc::new(Queue { channel, notices: Mutex::new(notices), wake: Notify::new() });
+            let has_more = AtomicBool::new(has_more);
+            let queue = Arc::new(Queue { channel, notices: Mutex::new(notices), has_more, wake: Notify::new() });
             let (shared, own, firing) = (self.shared.clone(), queue.clone(), firing.clone());
             let task = tokio::spawn(async move {
                 let what = format!("telling the channel {:?}", own.channel.name);
@@ -137,7 +145,15 @@ impl Outbox {
         let workers = self.lock();
         for notice in notices {
             if let Some(worker) = workers.get(&notice.channel) {
-                worker.queue.lock().push_back((notice, 0));
+                let mut waiting = worker.queue.lock();
+                if waiting.iter().any(|(other, _)| other.id == notice.id) {
+                    continue; // it was read from the store already
+                }
+                match waiting.len() < WAITING_MAX && !worker.queue.has_more.load(Ordering::Relaxed) {
+                    true => waiting.push_back((notice, 0)),
+                    false => worker.queue.has_more.store(true, Ordering::Relaxed),
+                }
+                drop(waiting);
                 worker.queue.wake.notify_one();
             }
         }
@@ -161,6 +177,10 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
     loop {
         let next = queue.lock().front().cloned();
         let Some((notice, attempts)) = next else {
+            if queue.has_more.swap(false, Ordering::Relaxed) {
+                shared.read_more(&queue).await;
+                continue;
+            }
             tokio::select! {
                 () = queue.wake.notified() => {}
                 _ = repeat.tick() => {
@@ -208,6 +228,27 @@ impl Shared {
         }
         self.record(notice, event, attempt, error).await;
         pause
+    }
+
+    /// Reads what waits in the store.
+    async fn read_more(&self, queue: &Queue) {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let read = tokio::task::spawn_blocking(move || rows::open(&store, now_ms() - TRIED_MS, &clock)).await;
+        match read {
+            Ok(Ok(open)) => {
+                let mut waiting = queue.lock();
+                // What came meanwhile is among them, unless it could not be stored.
+                let meanwhile = std::mem::take(&mut *waiting);
+                waiting.extend(open.into_iter().filter(|(notice, _)| notice.channel == queue.channel.name));
+                for (notice, attempts) in meanwhile {
+                    if waiting.iter().all(|(other, _)| other.id != notice.id) {
+                        waiting.push_back((notice, attempts));
+                    }
+                }
+            }
+            Ok(Err(error)) => tracing::error!("what waits for {} is not read: {error}", queue.channel.name),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 
     async fn record(&self, notice: &Notice, event: &'static str, attempt: i64, error: Option<String>) {

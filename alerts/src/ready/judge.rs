@@ -2,7 +2,7 @@
 
 use promql::base::labels::Labels;
 
-use super::slots::{Became, Known, Slot, Slots};
+use super::slots::{Became, Known, Slot, Slots, Watched};
 use crate::rules::Ready;
 use crate::state::{Bad, Judgement};
 
@@ -24,7 +24,8 @@ impl Slots {
     #[must_use]
     pub fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Judgement {
         let mut judgement = Judgement::default();
-        for (labels, places) in &self.series {
+        for (watched, places) in &self.series {
+            let labels = &self.labels(watched, places);
             let places: Vec<&Known> = places.values().collect();
             match ready {
                 Ready::Down => {
@@ -49,9 +50,13 @@ impl Slots {
                 }
             }
         }
-        let is_gone = |labels: &&Labels| {
-            let target = labels.get("target");
-            !self.series.contains_key(*labels) && !self.configured.contains(target)
+        let is_gone = |own: &&Labels| {
+            let watched = Watched { target: own.get("target").to_owned(), edge: own.get("edge").to_owned() };
+            match self.series.get(&watched) {
+                // Of another group now.
+                Some(places) => self.labels(&watched, places) != **own,
+                None => !self.configured.contains(&watched.target),
+            }
         };
         judgement.gone = active.iter().filter(is_gone).cloned().collect();
         judgement
@@ -134,4 +139,132 @@ fn certificate_texts(labels: &Labels, left_ms: i64) -> Texts {
 fn owned(texts: &[(&str, &str)]) -> Vec<(String, String)> {
     let there = texts.iter().filter(|(_, text)| !text.is_empty());
     there.map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use tsdb::{Options, Row, Store, Value};
+
+    use super::*;
+
+    /// Slots of a target at a place, one every 10 s: `.` is good, `s` slow, `x` down, `-` missed, `m` of maintenance, a blank none.
+    fn write(store: &Store, target: &str, location: &str, slots: &str) {
+        let mut batch = store.batch("public");
+        for (at, letter) in slots.chars().enumerate() {
+            let outcome = match letter {
+                '.' => "ok",
+                's' => "slow",
+                'x' => "fail",
+                '-' => "missed",
+                'm' => "maintenance",
+                _ => continue,
+            };
+            let fields = [
+                ("outcome", Value::Str(outcome)),
+                ("total_ms", Value::F64(5.0)),
+                ("interval_ms", Value::F64(10_000.0)),
+            ];
+            let tags = [("target", target), ("location", location), ("group", "g")];
+            let time = at as i64 * 10_000_000_000;
+            batch.push(&Row { measurement: "probe", tags: &tags, time, fields: &fields }).unwrap();
+        }
+        store.write(batch).unwrap();
+    }
+
+    fn verdict(ready: Ready, places: &[(&str, &str)]) -> &'static str {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        let longest = places.iter().map(|(_, slots)| slots.len()).max().unwrap();
+        places.iter().for_each(|(location, slots)| write(&store, "t", location, slots));
+        let mut slots = Slots::default();
+        slots.configure(HashSet::from(["t".to_owned()]), "a");
+        let at_ms = longest as i64 * 10_000;
+        slots.read(&store, at_ms).unwrap();
+        let judgement = slots.judge(ready, at_ms, &[]);
+        let labels = Labels::new([("target", "t"), ("group", "g")]);
+        match (judgement.bad.first().map(|own| &own.labels), judgement.good.contains(&labels)) {
+            (Some(own), false) if *own == labels => "bad",
+            (None, true) => "good",
+            (None, false) => "unknown",
+            both => panic!("{both:?}"),
+        }
+    }
+
+    /// What is told of a target, by its last slots at one place and at several.
+    #[test]
+    fn two_of_three_slots_and_most_places_decide() {
+        for (slots, expected) in [
+            ("...", "good"),
+            ("..x", "unknown"),
+            (".x.", "unknown"),
+            ("x..", "good"),
+            ("xx.", "bad"),
+            ("x.x", "bad"),
+            (".xx", "bad"),
+            ("x", "unknown"),
+            (".", "unknown"),
+            ("xx", "bad"),
+            // What says nothing does not count.
+            ("xx---", "bad"),
+            ("x-x", "bad"),
+            ("..mm", "good"),
+            ("xxmmm", "bad"),
+            ("", "unknown"),
+            // Too long ago to say anything of now.
+            ("xx            ", "unknown"),
+            ("x           x", "unknown"),
+            ("sss", "good"),
+        ] {
+            if !slots.is_empty() {
+                assert_eq!(verdict(Ready::Down, &[("a", slots)]), expected, "{slots:?}");
+            }
+        }
+        for (slots, expected) in
+            [("ss.", "bad"), ("s..", "good"), ("sxx", "unknown"), ("..s", "unknown"), ("xss", "bad")]
+        {
+            assert_eq!(verdict(Ready::Slow, &[("a", slots)]), expected, "{slots:?}");
+        }
+        for (places, expected) in [
+            (vec![("a", "xxx"), ("b", "...")], "good"),
+            (vec![("a", "xxx"), ("b", "xxx"), ("c", "...")], "bad"),
+            // A place that knows nothing does not count.
+            (vec![("a", "xxx"), ("b", "---")], "bad"),
+            (vec![("a", "..."), ("b", "---")], "good"),
+        ] {
+            assert_eq!(verdict(Ready::Down, &places), expected, "{places:?}");
+        }
+    }
+
+    /// What is not looked at any more is gone; what nobody could look at is not.
+    #[test]
+    fn only_what_is_not_there_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        for (target, location) in [("here", "a"), ("removed", "a"), ("elsewhere", "b")] {
+            write(&store, target, location, "xxx");
+        }
+        let mut slots = Slots::default();
+        let configured = ["here", "new", "removed"].map(str::to_owned);
+        slots.configure(HashSet::from(configured), "a");
+        slots.read(&store, 30_000).unwrap();
+        slots.configure(HashSet::from(["here".to_owned(), "new".to_owned()]), "a");
+        slots.read(&store, 31_000).unwrap();
+        let alert = |target: &str, group: &str| Labels::new([("target", target), ("group", group)]);
+        let active = [
+            alert("here", "g"),
+            alert("new", "g"),
+            alert("elsewhere", "g"),
+            // These are gone: of another group now, taken out, never heard of.
+            alert("here", "old"),
+            alert("removed", "g"),
+            alert("nobody", "g"),
+        ];
+        let judgement = slots.judge(Ready::Down, 31_000, &active);
+        assert_eq!(judgement.gone, active[3..]);
+        let mut bad: Vec<&str> = judgement.bad.iter().map(|own| own.labels.get("target")).collect();
+        bad.sort_unstable();
+        assert_eq!(bad, ["elsewhere", "here"]);
+    }
 }

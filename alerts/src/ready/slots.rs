@@ -39,12 +39,15 @@ pub(super) struct Slot {
     pub message: String,
 }
 
-/// What is known of a series.
+/// What a place knows of a target.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     /// By time, in ns; those that do not count are none.
     pub slots: BTreeMap<i64, Option<Slot>>,
+    /// How long a slot is, by the newest one; 0 if it does not say that.
     pub interval_ms: i64,
+    /// The group that the newest one says.
+    pub group: String,
     /// When its certificate ends, in ms, by the newest slot that says so.
     pub certificate: Option<(i64, i64)>,
 }
@@ -54,20 +57,34 @@ impl Known {
         self.slots.keys().next_back().copied().unwrap_or(0)
     }
 
+    /// How long a slot is: what it says, or else from one to the next.
+    fn step_ms(&self) -> i64 {
+        let times: Vec<i64> = self.slots.keys().copied().collect();
+        let steps = times.windows(2).map(|pair| (pair[1] - pair[0]) / NS_PER_MS);
+        if self.interval_ms > 0 { self.interval_ms } else { steps.min().unwrap_or(0) }
+    }
+
     /// The newest slots that count, the newest first, as far as they are of one stretch of time.
     pub(super) fn counted(&self, count: usize, at_ms: i64) -> Vec<&Slot> {
         // A gap of several slots is no stretch any more.
-        let far = (2 * count as i64 * self.interval_ms.max(1)).saturating_mul(NS_PER_MS);
+        let far = self.step_ms().saturating_mul(2 * count as i64).saturating_mul(NS_PER_MS);
         let from = at_ms.saturating_mul(NS_PER_MS).saturating_sub(far.saturating_add(AGAIN_MS * NS_PER_MS));
         self.slots.range(from..).rev().filter_map(|(_, slot)| slot.as_ref()).take(count).collect()
     }
 }
 
+/// What is watched: a target, and the address of its edge if it has several.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Watched {
+    pub target: String,
+    pub edge: String,
+}
+
 /// The last slots of all series.
 #[derive(Debug, Default)]
 pub struct Slots {
-    /// By the labels of alerts, and the place that looks.
-    pub(super) series: HashMap<Labels, HashMap<String, Known>>,
+    /// By what is watched, and the place that looks.
+    pub(super) series: HashMap<Watched, BTreeMap<String, Known>>,
     read_ms: Option<i64>,
     read_far_ms: i64,
     /// The targets that are looked at from here.
@@ -80,13 +97,20 @@ impl Slots {
     /// These are the targets that are looked at from here, and the place is called so. Of others that were looked at from
     /// here nothing is known any more.
     pub fn configure(&mut self, targets: HashSet<String>, location: &str) {
-        self.series.retain(|labels, places| {
-            if !targets.contains(labels.get("target")) {
+        self.series.retain(|watched, places| {
+            if !targets.contains(&watched.target) {
                 places.remove(location);
             }
             !places.is_empty()
         });
         (self.configured, self.location) = (targets, location.to_owned());
+    }
+
+    /// The labels of alerts of what is watched: its group as it is called here, or else at the first place by name.
+    pub(super) fn labels(&self, watched: &Watched, places: &BTreeMap<String, Known>) -> Labels {
+        let known = places.get(&self.location).or_else(|| places.values().next());
+        let group = known.map_or("", |known| known.group.as_str());
+        Labels::new([("target", watched.target.as_str()), ("edge", watched.edge.as_str()), ("group", group)])
     }
 
     /// Reads what has come.
@@ -95,10 +119,9 @@ impl Slots {
     ///
     /// The store cannot be read.
     pub fn read(&mut self, store: &Store, at_ms: i64) -> Result<(), tsdb::Error> {
-        const WANTED: [&str; 13] = [
+        const WANTED: [&str; 12] = [
             TIME_COLUMN,
             "target",
-            "kind",
             "group",
             "location",
             "edge",
@@ -144,14 +167,13 @@ impl Slots {
             if location == self.location && !self.configured.contains(&target) {
                 continue;
             }
-            let labels = [("target", target), ("group", text("group")), ("kind", text("kind")), ("edge", text("edge"))];
-            let places = self.series.entry(Labels::new(labels)).or_default();
+            let places = self.series.entry(Watched { target, edge: text("edge") }).or_default();
             let known = places.entry(location).or_default();
             let number = |column: &str| rows.float(column, at);
-            let became = match text("outcome").as_str() {
-                "ok" => Some(Became::Good),
-                "slow" => Some(Became::Slow),
-                "fail" => Some(Became::Bad),
+            let became = match (text("outcome").as_str(), rows.truth("up", at)) {
+                ("ok", _) | ("", Some(true)) => Some(Became::Good),
+                ("slow", _) => Some(Became::Slow),
+                ("fail", _) | ("", Some(false)) => Some(Became::Bad),
                 // Missed, of maintenance, excluded: they say nothing.
                 _ => None,
             };
@@ -165,8 +187,9 @@ impl Slots {
             while known.slots.len() > KEPT_MAX {
                 known.slots.pop_first();
             }
-            if let Some(interval_ms) = number("interval_ms").filter(|_| time == known.newest()) {
-                known.interval_ms = interval_ms as i64;
+            if time == known.newest() {
+                known.interval_ms = number("interval_ms").unwrap_or(0.0) as i64;
+                known.group = text("group");
             }
             let ends_ms = rows.whole("cert_expires_s", at).map(|left_s| time / NS_PER_MS + left_s.saturating_mul(1000));
             if let Some(ends_ms) = ends_ms.filter(|_| known.certificate.is_none_or(|(before, _)| before <= time)) {
@@ -178,7 +201,7 @@ impl Slots {
     fn forget(&mut self, at_ms: i64) {
         self.series.retain(|_, places| {
             places.retain(|_, known| {
-                let kept_ms = FORGOTTEN_MS.max(known.interval_ms.saturating_mul(10));
+                let kept_ms = FORGOTTEN_MS.max(known.step_ms().saturating_mul(10));
                 known.newest() / NS_PER_MS >= at_ms.saturating_sub(kept_ms)
             });
             !places.is_empty()
