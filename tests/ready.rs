@@ -1,5 +1,6 @@
 //! What every target has without a file: somebody is told that it is down, slow, or that its certificate ends.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +42,10 @@ fn target(name: &str, url: &str) -> String {
 }
 
 fn told(receiver: &Receiver) -> Vec<String> {
-    let heard = receiver.heard();
+    let mut heard = receiver.heard();
+    // Killed before it knew that a notice was taken, a server tells it again.
+    let mut ids = HashSet::new();
+    heard.retain(|notice| ids.insert(notice["notice"].as_str().unwrap().to_owned()));
     let alerts = heard.iter().flat_map(|notice| notice["alerts"].as_array().unwrap());
     let text = |alert: &serde_json::Value| {
         let texts = ["status", "severity"].map(|name| alert[name].as_str().unwrap().to_owned());
