@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::agents::{get, is_up};
-use crate::parts::{Program, free_port};
+use crate::clients::python;
+use crate::parts::{Authority, Program, free_port};
 use crate::server::{BIN, Server, post, wait_for};
 
 /// How a receiver answers.
@@ -259,6 +260,85 @@ fn an_alertmanager_is_told() {
     });
 }
 
+/// A server of mail that wants TLS and a password, puts the first mail off and answers nothing to the second one. What
+/// stands in texts breaks no header and no HTML; a recipient that is refused holds nobody up.
+#[test]
+#[cfg_attr(not(part = "python-servers"), ignore = "needs a Python with aiosmtpd: .ci/run installs it")]
+fn mails_are_sent_and_answers_heeded() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    Authority::new(root).certificate("mail", "localhost", 30, true);
+    std::fs::write(root.join("password"), "se cret\n").unwrap();
+    let port = free_port();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/mails.py");
+    let mut mails = Command::new(python())
+        .args([script.as_os_str(), port.to_string().as_ref()])
+        .args([root.join("mail.pem"), root.join("mail.key")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(mails.stdout.take().unwrap()).lines();
+    let heard: Arc<Mutex<Vec<Value>>> = Arc::default();
+    let own = heard.clone();
+    std::thread::spawn(move || {
+        lines.for_each(|line| own.lock().unwrap().push(serde_json::from_str(&line.unwrap()).unwrap()));
+    });
+    wait_for("the server of mail", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let channel = |name: &str, to: &str| {
+        format!(
+            "[[channel]]\nname = \"{name}\"\nkind = \"smtp\"\nurl = \"smtp://localhost:{port}?tls=required\"\nuser = \"watch\"\n\
+             password_file = \"{}\"\nfrom = \"Watch <watch@example.org>\"\nto = [{to}]\n",
+            root.join("password").display()
+        )
+    };
+    let channels = channel("duty", "\"值班 <duty@example.org>\", \"boss@example.org\"")
+        + &channel("none", "\"nobody@example.org\"");
+    std::fs::write(
+        root.join("rules.yml"),
+        RULES.replace("has {{ $value }}", "<b>has</b> {{ $value }}\\r\\nBcc: all@example.org"),
+    )
+    .unwrap();
+    let config = format!("rule_files = [\"rules.yml\"]\nrules.ready = []\n{channels}");
+    let mut command = Command::new(BIN);
+    let server = Server::start_under(command.env("SSL_CERT_FILE", root.join("roots.pem")), &root.join("data"), &config);
+    write(&server, 9);
+    wait_for("the mail, twice", || heard.lock().unwrap().len() == 2);
+    wait_for("alerts that are over", || {
+        write(&server, 1);
+        heard.lock().unwrap().len() == 3
+    });
+    let heard = heard.lock().unwrap().clone();
+    // Nobody knew that the first one was taken: it came again, as the same mail.
+    assert_eq!(heard[0], heard[1]);
+    let text = |mail: &Value, name: &str| mail[name].as_str().unwrap().to_owned();
+    assert_eq!(heard[0]["recipients"].to_string(), r#"["duty@example.org","boss@example.org"]"#);
+    assert_eq!(
+        (text(&heard[0], "user"), text(&heard[0], "To")),
+        ("watch".into(), "值班 <duty@example.org>, boss@example.org".into())
+    );
+    let subjects = [text(&heard[0], "Subject"), text(&heard[2], "Subject")];
+    assert_eq!(subjects, ["[critical] 2 firing, 0 resolved", "[resolved] 0 firing, 2 resolved"]);
+    // They are of one fault.
+    assert_eq!(heard[0]["References"], heard[2]["References"]);
+    assert_ne!(heard[0]["Message-ID"], heard[2]["Message-ID"]);
+    let html = text(&heard[0], "html");
+    assert!(html.contains("&lt;b&gt;has&lt;/b&gt; 9") && !html.contains("<b>"), "{html}");
+    assert!(text(&heard[0], "plain").contains("[critical] a <b>has</b> 9"), "{}", heard[0]["plain"]);
+    let became = |channel: &str| {
+        let events = format!(
+            "SELECT event, attempt, recipient FROM notices WHERE channel = '{channel}' AND event <> 'queued' ORDER BY time"
+        );
+        server.rows(&events)
+    };
+    wait_for("what became of all", || became("duty").len() == 4 && became("none").len() == 2);
+    let events: Vec<String> = became("duty").iter().map(|row| row[..2].join(" ")).collect();
+    assert_eq!(events, ["failed 1", "failed 2", "sent 3", "sent 1"]);
+    assert_eq!(became("none"), [["gave_up", "1", "nobody@example.org"], ["gave_up", "1", "nobody@example.org"]]);
+    drop(mails.stdin.take());
+    mails.wait().unwrap();
+}
+
 /// A channel is tried before it is needed, and what is wrong with it stops the start.
 #[test]
 fn channels_are_tried() {
@@ -280,6 +360,7 @@ fn channels_are_tried() {
     assert_eq!(receiver.heard()[1]["alerts"][0]["labels"]["alertname"], "Test");
     let (code, words) = run(&both, &["notify", "test", "--channel", "on"]);
     assert!(code == Some(2) && words.contains("there is no channel 'on'; there are: ops, other"), "{words}");
+    let mail = |more: &str| channel("a", "smtp", "smtp://mail.example/") + more + "\n";
     for (channels, said) in [
         (both.replace("other", "ops"), "there are two channels with the name 'ops'"),
         (
@@ -288,6 +369,14 @@ fn channels_are_tried() {
         ),
         (channel("a", "pigeon", "http://x/"), "unknown variant `pigeon`, expected"),
         (channel("", "webhook", "http://x/"), "a channel has no name"),
+        (channel("a", "smtp", "http://x/"), "channel 'a': url: expected an address like smtps://mail.example.org"),
+        (channel("a", "smtp", "smtp://x/"), "channel 'a': a channel of mail needs from"),
+        (mail("from = \"a@x\"\nto = [\"not one\"]"), "'not one' is no address of mail"),
+        (mail("from = \"a@x\"\nto = [\"b@x\"]\nuser = \"u\""), "user and password_file belong together"),
+        (
+            mail("from = \"a@x\"\nto = [\"b@x\"]\nuser = \"u\"\npassword_file = \"/dev/null\""),
+            "url: a password goes over TLS only",
+        ),
     ] {
         let data = dir.path().join("data");
         let (code, words) = run(&channels, &["serve", "--data-dir", data.to_str().unwrap()]);

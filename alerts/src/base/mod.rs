@@ -3,3 +3,4 @@
 pub mod clock;
 pub(crate) mod keep_on;
 pub mod rows;
+pub(crate) mod text;

@@ -5,22 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::channel::{Channel, Kind};
+use super::channel::Channel;
 use super::told::{Notice, Status, Told};
 
 /// So long an Alertmanager takes an alert for firing, if it hears of it no more: four times what it waits for.
 pub(super) const BELIEVED_MS: i64 = 4 * 60_000;
 
-/// The body of a notice.
-pub(super) fn of(notice: &Notice, channel: &Channel, external_url: &str, now_ms: i64) -> String {
-    match channel.kind {
-        Kind::Webhook => webhook(notice, channel, external_url).to_string(),
-        Kind::Alertmanager => alertmanager(&notice.alerts, external_url, now_ms).to_string(),
-    }
-}
-
 /// As Alertmanager's webhook, version 4, with the id of the notice.
-fn webhook(notice: &Notice, channel: &Channel, external_url: &str) -> Value {
+pub(super) fn webhook(notice: &Notice, channel: &Channel, external_url: &str) -> Value {
     let is_firing = notice.alerts.iter().any(|own| own.status == Status::Firing);
     let alerts: Vec<Value> = notice.alerts.iter().map(|own| webhook_alert(own, external_url)).collect();
     json!({

@@ -5,12 +5,13 @@
 
 mod body;
 mod channel;
+mod mail;
 mod outbox;
 mod rows;
 mod sender;
 mod told;
 
-pub use channel::{Channel, Kind};
+pub use channel::{Channel, Kind, Mail};
 pub use outbox::{Firing, Outbox};
 pub use sender::{Outcome, Sender};
 pub use told::{Notice, Status, Told, notices};
@@ -35,5 +36,5 @@ pub async fn test(channel: &Channel, external_url: &str) -> Outcome {
     };
     let (group, id) = ("test".into(), told.alert.clone());
     let notice = Notice { id, channel: channel.name.clone(), group, queued_ms: now_ms, alerts: vec![told] };
-    Sender::default().send(channel, &notice.id, body::of(&notice, channel, external_url, now_ms)).await
+    Sender::default().send(channel, &notice, external_url).await
 }

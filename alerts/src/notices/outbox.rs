@@ -137,7 +137,10 @@ impl Outbox {
     ///
     /// A row cannot be taken.
     pub fn record(&self, notices: &[Notice], batch: &mut Batch) -> Result<(), RowError> {
-        notices.iter().try_for_each(|notice| rows::queue(notice, &self.shared.clock, batch))
+        let workers = self.lock();
+        let recipient = |notice: &Notice| workers.get(&notice.channel).map(|own| own.queue.channel.recipient());
+        let queue = |notice| rows::queue(notice, &recipient(notice).unwrap_or_default(), &self.shared.clock, batch);
+        notices.iter().try_for_each(queue)
     }
 
     /// Tells it, as soon as may be.
@@ -208,8 +211,7 @@ impl Shared {
     /// Tries once. What comes back is how long to wait until it is tried again; nothing if that is not to be.
     async fn attempt(&self, channel: &Channel, notice: &Notice, attempt: i64) -> Option<Duration> {
         let now = now_ms();
-        let body = body::of(notice, channel, &self.external_url, now);
-        let (event, error, pause) = match self.sender.send(channel, &notice.id, body).await {
+        let (event, error, pause) = match self.sender.send(channel, notice, &self.external_url).await {
             Outcome::Sent => ("sent", None, None),
             Outcome::Refused(error) => ("gave_up", Some(error), None),
             Outcome::Failed { error, .. } if now - notice.queued_ms > TRIED_MS => ("gave_up", Some(error), None),
@@ -226,7 +228,7 @@ impl Shared {
             ("failed", Some(error)) if attempt == 1 => tracing::warn!("{} is not told yet: {error}", channel.name),
             _ => {}
         }
-        self.record(notice, event, attempt, error).await;
+        self.record(channel, notice, event, attempt, error).await;
         pause
     }
 
@@ -251,11 +253,19 @@ impl Shared {
         }
     }
 
-    async fn record(&self, notice: &Notice, event: &'static str, attempt: i64, error: Option<String>) {
+    async fn record(
+        &self,
+        channel: &Channel,
+        notice: &Notice,
+        event: &'static str,
+        attempt: i64,
+        error: Option<String>,
+    ) {
         let (store, clock, notice) = (self.store.clone(), self.clock.clone(), notice.clone());
+        let recipient = channel.recipient();
         let written = tokio::task::spawn_blocking(move || {
             let mut batch = store.batch(DEFAULT_SCHEMA);
-            rows::ended(&notice, event, attempt, error.as_deref(), &clock, &mut batch)
+            rows::ended((&notice, &recipient), event, attempt, error.as_deref(), &clock, &mut batch)
                 .map_err(|error| error.to_string())
                 .and_then(|()| store.write(batch).map_err(|error| error.to_string()))
         });
@@ -268,7 +278,9 @@ impl Shared {
     async fn repeat(&self, channel: &Channel, firing: Vec<Told>) {
         for some in firing.chunks(REPEATED_MAX) {
             let body = body::alertmanager(some, &self.external_url, now_ms()).to_string();
-            if let Outcome::Failed { error, .. } | Outcome::Refused(error) = self.sender.send(channel, "", body).await {
+            if let Outcome::Failed { error, .. } | Outcome::Refused(error) =
+                self.sender.send_body(channel, "", body).await
+            {
                 tracing::warn!("{} does not hear what fires: {error}", channel.name);
                 return;
             }

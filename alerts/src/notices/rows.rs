@@ -10,7 +10,7 @@ use crate::base::clock::{Clock, NS_PER_MS};
 use crate::base::rows::{Rows, columns_there};
 
 /// Adds the rows of a notice that is queued.
-pub(super) fn queue(notice: &Notice, clock: &Clock, batch: &mut Batch) -> Result<(), RowError> {
+pub(super) fn queue(notice: &Notice, recipient: &str, clock: &Clock, batch: &mut Batch) -> Result<(), RowError> {
     for own in &notice.alerts {
         let text = serde_json::to_string(&(&notice.group, own)).expect("what is told always becomes JSON");
         let target = own.labels.get("target").or_else(|| own.labels.get("instance")).map_or("", String::as_str);
@@ -23,14 +23,14 @@ pub(super) fn queue(notice: &Notice, clock: &Clock, batch: &mut Batch) -> Result
             ("status", Value::Str(own.status.name())),
             ("text", Value::Str(&text)),
         ];
-        push(notice, &fields, clock, batch)?;
+        push(notice, recipient, &fields, clock, batch)?;
     }
     Ok(())
 }
 
 /// Adds the row of what became of a notice.
 pub(super) fn ended(
-    notice: &Notice,
+    (notice, recipient): (&Notice, &str),
     event: &str,
     attempt: i64,
     error: Option<&str>,
@@ -40,11 +40,18 @@ pub(super) fn ended(
     let mut fields =
         vec![("notice", Value::Str(&notice.id)), ("event", Value::Str(event)), ("attempt", Value::I64(attempt))];
     fields.extend(error.map(|error| ("error", Value::Str(error))));
-    push(notice, &fields, clock, batch)
+    push(notice, recipient, &fields, clock, batch)
 }
 
-fn push(notice: &Notice, fields: &[(&str, Value<'_>)], clock: &Clock, batch: &mut Batch) -> Result<(), RowError> {
-    let tags = [("channel", notice.channel.as_str())];
+fn push(
+    notice: &Notice,
+    recipient: &str,
+    fields: &[(&str, Value<'_>)],
+    clock: &Clock,
+    batch: &mut Batch,
+) -> Result<(), RowError> {
+    let tags = [("channel", notice.channel.as_str()), ("recipient", recipient)];
+    let tags: Vec<_> = tags.into_iter().filter(|(_, value)| !value.is_empty()).collect();
     let time = clock.next(notice.queued_ms.saturating_mul(NS_PER_MS));
     batch.push(&Row { measurement: NOTICES.name, tags: &tags, time, fields })
 }

@@ -8,7 +8,10 @@ use client::asking::{self, HttpClient};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, StatusCode, header};
 
-use super::channel::Channel;
+use super::channel::{Channel, Kind};
+use super::told::Notice;
+use super::{body, mail};
+use crate::base::clock::now_ms;
 
 /// Of an answer so much is read.
 const ANSWER_BYTES_MAX: usize = 4 << 10;
@@ -48,10 +51,20 @@ impl Sender {
     }
 
     /// Tells a channel.
-    pub async fn send(&self, channel: &Channel, id: &str, body: String) -> Outcome {
+    pub async fn send(&self, channel: &Channel, notice: &Notice, external_url: &str) -> Outcome {
+        let body = match &channel.kind {
+            Kind::Smtp(mail) => return mail::send(channel, mail, notice, external_url).await,
+            Kind::Webhook => body::webhook(notice, channel, external_url),
+            Kind::Alertmanager => body::alertmanager(&notice.alerts, external_url, now_ms()),
+        };
+        self.send_body(channel, &notice.id, body.to_string()).await
+    }
+
+    /// Posts a body to a channel.
+    pub(super) async fn send_body(&self, channel: &Channel, id: &str, body: String) -> Outcome {
         match tokio::time::timeout(channel.timeout, self.post(channel, id, body)).await {
             Ok(outcome) => outcome,
-            Err(_) => failed(format!("no answer within {:?}", channel.timeout)),
+            Err(_) => Outcome::failed(format!("no answer within {:?}", channel.timeout)),
         }
     }
 
@@ -69,11 +82,11 @@ impl Sender {
         };
         let answer = match self.client() {
             Ok(client) => client.request(request).await,
-            Err(error) => return failed(format!("{error:#}")),
+            Err(error) => return Outcome::failed(format!("{error:#}")),
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return failed(with_causes(&error)),
+            Err(error) => return Outcome::failed(with_causes(&error)),
         };
         let (status, headers) = (answer.status(), answer.headers().clone());
         if status.is_success() {
@@ -92,8 +105,10 @@ impl Sender {
     }
 }
 
-fn failed(error: String) -> Outcome {
-    Outcome::Failed { error: shortened(error), after: None }
+impl Outcome {
+    pub(super) fn failed(error: String) -> Outcome {
+        Outcome::Failed { error: shortened(error), after: None }
+    }
 }
 
 /// Without what would break a line of a log.

@@ -10,6 +10,7 @@ use super::format::{general, instant, printf};
 use super::humanize::{humanize, humanize_1024, humanize_duration, humanize_percentage};
 use super::run::Filling;
 use super::value::Value;
+use crate::base::text::escaped_html;
 
 /// The functions that there are. `and` and `or` look at their arguments one after the other.
 pub const NAMES: [&str; 51] = [
@@ -281,22 +282,6 @@ fn query_escaped(text: &str) -> String {
     const KEPT: &percent_encoding::AsciiSet =
         &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b' ');
     percent_encoding::utf8_percent_encode(text, KEPT).to_string().replace(' ', "+")
-}
-
-fn escaped_html(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&#34;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\0' => escaped.push('\u{fffd}'),
-            letter => escaped.push(letter),
-        }
-    }
-    escaped
 }
 
 fn escaped_js(text: &str) -> String {

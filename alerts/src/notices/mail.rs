@@ -1,0 +1,176 @@
+//! Notices as mails.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lettre::message::{Mailbox, MultiPart};
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+
+use super::channel::{Channel, Mail};
+use super::sender::Outcome;
+use super::told::{Notice, Status, Told};
+use crate::base::text::escaped_html;
+
+/// So many alerts are written out, and of the others how many there are.
+const ALERTS_MAX: usize = 100;
+const SUBJECT_LETTERS_MAX: usize = 200;
+/// So many threads a mail is said to belong to.
+const THREADS_MAX: usize = 10;
+
+/// Sends a notice as one mail to all recipients.
+pub(super) async fn send(channel: &Channel, mail: &Mail, notice: &Notice, external_url: &str) -> Outcome {
+    let message = match message(mail, notice, external_url) {
+        Ok(message) => message,
+        Err(error) => return Outcome::Refused(error),
+    };
+    let transport = match transport(&channel.url, mail, channel.timeout) {
+        Ok(transport) => transport,
+        Err(error) => return Outcome::Refused(error),
+    };
+    match tokio::time::timeout(channel.timeout, transport.send(message)).await {
+        Ok(Ok(_)) => Outcome::Sent,
+        Ok(Err(error)) => outcome(&error),
+        Err(_) => Outcome::failed(format!("no answer within {:?}", channel.timeout)),
+    }
+}
+
+/// Where to, checked as far as that can be done without a connection.
+///
+/// # Errors
+///
+/// The address is none, or its password would go over the network in the clear.
+fn transport(url: &str, mail: &Mail, timeout: Duration) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|error| error.to_string())?;
+    let builder = match &mail.login {
+        Some((user, password)) => builder.credentials(Credentials::new(user.clone(), password.clone())),
+        None => builder,
+    };
+    Ok(builder.timeout(Some(timeout)).build())
+}
+
+/// Is all of it right, as far as that can be said without a connection?
+pub(super) fn check(url: &str, mail: &Mail, timeout: Duration) -> Result<(), String> {
+    transport(url, mail, timeout)?;
+    for address in mail.to.iter().chain([&mail.from]) {
+        address.parse::<Mailbox>().map_err(|error| format!("'{address}' is no address of mail: {error}"))?;
+    }
+    Ok(())
+}
+
+fn outcome(error: &Error) -> Outcome {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(own) = cause {
+        text.push_str(&format!(": {own}"));
+        cause = own.source();
+    }
+    // What a server refuses with 5xx it will refuse again; all else may pass.
+    if error.is_permanent() { Outcome::Refused(text) } else { Outcome::failed(text) }
+}
+
+fn message(mail: &Mail, notice: &Notice, external_url: &str) -> Result<Message, String> {
+    let mailbox = |address: &String| address.parse::<Mailbox>().map_err(|error| format!("'{address}': {error}"));
+    let threads = notice.alerts.iter().take(THREADS_MAX).map(thread).collect::<Vec<_>>().join(" ");
+    let mut message = Message::builder()
+        .from(mailbox(&mail.from)?)
+        .subject(subject(notice))
+        // A mail that is sent again is the same one.
+        .message_id(Some(format!("<{}@fournines>", notice.id)))
+        .in_reply_to(threads.split(' ').next().unwrap_or_default().to_owned())
+        .references(threads);
+    for to in &mail.to {
+        message = message.to(mailbox(to)?);
+    }
+    let parts = MultiPart::alternative_plain_html(plain(notice, external_url), html(notice, external_url));
+    message.multipart(parts).map_err(|error| error.to_string())
+}
+
+/// What mails of one fault have in common.
+fn thread(own: &Told) -> String {
+    format!("<{}.{}@fournines>", own.alert, own.starts_ms)
+}
+
+/// What is to be read first of an alert.
+fn summary(own: &Told) -> String {
+    let named = |name: &str| own.annotations.get(name).or_else(|| own.labels.get(name));
+    let text = named("summary").or_else(|| named("description")).or_else(|| named("message"));
+    text.or_else(|| named("alertname")).cloned().unwrap_or_default()
+}
+
+/// `critical`, `warning`, `resolved`
+fn level(own: &Told) -> &str {
+    match own.status {
+        Status::Firing => &own.severity,
+        Status::Resolved => Status::Resolved.name(),
+    }
+}
+
+/// One line, whatever stands in the texts.
+fn subject(notice: &Notice) -> String {
+    let text = match notice.alerts.as_slice() {
+        [own] => format!("[{}] {}", level(own), summary(own)),
+        all => {
+            let fires = all.iter().filter(|own| own.status == Status::Firing).count();
+            let gravest = all.iter().map(level).min().unwrap_or_default(); // critical, resolved, warning
+            let gravest = if gravest == "resolved" && fires > 0 { "warning" } else { gravest };
+            format!("[{gravest}] {fires} firing, {} resolved", all.len() - fires)
+        }
+    };
+    let line = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    line.take(SUBJECT_LETTERS_MAX).collect()
+}
+
+fn instant(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
+}
+
+fn span(own: &Told) -> String {
+    match own.ends_ms.filter(|_| own.status == Status::Resolved) {
+        Some(ends_ms) => format!("{} to {}", instant(own.starts_ms), instant(ends_ms)),
+        None => format!("since {}", instant(own.starts_ms)),
+    }
+}
+
+fn labels(own: &Told) -> String {
+    own.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ")
+}
+
+fn plain(notice: &Notice, external_url: &str) -> String {
+    let mut text = String::new();
+    for own in notice.alerts.iter().take(ALERTS_MAX) {
+        text.push_str(&format!("[{}] {}\n  {}\n  {}\n\n", level(own), summary(own), span(own), labels(own)));
+    }
+    if notice.alerts.len() > ALERTS_MAX {
+        text.push_str(&format!("and {} more\n\n", notice.alerts.len() - ALERTS_MAX));
+    }
+    text.push_str(external_url);
+    text.push('\n');
+    text
+}
+
+fn html(notice: &Notice, external_url: &str) -> String {
+    let mut text =
+        String::from("<!DOCTYPE html><html><body style=\"font-family:sans-serif\"><table cellpadding=\"6\">");
+    for own in notice.alerts.iter().take(ALERTS_MAX) {
+        let colour = match level(own) {
+            "critical" => "#c62828",
+            "resolved" => "#2e7d32",
+            _ => "#1565c0",
+        };
+        let cells = [level(own), &summary(own), &span(own), &labels(own)].map(escaped_html);
+        let [level, summary, span, labels] = cells;
+        text.push_str(&format!(
+            "<tr><td style=\"color:{colour};font-weight:bold;vertical-align:top\">{level}</td>\
+             <td>{summary}<br><small>{span}<br>{labels}</small></td></tr>"
+        ));
+    }
+    text.push_str("</table>");
+    if notice.alerts.len() > ALERTS_MAX {
+        text.push_str(&format!("<p>and {} more</p>", notice.alerts.len() - ALERTS_MAX));
+    }
+    let url = escaped_html(external_url);
+    text.push_str(&format!("<p><a href=\"{url}\">{url}</a></p></body></html>"));
+    text
+}
