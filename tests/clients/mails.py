@@ -34,7 +34,7 @@ class Handler:
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = {kind: mail.get_body((kind,)).get_content() for kind in ("plain", "html")}
         names = ("Subject", "From", "To", "Message-ID", "References")
-        print(json.dumps({"recipients": envelope.rcpt_tos, "user": session.login_data.decode(), **{name: mail[name] for name in names}, **parts}), flush=True)
+        print(json.dumps({"recipients": envelope.rcpt_tos, "user": session.auth_data.decode(), **{name: mail[name] for name in names}, **parts}), flush=True)
         if Handler.count == 2:
             server.transport.close()
         return "250 taken"
@@ -42,8 +42,6 @@ class Handler:
 
 def login(server, session, envelope, mechanism, data):
     is_right = (data.login, data.password) == (b"watch", b"se cret")
-    if is_right:
-        session.login_data = data.login
     return AuthResult(success=is_right, auth_data=data.login)
 
 
