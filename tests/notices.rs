@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
 use crate::agents::{get, is_up};
@@ -219,6 +220,34 @@ fn what_is_refused_holds_nothing_up() {
     assert_eq!(server.rows(became), [["gave_up", "1", "400 Bad Request: no"], ["sent", "1", ""]]);
     let error = "SELECT DISTINCT event FROM notices WHERE channel = 'gone' AND error LIKE '%Connection refused%'";
     assert_eq!(server.rows(error), [["failed"]]);
+}
+
+/// A channel that was taken away and comes back has to be told what it was not told: by a reload, without a start.
+#[test]
+fn a_channel_that_comes_back_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = start(dir.path(), &channel("ops", "webhook", "http://127.0.0.1:1/"));
+    wait_for("a notice that cannot be told", || {
+        write(&server, 9);
+        server.rows("SELECT count(*) > 0 FROM notices WHERE event = 'failed'") == [["true"]]
+    });
+    let config = dir.path().join("data.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let reload = |channels: &str| {
+        std::fs::write(&config, text.split("[[channel]]").next().unwrap().to_owned() + channels).unwrap();
+        kill(server.pid(), Signal::SIGHUP).unwrap();
+    };
+    reload("");
+    let failed = || server.rows("SELECT count(*) FROM notices WHERE event = 'failed'");
+    wait_for("the channel to be gone", || {
+        let before = failed();
+        std::thread::sleep(Duration::from_millis(1500));
+        failed() == before
+    });
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    reload(&channel("ops", "webhook", &receiver.url));
+    wait_for("what it was not told", || receiver.heard().len() == 1);
+    assert_eq!(receiver.heard()[0]["alerts"].as_array().unwrap().len(), 2);
 }
 
 /// Debian's Alertmanager takes what fires, groups it, goes on hearing of it, and hears of its end.

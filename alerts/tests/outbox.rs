@@ -85,7 +85,7 @@ fn what_waits_for_a_receiver_is_told_in_its_order() {
     let outbox = Outbox::new(store.clone(), Arc::new(Clock::default()), Sender::default(), String::new());
     let timeout = Duration::from_secs(60);
     let channel = Channel { name: "r".into(), kind: Kind::Webhook, url, timeout };
-    outbox.replace(vec![channel], Vec::new(), &(Arc::new(Vec::new) as _));
+    outbox.replace(vec![channel], None, &(Arc::new(Vec::new) as _));
     for number in 0..NOTICES {
         let notices = vec![notice(number)];
         let mut batch = store.batch("public");

@@ -143,7 +143,7 @@ impl Live {
         let (mut open, untold) = open.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         let live = Live { evaluator: evaluator.clone(), running: Arc::default() };
         // Before anything happens: each channel has to hear of it behind what it has not heard yet.
-        evaluator.outbox.replace(channels, untold, &live.firing());
+        evaluator.outbox.replace(channels, Some(untold), &live.firing());
         evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, &location);
         for group in evaluator.groups(files) {
             let mut state = GroupState::new(&group);
@@ -162,7 +162,7 @@ impl Live {
         let Plan { files, channels, targets, location } = plan;
         self.evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, &location);
         let mut changes = Changes::default();
-        self.evaluator.outbox.replace(channels, Vec::new(), &self.firing());
+        self.evaluator.outbox.replace(channels, None, &self.firing());
         let mut before = self.lock().clone();
         let mut next = Vec::new();
         for group in self.evaluator.groups(files) {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ingest::samples::Samples;
 use promql::base::labels::Labels;
@@ -12,14 +12,18 @@ use promql::stored::{Metrics, Stored};
 use promql::syntax::Expr;
 use runner::Memory;
 use statistics::histogram::{Hint, Histogram, text_of};
-use tsdb::{DEFAULT_SCHEMA, Store, Value};
+use tsdb::{Batch, DEFAULT_SCHEMA, Store, Value};
 
 use super::ledger::Ledger;
 use crate::base::clock::NS_PER_MS;
-use crate::notices::{Outbox, notices};
+use crate::notices::{Notice, Outbox, notices};
 use crate::ready::Slots;
 use crate::rules::Ready;
 use crate::state::{Engine, Judgement, Made, instant};
+
+/// A write that is told to come back comes back so often, after such a pause.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A store, and what may be taken to ask it.
 pub(super) struct OverStore<'a> {
@@ -57,6 +61,28 @@ impl Engine for OverStore<'_> {
     }
 
     fn keep(&self, made: &Made) -> Result<(), String> {
+        let notices = notices(&made.events, self.outbox.channels().iter().map(String::as_str));
+        let (mut written, mut refused) = (Ok(()), None);
+        for _ in 0..TRIES {
+            let batch;
+            (batch, refused) = self.batch(made, &notices);
+            written = self.store.write(batch);
+            // Others write more than the disk takes: what happened to alerts waits, and is not lost by it.
+            match written {
+                Err(tsdb::Error::Busy { .. }) => std::thread::sleep(PAUSE),
+                _ => break,
+            }
+        }
+        // Where nothing can be stored somebody is told all the same; only a restart may tell it again then.
+        self.outbox.tell(notices);
+        written.map_err(|error| error.to_string())?;
+        refused.map_or(Ok(()), Err)
+    }
+}
+
+impl OverStore<'_> {
+    /// The rows of what was made, and why one of them cannot be taken.
+    fn batch(&self, made: &Made, notices: &[Notice]) -> (Batch, Option<String>) {
         let mut batch = self.store.batch(DEFAULT_SCHEMA);
         let mut refused = None;
         let mut samples = Samples::new(&mut batch);
@@ -70,15 +96,10 @@ impl Engine for OverStore<'_> {
                 refused.get_or_insert_with(|| format!("{}: {error}", event.rule));
             }
         }
-        let notices = notices(&made.events, self.outbox.channels().iter().map(String::as_str));
-        if let Err(error) = self.outbox.record(&notices, &mut batch) {
+        if let Err(error) = self.outbox.record(notices, &mut batch) {
             refused.get_or_insert_with(|| format!("notices: {error}"));
         }
-        let written = self.store.write(batch).map_err(|error| error.to_string());
-        // Where nothing can be stored somebody is told all the same; only a restart may tell it again then.
-        self.outbox.tell(notices);
-        written?;
-        refused.map_or(Ok(()), Err)
+        (batch, refused)
     }
 }
 

@@ -98,17 +98,19 @@ impl Outbox {
         rows::open(&self.shared.store, now_ms() - TRIED_MS, &self.shared.clock)
     }
 
-    /// Goes on with these channels instead, and with what is open of an earlier start. A channel that is the same, or of
-    /// the same name, keeps what it has to be told; what one has to be told that is not there any more is left.
-    pub fn replace(&self, channels: Vec<Channel>, open: Vec<(Notice, i64)>, firing: &Firing) {
+    /// Goes on with these channels instead, and at a start with what is open of an earlier one. A channel that is the same,
+    /// or of the same name, keeps what it has to be told; what one has to be told that is not there any more waits in the store.
+    pub fn replace(&self, channels: Vec<Channel>, open: Option<Vec<(Notice, i64)>>, firing: &Firing) {
         let mut workers = self.lock();
         let mut before = std::mem::take(&mut *workers);
         let mut open_of: BTreeMap<String, VecDeque<(Notice, i64)>> = BTreeMap::new();
-        for (notice, attempts) in open {
+        // What a channel that was not there has to be told still is in the store.
+        let is_in_store = open.is_none();
+        for (notice, attempts) in open.into_iter().flatten() {
             open_of.entry(notice.channel.clone()).or_default().push_back((notice, attempts));
         }
         for channel in channels {
-            let (mut notices, mut has_more) = (open_of.remove(&channel.name).unwrap_or_default(), false);
+            let (mut notices, mut has_more) = (open_of.remove(&channel.name).unwrap_or_default(), is_in_store);
             if let Some(worker) = before.remove(&channel.name) {
                 if worker.queue.channel == channel {
                     workers.insert(channel.name.clone(), worker);
