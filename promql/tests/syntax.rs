@@ -133,6 +133,10 @@ fn questions_are_printed_as_prometheus_does() {
         ("a:b:c", "a:b:c"),
         ("0x1F+1_000+1e3+5m+Inf", "31 + 1000 + 1000 + 5m + +Inf"),
         ("start()+range()", "start() + range()"),
+        // Printed as "+Inf ^ 4", it was read back as +(Inf ^ 4).
+        ("inf^4", "Inf ^ 4"),
+        ("-Inf^2^Inf", "-Inf ^ 2 ^ +Inf"),
+        ("Inf*2^3", "+Inf * 2 ^ 3"),
         ("'a\\'b'", r#""a'b""#),
         ("a # comment\n+ b", "a + b"),
         ("a</10", "a </ 10"),

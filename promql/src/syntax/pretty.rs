@@ -1,7 +1,7 @@
 //! A question over several lines where one would be long, as Prometheus' page formats it.
 
 use super::expr::{Expr, Kind};
-use super::print::{head, infix, suffix};
+use super::print::{head, infix, suffix, unsigned_base};
 
 /// A longer node is written over several lines.
 const LINE_BYTES_MAX: usize = 100;
@@ -38,6 +38,7 @@ fn at(expr: &Expr, level: usize) -> String {
         }
         Kind::Binary(binary) => {
             let (left, right) = (at(&binary.left, level + 1), at(&binary.right, level + 1));
+            let left = unsigned_base(binary).map_or(left, |base| format!("{indent}  {base}"));
             format!("{left}\n{indent}{}\n{right}", infix(binary))
         }
         Kind::Call(call) => {

@@ -4,8 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use super::duration::show_duration;
 use super::expr::{
-    Aggregate, At, Binary, Cardinality, Computed, Expr, Extension, Kind, Length, LengthOp, Matching, Modifiers,
-    Selector, Subquery,
+    Aggregate, At, Binary, BinaryOp, Cardinality, Computed, Expr, Extension, Kind, Length, LengthOp, Matching,
+    Modifiers, Selector, Subquery,
 };
 use super::matcher::{Matcher, NAME, is_plain};
 use super::number::show_number;
@@ -94,7 +94,18 @@ impl Display for Aggregate {
 
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.left, infix(self), self.right)
+        match unsigned_base(self) {
+            Some(base) => write!(f, "{base} {} {}", infix(self), self.right),
+            None => write!(f, "{} {} {}", self.left, infix(self), self.right),
+        }
+    }
+}
+
+/// Infinity as what is raised to a power, without its sign: `+Inf ^ 4` would be read as `+(Inf ^ 4)`.
+pub(crate) fn unsigned_base(binary: &Binary) -> Option<&'static str> {
+    match (binary.op, &binary.left.kind) {
+        (BinaryOp::Pow, Kind::Number { value: f64::INFINITY, .. }) => Some("Inf"),
+        _ => None,
     }
 }
 
