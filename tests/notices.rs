@@ -218,6 +218,9 @@ fn what_is_refused_holds_nothing_up() {
     let became = "SELECT event, attempt, error FROM notices WHERE channel = 'ops' AND event <> 'queued' ORDER BY time";
     wait_for("its row", || server.rows(became).len() == 2);
     assert_eq!(server.rows(became), [["gave_up", "1", "400 Bad Request: no"], ["sent", "1", ""]]);
+    // It says when it was tried: the second attempt comes a second behind the first.
+    let pause = "SELECT max(time) - min(time) >= INTERVAL '900 milliseconds' FROM notices WHERE channel = 'gone' AND event = 'failed' AND attempt <= 2";
+    wait_for("a second attempt", || server.rows(pause) == [["true"]]);
     let error = "SELECT DISTINCT event FROM notices WHERE channel = 'gone' AND error LIKE '%Connection refused%'";
     assert_eq!(server.rows(error), [["failed"]]);
 }

@@ -6,7 +6,7 @@ use domain::tables::NOTICES;
 use tsdb::{Batch, DEFAULT_SCHEMA, Row, RowError, ScanRequest, Store, Value};
 
 use super::told::{Notice, Told};
-use crate::base::clock::{Clock, NS_PER_MS};
+use crate::base::clock::{Clock, NS_PER_MS, now_ms};
 use crate::base::rows::{Rows, columns_there};
 
 /// Adds the rows of a notice that is queued.
@@ -23,7 +23,7 @@ pub(super) fn queue(notice: &Notice, recipient: &str, clock: &Clock, batch: &mut
             ("status", Value::Str(own.status.name())),
             ("text", Value::Str(&text)),
         ];
-        push(notice, recipient, &fields, clock, batch)?;
+        push(notice, recipient, &fields, clock.next(notice.queued_ms.saturating_mul(NS_PER_MS)), batch)?;
     }
     Ok(())
 }
@@ -40,19 +40,19 @@ pub(super) fn ended(
     let mut fields =
         vec![("notice", Value::Str(&notice.id)), ("event", Value::Str(event)), ("attempt", Value::I64(attempt))];
     fields.extend(error.map(|error| ("error", Value::Str(error))));
-    push(notice, recipient, &fields, clock, batch)
+    // When it was tried, and not when it was queued.
+    push(notice, recipient, &fields, clock.next(now_ms().saturating_mul(NS_PER_MS)), batch)
 }
 
 fn push(
     notice: &Notice,
     recipient: &str,
     fields: &[(&str, Value<'_>)],
-    clock: &Clock,
+    time: i64,
     batch: &mut Batch,
 ) -> Result<(), RowError> {
     let tags = [("channel", notice.channel.as_str()), ("recipient", recipient)];
     let tags: Vec<_> = tags.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-    let time = clock.next(notice.queued_ms.saturating_mul(NS_PER_MS));
     batch.push(&Row { measurement: NOTICES.name, tags: &tags, time, fields })
 }
 
