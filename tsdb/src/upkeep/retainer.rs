@@ -77,7 +77,7 @@ fn leave(shared: &Shared, floors: &BTreeMap<u32, i64>) -> Result<()> {
         let table = shared.catalog.table(id.table).expect("a rolled day is of a known table");
         shared.dir.remove_leftover(&rolled::path(&shared.dir, table, id));
     }
-    crate::upkeep::roller::remove_empty_folders(shared);
+    crate::upkeep::roller::remove_empty_folders(shared, floors.keys());
     Ok(())
 }
 

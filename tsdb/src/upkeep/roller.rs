@@ -346,9 +346,10 @@ fn encoded_size(column: &ArrayRef, choice: Option<Encoding>) -> usize {
     written.map_or(usize::MAX, |_| bytes.len())
 }
 
-/// Removes the folders of days that have no file any more.
-pub(crate) fn remove_empty_folders(shared: &Shared) {
-    for table in shared.catalog.tables() {
+/// Removes the folders of days of some tables that have no file any more. Of others a folder may have been made this
+/// moment by the keeper, for a file that it is about to begin, while a client drops a table.
+pub(crate) fn remove_empty_folders<'a>(shared: &Shared, tables: impl Iterator<Item = &'a u32>) {
+    for table in tables.filter_map(|id| shared.catalog.table(*id)) {
         let folder = folder(&shared.dir, table);
         for day in shared.dir.list(&folder).unwrap_or_default() {
             shared.dir.remove_empty(&day);
