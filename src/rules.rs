@@ -122,8 +122,10 @@ pub fn paths_of(pattern: &Path) -> Result<Vec<PathBuf>> {
 pub fn load(paths: &[PathBuf], limits: &Limits) -> Result<Vec<RuleFile>> {
     let (mut files, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
-        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        match rules::read(path, &text, limits) {
+        // Wherever the server is started from: alerts belong to a group of a file.
+        let path = std::fs::canonicalize(path).with_context(|| format!("read {}", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        match rules::read(&path, &text, limits) {
             Ok(file) => files.push(file),
             Err(own) => problems.extend(own.iter().map(ToString::to_string)),
         }

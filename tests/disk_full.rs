@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::notices::{Answer, Receiver};
 use crate::server::{BIN, Server, wait_for};
 
 /// Mounts a small file system over the data directory, visible to the server only, then becomes the server.
@@ -45,4 +46,32 @@ fn writes_are_refused_until_there_is_room_and_reads_go_on() {
     std::fs::remove_file(&ballast).unwrap();
     wait_for("writes to resume", || write().0 == 204);
     assert_eq!(count(), (written + 1) * 1000);
+}
+
+/// Where nothing can be stored any more somebody is told all the same.
+#[test]
+#[cfg_attr(not(part = "mounts"), ignore = "unshare may make no mount here")]
+fn a_full_disk_keeps_nobody_from_being_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    std::fs::create_dir(&data_dir).unwrap();
+    let rule = "groups:\n- name: g\n  interval: 200ms\n  rules:\n  - {alert: Always, expr: 'time() > @at'}\n";
+    let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 12;
+    std::fs::write(dir.path().join("rules.yml"), rule.replace("@at", &at.to_string())).unwrap();
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    let config = format!(
+        "rule_files = [\"rules.yml\"]\nrules.ready = []\n[[channel]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"{}\"\n",
+        receiver.url
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", MOUNT_AND_RUN, BIN]).env("DATA_DIR", &data_dir);
+    let server = Server::start_under(&mut command, &data_dir, &config);
+    let inside = format!("/proc/{}/root{}", server.pid(), data_dir.display());
+    // All of it, to the last byte.
+    let ballast = std::fs::write(format!("{inside}/ballast"), vec![1; 5 << 20]);
+    assert!(ballast.is_err(), "the file system is larger than it was made");
+    wait_for("writes to be refused", || server.write("", b"m f=1").status == 507);
+    wait_for("somebody to be told", || !receiver.heard().is_empty());
+    assert_eq!(receiver.heard()[0]["alerts"][0]["labels"]["alertname"], "Always");
+    assert_eq!(server.write("", b"m f=1").status, 507, "it was full all the time");
 }

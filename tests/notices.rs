@@ -225,6 +225,29 @@ fn what_is_refused_holds_nothing_up() {
     assert_eq!(server.rows(error), [["failed"]]);
 }
 
+/// A receiver that says when to come back is heeded; a redirection is no way to tell somebody.
+#[test]
+fn answers_are_heeded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    let later = Receiver::start(move || {
+        count += 1;
+        Answer::Status(if count == 1 { "429 Too Many Requests\r\nRetry-After: 3" } else { "200 OK" })
+    });
+    let moved = Receiver::start(|| Answer::Status("302 Found\r\nLocation: http://127.0.0.1:1/"));
+    let channels = channel("later", "webhook", &later.url) + &channel("moved", "webhook", &moved.url);
+    let server = start(dir.path(), &channels);
+    write(&server, 9);
+    wait_for("both to be told or not", || {
+        server.rows("SELECT count(*) FROM notices WHERE event IN ('sent', 'gave_up')") == [["2"]]
+    });
+    let became = "SELECT channel, event, attempt FROM notices WHERE event <> 'queued' ORDER BY channel, time";
+    assert_eq!(server.rows(became), [["later", "failed", "1"], ["later", "sent", "2"], ["moved", "gave_up", "1"]]);
+    let pause = "SELECT max(time) - min(time) BETWEEN INTERVAL '2900 milliseconds' AND INTERVAL '10 seconds' FROM notices \
+                 WHERE channel = 'later' AND event IN ('failed', 'sent')";
+    assert_eq!(server.rows(pause), [["true"]]);
+}
+
 /// A channel that was taken away and comes back has to be told what it was not told: by a reload, without a start.
 #[test]
 fn a_channel_that_comes_back_is_told() {

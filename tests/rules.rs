@@ -321,6 +321,47 @@ fn alerts_live_through_kills() {
     assert!(status.success());
 }
 
+/// Two files may have a group of the same name with rules of the same name: after a kill each goes on with its own alerts.
+#[test]
+fn groups_of_one_name_in_two_files_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let rule = |host: &str| RULES.replace("load > 5", &format!("load{{host='{host}'}} > 5"));
+    std::fs::write(dir.path().join("a.yml"), rule("a")).unwrap();
+    std::fs::write(dir.path().join("b.yml"), rule("b")).unwrap();
+    let config = "rule_files = [\"a.yml\", \"b.yml\"]\nrules.ready = []\n";
+    let server = Server::start(&data_dir, config);
+    let fires = |server: &Server| {
+        write(server, 9);
+        alerts(&server.url).iter().filter(|alert| alert.contains("\"firing\"")).count() == 2
+    };
+    wait_for("both alerts", || fires(&server));
+    server.kill();
+    let server = Server::start(&data_dir, config);
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(100));
+        write(&server, 9);
+    }
+    assert!(fires(&server));
+    assert!(events(&server).values().all(|events| events == &["pending", "firing"]), "{:?}", events(&server));
+}
+
+/// A panic in an evaluation is that evaluation's: the rule says so, and works again with the next one.
+#[test]
+fn a_panic_in_an_evaluation_is_that_evaluations() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("rules.yml"), RULES).unwrap();
+    let config = "rule_files = [\"rules.yml\"]\nrules.ready = []\n";
+    let mut command = Command::new(BIN);
+    let server = Server::start_under(command.env("FOURNINES_FAULT", "alerts"), &dir.path().join("data"), config);
+    let health = || data(&format!("{}/api/v1/rules", server.url))["groups"][0]["rules"][1]["health"].clone();
+    wait_for("the rule to work", || {
+        write(&server, 1);
+        health() == "ok"
+    });
+    assert_eq!(agent().get(format!("{}/ready", server.url)).call().unwrap().status(), 200);
+}
+
 /// Files are read anew as a whole or not at all. What is the same goes on; what is gone is over, and says why.
 #[test]
 fn rules_are_read_anew() {

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use alerts::base::clock::{Clock, now_ms};
-use alerts::notices::{Channel, Kind, Notice, Outbox, Sender, Status, Told};
+use alerts::base::clock::now_ms;
+use alerts::notices::{Channel, Kind, Notice, Outbox, Status, Told};
 use tsdb::{Options, Store};
 
 /// More than wait in memory.
@@ -64,6 +64,31 @@ fn notice(number: usize) -> Notice {
     }
 }
 
+/// A server that was away for days tells what it has to tell once more, and says that it gave up.
+#[test]
+fn what_is_too_old_is_tried_once_and_given_up() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(dir.path(), Options::default()).unwrap());
+    let _inside = runtime.enter();
+    let mut old = notice(1);
+    old.queued_ms -= 3 * 86_400_000;
+    let mut batch = store.batch("public");
+    Outbox::new(store.clone(), String::new()).record(&[old], &mut batch).unwrap();
+    store.write(batch).unwrap();
+    let outbox = Outbox::new(store.clone(), String::new());
+    let open = outbox.open().unwrap();
+    assert_eq!(open.len(), 1);
+    let url = "http://127.0.0.1:1/".into();
+    let channel = Channel { name: "r".into(), kind: Kind::Webhook, url, timeout: Duration::from_secs(5) };
+    outbox.replace(vec![channel], Some(open), &(Arc::new(Vec::new) as _));
+    let begun = Instant::now();
+    while !outbox.open().unwrap().is_empty() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(outbox.open().unwrap().is_empty());
+}
+
 /// What does not fit into memory waits in the store. All of it is told, in its order, and each once.
 #[test]
 fn what_waits_for_a_receiver_is_told_in_its_order() {
@@ -82,7 +107,7 @@ fn what_waits_for_a_receiver_is_told_in_its_order() {
     let options = Options { durability: tsdb::Durability::Process, ..Options::default() };
     let store = Arc::new(Store::open(dir.path(), options).unwrap());
     let _inside = runtime.enter();
-    let outbox = Outbox::new(store.clone(), Arc::new(Clock::default()), Sender::default(), String::new());
+    let outbox = Outbox::new(store.clone(), String::new());
     let timeout = Duration::from_secs(60);
     let channel = Channel { name: "r".into(), kind: Kind::Webhook, url, timeout };
     outbox.replace(vec![channel], None, &(Arc::new(Vec::new) as _));

@@ -70,8 +70,9 @@ impl ChannelConfig {
             ChannelKind::Alertmanager => Kind::Alertmanager,
             ChannelKind::Smtp => Kind::Smtp(self.mail(parsed.as_ref())?),
         };
-        if !matches!(kind, Kind::Smtp(_)) && (self.from.is_some() || !self.to.is_empty() || self.user.is_some()) {
-            bail!("channel '{name}': from, to and user are of kind = \"smtp\" only");
+        let has_login = self.user.is_some() || self.password_file.is_some();
+        if !matches!(kind, Kind::Smtp(_)) && (self.from.is_some() || !self.to.is_empty() || has_login) {
+            bail!("channel '{name}': from, to, user and password_file are of kind = \"smtp\" only");
         }
         let channel = Channel { name: name.clone(), kind, url: url.clone(), timeout: *timeout };
         channel.check().map_err(|error| anyhow!("channel '{name}': {error}"))?;

@@ -233,13 +233,38 @@ fn general(number: f64, exponent_max: i32) -> String {
         return if number.is_sign_negative() { "-0".into() } else { "0".into() };
     }
     let scientific = format!("{number:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..exponent_max).contains(&exponent) {
-        return number.to_string();
+    let (digits, exponent) = parts(&scientific);
+    if (-4..exponent_max).contains(&exponent) { number.to_string() } else { with_exponent(digits, exponent) }
+}
+
+/// The digits and the exponent of a number as `{:e}` writes it.
+fn parts(scientific: &str) -> (&str, i32) {
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    (digits, exponent.parse().unwrap_or(0))
+}
+
+/// With two digits of the exponent at least, as Go has it.
+fn with_exponent(digits: &str, exponent: i32) -> String {
+    format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+}
+
+/// As `%e` of Go: so many digits behind the point, or the shortest.
+///
+/// ```
+/// # use statistics::float::show_exponent;
+/// assert_eq!((show_exponent(1500.0, Some(2)), show_exponent(0.0, None)), ("1.50e+03".into(), "0e+00".into()));
+/// ```
+#[must_use]
+pub fn show_exponent(number: f64, decimals: Option<usize>) -> String {
+    if !number.is_finite() {
+        return show(number);
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
+    let scientific = match decimals {
+        Some(decimals) => format!("{number:.decimals$e}"),
+        None => format!("{number:e}"),
+    };
+    let (digits, exponent) = parts(&scientific);
+    with_exponent(digits, exponent)
 }
 
 /// As `%g` of Go.
@@ -253,21 +278,27 @@ pub fn show_general(number: f64) -> String {
     general(number, 6)
 }
 
-/// As `%.2g` of Go.
+/// As `%.{digits}g` of Go.
+///
+/// ```
+/// # use statistics::float::show_digits;
+/// assert_eq!([1234.5, 12345.0, 0.00001234, 0.5, 100.0].map(|own| show_digits(own, 4)), ["1234", "1.234e+04", "1.234e-05", "0.5", "100"]);
+/// ```
 #[must_use]
-pub fn show_two_digits(number: f64) -> String {
+pub fn show_digits(number: f64, digits: usize) -> String {
     if number == 0.0 || !number.is_finite() {
         return show_general(number);
     }
-    let scientific = format!("{number:.1e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits = digits.strip_suffix(".0").unwrap_or(digits);
-    match exponent.parse().unwrap_or(0) {
-        exponent @ (-4..2) => format!("{:.*}", usize::try_from(1 - exponent).unwrap_or(0), number)
-            .trim_end_matches('0')
-            .trim_end_matches('.')
-            .to_owned(),
-        exponent => format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, i32::abs(exponent)),
+    let digits = digits.max(1);
+    let scientific = format!("{number:.*e}", digits - 1);
+    let (shown, exponent) = parts(&scientific);
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    match usize::try_from(digits as i64 - 1 - i64::from(exponent)) {
+        Ok(decimals) if exponent >= -4 => trimmed(&format!("{number:.decimals$}")),
+        _ => with_exponent(&trimmed(shown), exponent),
     }
 }
 
@@ -424,7 +455,10 @@ mod tests {
             [0.5, 123_456.0, 1e5, 1e6, -1.5e-5].map(show_general),
             ["0.5", "123456", "100000", "1e+06", "-1.5e-05"]
         );
-        assert_eq!([0.123, 1.0, 12.0, 123.0, 0.00012].map(show_two_digits), ["0.12", "1", "12", "1.2e+02", "0.00012"]);
+        assert_eq!(
+            [0.123, 1.0, 12.0, 123.0, 0.00012].map(|own| show_digits(own, 2)),
+            ["0.12", "1", "12", "1.2e+02", "0.00012"]
+        );
         assert_eq!(quantile(0.5, &mut [3.0, f64::NAN, 1.0]), 1.0);
     }
 }

@@ -13,6 +13,12 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// RFC 3339; the year 1 where there is no time, as Go's zero time is written.
+pub(crate) fn rfc3339(ms: Option<i64>) -> String {
+    let time = ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| "0001-01-01T00:00:00Z".into(), |time| time.to_string())
+}
+
 /// Gives times that rise strictly, whatever the system's clock does.
 ///
 /// ```

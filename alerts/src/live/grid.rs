@@ -8,7 +8,7 @@ use xxhash_rust::xxh64::xxh64;
 /// ```
 /// use alerts::live::Grid;
 ///
-/// let grid = Grid::new("rules.yml", "disks", 60_000);
+/// let grid = Grid::new("rules.yml;disks", 60_000);
 /// let first = grid.after(1_777_593_600_000);
 /// assert_eq!(grid.after(first), first + 60_000);
 /// assert_eq!(grid.after(first - 1), first);
@@ -20,11 +20,11 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// The grid of a group of a file.
+    /// The grid of a group, by its key.
     #[must_use]
-    pub fn new(file: &str, group: &str, interval_ms: i64) -> Grid {
+    pub fn new(group: &str, interval_ms: i64) -> Grid {
         let interval_ms = interval_ms.max(1);
-        let hash = xxh64(format!("{file};{group}").as_bytes(), 0);
+        let hash = xxh64(group.as_bytes(), 0);
         Grid { offset_ms: (hash % interval_ms as u64) as i64, interval_ms }
     }
 

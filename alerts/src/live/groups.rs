@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use promql::base::labels::Labels;
 use promql::engine::Settings;
 use promql::stored::Metrics;
-use runner::{Memory, Runner};
+use runner::Runner;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tsdb::Store;
@@ -16,9 +16,9 @@ use tsdb::Store;
 use super::grid::Grid;
 use super::ledger::{Ledger, Open};
 use super::over_store::OverStore;
-use crate::base::clock::{Clock, now_ms};
+use crate::base::clock::now_ms;
 use crate::base::keep_on::keep_on;
-use crate::notices::{Channel, Firing, Outbox, Sender, Told};
+use crate::notices::{Channel, Firing, Outbox, Told};
 use crate::ready::{self, Kinds, Slots};
 use crate::rules::{Group, Kind, Rule, RuleFile};
 use crate::state::{Active, Engine, Event, EventKind, GroupState, Health, Made, Outside, RuleState};
@@ -93,7 +93,7 @@ impl LiveGroup {
     fn firing(&self) -> Vec<Told> {
         let state = self.state();
         let of = |(rule, state): (&Rule, &RuleState)| -> Vec<Told> {
-            let told = |(labels, own)| Told::active(&self.group.name, &rule.name, labels, own);
+            let told = |(labels, own)| Told::active(&self.group.key(), &rule.name, labels, own);
             state.active.iter().filter_map(told).collect()
         };
         self.group.rules.iter().zip(&state.rules).flat_map(of).collect()
@@ -131,13 +131,9 @@ impl Live {
         plan: Plan,
     ) -> Result<Live, tsdb::Error> {
         let Plan { files, channels, targets, location } = plan;
-        let clock = Arc::new(Clock::default());
-        let url = options.outside.url.clone();
-        // Of a clock of its own: what happened keeps the times of evaluations.
-        let outbox = Outbox::new(store.clone(), Arc::default(), Sender::default(), url);
-        let (metrics, ledger) = (Metrics::default(), Ledger { clock });
+        let outbox = Outbox::new(store.clone(), options.outside.url.clone());
+        let (metrics, ledger, slots) = (Metrics::default(), Ledger::default(), Mutex::default());
         let turns = Semaphore::new(runner.limits().threads.max(1));
-        let slots = Mutex::default();
         let evaluator = Arc::new(Evaluator { store, runner, metrics, options, ledger, outbox, slots, turns });
         let own = evaluator.clone();
         let open = tokio::task::spawn_blocking(move || Ok((own.ledger.open(&own.store)?, own.outbox.open()?))).await;
@@ -239,7 +235,7 @@ fn take_open(open: &mut Vec<Open>, group: &Group, rule: &Rule, state: &mut RuleS
     // Rules of one name are told apart by the labels that they give as they stand.
     let fixed: Vec<_> = rule.labels.iter().filter(|own| !own.source.contains("{{")).collect();
     let has_labels = |own: &Open| fixed.iter().all(|label| own.labels.get(&label.name) == label.source);
-    let is_own = |own: &mut Open| own.group == group.name && own.rule == rule.name && has_labels(own);
+    let is_own = |own: &mut Open| own.group == group.key() && own.rule == rule.name && has_labels(own);
     for own in open.extract_if(.., is_own) {
         state.active.insert(own.labels, own.active);
     }
@@ -270,7 +266,7 @@ impl Evaluator {
     async fn go_on(self: Arc<Self>, own: Arc<LiveGroup>) {
         /// The clock is looked at so often: it may be set.
         const LOOK: Duration = Duration::from_millis(500);
-        let grid = Grid::new(&own.group.file, &own.group.name, own.interval_ms);
+        let grid = Grid::new(&own.group.key(), own.interval_ms);
         let mut next_ms = grid.after(now_ms());
         loop {
             let left_ms = next_ms - now_ms();
@@ -294,15 +290,15 @@ impl Evaluator {
             tsdb::fault("alerts");
             let deadline = Instant::now() + evaluator.runner.limits().timeout;
             let mut state = GroupState::clone(&group.state());
-            let engine = evaluator.over_store(evaluator.runner.memory(), deadline);
-            let evaluation = state.evaluate(&group.group, at_ms, &evaluator.options.outside, &engine);
-            (state, evaluation)
+            let engine = evaluator.over_store(deadline);
+            let unkept = state.evaluate(&group.group, at_ms, &evaluator.options.outside, &engine);
+            (state, unkept)
         };
         match tokio::task::spawn_blocking(work).await {
-            Ok((state, evaluation)) => {
+            Ok((state, unkept)) => {
                 let before = own.state();
                 own.publish(state);
-                tell(&own.group, &before, &own.state(), &evaluation.unkept);
+                tell(&own.group, &before, &own.state(), &unkept);
             }
             Err(_) => {
                 let mut state = GroupState::clone(&own.state());
@@ -313,9 +309,9 @@ impl Evaluator {
         }
     }
 
-    fn over_store<'a>(&'a self, memory: &'a Memory, deadline: Instant) -> OverStore<'a> {
-        let Evaluator { store, metrics, options, ledger, outbox, slots, .. } = self;
-        let (settings, has_read) = (&options.settings, Cell::new(false));
+    fn over_store(&self, deadline: Instant) -> OverStore<'_> {
+        let Evaluator { store, runner, metrics, options, ledger, outbox, slots, .. } = self;
+        let (settings, memory, has_read) = (&options.settings, runner.memory(), Cell::new(false));
         OverStore { store, metrics, settings, memory, ledger, outbox, slots, has_read, deadline }
     }
 
@@ -333,7 +329,7 @@ impl Evaluator {
         self.keep(ended).await;
         let rules = group.rules.iter().zip(state.rules);
         let gone = rules.flat_map(|(rule, state)| {
-            let of = (group.name.clone(), rule.name.clone());
+            let of = (group.key(), rule.name.clone());
             state.active.into_iter().map(move |(labels, active)| (of.0.clone(), of.1.clone(), labels, active))
         });
         self.end(gone.collect()).await;
@@ -361,7 +357,7 @@ impl Evaluator {
             return;
         }
         let own = self.clone();
-        let kept = tokio::task::spawn_blocking(move || own.over_store(own.runner.memory(), Instant::now()).keep(&made));
+        let kept = tokio::task::spawn_blocking(move || own.over_store(Instant::now()).keep(&made));
         if let Ok(Err(error)) = kept.await {
             tracing::error!("what became of alerts is not stored: {error}");
         }

@@ -1,7 +1,6 @@
 //! What happened to alerts, as rows of `alert_events`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use domain::tables::ALERT_EVENTS;
 use promql::base::labels::Labels;
@@ -9,13 +8,14 @@ use tsdb::{Batch, DEFAULT_SCHEMA, Row, RowError, Store, TIME_COLUMN, Value};
 
 use crate::base::clock::{Clock, NS_PER_MS};
 use crate::base::rows::{Rows, columns_there};
+use crate::base::text::{headline, target};
 use crate::state::{Active, Event, EventKind, Phase};
 
 /// An alert that was active when the server stopped.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
     pub rule: String,
-    /// The group of its rule.
+    /// The group of its rule, by its key.
     pub group: String,
     pub labels: Labels,
     pub active: Active,
@@ -24,7 +24,7 @@ pub(super) struct Open {
 /// Writes events, at times that rise strictly.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    pub clock: Arc<Clock>,
+    clock: Clock,
 }
 
 impl Ledger {
@@ -38,8 +38,8 @@ impl Ledger {
         let alert = event.alert();
         let tags: Vec<(&str, &str)> = [
             ("rule", event.rule.as_str()),
-            ("target", first_of(&event.labels, &["target", "instance"])),
-            ("group", first_of(&event.labels, &["group"])),
+            ("target", target(|name| Some(event.labels.get(name)))),
+            ("group", event.labels.get("group")),
             ("severity", event.severity().name()),
             ("alert", alert.as_str()),
         ]
@@ -97,14 +97,10 @@ impl Ledger {
     }
 }
 
-fn first_of<'a>(labels: &'a Labels, names: &[&str]) -> &'a str {
-    names.iter().map(|name| labels.get(name)).find(|value| !value.is_empty()).unwrap_or_default()
-}
-
 /// What is to be read first of it.
 fn message(event: &Event) -> &str {
-    let named = |name: &str| event.annotations.iter().find(|(own, _)| own == name).map(|(_, text)| text.as_str());
-    named("summary").or_else(|| named("description")).or_else(|| named("message")).unwrap_or(&event.rule)
+    let text = |name: &str| event.annotations.iter().find(|(own, _)| own == name).map(|(_, text)| text.as_str());
+    headline(text).unwrap_or(&event.rule)
 }
 
 fn json<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {

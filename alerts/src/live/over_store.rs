@@ -8,10 +8,9 @@ use ingest::samples::Samples;
 use promql::base::labels::Labels;
 use promql::engine::{Allowance, Settings};
 use promql::model::samples::Sample;
-use promql::stored::{Metrics, Stored};
+use promql::stored::{HistogramRow, Metrics, Stored};
 use promql::syntax::Expr;
 use runner::Memory;
-use statistics::histogram::{Hint, Histogram, text_of};
 use tsdb::{Batch, DEFAULT_SCHEMA, Store, Value};
 
 use super::ledger::Ledger;
@@ -108,37 +107,8 @@ fn push(samples: &mut Samples<'_>, labels: &Labels, time_ms: i64, sample: &Sampl
     let own = labels.without_metric();
     match sample {
         Sample::Float(value) => samples.push(labels.metric(), own.iter(), time, &[("value", Value::F64(*value))]),
-        Sample::Histogram(histogram) => push_histogram(samples, labels.metric(), &own, time, histogram),
+        Sample::Histogram(histogram) => {
+            samples.push(labels.metric(), own.iter(), time, &HistogramRow::of(histogram).fields())
+        }
     }
-}
-
-fn push_histogram(
-    samples: &mut Samples<'_>,
-    metric: &str,
-    labels: &Labels,
-    time: i64,
-    own: &Histogram,
-) -> Result<(), tsdb::RowError> {
-    let (positive, negative) = (text_of(&own.positive), text_of(&own.negative));
-    let bounds = own.bounds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    let hint = match own.hint {
-        Hint::Unknown => 0,
-        Hint::Reset => 1,
-        Hint::NotReset => 2,
-        Hint::Gauge => 3,
-    };
-    let mut fields = vec![
-        ("count", Value::F64(own.count)),
-        ("sum", Value::F64(own.sum)),
-        ("schema", Value::I64(own.schema.into())),
-        ("zero_threshold", Value::F64(own.zero_threshold)),
-        ("zero_count", Value::F64(own.zero_count)),
-        ("positive", Value::Str(&positive)),
-        ("negative", Value::Str(&negative)),
-        ("reset_hint", Value::I64(hint)),
-    ];
-    if !bounds.is_empty() {
-        fields.push(("custom_values", Value::Str(&bounds)));
-    }
-    samples.push(metric, labels.iter(), time, &fields)
 }

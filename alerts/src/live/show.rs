@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use promql::base::labels::Labels;
 use promql::syntax::{Matcher, parse_selector};
 use serde_json::{Map, Value, json};
+use statistics::float::show_exponent;
 
 use super::groups::{Live, LiveGroup};
+use crate::base::clock::rfc3339;
+use crate::base::text::id;
 use crate::rules::{Kind, Rule, Text};
 use crate::state::{Active, Health, Phase, RuleState};
 
@@ -27,7 +29,7 @@ struct Wanted {
 
 /// What `group_next_token` of a group is.
 fn token_of(own: &LiveGroup) -> String {
-    format!("{:016x}", xxhash_rust::xxh64::xxh64(format!("{};{}", own.group.file, own.group.name).as_bytes(), 0))
+    id([own.group.key().as_str()])
 }
 
 impl Wanted {
@@ -143,7 +145,7 @@ fn group_of(own: &LiveGroup, rules: Vec<Value>) -> Value {
         "interval": seconds(Duration::from_millis(own.interval_ms.unsigned_abs())),
         "limit": own.group.limit,
         "evaluationTime": seconds(state.took),
-        "lastEvaluation": instant(state.evaluated_ms),
+        "lastEvaluation": rfc3339(state.evaluated_ms),
     })
 }
 
@@ -165,7 +167,7 @@ fn rule_of(rule: &Rule, state: &RuleState, excludes_alerts: bool) -> Value {
         "labels": texts(rule.labels.iter().map(Text::pair)),
         "health": health,
         "evaluationTime": seconds(state.took),
-        "lastEvaluation": instant(state.evaluated_ms),
+        "lastEvaluation": rfc3339(state.evaluated_ms),
     });
     if let Some(error) = error {
         shown["lastError"] = error.as_str().into();
@@ -197,11 +199,12 @@ fn alert(labels: &Labels, own: &Active) -> Value {
         "labels": texts(labels.iter()),
         "annotations": texts(own.annotations.iter().map(|(name, text)| (name.as_str(), text.as_str()))),
         "state": own.phase.name(),
-        "activeAt": instant(Some(own.active_at_ms)),
-        "value": scientific(own.value),
+        "activeAt": rfc3339(Some(own.active_at_ms)),
+        // As Prometheus has it: `1e+00`.
+        "value": show_exponent(own.value, None),
     });
     if let Some(since) = own.keep_firing_since_ms {
-        shown["keepFiringSince"] = instant(Some(since)).into();
+        shown["keepFiringSince"] = rfc3339(Some(since)).into();
     }
     shown
 }
@@ -212,21 +215,4 @@ fn texts<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Value {
 
 fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
-}
-
-/// RFC 3339; the year 1 where there is no time, as Go's zero time is written.
-fn instant(ms: Option<i64>) -> String {
-    let time = ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    time.map_or_else(|| "0001-01-01T00:00:00Z".into(), |time| time.to_string())
-}
-
-/// `1e+00`, as Prometheus writes the values of alerts.
-fn scientific(value: f64) -> String {
-    if !value.is_finite() {
-        return statistics::float::show_value(value);
-    }
-    let shortest = format!("{value:e}");
-    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }

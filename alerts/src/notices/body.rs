@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::channel::Channel;
 use super::told::{Notice, Status, Told};
+use crate::base::clock::rfc3339;
 
 /// So long an Alertmanager takes an alert for firing, if it hears of it no more: four times what it waits for.
 pub(super) const BELIEVED_MS: i64 = 4 * 60_000;
@@ -35,8 +35,8 @@ fn webhook_alert(own: &Told, external_url: &str) -> Value {
         "status": own.status.name(),
         "labels": own.labels,
         "annotations": own.annotations,
-        "startsAt": instant(Some(own.starts_ms)),
-        "endsAt": instant(own.ends_ms),
+        "startsAt": rfc3339(Some(own.starts_ms)),
+        "endsAt": rfc3339(own.ends_ms),
         "generatorURL": external_url,
         "fingerprint": own.alert,
         "value": own.value,
@@ -50,8 +50,8 @@ pub(super) fn alertmanager(alerts: &[Told], external_url: &str, now_ms: i64) -> 
         json!({
             "labels": own.labels,
             "annotations": own.annotations,
-            "startsAt": instant(Some(own.starts_ms)),
-            "endsAt": instant(Some(own.ends_ms.unwrap_or(now_ms + BELIEVED_MS))),
+            "startsAt": rfc3339(Some(own.starts_ms)),
+            "endsAt": rfc3339(Some(own.ends_ms.unwrap_or(now_ms + BELIEVED_MS))),
             "generatorURL": external_url,
         })
     };
@@ -66,9 +66,4 @@ fn common<'a>(mut all: impl Iterator<Item = &'a BTreeMap<String, String>>) -> BT
         common.retain(|name, value| other.get(*name).is_some_and(|own| own == value));
     }
     common
-}
-
-fn instant(ms: Option<i64>) -> String {
-    let time = ms.and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    time.map_or_else(|| "0001-01-01T00:00:00Z".into(), |time| time.to_string())
 }

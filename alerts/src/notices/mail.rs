@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
@@ -11,7 +10,8 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use super::channel::{Channel, Mail};
 use super::sender::Outcome;
 use super::told::{Notice, Status, Told};
-use crate::base::text::escaped_html;
+use crate::base::clock::rfc3339;
+use crate::base::text::{escaped_html, headline};
 
 /// So many alerts are written out, and of the others how many there are.
 const ALERTS_MAX: usize = 100;
@@ -31,7 +31,7 @@ pub(super) async fn send(channel: &Channel, mail: &Mail, notice: &Notice, extern
     };
     match tokio::time::timeout(channel.timeout, transport.send(message)).await {
         Ok(Ok(_)) => Outcome::Sent,
-        Ok(Err(error)) => outcome(&error),
+        Ok(Err(error)) => outcome(error),
         Err(_) => Outcome::failed(format!("no answer within {:?}", channel.timeout)),
     }
 }
@@ -59,15 +59,11 @@ pub(super) fn check(url: &str, mail: &Mail, timeout: Duration) -> Result<(), Str
     Ok(())
 }
 
-fn outcome(error: &Error) -> Outcome {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(own) = cause {
-        text.push_str(&format!(": {own}"));
-        cause = own.source();
-    }
+fn outcome(error: Error) -> Outcome {
     // What a server refuses with 5xx it will refuse again; all else may pass.
-    if error.is_permanent() { Outcome::Refused(text) } else { Outcome::failed(text) }
+    let is_final = error.is_permanent();
+    let text = format!("{:#}", anyhow::Error::from(error));
+    if is_final { Outcome::Refused(text) } else { Outcome::failed(text) }
 }
 
 fn message(mail: &Mail, notice: &Notice, external_url: &str) -> Result<Message, String> {
@@ -92,11 +88,9 @@ fn thread(own: &Told) -> String {
     format!("<{}.{}@fournines>", own.alert, own.starts_ms)
 }
 
-/// What is to be read first of an alert.
-fn summary(own: &Told) -> String {
-    let named = |name: &str| own.annotations.get(name).or_else(|| own.labels.get(name));
-    let text = named("summary").or_else(|| named("description")).or_else(|| named("message"));
-    text.or_else(|| named("alertname")).cloned().unwrap_or_default()
+fn summary(own: &Told) -> &str {
+    let text = headline(|name| own.annotations.get(name).map(String::as_str));
+    text.or_else(|| own.labels.get("alertname").map(String::as_str)).unwrap_or_default()
 }
 
 /// `critical`, `warning`, `resolved`
@@ -113,8 +107,8 @@ fn subject(notice: &Notice) -> String {
         [own] => format!("[{}] {}", level(own), summary(own)),
         all => {
             let fires = all.iter().filter(|own| own.status == Status::Firing).count();
-            let gravest = all.iter().map(level).min().unwrap_or_default(); // critical, resolved, warning
-            let gravest = if gravest == "resolved" && fires > 0 { "warning" } else { gravest };
+            let has = |wanted: &str| all.iter().any(|own| level(own) == wanted);
+            let gravest = ["critical", "warning"].into_iter().find(|own| has(own)).unwrap_or("resolved");
             format!("[{gravest}] {fires} firing, {} resolved", all.len() - fires)
         }
     };
@@ -122,14 +116,10 @@ fn subject(notice: &Notice) -> String {
     line.take(SUBJECT_LETTERS_MAX).collect()
 }
 
-fn instant(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
-}
-
 fn span(own: &Told) -> String {
     match own.ends_ms.filter(|_| own.status == Status::Resolved) {
-        Some(ends_ms) => format!("{} to {}", instant(own.starts_ms), instant(ends_ms)),
-        None => format!("since {}", instant(own.starts_ms)),
+        Some(ends_ms) => format!("{} to {}", rfc3339(Some(own.starts_ms)), rfc3339(Some(ends_ms))),
+        None => format!("since {}", rfc3339(Some(own.starts_ms))),
     }
 }
 
@@ -159,7 +149,7 @@ fn html(notice: &Notice, external_url: &str) -> String {
             "resolved" => "#2e7d32",
             _ => "#1565c0",
         };
-        let cells = [level(own), &summary(own), &span(own), &labels(own)].map(escaped_html);
+        let cells = [level(own), summary(own), &span(own), &labels(own)].map(escaped_html);
         let [level, summary, span, labels] = cells;
         text.push_str(&format!(
             "<tr><td style=\"color:{colour};font-weight:bold;vertical-align:top\">{level}</td>\

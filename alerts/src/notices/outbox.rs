@@ -19,6 +19,9 @@ use crate::base::keep_on::keep_on;
 
 /// So long a notice is tried.
 const TRIED_MS: i64 = 24 * 3_600_000;
+/// So far back it is looked for in the store. One that is older than it is tried has its last attempt then: a server that was
+/// away for days still says what became of it.
+const LOOKED_FOR_MS: i64 = 30 * TRIED_MS;
 /// Behind the first failure the next attempt comes so soon; behind each further one in twice the time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -26,6 +29,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const REPEAT: Duration = Duration::from_secs(60);
 /// So many alerts are posted at a time.
 const REPEATED_MAX: usize = 64;
+
+/// So many notices of a channel wait in memory. What comes behind them is read from the store when these are told.
+const WAITING_MAX: usize = 1000;
 
 /// What fires.
 pub type Firing = Arc<dyn Fn() -> Vec<Told> + Send + Sync>;
@@ -44,6 +50,7 @@ impl std::fmt::Debug for Outbox {
 
 struct Shared {
     store: Arc<Store>,
+    /// Of its own: what happened to alerts keeps the times of evaluations.
     clock: Arc<Clock>,
     sender: Sender,
     external_url: String,
@@ -53,9 +60,6 @@ struct Worker {
     queue: Arc<Queue>,
     task: AbortHandle,
 }
-
-/// So many notices of a channel wait in memory. What comes behind them is read from the store when these are told.
-const WAITING_MAX: usize = 1000;
 
 /// What a channel has to be told.
 struct Queue {
@@ -75,8 +79,9 @@ impl Queue {
 impl Outbox {
     /// One without channels.
     #[must_use]
-    pub fn new(store: Arc<Store>, clock: Arc<Clock>, sender: Sender, external_url: String) -> Outbox {
-        Outbox { shared: Arc::new(Shared { store, clock, sender, external_url }), workers: Mutex::default() }
+    pub fn new(store: Arc<Store>, external_url: String) -> Outbox {
+        let shared = Shared { store, clock: Arc::default(), sender: Sender::default(), external_url };
+        Outbox { shared: Arc::new(shared), workers: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Worker>> {
@@ -95,7 +100,7 @@ impl Outbox {
     ///
     /// The store cannot be read.
     pub fn open(&self) -> Result<Vec<(Notice, i64)>, tsdb::Error> {
-        rows::open(&self.shared.store, now_ms() - TRIED_MS, &self.shared.clock)
+        rows::open(&self.shared.store, now_ms() - LOOKED_FOR_MS, &self.shared.clock)
     }
 
     /// Goes on with these channels instead, and at a start with what is open of an earlier one. A channel that is the same,
@@ -183,7 +188,11 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
         let next = queue.lock().front().cloned();
         let Some((notice, attempts)) = next else {
             if queue.has_more.swap(false, Ordering::Relaxed) {
-                shared.read_more(&queue).await;
+                if let Err(error) = shared.read_more(&queue).await {
+                    queue.has_more.store(true, Ordering::Relaxed);
+                    tracing::error!("what waits for {} is not read: {error}", queue.channel.name);
+                    tokio::time::sleep(PAUSE_MAX).await;
+                }
                 continue;
             }
             tokio::select! {
@@ -235,24 +244,20 @@ impl Shared {
     }
 
     /// Reads what waits in the store.
-    async fn read_more(&self, queue: &Queue) {
+    async fn read_more(&self, queue: &Queue) -> Result<(), String> {
         let (store, clock) = (self.store.clone(), self.clock.clone());
-        let read = tokio::task::spawn_blocking(move || rows::open(&store, now_ms() - TRIED_MS, &clock)).await;
-        match read {
-            Ok(Ok(open)) => {
-                let mut waiting = queue.lock();
-                // What came meanwhile is among them, unless it could not be stored.
-                let meanwhile = std::mem::take(&mut *waiting);
-                waiting.extend(open.into_iter().filter(|(notice, _)| notice.channel == queue.channel.name));
-                for (notice, attempts) in meanwhile {
-                    if waiting.iter().all(|(other, _)| other.id != notice.id) {
-                        waiting.push_back((notice, attempts));
-                    }
-                }
+        let read = tokio::task::spawn_blocking(move || rows::open(&store, now_ms() - LOOKED_FOR_MS, &clock)).await;
+        let open = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let mut waiting = queue.lock();
+        // What came meanwhile is among them, unless it could not be stored.
+        let meanwhile = std::mem::take(&mut *waiting);
+        waiting.extend(open.into_iter().filter(|(notice, _)| notice.channel == queue.channel.name));
+        for (notice, attempts) in meanwhile {
+            if waiting.iter().all(|(other, _)| other.id != notice.id) {
+                waiting.push_back((notice, attempts));
             }
-            Ok(Err(error)) => tracing::error!("what waits for {} is not read: {error}", queue.channel.name),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+        Ok(())
     }
 
     async fn record(

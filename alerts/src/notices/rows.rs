@@ -8,12 +8,13 @@ use tsdb::{Batch, DEFAULT_SCHEMA, Row, RowError, ScanRequest, Store, Value};
 use super::told::{Notice, Told};
 use crate::base::clock::{Clock, NS_PER_MS, now_ms};
 use crate::base::rows::{Rows, columns_there};
+use crate::base::text::target;
 
 /// Adds the rows of a notice that is queued.
 pub(super) fn queue(notice: &Notice, recipient: &str, clock: &Clock, batch: &mut Batch) -> Result<(), RowError> {
     for own in &notice.alerts {
         let text = serde_json::to_string(&(&notice.group, own)).expect("what is told always becomes JSON");
-        let target = own.labels.get("target").or_else(|| own.labels.get("instance")).map_or("", String::as_str);
+        let target = target(|name| own.labels.get(name).map(String::as_str));
         let fields = [
             ("notice", Value::Str(&notice.id)),
             ("event", Value::Str("queued")),

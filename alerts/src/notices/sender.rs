@@ -86,7 +86,7 @@ impl Sender {
         };
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Outcome::failed(with_causes(&error)),
+            Err(error) => return Outcome::failed(format!("{:#}", anyhow::Error::from(error))),
         };
         let (status, headers) = (answer.status(), answer.headers().clone());
         if status.is_success() {
@@ -115,14 +115,4 @@ impl Outcome {
 fn shortened(text: String) -> String {
     let plain = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
     plain.take(ERROR_LETTERS_MAX).collect::<String>().trim_end().trim_end_matches(':').to_owned()
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(own) = cause {
-        text.push_str(&format!(": {own}"));
-        cause = own.source();
-    }
-    text
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh64::Xxh64;
-
-use crate::state::{Active, Event, EventKind, id_of};
 use promql::base::labels::Labels;
+use serde::{Deserialize, Serialize};
+
+use crate::base::text::id;
+use crate::rules::Severity;
+use crate::state::{Active, Event, EventKind, id_of};
 
 /// Does an alert fire, or is it over?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,41 +54,41 @@ pub struct Told {
 impl Told {
     /// What is to be told of an event, if anything is: what was pending only is nobody's concern.
     fn of(event: &Event) -> Option<Told> {
-        let (status, ends_ms) = match event.kind {
+        let ends_ms = match event.kind {
             EventKind::Pending => return None,
-            EventKind::Firing => (Status::Firing, None),
-            EventKind::Recovered => (Status::Resolved, Some(event.at_ms)),
+            EventKind::Firing => None,
+            EventKind::Recovered => Some(event.at_ms),
         };
-        Some(Told {
-            alert: event.alert(),
-            status,
-            labels: pairs(&event.labels),
-            annotations: event.annotations.iter().cloned().collect(),
-            starts_ms: event.fired_at_ms?,
-            ends_ms,
-            value: Some(event.value).filter(|value| value.is_finite()),
-            severity: event.severity().name().into(),
-        })
+        let (labels, annotations) = (&event.labels, &event.annotations);
+        Some(Told::new(event.alert(), labels, annotations, event.value, event.fired_at_ms?, ends_ms))
     }
 
     /// The same of an alert that fires.
     #[must_use]
     pub fn active(group: &str, rule: &str, labels: &Labels, own: &Active) -> Option<Told> {
-        Some(Told {
-            alert: id_of(group, rule, labels),
-            status: Status::Firing,
-            labels: pairs(labels),
-            annotations: own.annotations.iter().cloned().collect(),
-            starts_ms: own.fired_at_ms?,
-            ends_ms: None,
-            value: Some(own.value).filter(|value| value.is_finite()),
-            severity: crate::rules::Severity::of_label(labels.get("severity")).name().into(),
-        })
+        let alert = id_of(group, rule, labels);
+        Some(Told::new(alert, labels, &own.annotations, own.value, own.fired_at_ms?, None))
     }
-}
 
-fn pairs(labels: &Labels) -> BTreeMap<String, String> {
-    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    fn new(
+        alert: String,
+        labels: &Labels,
+        annotations: &[(String, String)],
+        value: f64,
+        starts_ms: i64,
+        ends_ms: Option<i64>,
+    ) -> Told {
+        Told {
+            alert,
+            status: if ends_ms.is_some() { Status::Resolved } else { Status::Firing },
+            labels: labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            annotations: annotations.iter().cloned().collect(),
+            starts_ms,
+            ends_ms,
+            value: Some(value).filter(|value| value.is_finite()),
+            severity: Severity::of_label(labels.get("severity")).name().into(),
+        }
+    }
 }
 
 /// All that an evaluation of a group has to tell a channel.
@@ -97,7 +98,7 @@ pub struct Notice {
     pub id: String,
     /// Whom it is told.
     pub channel: String,
-    /// Of which group of rules it is.
+    /// Of which group of rules it is, by its key.
     pub group: String,
     /// When it was queued, in milliseconds.
     pub queued_ms: i64,
@@ -128,13 +129,7 @@ pub fn notices<'a>(events: &[Event], channels: impl Iterator<Item = &'a str>) ->
 }
 
 fn id_of_notice(channel: &str, group: &str, queued_ms: i64, alerts: &[Told]) -> String {
-    let mut hash = Xxh64::new(0);
-    for text in
-        [channel, group].into_iter().chain(alerts.iter().flat_map(|own| [own.alert.as_str(), own.status.name()]))
-    {
-        hash.update(&(text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
-    }
-    hash.update(&queued_ms.to_le_bytes());
-    format!("{:016x}", hash.digest())
+    let queued = queued_ms.to_string();
+    let told = alerts.iter().flat_map(|own| [own.alert.as_str(), own.status.name()]);
+    id([channel, group, queued.as_str()].into_iter().chain(told))
 }

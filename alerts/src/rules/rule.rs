@@ -96,6 +96,12 @@ pub enum Kind {
 }
 
 impl Group {
+    /// What tells it from all other groups: a name may stand in several files.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{};{}", self.file, self.name)
+    }
+
     /// Does another one say the same?
     #[must_use]
     pub fn is_same(&self, other: &Group) -> bool {

@@ -167,4 +167,18 @@ mod tests {
         ];
         assert_eq!(told, expected);
     }
+
+    /// A clock that is set back by an hour: what is found goes on being found from the new time on.
+    #[test]
+    fn an_alert_does_not_wait_for_the_clock_to_come_back() {
+        let labels = Labels::new([("alertname", "a")]);
+        let holds = Holds { for_ms: 2, keep_firing_for_ms: 0, limit: 0 };
+        let (mut active, mut fired) = (BTreeMap::new(), Vec::new());
+        for at in [3600, 1, 2, 3] {
+            let found = Found::from([(labels.clone(), (Vec::new(), 1.0))]);
+            let tell = |_: &Labels, _: &Active, kind| fired.extend((kind == EventKind::Firing).then_some(at));
+            step(&mut active, found, at, holds, tell).unwrap();
+        }
+        assert_eq!(fired, [3]);
+    }
 }

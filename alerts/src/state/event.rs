@@ -1,8 +1,8 @@
 //! What happens to alerts.
 
 use promql::base::labels::Labels;
-use xxhash_rust::xxh64::Xxh64;
 
+use crate::base::text::id;
 use crate::rules::Severity;
 
 /// What happened.
@@ -43,7 +43,7 @@ pub struct Event {
     pub at_ms: i64,
     /// Of which rule.
     pub rule: String,
-    /// Of which group of rules.
+    /// Of which group of rules, by its key.
     pub group: String,
     /// The alert's labels.
     pub labels: Labels,
@@ -76,16 +76,5 @@ impl Event {
 /// What tells an alert from all others, the same after every start: 16 hexadecimal digits.
 #[must_use]
 pub fn id_of(group: &str, rule: &str, labels: &Labels) -> String {
-    let mut hash = Xxh64::new(0);
-    let mut add = |text: &str| {
-        hash.update(&(text.len() as u64).to_le_bytes());
-        hash.update(text.as_bytes());
-    };
-    add(group);
-    add(rule);
-    for (name, value) in labels.iter() {
-        add(name);
-        add(value);
-    }
-    format!("{:016x}", hash.digest())
+    id([group, rule].into_iter().chain(labels.iter().flat_map(|(name, value)| [name, value])))
 }

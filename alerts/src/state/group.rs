@@ -10,7 +10,7 @@ use tsdb::STALE_MARK;
 
 use super::active::{Active, Found, Holds, event, step};
 use super::engine::{Engine, Made};
-use super::event::{Event, EventKind};
+use super::event::EventKind;
 use super::names::may_read;
 use crate::rules::{Asks, Group, Kind, Ready, Rule, Text};
 use crate::template::{Ask, Given, Template, Value};
@@ -70,15 +70,6 @@ pub struct GroupState {
     pub took: Duration,
 }
 
-/// What came of an evaluation.
-#[derive(Debug, Default)]
-pub struct Evaluation {
-    /// What happened to alerts.
-    pub events: Vec<Event>,
-    /// What was made and could not be kept, and why.
-    pub unkept: Vec<String>,
-}
-
 impl GroupState {
     /// That of a group of which nothing is known.
     #[must_use]
@@ -88,19 +79,20 @@ impl GroupState {
 
     /// Evaluates a group for a time: each rule sees what those before it made.
     ///
-    /// A rule that does not work leaves its alerts as they are. What cannot be kept is told, and alerts go on.
-    pub fn evaluate(&mut self, group: &Group, at_ms: i64, outside: &Outside, engine: &dyn Engine) -> Evaluation {
+    /// A rule that does not work leaves its alerts as they are. What comes back is why something could not be kept; alerts
+    /// go on all the same.
+    pub fn evaluate(&mut self, group: &Group, at_ms: i64, outside: &Outside, engine: &dyn Engine) -> Vec<String> {
         let begun = Instant::now();
-        let mut evaluation = Evaluation::default();
+        let mut unkept = Vec::new();
         let mut pending = Made::default();
         let mut names = HashSet::new();
         for (rule, state) in group.rules.iter().zip(&mut self.rules) {
             if !pending.is_empty() && reads(rule, &names) {
-                evaluation.unkept.extend(engine.keep(&std::mem::take(&mut pending)).err());
+                unkept.extend(engine.keep(&std::mem::take(&mut pending)).err());
                 names.clear();
             }
-            let (begun, before) = (Instant::now(), pending.events.len());
-            let mut evaluating = Evaluating { group, rule, at_ms, outside, engine };
+            let begun = Instant::now();
+            let evaluating = Evaluating { group, rule, at_ms, outside, engine };
             let outcome = evaluating.rule(state, &mut pending);
             state.health = outcome.map_or_else(Health::Bad, |()| Health::Good);
             (state.evaluated_ms, state.took) = (Some(at_ms), begun.elapsed());
@@ -108,13 +100,12 @@ impl GroupState {
                 Kind::Record => drop(names.insert(rule.name.clone())),
                 Kind::Alert { .. } => names.extend([ALERTS.to_owned(), ALERTS_FOR_STATE.to_owned()]),
             }
-            evaluation.events.extend_from_slice(&pending.events[before..]);
         }
         if !pending.is_empty() {
-            evaluation.unkept.extend(engine.keep(&pending).err());
+            unkept.extend(engine.keep(&pending).err());
         }
         (self.evaluated_ms, self.took) = (Some(at_ms), begun.elapsed());
-        evaluation
+        unkept
     }
 
     /// The marks of all series that it made, for a group that ends.
@@ -157,7 +148,7 @@ impl Evaluating<'_> {
         self.at_ms - self.group.offset_ms
     }
 
-    fn rule(&mut self, state: &mut RuleState, into: &mut Made) -> Result<(), String> {
+    fn rule(&self, state: &mut RuleState, into: &mut Made) -> Result<(), String> {
         let expr = match &self.rule.asks {
             Asks::Expr(expr) => expr,
             Asks::Ready(ready) => return self.ready(*ready, state, into),
@@ -282,7 +273,8 @@ impl Evaluating<'_> {
         holds: Holds,
         into: &mut Made,
     ) -> Result<(), String> {
-        let of = (self.group.name.as_str(), self.rule.name.as_str());
+        let key = self.group.key();
+        let of = (key.as_str(), self.rule.name.as_str());
         let start = into.events.len();
         let outcome = step(active, found, self.at_ms, holds, |labels, own, kind| {
             into.events.push(event(of, self.at_ms, labels, own, kind, None));

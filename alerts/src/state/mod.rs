@@ -9,4 +9,4 @@ mod names;
 pub use active::{Active, Phase};
 pub use engine::{Bad, Engine, Judgement, Made, instant};
 pub use event::{Event, EventKind, id_of};
-pub use group::{Evaluation, GroupState, Health, Outside, RuleState};
+pub use group::{GroupState, Health, Outside, RuleState};

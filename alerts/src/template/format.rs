@@ -1,60 +1,13 @@
 //! Numbers, times and spans as Go writes them, and `printf`.
 
+use statistics::float::{show_digits, show_exponent, show_general};
+
 use super::value::Value;
-
-/// Go writes `%v` of a float with an exponent from here on.
-const EXPONENT_FROM: i32 = 6;
-
-/// `%v` of a float: as few digits as tell it from others, with an exponent where that is below -4, or from 6 on.
-pub(super) fn float(value: f64) -> String {
-    if let Some(text) = special(value) {
-        return text.into();
-    }
-    let shortest = format!("{value:e}");
-    let (digits, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..EXPONENT_FROM).contains(&exponent) { format!("{value}") } else { scientific(digits, exponent) }
-}
-
-fn special(value: f64) -> Option<&'static str> {
-    match value {
-        _ if value.is_nan() => Some("NaN"),
-        f64::INFINITY => Some("+Inf"),
-        f64::NEG_INFINITY => Some("-Inf"),
-        _ => None,
-    }
-}
-
-/// With an exponent of two digits at least.
-fn scientific(digits: &str, exponent: i32) -> String {
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{digits}e{sign}{:02}", exponent.abs())
-}
-
-/// `%.{precision}g`
-pub(super) fn general(value: f64, precision: usize) -> String {
-    if let Some(text) = special(value) {
-        return text.into();
-    }
-    let precision = precision.max(1);
-    let rounded = format!("{value:.*e}", precision - 1);
-    let (digits, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let trimmed = |text: &str| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text.to_owned(),
-    };
-    if exponent < -4 || exponent >= precision as i32 {
-        return scientific(&trimmed(digits), exponent);
-    }
-    let decimals = usize::try_from(precision as i32 - 1 - exponent).unwrap_or(0);
-    trimmed(&format!("{value:.decimals$}"))
-}
 
 /// A time of seconds since the epoch, as Go's `Time.String` has it in UTC.
 pub(super) fn instant(seconds: f64) -> Result<String, String> {
     let ms = (seconds * 1000.0).floor();
-    let outside = || format!("{} is no time", float(seconds));
+    let outside = || format!("{} is no time", show_general(seconds));
     if !ms.is_finite() || ms.abs() >= i64::MAX as f64 {
         return Err(outside());
     }
@@ -163,8 +116,8 @@ fn verb_of(verb: char, flags: &Flags, value: &Value) -> String {
     let bad = || format!("%!{verb}({}={})", go_type(value), value.text());
     let text = match (verb, value) {
         ('v', Value::Float(own)) => match flags.precision {
-            Some(precision) => general(*own, precision),
-            None => float(*own),
+            Some(precision) => show_digits(*own, precision),
+            None => show_general(*own),
         },
         ('v', other) => other.text(),
         ('s', Value::Text(own)) => own.chars().take(flags.precision.unwrap_or(usize::MAX)).collect(),
@@ -183,21 +136,12 @@ fn verb_of(verb: char, flags: &Flags, value: &Value) -> String {
             Some(letter) => letter.to_string(),
             None => char::REPLACEMENT_CHARACTER.to_string(),
         },
-        ('f' | 'F', Value::Float(own)) => match special(*own) {
-            Some(text) => text.into(),
-            None => format!("{own:.*}", flags.precision.unwrap_or(6)),
-        },
-        ('e', Value::Float(own)) => match special(*own) {
-            Some(text) => text.into(),
-            None => {
-                let rounded = format!("{own:.*e}", flags.precision.unwrap_or(6));
-                let (digits, exponent) = rounded.split_once('e').unwrap_or((&rounded, "0"));
-                scientific(digits, exponent.parse().unwrap_or(0))
-            }
-        },
+        ('f' | 'F', Value::Float(own)) if own.is_finite() => format!("{own:.*}", flags.precision.unwrap_or(6)),
+        ('f' | 'F', Value::Float(own)) => show_general(*own),
+        ('e', Value::Float(own)) => show_exponent(*own, Some(flags.precision.unwrap_or(6))),
         ('g', Value::Float(own)) => match flags.precision {
-            Some(precision) => general(*own, precision),
-            None => float(*own),
+            Some(precision) => show_digits(*own, precision),
+            None => show_general(*own),
         },
         _ => return bad(),
     };
@@ -241,30 +185,6 @@ fn go_type(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_written_as_go_does() {
-        for (value, expected) in [
-            (0.0, "0"),
-            (1.0, "1"),
-            (0.1, "0.1"),
-            (1_000_000.0, "1e+06"),
-            (123_456.0, "123456"),
-            (1_234_567.0, "1.234567e+06"),
-            (1e21, "1e+21"),
-            (0.0001, "0.0001"),
-            (0.00001, "1e-05"),
-            (f64::NAN, "NaN"),
-            (f64::INFINITY, "+Inf"),
-            (-2.5, "-2.5"),
-        ] {
-            assert_eq!(float(value), expected);
-        }
-        assert_eq!(general(1234.5, 4), "1234");
-        assert_eq!(general(12_345.0, 4), "1.234e+04");
-        assert_eq!(general(0.000_012_34, 4), "1.234e-05");
-        assert_eq!((general(100.0, 4), general(0.5, 4), general(0.0, 4)), ("100".into(), "0.5".into(), "0".into()));
-    }
 
     #[test]
     fn formats_are_those_of_go() {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use promql::syntax::parse_duration;
 use regex::Regex;
+use statistics::float::show_digits;
 
-use super::format::{general, instant, printf};
+use super::format::{instant, printf};
 use super::humanize::{humanize, humanize_1024, humanize_duration, humanize_percentage};
 use super::run::Filling;
 use super::value::Value;
@@ -148,7 +149,7 @@ pub(super) fn call(filling: &Filling<'_>, name: &str, values: &[Value]) -> Resul
         ("humanizePercentage", [own]) => Ok(humanize_percentage(own.number()?).into()),
         ("humanizeTimestamp", [own]) => {
             let seconds = own.number()?;
-            if seconds.is_finite() { instant(seconds).map(Value::from) } else { Ok(general(seconds, 4).into()) }
+            if seconds.is_finite() { instant(seconds).map(Value::from) } else { Ok(show_digits(seconds, 4).into()) }
         }
         ("toTime", [own]) => {
             let seconds = own.number()?;

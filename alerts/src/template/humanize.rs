@@ -1,6 +1,6 @@
 //! Numbers as people read them, by Prometheus' functions.
 
-use super::format::general;
+use statistics::float::show_digits;
 
 const LARGE: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
 const BINARY: [&str; 8] = ["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"];
@@ -9,43 +9,43 @@ const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];
 /// Four digits, and a prefix of a thousand.
 pub(super) fn humanize(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
-        return general(value, 4);
+        return show_digits(value, 4);
     }
     let (value, prefix) = if value.abs() >= 1.0 { larger(value, 1000.0, &LARGE) } else { smaller(value) };
-    format!("{}{prefix}", general(value, 4))
+    format!("{}{prefix}", show_digits(value, 4))
 }
 
 /// The same by 1024.
 pub(super) fn humanize_1024(value: f64) -> String {
     if value.abs() <= 1.0 || !value.is_finite() {
-        return general(value, 4);
+        return show_digits(value, 4);
     }
     let (value, prefix) = larger(value, 1024.0, &BINARY);
-    format!("{}{prefix}", general(value, 4))
+    format!("{}{prefix}", show_digits(value, 4))
 }
 
 /// Of a share: hundredths.
 pub(super) fn humanize_percentage(value: f64) -> String {
-    format!("{}%", general(value * 100.0, 4))
+    format!("{}%", show_digits(value * 100.0, 4))
 }
 
 /// Of seconds.
 pub(super) fn humanize_duration(value: f64) -> String {
     if !value.is_finite() {
-        return general(value, 4);
+        return show_digits(value, 4);
     }
     if value == 0.0 {
-        return format!("{}s", general(value, 4));
+        return format!("{}s", show_digits(value, 4));
     }
     if value.abs() < 1.0 {
         let (value, prefix) = smaller(value);
-        return format!("{}{prefix}s", general(value, 4));
+        return format!("{}{prefix}s", show_digits(value, 4));
     }
     let sign = if value < 0.0 { "-" } else { "" };
     let all = value.abs() as i64;
     let (days, hours, minutes, seconds) = (all / 86_400, all / 3600 % 24, all / 60 % 60, all % 60);
     match (days, hours, minutes) {
-        (0, 0, 0) => format!("{sign}{}s", general(value.abs(), 4)),
+        (0, 0, 0) => format!("{sign}{}s", show_digits(value.abs(), 4)),
         (0, 0, _) => format!("{sign}{minutes}m {seconds}s"),
         (0, ..) => format!("{sign}{hours}h {minutes}m {seconds}s"),
         _ => format!("{sign}{days}d {hours}h {minutes}m {seconds}s"),

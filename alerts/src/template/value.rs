@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use promql::base::labels::Labels;
 
-use super::format::{duration, float, instant};
+use statistics::float::show_general;
+
+use super::format::{duration, instant};
 
 /// A value in a template.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,13 +107,13 @@ impl Value {
             Value::Nil => "<no value>".into(),
             Value::Bool(own) => own.to_string(),
             Value::Int(own) => own.to_string(),
-            Value::Float(own) => float(*own),
+            Value::Float(own) => show_general(*own),
             Value::Text(own) => own.to_string(),
             Value::Map(own) => {
                 let all: Vec<String> = own.iter().map(|(name, value)| format!("{name}:{}", value.text())).collect();
                 format!("map[{}]", all.join(" "))
             }
-            Value::Sample(labels, value) => format!("{{{} {}}}", Value::from(labels).text(), float(*value)),
+            Value::Sample(labels, value) => format!("{{{} {}}}", Value::from(labels).text(), show_general(*value)),
             Value::List(own) => format!("[{}]", own.iter().map(Value::text).collect::<Vec<_>>().join(" ")),
             Value::Instant(seconds) => instant(*seconds).unwrap_or_else(|error| error),
             Value::Duration(ns) => duration(*ns),

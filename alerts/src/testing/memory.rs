@@ -72,3 +72,58 @@ impl Engine for Memory {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::rules;
+    use crate::state::{GroupState, Outside};
+
+    /// Rules of a group are written together until one may read what those before it made. That gives what comes of each
+    /// rule by itself, one behind the other.
+    #[test]
+    fn rules_together_make_what_each_makes_by_itself() {
+        let mut random = fastrand::Rng::new();
+        let seed = random.get_seed();
+        for round in 0..200 {
+            let selector = |random: &mut fastrand::Rng| match random.u8(0..7) {
+                0 => "{__name__=~\"r[0-3]\"}".to_owned(),
+                1 => "max_over_time(r0[3m])".to_owned(),
+                2 => "sum({__name__=~\"r.+\"})".to_owned(),
+                3 => "count(ALERTS)".to_owned(),
+                _ => format!("r{}", random.u8(0..5)),
+            };
+            let rule = |random: &mut fastrand::Rng| {
+                let expr = format!("sum({}) or sum({}) + 1 or vector(1)", selector(random), selector(random));
+                match random.u8(0..4) {
+                    0 => format!(
+                        "  - alert: a\n    expr: '{expr} > {}'\n    annotations: {{x: '{{{{ query \"r1\" }}}}'}}\n",
+                        random.u8(0..9)
+                    ),
+                    _ => format!("  - record: r{}\n    expr: '{expr}'\n", random.u8(0..5)),
+                }
+            };
+            let all: Vec<String> = (0..random.usize(1..8)).map(|_| rule(&mut random)).collect();
+            let together = format!("groups:\n- name: g\n  rules:\n{}", all.concat());
+            let alone: String =
+                all.iter().enumerate().map(|(at, rule)| format!("- name: g{at}\n  rules:\n{rule}")).collect();
+            let made = |text: &str| {
+                let file = rules::read(Path::new("r"), text, &Default::default()).unwrap();
+                let memory = Memory::default();
+                let mut states: Vec<GroupState> = file.groups.iter().map(GroupState::new).collect();
+                for at_ms in (0..5).map(|minute| minute * 60_000) {
+                    memory.go_to(at_ms);
+                    for (group, state) in file.groups.iter().zip(&mut states) {
+                        state.evaluate(group, at_ms, &Outside::default(), &memory);
+                    }
+                }
+                let texts = states.iter().flat_map(|state| &state.rules).flat_map(|rule| rule.active.values());
+                let texts: Vec<_> = texts.map(|own| (own.annotations.clone(), own.active_at_ms)).collect();
+                (format!("{:?}", memory.metrics.read().unwrap().iter().collect::<BTreeMap<_, _>>()), texts)
+            };
+            assert_eq!(made(&together), made(&format!("groups:\n{alone}")), "seed {seed}, round {round}:\n{together}");
+        }
+    }
+}

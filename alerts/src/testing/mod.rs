@@ -2,7 +2,6 @@
 
 mod file;
 mod memory;
-mod points;
 mod run;
 mod series;
 

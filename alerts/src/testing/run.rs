@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use promql::base::labels::Labels;
+use promql::model::notation::points;
 use promql::model::samples::Sample;
 use promql::syntax::{Limits, parse};
 use statistics::histogram::Histogram;
 
 use super::file::{AlertText, QuestionText, TestText, ms, read};
 use super::memory::Memory;
-use super::points::points;
 use super::series::labels;
 use crate::rules::{self, Group, Kind, RuleFile};
 use crate::state::{Engine, GroupState, Health, Outside, Phase};

@@ -24,7 +24,7 @@ pub const ALERT_EVENTS: Table = Table {
         // Names and values, as JSON.
         Column::text("labels"),
         Column::text("annotations"),
-        // The group of rules.
+        // The group of rules: its file and its name.
         Column::text("rule_group"),
     ],
 };

@@ -13,7 +13,7 @@ use crate::engine::{Source, Wanted};
 use crate::model::samples::Samples;
 use crate::stored::Stored;
 use crate::syntax::{MatchOp, Matcher};
-use statistics::histogram::{Buckets, Hint, Histogram};
+use statistics::histogram::{Buckets, Histogram};
 
 /// A frame of a stream has about so many bytes at the most, as with Prometheus.
 const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -197,13 +197,7 @@ fn write_histogram(time: i64, own: &Histogram, message: &mut Writer) {
         }
         message.doubles(counts, &buckets.iter().map(|(_, count)| *count).collect::<Vec<_>>());
     }
-    let hint = match own.hint {
-        Hint::Unknown => 0,
-        Hint::Reset => 1,
-        Hint::NotReset => 2,
-        Hint::Gauge => 3,
-    };
-    message.varint(14, hint);
+    message.varint(14, own.hint.number().into());
     message.varint(15, time as u64);
     message.doubles(16, &own.bounds);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use statistics::classic::Mended;
-use statistics::float::{show_general, show_two_digits};
+use statistics::float::{show_digits, show_general};
 
 use crate::syntax::{Span, quote};
 
@@ -100,7 +100,7 @@ impl Note {
                 "{message}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {} ({place})",
                 show_general(mended.low),
                 show_general(mended.high),
-                show_two_digits(mended.difference),
+                show_digits(mended.difference, 2),
                 mended.count,
                 instant(mended.first_ms),
                 instant(mended.last_ms)

@@ -8,5 +8,6 @@ mod read;
 mod side_by_side;
 
 pub use catalog::{Cardinality, cardinality, label_values, names_of_series, series, values_of_series};
+pub use native::HistogramRow;
 pub use places::Metrics;
 pub use read::Stored;

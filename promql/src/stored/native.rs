@@ -7,7 +7,8 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef};
 
 use super::places::HistogramColumn;
-use statistics::histogram::{Hint, Histogram, buckets_of};
+use statistics::histogram::{Hint, Histogram, buckets_of, text_of};
+use tsdb::Value;
 
 /// What of a histogram is read, in this order.
 const READ: [&str; 9] =
@@ -66,5 +67,53 @@ impl<'a> Columns<'a> {
             negative: buckets_of(self.text(6, row).unwrap_or_default()).ok()?,
             bounds: bounds.split(',').filter(|text| !text.is_empty()).filter_map(|text| text.parse().ok()).collect(),
         }))
+    }
+}
+
+/// A histogram as a row has it.
+///
+/// ```
+/// use promql::stored::HistogramRow;
+/// use statistics::histogram::Histogram;
+/// use tsdb::Value;
+///
+/// let histogram = Histogram { count: 3.0, positive: vec![(1, 2.0), (2, 1.0)], ..Histogram::default() };
+/// let row = HistogramRow::of(&histogram);
+/// assert!(row.fields().contains(&("positive", Value::Str("1:2,1"))));
+/// ```
+#[derive(Debug)]
+pub struct HistogramRow<'a> {
+    of: &'a Histogram,
+    positive: String,
+    negative: String,
+    bounds: String,
+}
+
+impl<'a> HistogramRow<'a> {
+    /// That of a histogram.
+    #[must_use]
+    pub fn of(of: &'a Histogram) -> HistogramRow<'a> {
+        let bounds = of.bounds.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+        HistogramRow { of, positive: text_of(&of.positive), negative: text_of(&of.negative), bounds }
+    }
+
+    /// Its fields.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&'static str, Value<'_>)> {
+        let of = self.of;
+        let mut fields = vec![
+            ("count", Value::F64(of.count)),
+            ("sum", Value::F64(of.sum)),
+            ("schema", Value::I64(of.schema.into())),
+            ("zero_threshold", Value::F64(of.zero_threshold)),
+            ("zero_count", Value::F64(of.zero_count)),
+            ("positive", Value::Str(&self.positive)),
+            ("negative", Value::Str(&self.negative)),
+            ("reset_hint", Value::I64(of.hint.number().into())),
+        ];
+        if !self.bounds.is_empty() {
+            fields.push(("custom_values", Value::Str(&self.bounds)));
+        }
+        fields
     }
 }

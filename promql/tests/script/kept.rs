@@ -4,8 +4,7 @@ use domain::metric::START;
 use promql::base::labels::{Labels, NAME};
 use promql::engine::Allowance;
 use promql::model::samples::Sample;
-use promql::stored::{Metrics, Stored};
-use statistics::histogram::{Hint, text_of};
+use promql::stored::{HistogramRow, Metrics, Stored};
 use tsdb::{Options, Row, Store, Value};
 
 use super::source::Loaded;
@@ -42,32 +41,12 @@ impl Kept {
         for (labels, samples) in loaded {
             let tags: Vec<(&str, &str)> = labels.iter().filter(|(name, _)| *name != NAME).collect();
             for (time, (sample, start)) in samples {
-                let texts;
+                let row;
                 let mut fields = match sample {
                     Sample::Float(value) => vec![("value", Value::F64(*value))],
                     Sample::Histogram(own) => {
-                        let bounds: Vec<String> = own.bounds.iter().map(ToString::to_string).collect();
-                        texts = [text_of(&own.positive), text_of(&own.negative), bounds.join(",")];
-                        let hint = match own.hint {
-                            Hint::Unknown => 0,
-                            Hint::Reset => 1,
-                            Hint::NotReset => 2,
-                            Hint::Gauge => 3,
-                        };
-                        let mut fields = vec![
-                            ("count", Value::F64(own.count)),
-                            ("sum", Value::F64(own.sum)),
-                            ("schema", Value::I64(i64::from(own.schema))),
-                            ("zero_threshold", Value::F64(own.zero_threshold)),
-                            ("zero_count", Value::F64(own.zero_count)),
-                            ("positive", Value::Str(&texts[0])),
-                            ("negative", Value::Str(&texts[1])),
-                            ("reset_hint", Value::I64(hint)),
-                        ];
-                        if !texts[2].is_empty() {
-                            fields.push(("custom_values", Value::Str(&texts[2])));
-                        }
-                        fields
+                        row = HistogramRow::of(own);
+                        row.fields()
                     }
                 };
                 if *start != 0 {

@@ -7,13 +7,14 @@ mod source;
 use promql::base::labels::Labels;
 use promql::base::notes::Notes;
 use promql::engine::{Allowance, Answer, Settings, Times, answer};
+use promql::model::notation;
 use promql::model::points::{Points, Series};
 use promql::model::samples::Sample;
 use promql::syntax::{Kind, Limits, MatchOp, parse, parse_duration, parse_selector};
 use regex::Regex;
 
 use kept::Kept;
-use points::{Point, parse_points, same};
+use points::same;
 use source::Memory;
 
 /// A question of a script, and what does not agree.
@@ -69,7 +70,7 @@ struct Expected {
     is_ordered: bool,
     /// Of errors, warnings and infos: what one has to be like, or that there is none.
     notes: Vec<(String, Option<Regex>)>,
-    series: Vec<(Labels, Vec<Option<Point>>)>,
+    series: Vec<(Labels, Vec<Option<Sample>>)>,
     scalar: Option<f64>,
     text: Option<String>,
     /// Samples instead of one value: their times.
@@ -241,11 +242,15 @@ fn expectations(word: &str, block: &[&str]) -> Expected {
     expected
 }
 
+fn read(text: &str) -> Vec<Option<Sample>> {
+    notation::points(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
 fn value(line: &str, expected: &mut Expected) {
     let is_number = |text: &str| text.parse::<f64>().is_ok() || text.starts_with("0x");
     if line.split_whitespace().all(is_number) {
-        let points = parse_points(line);
-        if let [Some(Point::Sample(Sample::Float(value)))] = points.as_slice() {
+        let points = read(line);
+        if let [Some(Sample::Float(value))] = points.as_slice() {
             expected.scalar = Some(*value);
         } else {
             expected.series.push((Labels::default(), points));
@@ -253,7 +258,7 @@ fn value(line: &str, expected: &mut Expected) {
         return;
     }
     let (labels, rest) = labels(line);
-    expected.series.push((labels, parse_points(rest)));
+    expected.series.push((labels, read(rest)));
 }
 
 fn compare(
@@ -316,9 +321,9 @@ fn compare_values(expected: &Expected, found: Answer, times: Times) -> Option<St
             .collect(),
     };
     let times = expected.times.as_ref().unwrap_or(&steps);
-    let mut wanted: Vec<(Labels, Vec<(i64, Point)>)> = Vec::new();
+    let mut wanted: Vec<(Labels, Vec<(i64, Sample)>)> = Vec::new();
     if let Some(value) = expected.scalar {
-        let all = times.iter().map(|time| (*time, Point::Sample(Sample::Float(value)))).collect();
+        let all = times.iter().map(|time| (*time, (Sample::Float(value)))).collect();
         wanted.push((Labels::default(), all));
     }
     for (labels, points) in &expected.series {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use promql::base::labels::{Labels, NAME};
 use promql::engine::{Failure, Source, Wanted};
+use promql::model::notation::points;
 use promql::model::samples::{Sample, Samples};
 use statistics::histogram::{CUSTOM, Histogram};
 use tsdb::is_stale_mark;
 
-use super::points::{Point, parse_points};
 use super::{labels, ms};
 
 /// What a series has: times, samples, since when each counts.
@@ -32,8 +32,8 @@ impl Memory {
                 continue;
             }
             let mut samples = Loaded::new();
-            for (at, point) in parse_points(rest).into_iter().enumerate() {
-                let Some(Point::Sample(sample)) = point else { continue };
+            for (at, point) in points(rest).unwrap().into_iter().enumerate() {
+                let Some(sample) = point else { continue };
                 let time = at as i64 * step_ms;
                 let start = starts.get(at).copied().flatten().map_or(0, |before| time + before);
                 samples.insert(time, (sample, start));

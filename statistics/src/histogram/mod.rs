@@ -75,6 +75,19 @@ pub enum Hint {
     Gauge,
 }
 
+impl Hint {
+    /// Its number in rows and in Prometheus' messages.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Hint::Unknown => 0,
+            Hint::Reset => 1,
+            Hint::NotReset => 2,
+            Hint::Gauge => 3,
+        }
+    }
+}
+
 impl Histogram {
     /// Are its bounds given?
     #[must_use]

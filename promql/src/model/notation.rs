@@ -1,20 +1,29 @@
-//! Values of a series, one a step: `1+2x3`, `_`, `stale`, `{{schema:0 count:1}}x2`.
+//! Values of a series, one a step, as Prometheus' scripts and tests of rules have them: `1+2x3`, `_`, `stale`,
+//! `{{schema:0 count:1}}x2`.
 
 use std::sync::Arc;
 
-use promql::model::samples::Sample;
 use statistics::histogram::{CUSTOM, Hint, Histogram};
 use tsdb::STALE_MARK;
+
+use super::samples::Sample;
 
 /// So many steps a series has at the most.
 const STEPS_MAX: usize = 1_000_000;
 
 /// What stands at each step.
 ///
+/// ```
+/// use promql::model::notation::points;
+///
+/// assert_eq!(points("1+2x2 _").unwrap().len(), 4);
+/// assert_eq!(points("one").unwrap_err(), "'one': 'one' is no number");
+/// ```
+///
 /// # Errors
 ///
 /// Something is no value.
-pub(super) fn points(text: &str) -> Result<Vec<Option<Sample>>, String> {
+pub fn points(text: &str) -> Result<Vec<Option<Sample>>, String> {
     let mut points = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
