@@ -55,7 +55,7 @@ fn a_full_disk_keeps_nobody_from_being_told() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     std::fs::create_dir(&data_dir).unwrap();
-    let rule = "groups:\n- name: g\n  interval: 200ms\n  rules:\n  - {alert: Always, expr: 'time() > @at'}\n";
+    let rule = "groups:\n- name: g\n  interval: 200ms\n  rules:\n  - {alert: Always, expr: 'vector(time()) > @at'}\n";
     let at = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 12;
     std::fs::write(dir.path().join("rules.yml"), rule.replace("@at", &at.to_string())).unwrap();
     let receiver = Receiver::start(|| Answer::Status("200 OK"));
