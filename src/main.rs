@@ -21,6 +21,7 @@ mod data_dir;
 mod exclusion;
 mod export;
 mod forward;
+mod heartbeat;
 mod import;
 mod log;
 mod manual;
@@ -35,6 +36,7 @@ mod rules;
 mod say;
 mod scrape;
 mod serve;
+mod silence;
 mod snapshot;
 mod sql;
 mod token;
@@ -82,6 +84,8 @@ enum Command {
     Maintenance(exclusion::MaintenanceArgs),
     /// Force majeure and the like: time that leaves availability, with who says so and why
     Exclusion(exclusion::ExclusionArgs),
+    /// Silence alerts for a while, with who says so and why
+    Silence(silence::Args),
     /// Buckets that are worked out ahead, so that queries over long spans need not read every row
     Rollup(rollup::Args),
     /// Check and test rule files
@@ -112,6 +116,7 @@ fn main() -> ExitCode {
         Command::Token(args) => token::run(args),
         Command::Maintenance(args) => exclusion::maintenance(args),
         Command::Exclusion(args) => exclusion::exclusion(args),
+        Command::Silence(args) => silence::run(args),
         Command::Rollup(args) => rollup::run(args),
         Command::Rules(args) => rules::run(args),
         Command::Notify(args) => notify::run(args),

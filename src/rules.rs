@@ -2,11 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
+use alerts::live::Sql;
 use alerts::rules::{self, RuleFile};
 use alerts::testing;
 use anyhow::{Context, Result, bail};
+use arrow::record_batch::RecordBatch;
 use promql::syntax::Limits;
+use query::Engine;
+use tokio::runtime::Handle;
+use tsdb::DEFAULT_SCHEMA;
 
 use crate::config::Config;
 
@@ -45,18 +52,25 @@ enum Command {
 pub fn run(args: Args) -> Result<ExitCode> {
     let is_right = match args.command {
         Command::Check { mut files, config } => {
-            if let Some(config) = config {
-                files.extend(Config::load(Some(&config))?.rule_paths(Some(&config))?);
+            let mut of_config = None;
+            if let Some(path) = config {
+                let config = Config::load(Some(&path))?;
+                files.extend(config.rule_paths(Some(&path))?);
+                of_config = Some(config.alerts(Some(&path))?);
             }
-            check(&files)
+            check(&files, of_config)
         }
         Command::Test { files } => files.iter().filter(|file| !test(file)).count() == 0,
     };
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn check(paths: &[PathBuf]) -> bool {
+fn check(paths: &[PathBuf], of_config: Option<RuleFile>) -> bool {
     let (mut read, mut is_right) = (Vec::new(), true);
+    if let Some(own) = of_config.filter(|own| !own.groups.is_empty()) {
+        outln!("Checking [[alert]] of {}", own.path.display());
+        outln!("  SUCCESS: {} alerts found", own.groups.len());
+    }
     for path in paths {
         outln!("Checking {}", path.display());
         let problems = match std::fs::read_to_string(path) {
@@ -133,5 +147,35 @@ pub fn load(paths: &[PathBuf], limits: &Limits) -> Result<Vec<RuleFile>> {
     match problems.is_empty() {
         true => Ok(files),
         false => bail!("{}", problems.join("\n")),
+    }
+}
+
+/// Statements that rules ask, on the threads and within the limits of all others.
+#[derive(Debug)]
+pub struct Statements {
+    engine: Arc<Engine>,
+    runtime: Handle,
+}
+
+impl Statements {
+    /// Those of an engine. Called within a runtime, whose threads answer them.
+    pub fn new(engine: Arc<Engine>) -> Statements {
+        Statements { engine, runtime: Handle::current() }
+    }
+}
+
+impl Sql for Statements {
+    fn rows(&self, statement: &str, at_ms: i64) -> Result<Vec<RecordBatch>, String> {
+        let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(at_ms).unwrap_or(0));
+        self.runtime.block_on(async {
+            let mut answer =
+                self.engine.query_at(statement, DEFAULT_SCHEMA, now).await.map_err(|error| error.to_string())?;
+            let mut rows = Vec::new();
+            while let Some(batch) = answer.next().await {
+                rows.push(batch.map_err(|error| error.to_string())?);
+            }
+            // Damaged rows are missing: an answer without them may be wrong.
+            answer.warnings().into_iter().next().map_or(Ok(rows), Err)
+        })
     }
 }

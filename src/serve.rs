@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alerts::live::{self, Live, Plan};
-use alerts::ready::Kinds;
 use alerts::rules::RuleFile;
 use alerts::state::Outside;
 use anyhow::{Context, Result, bail};
@@ -32,8 +31,9 @@ use tokio::task::JoinSet;
 use tsdb::{DEFAULT_SCHEMA, Retention, Store};
 use web_probe::{Ask, Changes, Prober, Probing, Recorder, Spool, Target};
 
-use crate::config::{Config, Durability, ReadyRule, TableRetention, listen_address};
+use crate::config::{Config, Durability, TableRetention, kinds, listen_address};
 use crate::forward;
+use crate::heartbeat;
 use crate::log;
 use crate::memory;
 use crate::rules;
@@ -90,9 +90,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     // It does not ask itself over TLS, whose certificate is for another name.
     let own = config.server.tls_cert.is_none().then_some(config.server.listen);
     let sources = Sources { file: args.config, given: given.collect::<Result<_>>()?, own };
-    sources.targets(&config)?;
-    sources.rules(&config)?;
-    config.channels()?;
+    let targets = sources.targets(&config)?;
+    sources.plan(&config, &targets)?;
     config.rollups()?;
     memory::set_up();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start threads")?;
@@ -130,7 +129,8 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let engine = Arc::new(engine);
     let plan = sources.plan(&config, &targets)?;
     let (runner, rule_options) = (engine.runner().clone(), rule_options(&config, address));
-    let rules = Live::start(store.clone(), runner, rule_options, plan).await;
+    let sql = Arc::new(rules::Statements::new(engine.clone()));
+    let rules = Live::start(store.clone(), runner, sql, rule_options, plan).await;
     let rules = Arc::new(rules.context("read what became of alerts")?);
     let server = Server::new(store.clone(), engine, ingest.clone(), rules.clone(), guard, server_options(&config));
     greet(address, certificate.is_some(), &config.store.data_dir, &targets);
@@ -156,6 +156,9 @@ async fn serve(config: Config, mut sources: Sources) -> Result<()> {
     let mut probing = Probing::start(prober, targets);
     let mut measuring: JoinSet<()> = JoinSet::new();
     measuring.spawn(memory::give_back(config.store.mapped_max.as_u64()));
+    if let Some(url) = config.heartbeat.url.clone() {
+        measuring.spawn(heartbeat::beat(url, config.heartbeat.interval, rules.clone(), store.clone()));
+    }
     let evaluating = rules.clone();
     measuring.spawn(async move {
         while hangup.recv().await.is_some() {
@@ -251,9 +254,14 @@ impl Sources {
     }
 
     fn plan(&self, config: &Config, targets: &[Target]) -> Result<Plan> {
-        let targets = targets.iter().map(|target| target.name.clone()).collect();
+        let mut watches = config.watches()?;
+        let mut of = |name: &String| (name.clone(), watches.remove(name).unwrap_or_default());
+        let targets = targets.iter().map(|target| of(&target.name)).collect();
         let location = config.probe.location.clone();
-        Ok(Plan { files: self.rules(config)?, channels: config.channels()?, targets, location })
+        let mut files = self.rules(config)?;
+        files.push(config.alerts(self.file.as_deref())?);
+        let ready = kinds(&config.rules.ready);
+        Ok(Plan { files, channels: config.channels()?, routes: config.routes()?, targets, ready, location })
     }
 
     fn rules(&self, config: &Config) -> Result<Vec<RuleFile>> {
@@ -337,11 +345,6 @@ fn rule_options(config: &Config, address: SocketAddr) -> live::Options {
         interval: rules.interval,
         outside: Outside { labels, url },
         settings: promql_options(config).settings,
-        ready: Kinds {
-            down: rules.ready.contains(&ReadyRule::Down),
-            slow: rules.ready.contains(&ReadyRule::Slow),
-            certificate: rules.ready.contains(&ReadyRule::Certificate),
-        },
     }
 }
 

@@ -10,7 +10,7 @@ use crate::parts::site;
 use crate::server::{Server, agent};
 
 /// What each path needs, written down apart from the server's own table: `-` for nothing.
-const PATHS: [(&str, &str, &str); 60] = [
+const PATHS: [(&str, &str, &str); 62] = [
     ("GET", "/", "read"),
     ("GET", "/health", "-"),
     ("GET", "/-/healthy", "-"),
@@ -58,6 +58,8 @@ const PATHS: [(&str, &str, &str); 60] = [
     ("GET", "/api/v2/orgs", "read|write"),
     ("GET", "/api/v2/buckets", "read|write"),
     ("GET", "/api/v3/configure/database", "read|write"),
+    ("GET", "/api/v2/silences", "read|admin"),
+    ("GET", "/api/v2/silence/{id}", "read|admin"),
     ("POST", "/api/v2/delete", "admin"),
     ("POST", "/api/v1/admin/flush", "admin"),
     ("POST", "/api/v1/admin/compact", "admin"),
@@ -96,7 +98,7 @@ fn every_path_takes_the_tokens_that_it_names_and_no_others() {
     assert_eq!(said, PATHS.iter().map(|(_, path, _)| *path).collect(), "a path needs a line in this test");
 
     for (method, path, scope) in PATHS {
-        let path = path.replace("{*group}", "a").replace("{*job}", "a").replace("{name}", "job");
+        let path = path.replace("{*group}", "a").replace("{*job}", "a").replace("{name}", "job").replace("{id}", "a");
         let path = path.as_str();
         let is_of = |own: &str| scope.split('|').any(|scope| scope == own);
         let is_let_in = |status: u16| !matches!(status, 401 | 403 | 404 | 405);
@@ -173,7 +175,7 @@ fn origins_hosts_and_a_base_path_are_let_in_by_name() {
 }
 
 /// Opens a page in a browser and says what it came to be, as HTML.
-fn browse(url: &str) -> String {
+pub fn browse(url: &str) -> String {
     let profile = tempfile::tempdir().unwrap();
     let flags = [
         "--headless",

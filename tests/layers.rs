@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 5] = [
         &["base", "sql", "out", "exec", "functions", "tables", "direct", "availability", "rules", "asof", "gaps"],
     ),
     ("promql", &["syntax", "base", "model", "functions", "engine", "stored", "api"]),
-    ("alerts", &["base", "template", "rules", "state", "ready", "notices", "live", "testing"]),
+    ("alerts", &["base", "silences", "template", "rules", "state", "ready", "notices", "live", "testing"]),
     ("web-probe", &["base", "found", "net", "http", "checks", "kinds", "rows", "run"]),
 ];
 /// So many files may form a circle.

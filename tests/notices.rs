@@ -422,7 +422,10 @@ fn channels_are_tried() {
             channel("a", "webhook", "ftp://x/"),
             "channel 'a': url: expected an address like https://example.org/hook, found 'ftp://x/'",
         ),
-        (channel("a", "pigeon", "http://x/"), "unknown variant `pigeon`, expected"),
+        (
+            channel("a", "pigeon", "http://x/"),
+            "kind: 'pigeon' is not one of webhook, alertmanager, smtp, http, exec, dingtalk",
+        ),
         (channel("", "webhook", "http://x/"), "a channel has no name"),
         (channel("a", "smtp", "http://x/"), "channel 'a': url: expected an address like smtps://mail.example.org"),
         (channel("a", "smtp", "smtp://x/"), "channel 'a': a channel of mail needs from"),
@@ -436,5 +439,89 @@ fn channels_are_tried() {
         let data = dir.path().join("data");
         let (code, words) = run(&channels, &["serve", "--data-dir", data.to_str().unwrap()]);
         assert!(code == Some(2) && words.contains(said), "{words}");
+    }
+}
+
+/// What is silenced is told to nobody, is measured, and is told when the silence ends; what was told before is told to its
+/// end. Through kills, and with Alertmanager's own tool.
+#[test]
+#[cfg_attr(not(part = "prometheus-alertmanager"), ignore = "needs prometheus-alertmanager: .ci/run installs it")]
+fn silences_are_heeded() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    let rules = || start(dir.path(), &channel("ops", "webhook", &receiver.url));
+    let mut server = rules();
+    let run = |server: &Server, program: &str, arguments: &[&str]| {
+        let url = if program == BIN { "--url" } else { "--alertmanager.url" };
+        let output = Command::new(program).args(arguments).args([url, &server.url]).output().unwrap();
+        (output.status.success(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap().trim().to_owned())
+    };
+    let heard = || -> Vec<String> {
+        let text = |alert: &Value| {
+            format!("{} {}", alert["status"].as_str().unwrap(), alert["labels"]["host"].as_str().unwrap())
+        };
+        let mut ids = BTreeSet::new();
+        let mut all = receiver.heard();
+        all.retain(|notice| ids.insert(notice["notice"].to_string()));
+        all.iter().flat_map(|notice| notice["alerts"].as_array().unwrap()).map(text).collect()
+    };
+    let set = |server: &Server, host: &str, value: u64| {
+        let page = format!("load{{host=\"{host}\"}} {value}\n");
+        post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap();
+    };
+    set(&server, "told", 9);
+    wait_for("what is told", || heard() == ["firing told"]);
+    let words = ["--author", "me", "--reason", "known \"it\""];
+    let (is_done, own) = run(&server, BIN, &[&["silence", "add", "--match", "host=~a|told"][..], &words].concat());
+    assert!(is_done, "{own}");
+    let (is_done, theirs) =
+        run(&server, "amtool", &["silence", "add", "host=b", "alertname=~H.*", "--author", "they", "--comment", "too"]);
+    assert!(is_done && theirs.len() == 36, "{theirs}");
+    for host in ["a", "b"] {
+        set(&server, host, 9);
+    }
+    let suppressed =
+        "SELECT count(*) FROM alert_events WHERE event = 'suppressed' AND reason LIKE 'silenced until % by %'";
+    wait_for("both to be silenced", || server.rows(suppressed) == [["2"]]);
+    let (_, listed) = run(&server, "amtool", &["silence", "query", "-o", "extended"]);
+    assert!(
+        listed.contains("known \"it\"") && listed.contains("host=~\"a|told\"") && listed.contains(&theirs),
+        "{listed}"
+    );
+    let (_, listed) = run(&server, BIN, &["silence", "list", "--format", "csv"]);
+    assert!(listed.contains(&own) && listed.contains(&theirs) && listed.lines().count() == 3, "{listed}");
+    // They are firing for whoever looks.
+    let alerts: Value = serde_json::from_str(&get(&format!("{}/api/v1/alerts", server.url))).unwrap();
+    let alerts = alerts["data"]["alerts"].as_array().unwrap().clone();
+    assert!(alerts.len() == 3 && alerts.iter().all(|alert| alert["state"] == "firing"), "{alerts:?}");
+    server.kill();
+    server = rules();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(heard(), ["firing told"]);
+    set(&server, "told", 1);
+    wait_for("the end of what was told", || heard() == ["firing told", "resolved told"]);
+    let (is_done, words) = run(&server, "amtool", &["silence", "expire", &theirs]);
+    assert!(is_done, "{words}");
+    wait_for("what is not silenced any more", || heard().last().is_some_and(|last| last == "firing b"));
+    let (is_done, words) = run(&server, BIN, &["silence", "end", &own]);
+    assert!(is_done, "{words}");
+    wait_for("the other", || heard().last().is_some_and(|last| last == "firing a"));
+    let (_, listed) = run(&server, BIN, &["silence", "list", "--format", "csv"]);
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    for (arguments, said) in [
+        (
+            vec!["silence", "add", "--match", "host=~.*", "--author", "me", "--reason", "x"],
+            "of all alerts nobody would be told",
+        ),
+        (vec!["silence", "add", "--match", "host=~(", "--author", "me", "--reason", "x"], "matchers: "),
+        (
+            vec!["silence", "add", "--match", "host", "--author", "me", "--reason", "x"],
+            "'host' is not like target=portal",
+        ),
+        (vec!["silence", "add", "--match", "host=a", "--author", "", "--reason", "x"], "an author and a reason"),
+        (vec!["silence", "end", "none"], "there is no silence none"),
+    ] {
+        let (is_done, words) = run(&server, BIN, &arguments);
+        assert!(!is_done && words.contains(said), "{arguments:?}: {words}");
     }
 }

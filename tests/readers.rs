@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::process::Command;
 
-use crate::agents::get;
+use crate::agents::{get, is_up};
 use crate::clients::{python, token};
-use crate::parts::{Program, free_port, site};
+use crate::door::browse;
+use crate::parts::{Program, free_port, nginx, site};
 use crate::server::{Server, agent, post, wait_for};
 
 fn now_s() -> u64 {
@@ -81,4 +82,51 @@ fn prometheus_api_client_finds_all_that_it_asks_for() {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/prometheus_api.py");
     let done = Command::new(python()).arg("-B").arg(script).args([&server.url, &token]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Prometheus' own page, as Debian ships it, in a browser: its pages come from a Prometheus that has nothing, and all that
+/// they ask from us, as behind a proxy. A graph of it once asked for what no other reader asks for.
+#[test]
+#[cfg_attr(
+    not(all(part = "prometheus", part = "nginx", part = "chromium")),
+    ignore = "needs prometheus, nginx and chromium: .ci/run installs them"
+)]
+fn prometheus_own_page_shows_what_we_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"), "");
+    let mut page = String::new();
+    for at in 0..60 {
+        for (host, value) in [("a", 10 + at), ("\\\"b\\\"", 500)] {
+            let time_ms = now_s() * 1000 - at * 10_000;
+            page.push_str(&format!("our_metric{{host=\"{host}\"}} {value} {time_ms}\n"));
+        }
+    }
+    assert_eq!(post(&format!("{}/api/v1/import/prometheus", server.url), page.as_bytes()).unwrap().status, 204);
+    let [own, proxy] = [(); 2].map(|()| free_port());
+    let config = dir.path().join("prometheus.yml");
+    std::fs::write(&config, "global: {}\n").unwrap();
+    let _prometheus = Program::start(
+        Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.tsdb.path={}", dir.path().join("prometheus").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{own}")),
+    );
+    let address = server.url.trim_start_matches("http://");
+    let sites = format!(
+        "server {{ listen 127.0.0.1:{proxy}; location / {{ proxy_pass http://127.0.0.1:{own}; }}\n\
+         location /api/ {{ proxy_pass http://{address}; proxy_set_header Host {address}; }} }}"
+    );
+    let _nginx = nginx(dir.path(), &sites, proxy);
+    wait_for("Prometheus", || is_up(&format!("http://127.0.0.1:{own}/-/ready")));
+    let shown = |address: &str| browse(&format!("http://127.0.0.1:{proxy}{address}"));
+    // Which of its two pages Debian has.
+    let root = if shown("/classic/graph").contains("404") { "/graph" } else { "/classic/graph" };
+    let table = shown(&format!("{root}?g0.expr=our_metric&g0.tab=1"));
+    for expected in ["our_metric{host=\"a\"}", "our_metric{host=\"\\\"b\\\"\"}", ">10<", ">500<"] {
+        assert!(table.replace("&quot;", "\"").contains(expected), "{expected} is not in {table}");
+    }
+    let graph = shown(&format!("{root}?g0.expr=max+by+(host)+(our_metric)&g0.tab=0&g0.range_input=10m"));
+    assert!(graph.contains("<svg") && graph.contains("<path"), "{graph}");
+    let wrong = shown(&format!("{root}?g0.expr=rate(our_metric)&g0.tab=1"));
+    assert!(wrong.contains("expected type range vector"), "{wrong}");
 }

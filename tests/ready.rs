@@ -41,7 +41,7 @@ fn target(name: &str, url: &str) -> String {
     )
 }
 
-fn told(receiver: &Receiver) -> Vec<String> {
+pub fn told(receiver: &Receiver) -> Vec<String> {
     let mut heard = receiver.heard();
     // Killed before it knew that a notice was taken, a server tells it again.
     let mut ids = HashSet::new();
@@ -171,4 +171,32 @@ fn a_certificate_that_ends_is_told() {
         (told(&receiver).len(), server.rows("SELECT count(*) FROM alert_events")),
         (2, vec![vec!["2".to_owned()]])
     );
+}
+
+/// Behind a gateway that is down everything is: somebody was told of each site. Only the gateway is told, and the site when
+/// it is down with the gateway up.
+#[test]
+fn what_stands_behind_another_one_is_told_by_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    let (port, state) = switched();
+    state.store(2, Ordering::Relaxed);
+    let targets = target("gateway", &format!("http://127.0.0.1:{port}/"))
+        + &target("site", &format!("http://127.0.0.1:{}/", free_port()))
+        + "depends_on = [\"gateway\"]\n";
+    let server = start(dir.path(), &receiver, &targets);
+    let events = "SELECT DISTINCT event FROM alert_events WHERE target = 'site'";
+    wait_for("the site to be found", || server.rows(events) == [["suppressed"]]);
+    wait_for("more slots of it", || server.rows("SELECT count(*) > 9 FROM probe WHERE target = 'site'") == [["true"]]);
+    let texts = told(&receiver);
+    assert!(texts.len() == 1 && texts[0].starts_with("firing critical gateway is down"), "{texts:?}");
+    server.kill();
+    let server = start(dir.path(), &receiver, &targets);
+    state.store(0, Ordering::Relaxed);
+    wait_for("the gateway to be up, and the site to be told", || told(&receiver).len() >= 3);
+    let mut texts = told(&receiver)[1..].to_vec();
+    texts.sort();
+    assert!(texts[0].starts_with("firing critical site is down"), "{texts:?}");
+    assert!(texts[1].starts_with("resolved critical gateway is down"), "{texts:?}");
+    drop(server);
 }

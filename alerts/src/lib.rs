@@ -3,6 +3,7 @@
 //! | folder | what |
 //! | --- | --- |
 //! | [`base`] | a clock, rows of batches |
+//! | [`silences`] | of which alerts nobody is told for a while |
 //! | [`template`] | texts with holes, as Prometheus' rule files have them |
 //! | [`rules`] | rule files, read and checked |
 //! | [`state`] | what is active, and how long; groups of rules, evaluated one time after the other |
@@ -19,6 +20,7 @@ pub mod live;
 pub mod notices;
 pub mod ready;
 pub mod rules;
+pub mod silences;
 pub mod state;
 pub mod template;
 pub mod testing;

@@ -79,8 +79,8 @@ fn what_is_too_old_is_tried_once_and_given_up() {
     let outbox = Outbox::new(store.clone(), String::new());
     let open = outbox.open().unwrap();
     assert_eq!(open.len(), 1);
-    let url = "http://127.0.0.1:1/".into();
-    let channel = Channel { name: "r".into(), kind: Kind::Webhook, url, timeout: Duration::from_secs(5) };
+    let url = "http://127.0.0.1:1/".to_owned();
+    let channel = Channel::new("r", Kind::Webhook, &url);
     outbox.replace(vec![channel], Some(open), &(Arc::new(Vec::new) as _));
     let begun = Instant::now();
     while !outbox.open().unwrap().is_empty() && begun.elapsed() < Duration::from_secs(20) {
@@ -109,7 +109,7 @@ fn what_waits_for_a_receiver_is_told_in_its_order() {
     let _inside = runtime.enter();
     let outbox = Outbox::new(store.clone(), String::new());
     let timeout = Duration::from_secs(60);
-    let channel = Channel { name: "r".into(), kind: Kind::Webhook, url, timeout };
+    let channel = Channel { timeout, ..Channel::new("r", Kind::Webhook, &url) };
     outbox.replace(vec![channel], None, &(Arc::new(Vec::new) as _));
     for number in 0..NOTICES {
         let notices = vec![notice(number)];

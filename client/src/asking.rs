@@ -59,7 +59,7 @@ pub fn request(method: Method, url: &str, path: &str) -> Result<http::request::B
 ///
 /// The server does not answer, or answers otherwise.
 pub async fn ask(url: &str, path: &str, question: &Value) -> Result<Response<Incoming>> {
-    send(url, path, "application/json", question.to_string()).await
+    send(Method::POST, url, path, "application/json", question.to_string()).await
 }
 
 /// As [`ask`], of a form: names and values, as the Prometheus API takes them.
@@ -68,11 +68,11 @@ pub async fn ask(url: &str, path: &str, question: &Value) -> Result<Response<Inc
 ///
 /// As [`ask`].
 pub async fn ask_form(url: &str, path: &str, form: String) -> Result<Response<Incoming>> {
-    send(url, path, "application/x-www-form-urlencoded", form).await
+    send(Method::POST, url, path, "application/x-www-form-urlencoded", form).await
 }
 
-async fn send(url: &str, path: &str, kind: &'static str, body: String) -> Result<Response<Incoming>> {
-    let request = request(Method::POST, url, path)?
+async fn send(method: Method, url: &str, path: &str, kind: &'static str, body: String) -> Result<Response<Incoming>> {
+    let request = request(method, url, path)?
         .header(header::CONTENT_TYPE, kind)
         .header(header::TE, "trailers") // warnings that show only behind the rows
         .body(Full::new(Bytes::from(body)))?;
@@ -99,8 +99,21 @@ pub fn reason(body: &[u8]) -> Option<String> {
 ///
 /// As [`ask`].
 pub fn ask_whole(url: &str, path: &str, question: &Value) -> Result<Bytes> {
+    wait(ask(url, path, question))
+}
+
+/// Deletes what a path of the server stands for.
+///
+/// # Errors
+///
+/// As [`ask`].
+pub fn delete(url: &str, path: &str) -> Result<()> {
+    wait(send(Method::DELETE, url, path, "application/json", String::new())).map(drop)
+}
+
+fn wait(asked: impl Future<Output = Result<Response<Incoming>>>) -> Result<Bytes> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start a runtime")?;
-    runtime.block_on(async { Ok(ask(url, path, question).await?.into_body().collect().await?.to_bytes()) })
+    runtime.block_on(async { Ok(asked.await?.into_body().collect().await?.to_bytes()) })
 }
 
 /// Posts to a path of the server and returns its answer, which is JSON.

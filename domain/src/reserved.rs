@@ -1,6 +1,6 @@
 //! Names that agents cannot write to. People are paid by availability, and these tables and views say what counts.
 
-use crate::tables::{ALERT_EVENTS, EXCLUSIONS, EXEMPLARS, MAINTENANCE, METADATA, NOTICES};
+use crate::tables::{ALERT_EVENTS, EXCLUSIONS, EXEMPLARS, MAINTENANCE, METADATA, NOTICES, SILENCES};
 
 /// The names of the views that are ready in every schema.
 pub const VIEWS: [&str; 9] = [
@@ -49,7 +49,8 @@ impl std::fmt::Display for Reserved {
 /// assert_eq!(reserved("series"), None); // read as `stored_series`
 /// ```
 pub fn reserved(measurement: &str) -> Option<Reserved> {
-    let tables = [MAINTENANCE.name, EXCLUSIONS.name, ALERT_EVENTS.name, NOTICES.name, METADATA, EXEMPLARS];
+    let tables =
+        [MAINTENANCE.name, EXCLUSIONS.name, ALERT_EVENTS.name, NOTICES.name, SILENCES.name, METADATA, EXEMPLARS];
     let table = tables.into_iter().find(|name| *name == measurement).map(Reserved::Table);
     table.or_else(|| view(measurement).filter(|name| *name != SERIES).map(Reserved::View))
 }

@@ -7,6 +7,7 @@ mod heartbeat;
 mod host;
 mod notices;
 mod probe;
+mod silences;
 
 use crate::table::Table;
 
@@ -17,6 +18,7 @@ pub use heartbeat::{HEARTBEAT, check_job};
 pub use host::HOST;
 pub use notices::NOTICES;
 pub use probe::PROBE;
+pub use silences::SILENCES;
 
 /// The table of what is said of metrics: type, unit, help.
 pub const METADATA: &str = "metric_metadata";
@@ -24,7 +26,7 @@ pub const METADATA: &str = "metric_metadata";
 pub const EXEMPLARS: &str = "exemplars";
 
 /// The tables that SQL knows whether rows were written or not.
-pub const KNOWN: [&Table; 5] = [&PROBE, &MAINTENANCE, &EXCLUSIONS, &ALERT_EVENTS, &NOTICES];
+pub const KNOWN: [&Table; 6] = [&PROBE, &MAINTENANCE, &EXCLUSIONS, &ALERT_EVENTS, &NOTICES, &SILENCES];
 
 /// A known table by its name.
 pub fn known(name: &str) -> Option<&'static Table> {

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::TaskContext;
@@ -98,8 +99,17 @@ impl Engine {
     ///
     /// The statement is wrong or not read-only, or planning hit a limit; the rows bring later errors themselves.
     pub async fn query(&self, sql: &str, schema: &str) -> Result<Answer, Error> {
+        self.query_at(sql, schema, SystemTime::now()).await
+    }
+
+    /// Answers a statement whose `now()` is another time.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query).
+    pub async fn query_at(&self, sql: &str, schema: &str, now: SystemTime) -> Result<Answer, Error> {
         let running = self.runner.queries().begin(Language::Sql, sql, schema);
-        match self.start(sql, schema).await {
+        match self.start(sql, schema, now).await {
             Ok(started) => Ok(Answer::new(started, running, self.runner.limits())),
             Err(error) => {
                 running.end(Some(error.to_string()));
@@ -118,13 +128,13 @@ impl Engine {
     }
 
     /// Parses a statement and begins to run it, with a plan if it needs one.
-    async fn start(&self, sql: &str, schema: &str) -> Result<Started, Error> {
+    async fn start(&self, sql: &str, schema: &str, now: SystemTime) -> Result<Started, Error> {
         let deadline = self.runner.deadline();
         let parsed = statement::parse(sql, self.size).map_err(|error| self.error(&error))?;
         read_only::check_statement(&parsed.statement)?;
         match self.direct(&parsed, schema)? {
             Some(direct) => self.answer(direct, deadline).await,
-            None => self.run(parsed, schema, deadline).await,
+            None => self.run(parsed, self.state_at(schema, now), deadline).await,
         }
     }
 
@@ -151,8 +161,8 @@ impl Engine {
     }
 
     /// Plans a statement and runs the plan.
-    async fn run(&self, parsed: Parsed, schema: &str, deadline: Instant) -> Result<Started, Error> {
-        let (state, memory_bytes_max) = (self.state(schema), self.runner.limits().memory_bytes_max);
+    async fn run(&self, parsed: Parsed, state: SessionState, deadline: Instant) -> Result<Started, Error> {
+        let memory_bytes_max = self.runner.limits().memory_bytes_max;
         let work = move |outlet: Outlet<_, _>| async move {
             fault("query");
             let plan = match planner::plan(&state, parsed.statement, memory_bytes_max).await {
@@ -196,9 +206,33 @@ impl Engine {
         state
     }
 
+    /// The state for statements whose `now()` is this time.
+    fn state_at(&self, schema: &str, now: SystemTime) -> SessionState {
+        let mut state = self.state(schema);
+        state.execution_props_mut().query_execution_start_time = Some(now.into());
+        state
+    }
+
     fn error(&self, error: &DataFusionError) -> Error {
         Error::from_datafusion(error, self.runner.limits().memory_bytes_max)
     }
+}
+
+/// Refuses a statement that can be seen to be wrong before it is planned: its grammar, its size, that it only reads.
+///
+/// # Errors
+///
+/// What is wrong with it.
+///
+/// ```
+/// let limits = query::SizeLimits::default();
+/// assert!(query::check("SELECT target, avg(total_ms) AS value FROM probe GROUP BY target", limits).is_ok());
+/// assert!(query::check("SELEC 1", limits).is_err());
+/// assert!(query::check("DROP TABLE probe", limits).is_err());
+/// ```
+pub fn check(sql: &str, limits: SizeLimits) -> Result<(), Error> {
+    let parsed = statement::parse(sql, limits).map_err(|error| Error::from_datafusion(&error, usize::MAX))?;
+    read_only::check_statement(&parsed.statement)
 }
 
 impl std::fmt::Debug for Engine {

@@ -38,7 +38,7 @@ mod tables;
 pub use answer::{Answer, Encoded};
 pub use availability::exclusions::{Entry, Kind};
 pub use base::error::Error;
-pub use engine::{Engine, Options};
+pub use engine::{Engine, Options, check};
 pub use out::format::Format;
 pub use out::line_protocol;
 pub use out::packing::Packer;

@@ -211,7 +211,7 @@ pub(crate) fn default_schema() -> String {
 /// A time, written as `2026-11-01T00:00:00Z` or as nanoseconds since the epoch.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "serde_json::Value")]
-struct Instant(i64);
+pub(crate) struct Instant(pub i64);
 
 impl TryFrom<serde_json::Value> for Instant {
     type Error = String;

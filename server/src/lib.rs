@@ -29,6 +29,7 @@ mod ingesting;
 pub mod metrics;
 mod prometheus;
 mod routes;
+mod silences;
 pub mod snapshots;
 pub mod tls;
 pub mod tokens;

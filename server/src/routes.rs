@@ -12,7 +12,7 @@ use query::endpoint::Body;
 use crate::answer::{failed, not_allowed};
 use crate::call::Call;
 use crate::tokens::Scope;
-use crate::{admin, drops, grpc, health, heartbeats, influx, ingesting, prometheus};
+use crate::{admin, drops, grpc, health, heartbeats, influx, ingesting, prometheus, silences};
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
@@ -58,12 +58,17 @@ const fn influx(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
     Route { pattern, methods: &[Method::GET, Method::POST], scopes: &[Scope::Read, Scope::Write], answer }
 }
 
+/// Silences: whoever may read may see them, and whoever administers may say what is silenced.
+const fn silence(pattern: &'static str, methods: &'static [Method], answer: fn(Call) -> Answering) -> Route {
+    Route { pattern, methods, scopes: &[Scope::Read, Scope::Admin], answer }
+}
+
 const fn administer(pattern: &'static str, answer: fn(Call) -> Answering) -> Route {
     Route { pattern, methods: POST, scopes: &[Scope::Admin], answer }
 }
 
 /// Every path that there is.
-pub(crate) const ROUTES: [Route; 60] = [
+pub(crate) const ROUTES: [Route; 62] = [
     read("/", GET, |call| Box::pin(health::greeting(call))),
     open("/health", |call| Box::pin(health::health(call))),
     open("/-/healthy", |call| Box::pin(health::health(call))),
@@ -134,6 +139,8 @@ pub(crate) const ROUTES: [Route; 60] = [
     administer("/api/v1/admin/maintenance/end", |call| Box::pin(admin::end_exclusion(call, Kind::Maintenance))),
     administer("/api/v1/admin/exclusions", |call| Box::pin(admin::exclude(call, Kind::Exclusion))),
     administer("/api/v1/admin/exclusions/end", |call| Box::pin(admin::end_exclusion(call, Kind::Exclusion))),
+    silence("/api/v2/silences", &[Method::GET, Method::HEAD, Method::POST], |call| Box::pin(silences::all(call))),
+    silence("/api/v2/silence/{id}", &[Method::GET, Method::HEAD, Method::DELETE], |call| Box::pin(silences::one(call))),
     administer("/api/v1/admin/rollups", |call| Box::pin(admin::declare_rollup(call))),
     administer("/api/v1/admin/rollups/remove", |call| Box::pin(admin::remove_rollup(call))),
 ];

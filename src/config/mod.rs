@@ -1,25 +1,32 @@
 //! The configuration file: every key with its unit and default. `docs/configuration.md` shows it whole.
 
+mod alerts;
 mod channels;
 mod maintenance;
+mod routes;
 mod targets;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alerts::notices::Channel;
+use ::alerts::notices::{Channel, Route};
+use ::alerts::ready::{Kinds, Watch};
+use ::alerts::rules::RuleFile;
 use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
-use query::Declaration;
+use promql::syntax::Limits;
+use query::{Declaration, SizeLimits};
 use serde::{Deserialize, Deserializer};
 use tsdb::Rollup;
 use web_probe::Target;
 
+use alerts::AlertConfig;
 use channels::ChannelConfig;
 use maintenance::MaintenanceConfig;
+use routes::RouteConfig;
 use targets::TargetConfig;
 pub use targets::{Told, resolver};
 
@@ -36,9 +43,16 @@ pub struct Config {
     pub promql: Promql,
     pub probe: Probe,
     pub rules: Rules,
+    pub heartbeat: Heartbeat,
     /// Who is told. Default: nobody.
     #[serde(rename = "channel")]
     channels: Vec<ChannelConfig>,
+    /// Of what. Default: everything to every channel.
+    #[serde(rename = "route")]
+    routes: Vec<RouteConfig>,
+    /// What is alerted beside what every target has. Default: nothing.
+    #[serde(rename = "alert")]
+    alerts: Vec<AlertConfig>,
     /// Rule files of Prometheus, relative to this file; `*` and `?` stand for what they do in a shell. Default: none.
     rule_files: Vec<PathBuf>,
     #[serde(rename = "target")]
@@ -245,8 +259,8 @@ impl Default for Query {
             timeout: Duration::from_mins(1),
             concurrency: 32,
             rows_max: 10_000_000,
-            depth_max: query::SizeLimits::default().depth_max,
-            terms_max: query::SizeLimits::default().terms_max,
+            depth_max: SizeLimits::default().depth_max,
+            terms_max: SizeLimits::default().terms_max,
         }
     }
 }
@@ -281,7 +295,8 @@ impl Default for Promql {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Rules {
-    /// Which alerts every target has without a file: `down`, `slow`, `certificate`. Default: all.
+    /// Which alerts every target and host has without a file: `down`, `slow`, `certificate`, `content`, `stale`, `disk`,
+    /// `no_data`. Default: all.
     pub ready: Vec<ReadyRule>,
     /// From one evaluation of a group of rules to the next, where the group does not say it. Default 1 min.
     #[serde(deserialize_with = "duration")]
@@ -294,8 +309,40 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Rules {
-        let ready = vec![ReadyRule::Down, ReadyRule::Slow, ReadyRule::Certificate];
+        use ReadyRule::{Certificate, Content, Disk, Down, NoData, Slow, Stale};
+        let ready = vec![Down, Slow, Certificate, Content, Stale, Disk, NoData];
         Rules { ready, interval: Duration::from_mins(1), external_url: None, external_labels: BTreeMap::new() }
+    }
+}
+
+/// Which rules these are.
+pub fn kinds(rules: &[ReadyRule]) -> Kinds {
+    let has = |kind| rules.contains(&kind);
+    Kinds {
+        down: has(ReadyRule::Down),
+        slow: has(ReadyRule::Slow),
+        certificate: has(ReadyRule::Certificate),
+        content: has(ReadyRule::Content),
+        stale: has(ReadyRule::Stale),
+        disk: has(ReadyRule::Disk),
+        no_data: has(ReadyRule::NoData),
+    }
+}
+
+/// `[heartbeat]`: of the server itself.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Heartbeat {
+    /// The address outside that is called while all is well. Default: none.
+    pub url: Option<String>,
+    /// From one call to the next. Default 1 min.
+    #[serde(deserialize_with = "duration")]
+    pub interval: Duration,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Heartbeat {
+        Heartbeat { url: None, interval: Duration::from_mins(1) }
     }
 }
 
@@ -306,6 +353,10 @@ pub enum ReadyRule {
     Down,
     Slow,
     Certificate,
+    Content,
+    Stale,
+    Disk,
+    NoData,
 }
 
 /// `[probe]`
@@ -387,6 +438,7 @@ impl Config {
             ("server.header_timeout", server.header_timeout),
             ("server.idle_timeout", server.idle_timeout),
             ("query.timeout", query.timeout),
+            ("heartbeat.interval", self.heartbeat.interval),
         ];
         for (key, value) in durations {
             if value < Duration::from_millis(10) {
@@ -395,6 +447,12 @@ impl Config {
         }
         if !server.base_path.is_empty() && !server.base_path.starts_with('/') {
             bail!("server.base_path: expected a path like /fournines, found '{}'", server.base_path);
+        }
+        let is_web = |text: &&String| {
+            url::Url::parse(text).is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+        };
+        if let Some(text) = self.heartbeat.url.as_ref().filter(|text| !is_web(text)) {
+            bail!("heartbeat.url: expected an address like https://watch.example.org/ping, found '{text}'");
         }
         let is_origin = |origin: &&String| {
             let url = url::Url::parse(origin);
@@ -436,7 +494,30 @@ impl Config {
         if let Some(twice) = self.channels.iter().find(|channel| !names.insert(&channel.name)) {
             bail!("there are two channels with the name '{}': give one of them another", twice.name);
         }
+        let fallback = self.channels.iter().filter_map(|channel| Some((channel, channel.fallback.as_ref()?)));
+        for (channel, other) in fallback {
+            if *other == channel.name || !self.channels.iter().any(|own| own.name == *other) {
+                bail!("channel '{}': fallback: '{other}' is not the name of another channel", channel.name);
+            }
+        }
         self.channels.iter().map(ChannelConfig::channel).collect()
+    }
+
+    /// What goes to which channels.
+    ///
+    /// # Errors
+    ///
+    /// A route names a channel that there is not, or what it matches cannot be read.
+    pub fn routes(&self) -> Result<Vec<Route>> {
+        let is_channel = |name: &String| self.channels.iter().any(|channel| channel.name == *name);
+        let route = |(at, own): (usize, &RouteConfig)| -> Result<Route> {
+            let route = own.route().with_context(|| format!("route number {}", at + 1))?;
+            match route.channels.iter().find(|name| !is_channel(name)) {
+                Some(name) => bail!("route number {}: there is no channel '{name}'", at + 1),
+                None => Ok(route),
+            }
+        };
+        self.routes.iter().enumerate().map(route).collect()
     }
 
     /// The rule files that there are.
@@ -444,6 +525,67 @@ impl Config {
         let folder = file.unwrap_or(Path::new(DEFAULT_FILE)).parent().unwrap_or(Path::new(""));
         let paths = self.rule_files.iter().map(|pattern| crate::rules::paths_of(&folder.join(pattern)));
         Ok(paths.collect::<Result<Vec<_>>>().context("rule_files")?.concat())
+    }
+
+    /// What `[[alert]]` says, each by itself, as a file of rules; `file` is the configuration.
+    ///
+    /// # Errors
+    ///
+    /// One of them is not right, two have the same name, or one names a target that is not there.
+    pub fn alerts(&self, file: Option<&Path>) -> Result<RuleFile> {
+        let mut names = HashSet::new();
+        if let Some(twice) = self.alerts.iter().find(|alert| !names.insert(&alert.name)) {
+            bail!("there are two alerts with the name '{}': give one of them another", twice.name);
+        }
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        // Wherever the server is started from: alerts belong to a group of a file.
+        let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let name: Arc<str> = path.to_string_lossy().into();
+        let limits = Limits { depth_max: self.query.depth_max };
+        let size = SizeLimits { depth_max: self.query.depth_max, terms_max: self.query.terms_max };
+        let groups = self.alerts.iter().map(|alert| alert.group(&name, &limits, size)).collect::<Result<_>>()?;
+        for alert in &self.alerts {
+            self.check_named("alert", &alert.name, alert.depends_on())?;
+        }
+        Ok(RuleFile { path, groups })
+    }
+
+    /// How the targets of the file are watched that say it, by their names.
+    ///
+    /// # Errors
+    ///
+    /// One depends on a target that there is not, or on itself; or what it says is not right.
+    pub fn watches(&self) -> Result<HashMap<String, Watch>> {
+        let mut watches = HashMap::new();
+        for own in &self.targets {
+            let watch = own.watch().with_context(|| format!("target '{}'", own.name().unwrap_or(&own.address())))?;
+            match own.name() {
+                Some(name) => drop(watches.insert(name.to_owned(), watch)),
+                None if watch == Watch::default() => {}
+                None => bail!("depends_on, ready and confirm of the target {}: give it a name", own.address()),
+            }
+        }
+        for (name, watch) in &watches {
+            self.check_named("target", name, &watch.depends_on)?;
+            let (mut left, mut seen) = (watch.depends_on.clone(), HashSet::new());
+            while let Some(next) = left.pop() {
+                if next == *name {
+                    bail!("target '{name}': depends_on leads back to itself: of such a circle nobody would be told");
+                }
+                if seen.insert(next.clone()) {
+                    left.extend(watches.get(&next).into_iter().flat_map(|watch| watch.depends_on.clone()));
+                }
+            }
+        }
+        Ok(watches)
+    }
+
+    fn check_named(&self, what: &str, own: &str, names: &[String]) -> Result<()> {
+        let is_there = |name: &&String| self.targets.iter().any(|target| target.name() == Some(name.as_str()));
+        match names.iter().find(|name| !is_there(name)) {
+            Some(name) => bail!("{what} '{own}': depends_on: there is no target with the name '{name}'"),
+            None => Ok(()),
+        }
     }
 
     /// Does the file say how this machine is measured?
@@ -555,6 +697,26 @@ mod tests {
             "http tls http http http http http http http http tcp http tcp tcp postgres redis mysql smtp websocket grpc dns \
              domain icmp steps links tcp tcp udp postgres dns heartbeat scrape host cdn"
         );
+    }
+
+    /// Channels, routes and alerts are shown in pieces, each of which can be taken as it stands but for its files.
+    #[test]
+    fn the_examples_of_the_manual_of_alerts_are_right() {
+        let manual = include_str!("../../docs/alerts.md");
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["mail-password", "dingtalk-key", "aliyun-key", "gateway-key"] {
+            std::fs::write(dir.path().join(file), "secret\n").unwrap();
+        }
+        let manual = manual.replace("/etc/fournines", dir.path().to_str().unwrap());
+        let blocks: Vec<&str> =
+            manual.split("```toml\n").skip(1).map(|block| block.split_once("```").unwrap().0).collect();
+        let names = "[[channel]]\nname = \"shop\"\nkind = \"webhook\"\nurl = \"http://x/\"\n";
+        let config: Config = toml::from_str(&(names.to_owned() + &blocks.concat())).unwrap();
+        let kinds: Vec<_> = config.channels().unwrap().iter().map(|channel| channel.kind.name()).collect();
+        assert_eq!(kinds.join(" "), "webhook webhook smtp dingtalk aliyun_sms http exec");
+        assert_eq!(config.routes().unwrap().len(), 3);
+        assert_eq!(config.alerts(None).unwrap().groups.len(), 2);
+        assert_eq!(config.watches().unwrap()["branch"].depends_on, ["gateway"]);
     }
 
     /// Whatever a target is told makes it another one.
@@ -697,6 +859,53 @@ mod tests {
             ("[[target]]\nurl = 'http://x/'\ninterval = 'soon'", "is not a duration like"),
             ("[[target]]\nurl = 'http://x/'\ntimeout = '20s'", "longer than its interval"),
             ("[[target]]\nurl = 'http://x/'\nexpect = { body = '(' }", "expect.body"),
+            ("[[target]]\nurl = 'http://x/'\ndepends_on = ['y']", "of the target http://x/: give it a name"),
+            ("[[target]]\nname = 'x'\nurl = 'http://x/'\ndepends_on = ['y']", "there is no target with the name 'y'"),
+            (
+                "[[target]]\nname = 'x'\nurl = 'http://x/'\ndepends_on = ['y']\n[[target]]\nname = 'y'\nurl = 'http://y/'\ndepends_on = ['x']",
+                "leads back to itself",
+            ),
+            ("[[target]]\nname = 'x'\nurl = 'http://x/'\nconfirm = '3 of 2'", "target 'x': confirm: expected"),
+            ("[[target]]\nname = 'x'\nurl = 'http://x/'\nready = ['up']", "unknown variant `up`"),
+            ("[[route]]\nchannels = ['x']", "route number 1: there is no channel 'x'"),
+            ("[[route]]\nchannels = []", "route number 1: channels: expected one or more"),
+            ("[[route]]\nmatch = ['target=~(']\nchannels = ['x']", "route number 1: match: "),
+            ("[[route]]\nmatch = ['target']\nchannels = ['x']", "'target' is not like target=portal"),
+            ("[[alert]]\nname = 'a'", "alert 'a': expected either sql"),
+            ("[[alert]]\nname = ''\nsql = 'SELECT 1'", "an alert has no name"),
+            ("[[alert]]\nname = 'a'\nsql = 'SELEC 1'\nwarning = { raise = '> 1' }", "alert 'a': sql: "),
+            ("[[alert]]\nname = 'a'\nsql = 'DROP TABLE a'\nwarning = { raise = '> 1' }", "alert 'a': sql: "),
+            ("[[alert]]\nname = 'a'\npromql = 'up =='\nwarning = { raise = '> 1' }", "promql: 1:6: "),
+            ("[[alert]]\nname = 'a'\npromql = 'up'", "expected warning = { raise"),
+            ("[[alert]]\nname = 'a'\npromql = 'up'\nwarning = { raise = '1' }", "warning.raise: '1' is not a bound"),
+            (
+                "[[alert]]\nname = 'a'\npromql = 'up'\ncritical = { raise = '> 1', clear = '< 2' }",
+                "critical: a value can be over raise",
+            ),
+            (
+                "[[alert]]\nname = 'a'\npromql = 'up'\nwarning = { raise = '> 1' }\nconfirm = '3 of 2'",
+                "confirm: expected a text like",
+            ),
+            (
+                "[[alert]]\nname = 'a'\npromql = 'up'\nwarning = { raise = '> 1' }\nconfirm = '2 of 3'\nfor = '1min'",
+                "for and confirm exclude each other",
+            ),
+            (
+                "[[alert]]\nname = 'a'\npromql = 'up'\nwarning = { raise = '> 1' }\nno_data = 'critical'",
+                "needs a level critical",
+            ),
+            (
+                "[[alert]]\nname = 'a'\npromql = 'up'\nwarning = { raise = '> 1' }\nlabels = { severity = 'x' }",
+                "labels: severity is given by the server",
+            ),
+            (
+                "[[alert]]\nname = 'a'\npromql = 'up'\nwarning = { raise = '> 1' }\ntexts = { summary = '{{ x }}' }",
+                "texts: summary: line 1: there is no function",
+            ),
+            (
+                "[[alert]]\nname = 'a'\npromql = 'up'\nwarning = { raise = '> 1' }\ndepends_on = ['x']",
+                "alert 'a': depends_on: there is no target with the name 'x'",
+            ),
             ("[[rollup]]\nmeasurement = 'probe'\ninterval = 'x'", "rollup 'probe_x': interval"),
             ("[[rollup]]\nmeasurement = 'probe'\nintervall = '1d'", "line 3"),
             ("[[maintenance]]\nreason = 'a'\nauthor = 'b'", "number 1: expected from and to, or one of times"),
@@ -714,6 +923,9 @@ mod tests {
         ] {
             let outcome = toml::from_str::<Config>(text).map_err(anyhow::Error::from).and_then(|config| {
                 config.rollups()?;
+                config.alerts(None)?;
+                config.watches()?;
+                config.routes()?;
                 config.targets(&[])
             });
             let error = format!("{:#}", outcome.unwrap_err());

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use alerts::ready::{Confirm, KEPT_MAX, Watch};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,7 +20,8 @@ use web_probe::{
     without_password,
 };
 
-use super::some_duration;
+use super::alerts::confirm;
+use super::{ReadyRule, kinds, some_duration};
 
 /// `[[target]]`
 #[derive(Debug, Deserialize)]
@@ -121,6 +123,14 @@ pub(super) struct TargetConfig {
     /// Probe link-local and metadata addresses too. Default false.
     #[serde(default)]
     allow_link_local: bool,
+    /// Which ready rules it has: as `rules.ready`. Default: those.
+    ready: Option<Vec<ReadyRule>>,
+    /// How many of how many slots have to be bad for an alert: `2 of 3`. Default: that.
+    confirm: Option<String>,
+    /// Targets that this one stands behind, by name: while one of them is down nobody is told that this one is. Default:
+    /// none.
+    #[serde(default)]
+    depends_on: Vec<String>,
 }
 
 /// `tls_unsupported = "missed"`
@@ -422,8 +432,28 @@ impl TargetConfig {
         Url::parse(&self.url).is_ok_and(|url| url.scheme() == "host")
     }
 
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its address, without a password.
+    pub(super) fn address(&self) -> String {
+        Url::parse(&self.url).map_or_else(|_| self.url.clone(), |url| without_password(&url))
+    }
+
+    /// How it is watched.
+    pub(super) fn watch(&self) -> Result<Watch> {
+        let confirm = self.confirm.as_deref().map(confirm).transpose()?;
+        let confirm = confirm.map(|(needed, of)| Confirm { needed, of });
+        if confirm.is_some_and(|own| own.of > KEPT_MAX || !(1..=own.of).contains(&own.needed)) {
+            bail!("confirm: expected a text like \"2 of 3\", with at most {KEPT_MAX}");
+        }
+        let ready = self.ready.as_deref().map(kinds);
+        Ok(Watch { depends_on: self.depends_on.clone(), ready, confirm })
+    }
+
     pub(super) fn target(&self) -> Result<Target> {
-        let address = Url::parse(&self.url).map_or_else(|_| self.url.clone(), |url| without_password(&url));
+        let address = self.address();
         let called = self.name.as_ref().unwrap_or(&address);
         let resolvers = self.resolvers.iter().map(|text| resolver(text));
         let in_target = |key: &str| format!("target '{called}': {key}");

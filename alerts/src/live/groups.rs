@@ -1,7 +1,7 @@
 //! The groups that are evaluated, each by a task of its own.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -16,12 +16,17 @@ use tsdb::Store;
 use super::grid::Grid;
 use super::ledger::{Ledger, Open};
 use super::over_store::OverStore;
+use super::sql::Sql;
 use crate::base::clock::now_ms;
 use crate::base::keep_on::keep_on;
-use crate::notices::{Channel, Firing, Outbox, Told};
-use crate::ready::{self, Kinds, Slots};
-use crate::rules::{Group, Kind, Rule, RuleFile};
-use crate::state::{Active, Engine, Event, EventKind, GroupState, Health, Made, Outside, RuleState};
+use crate::notices::{Channel, Firing, Outbox, Route, Told};
+use crate::ready::{self, Kinds, Slots, Watch};
+use crate::rules::{Asks, Group, Rule, RuleFile};
+use crate::silences::Silences;
+use crate::state::{Active, Engine, Event, EventKind, GroupState, Health, Made, Outside, RuleState, id_of};
+
+/// An evaluation may come so much later than it should.
+const LATE_MS: i64 = 60_000;
 
 /// How groups are evaluated.
 #[derive(Debug, Clone)]
@@ -32,8 +37,6 @@ pub struct Options {
     pub outside: Outside,
     /// What questions mean.
     pub settings: Settings,
-    /// Which rules there are without a file.
-    pub ready: Kinds,
 }
 
 /// What is evaluated, and who is told.
@@ -43,8 +46,12 @@ pub struct Plan {
     pub files: Vec<RuleFile>,
     /// Who is told.
     pub channels: Vec<Channel>,
-    /// The targets that are looked at from here.
-    pub targets: HashSet<String>,
+    /// Of what.
+    pub routes: Vec<Route>,
+    /// The targets that are looked at from here, and how each is watched.
+    pub targets: HashMap<String, Watch>,
+    /// Which rules there are without a file, of those that say nothing of it.
+    pub ready: Kinds,
     /// What the place is called.
     pub location: String,
 }
@@ -80,6 +87,8 @@ struct Running {
 pub(super) struct LiveGroup {
     pub group: Group,
     pub interval_ms: i64,
+    /// Since when it is evaluated.
+    since_ms: i64,
     state: RwLock<Arc<GroupState>>,
     /// Held by whoever evaluates it or ends it.
     evaluating: tokio::sync::Mutex<()>,
@@ -108,12 +117,14 @@ impl LiveGroup {
 struct Evaluator {
     store: Arc<Store>,
     runner: Arc<Runner>,
+    sql: Arc<dyn Sql>,
     metrics: Metrics,
     options: Options,
     ledger: Ledger,
+    silences: Silences,
     outbox: Outbox,
     slots: Mutex<Slots>,
-    /// So many groups are evaluated at a time as queries have threads.
+    /// So many groups with questions in PromQL are evaluated at a time as queries have threads.
     turns: Semaphore,
 }
 
@@ -127,22 +138,35 @@ impl Live {
     pub async fn start(
         store: Arc<Store>,
         runner: Arc<Runner>,
+        sql: Arc<dyn Sql>,
         options: Options,
         plan: Plan,
     ) -> Result<Live, tsdb::Error> {
-        let Plan { files, channels, targets, location } = plan;
+        let Plan { files, channels, routes, targets, ready, location } = plan;
+        let kinds = targets.values().filter_map(|watch| watch.ready).fold(ready, Kinds::or);
         let outbox = Outbox::new(store.clone(), options.outside.url.clone());
-        let (metrics, ledger, slots) = (Metrics::default(), Ledger::default(), Mutex::default());
+        let (metrics, ledger, silences, slots) = Default::default();
         let turns = Semaphore::new(runner.limits().threads.max(1));
-        let evaluator = Arc::new(Evaluator { store, runner, metrics, options, ledger, outbox, slots, turns });
+        let evaluator =
+            Arc::new(Evaluator { store, runner, sql, metrics, options, ledger, silences, outbox, slots, turns });
         let own = evaluator.clone();
-        let open = tokio::task::spawn_blocking(move || Ok((own.ledger.open(&own.store)?, own.outbox.open()?))).await;
+        let read = move || {
+            own.silences.open(&own.store)?;
+            Ok((own.ledger.open(&own.store)?, own.outbox.open()?))
+        };
+        let open = tokio::task::spawn_blocking(read).await;
         let (mut open, untold) = open.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         let live = Live { evaluator: evaluator.clone(), running: Arc::default() };
+        evaluator.outbox.route(routes, &channels);
+        for own in &mut open {
+            if let Some(channels) = own.channels.take() {
+                evaluator.outbox.remember(&id_of(&own.group, &own.rule, &own.labels), channels);
+            }
+        }
         // Before anything happens: each channel has to hear of it behind what it has not heard yet.
         evaluator.outbox.replace(channels, Some(untold), &live.firing());
-        evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, &location);
-        for group in evaluator.groups(files) {
+        evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, ready, &location);
+        for group in groups(kinds, files) {
             let mut state = GroupState::new(&group);
             for (rule, state) in group.rules.iter().zip(&mut state.rules) {
                 take_open(&mut open, &group, rule, state);
@@ -156,13 +180,15 @@ impl Live {
 
     /// Goes on with these files instead. Rules that are the same keep their alerts; those of rules that are gone are over.
     pub async fn replace(&self, plan: Plan) -> Changes {
-        let Plan { files, channels, targets, location } = plan;
-        self.evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, &location);
+        let Plan { files, channels, routes, targets, ready, location } = plan;
+        let kinds = targets.values().filter_map(|watch| watch.ready).fold(ready, Kinds::or);
+        self.evaluator.slots.lock().unwrap_or_else(PoisonError::into_inner).configure(targets, ready, &location);
         let mut changes = Changes::default();
+        self.evaluator.outbox.route(routes, &channels);
         self.evaluator.outbox.replace(channels, None, &self.firing());
         let mut before = self.lock().clone();
         let mut next = Vec::new();
-        for group in self.evaluator.groups(files) {
+        for group in groups(kinds, files) {
             let same = |own: &Running| own.group.group.name == group.name && own.group.group.file == group.file;
             let Some(at) = before.iter().position(same) else {
                 changes.begun += 1;
@@ -211,6 +237,23 @@ impl Live {
         })
     }
 
+    /// The name of a group that is not evaluated any more, if there is one: it had two of its intervals and a minute.
+    #[must_use]
+    pub fn late(&self) -> Option<String> {
+        let now_ms = now_ms();
+        let is_late = |own: &Arc<LiveGroup>| {
+            let last_ms = own.state().evaluated_ms.unwrap_or(0).max(own.since_ms);
+            now_ms - last_ms > own.interval_ms.saturating_mul(2).saturating_add(LATE_MS)
+        };
+        self.groups().iter().find(|own| is_late(own)).map(|own| own.group.name.clone())
+    }
+
+    /// The silences that there are.
+    #[must_use]
+    pub fn silences(&self) -> &Silences {
+        &self.evaluator.silences
+    }
+
     /// The groups, in their order.
     pub(super) fn groups(&self) -> Vec<Arc<LiveGroup>> {
         self.lock().iter().map(|running| running.group.clone()).collect()
@@ -229,7 +272,7 @@ impl Drop for Live {
 
 /// Gives a rule the alerts that were active.
 fn take_open(open: &mut Vec<Open>, group: &Group, rule: &Rule, state: &mut RuleState) {
-    if !matches!(rule.kind, Kind::Alert { .. }) {
+    if !rule.kind.is_alert() {
         return;
     }
     // Rules of one name are told apart by the labels that they give as they stand.
@@ -241,20 +284,22 @@ fn take_open(open: &mut Vec<Open>, group: &Group, rule: &Rule, state: &mut RuleS
     }
 }
 
+/// The groups of what needs no file, and of files.
+fn groups(ready: Kinds, files: Vec<RuleFile>) -> impl Iterator<Item = Group> {
+    ready::groups(ready).into_iter().chain(files.into_iter().flat_map(|file| file.groups))
+}
+
 /// An alert with its group and rule.
 type Ended = (String, String, Labels, Active);
 
 impl Evaluator {
-    /// The groups of files, and of what needs none.
-    fn groups(&self, files: Vec<RuleFile>) -> impl Iterator<Item = Group> + use<> {
-        ready::group(self.options.ready).into_iter().chain(files.into_iter().flat_map(|file| file.groups))
-    }
-
     fn run(self: Arc<Self>, group: Group, state: GroupState) -> Running {
         let interval = i64::try_from(self.options.interval.as_millis()).unwrap_or(i64::MAX);
         let interval_ms = group.interval_ms.unwrap_or(interval);
         let state = RwLock::new(Arc::new(state));
-        let group = Arc::new(LiveGroup { group, interval_ms, state, evaluating: tokio::sync::Mutex::default() });
+        let since_ms = now_ms();
+        let group =
+            Arc::new(LiveGroup { group, interval_ms, since_ms, state, evaluating: tokio::sync::Mutex::default() });
         let own = group.clone();
         let task = tokio::spawn(async move {
             let what = format!("evaluating the group of rules {:?}", own.group.name);
@@ -284,7 +329,9 @@ impl Evaluator {
     /// Evaluates a group on a thread that may wait: for a disk, too.
     async fn evaluate(self: Arc<Self>, own: Arc<LiveGroup>, at_ms: i64) {
         let _held = own.evaluating.lock().await;
-        let _turn = self.turns.acquire().await;
+        // What takes long must not keep the rules from being looked at that everybody has; SQL has turns of its own.
+        let is_heavy = own.group.rules.iter().any(|rule| matches!(rule.asks, Asks::Expr(_)));
+        let _turn = if is_heavy { self.turns.acquire().await.ok() } else { None };
         let (evaluator, group) = (self.clone(), own.clone());
         let work = move || {
             tsdb::fault("alerts");
@@ -310,9 +357,9 @@ impl Evaluator {
     }
 
     fn over_store(&self, deadline: Instant) -> OverStore<'_> {
-        let Evaluator { store, runner, metrics, options, ledger, outbox, slots, .. } = self;
-        let (settings, memory, has_read) = (&options.settings, runner.memory(), Cell::new(false));
-        OverStore { store, metrics, settings, memory, ledger, outbox, slots, has_read, deadline }
+        let Evaluator { store, runner, sql, metrics, options, ledger, silences, outbox, slots, .. } = self;
+        let (settings, memory, sql, has_read) = (&options.settings, runner.memory(), sql.as_ref(), Cell::new(false));
+        OverStore { store, metrics, settings, memory, sql, ledger, silences, outbox, slots, has_read, deadline }
     }
 
     /// The state of a group that is not evaluated any more.
@@ -373,7 +420,9 @@ fn tell(group: &Group, before: &GroupState, now: &GroupState, unkept: &[String])
         match (&before.health, &now.health) {
             (before, now) if before == now => {}
             (_, Health::Bad(error)) => {
-                tracing::error!("{}:{}: the rule {:?}: {error}", group.file, rule.line, rule.name);
+                // What stands in the configuration has no line.
+                let line = if rule.line > 0 { format!(":{}", rule.line) } else { String::new() };
+                tracing::error!("{}{line}: the rule {:?}: {error}", group.file, rule.name);
             }
             (Health::Bad(_), Health::Good) => tracing::info!("the rule {:?} works again", rule.name),
             _ => {}

@@ -5,6 +5,8 @@ mod groups;
 mod ledger;
 mod over_store;
 mod show;
+mod sql;
 
 pub use grid::Grid;
 pub use groups::{Changes, Live, Options, Plan};
+pub use sql::Sql;

@@ -1,7 +1,7 @@
 //! Rules over a store: what they ask, and what they make.
 
 use std::cell::Cell;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ingest::samples::Samples;
@@ -14,11 +14,13 @@ use runner::Memory;
 use tsdb::{Batch, DEFAULT_SCHEMA, Store, Value};
 
 use super::ledger::Ledger;
+use super::sql::{Sql, values_of};
 use crate::base::clock::NS_PER_MS;
 use crate::notices::{Notice, Outbox, notices};
 use crate::ready::Slots;
 use crate::rules::Ready;
-use crate::state::{Engine, Judgement, Made, instant};
+use crate::silences::Silences;
+use crate::state::{Engine, Event, Hinders, Judgement, Made, instant};
 
 /// A write that is told to come back comes back so often, after such a pause.
 const TRIES: usize = 50;
@@ -30,8 +32,10 @@ pub(super) struct OverStore<'a> {
     pub metrics: &'a Metrics,
     pub settings: &'a Settings,
     pub memory: &'a Memory,
+    pub sql: &'a dyn Sql,
     pub ledger: &'a Ledger,
     pub outbox: &'a Outbox,
+    pub silences: &'a Silences,
     pub slots: &'a Mutex<Slots>,
     /// Did it read what slots have come?
     pub has_read: Cell<bool>,
@@ -50,21 +54,33 @@ impl Engine for OverStore<'_> {
         }
     }
 
-    fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Result<Judgement, String> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        // Once for all rules of the group.
-        if !self.has_read.replace(true) {
-            slots.read(self.store, at_ms).map_err(|error| error.to_string())?;
+    fn ask_sql(&self, statement: &str, at_ms: i64) -> Result<Vec<(Labels, Option<f64>)>, String> {
+        let batches = self.sql.rows(statement, at_ms)?;
+        let mut rows = Vec::new();
+        for batch in &batches {
+            rows.extend(values_of(batch)?);
         }
-        Ok(slots.judge(ready, at_ms, active))
+        Ok(rows)
+    }
+
+    fn hindrance(&self, labels: &Labels, targets: Option<&Hinders<'_>>, at_ms: i64) -> Option<String> {
+        // Where slots cannot be read, rather told than not.
+        let explained = || self.slots(at_ms).ok()?.hindrance(targets?, at_ms);
+        self.silences.of(labels, at_ms).or_else(explained)
+    }
+
+    fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Result<Judgement, String> {
+        Ok(self.slots(at_ms)?.judge(ready, at_ms, active))
     }
 
     fn keep(&self, made: &Made) -> Result<(), String> {
-        let notices = notices(&made.events, self.outbox.channels().iter().map(String::as_str));
+        let events: Vec<(Event, Vec<String>)> =
+            made.events.iter().map(|event| (event.clone(), self.outbox.whom(event))).collect();
+        let notices = notices(&events);
         let (mut written, mut refused) = (Ok(()), None);
         for _ in 0..TRIES {
             let batch;
-            (batch, refused) = self.batch(made, &notices);
+            (batch, refused) = self.batch(&made.samples, &events, &notices);
             written = self.store.write(batch);
             // Others write more than the disk takes: what happened to alerts waits, and is not lost by it.
             match written {
@@ -80,18 +96,32 @@ impl Engine for OverStore<'_> {
 }
 
 impl OverStore<'_> {
+    /// The slots that have come: read once for all rules of a group.
+    fn slots(&self, at_ms: i64) -> Result<MutexGuard<'_, Slots>, String> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.has_read.replace(true) {
+            slots.read(self.store, at_ms).map_err(|error| error.to_string())?;
+        }
+        Ok(slots)
+    }
+
     /// The rows of what was made, and why one of them cannot be taken.
-    fn batch(&self, made: &Made, notices: &[Notice]) -> (Batch, Option<String>) {
+    fn batch(
+        &self,
+        made: &[(Labels, i64, Sample)],
+        events: &[(Event, Vec<String>)],
+        notices: &[Notice],
+    ) -> (Batch, Option<String>) {
         let mut batch = self.store.batch(DEFAULT_SCHEMA);
         let mut refused = None;
         let mut samples = Samples::new(&mut batch);
-        for (labels, time_ms, sample) in &made.samples {
+        for (labels, time_ms, sample) in made {
             if let Err(error) = push(&mut samples, labels, *time_ms, sample) {
                 refused.get_or_insert_with(|| format!("{labels}: {error}"));
             }
         }
-        for event in &made.events {
-            if let Err(error) = self.ledger.push(event, &mut batch) {
+        for (event, channels) in events {
+            if let Err(error) = self.ledger.push(event, channels, &mut batch) {
                 refused.get_or_insert_with(|| format!("{}: {error}", event.rule));
             }
         }

@@ -76,7 +76,7 @@ impl Wanted {
     }
 
     fn rule(&self, rule: &Rule) -> bool {
-        let is_alert = matches!(rule.kind, Kind::Alert { .. });
+        let is_alert = rule.kind.is_alert();
         let labels = Labels::new(rule.labels.iter().map(Text::pair));
         let matches = |all: &Vec<Matcher>| all.iter().all(|matcher| matcher.matches(labels.get(&matcher.label)));
         self.is_alert.is_none_or(|wanted| wanted == is_alert)
@@ -172,25 +172,28 @@ fn rule_of(rule: &Rule, state: &RuleState, excludes_alerts: bool) -> Value {
     if let Some(error) = error {
         shown["lastError"] = error.as_str().into();
     }
-    match &rule.kind {
-        Kind::Record => shown["type"] = "recording".into(),
-        Kind::Alert { for_ms, keep_firing_for_ms, annotations } => {
-            let is = |phase| state.active.values().any(|own| own.phase == phase);
-            let whole = match (is(Phase::Firing), is(Phase::Pending), state.evaluated_ms) {
-                (true, ..) => "firing",
-                (_, true, _) => "pending",
-                (.., None) => "unknown",
-                _ => "inactive",
-            };
-            shown["type"] = "alerting".into();
-            shown["state"] = whole.into();
-            shown["duration"] = (*for_ms as f64 / 1000.0).into();
-            shown["keepFiringFor"] = (*keep_firing_for_ms as f64 / 1000.0).into();
-            shown["annotations"] = texts(annotations.iter().map(Text::pair));
-            let all = state.active.iter().filter(|_| !excludes_alerts);
-            shown["alerts"] = all.map(|(labels, active)| alert(labels, active)).collect();
+    let (for_ms, keep_firing_for_ms) = match &rule.kind {
+        Kind::Record => {
+            shown["type"] = "recording".into();
+            return shown;
         }
-    }
+        Kind::Alert { for_ms, keep_firing_for_ms, .. } => (*for_ms, *keep_firing_for_ms),
+        Kind::Levels(levels) => (levels.for_ms, levels.clear_for_ms),
+    };
+    let is = |phase| state.active.values().any(|own| own.phase == phase);
+    let whole = match (is(Phase::Firing) || is(Phase::Suppressed), is(Phase::Pending), state.evaluated_ms) {
+        (true, ..) => "firing",
+        (_, true, _) => "pending",
+        (.., None) => "unknown",
+        _ => "inactive",
+    };
+    shown["type"] = "alerting".into();
+    shown["state"] = whole.into();
+    shown["duration"] = (for_ms as f64 / 1000.0).into();
+    shown["keepFiringFor"] = (keep_firing_for_ms as f64 / 1000.0).into();
+    shown["annotations"] = texts(rule.kind.annotations().iter().map(Text::pair));
+    let all = state.active.iter().filter(|_| !excludes_alerts);
+    shown["alerts"] = all.map(|(labels, active)| alert(labels, active)).collect();
     shown
 }
 

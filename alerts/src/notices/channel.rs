@@ -1,6 +1,9 @@
 //! Ways to somebody.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use super::http::HttpAsk;
 
 /// A way to somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,21 @@ pub struct Channel {
     pub url: String,
     /// How long an attempt may take.
     pub timeout: Duration,
+    /// So long it is tried.
+    pub give_up_after: Duration,
+    /// The channel that is told instead of what this one gives up.
+    pub fallback: Option<String>,
+    /// It takes so many notices a minute; what waits is told as one.
+    pub per_minute: Option<u32>,
+}
+
+/// A program that tells somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// What it is called with.
+    pub arguments: Vec<String>,
 }
 
 /// Who writes mails to whom.
@@ -42,6 +60,10 @@ pub enum Kind {
     Alertmanager,
     /// A mail by SMTP.
     Smtp(Mail),
+    /// A request by templates; the name is that of a service whose templates are known, or `http`.
+    Http(&'static str, Box<HttpAsk>),
+    /// A program, which is given what a webhook is.
+    Exec(Program),
 }
 
 impl Kind {
@@ -52,17 +74,34 @@ impl Kind {
             Kind::Webhook => "webhook",
             Kind::Alertmanager => "alertmanager",
             Kind::Smtp(_) => "smtp",
+            Kind::Http(name, _) => name,
+            Kind::Exec(_) => "exec",
         }
     }
 }
 
 impl Channel {
+    /// One that has 10 s for an attempt, is tried for a day, and takes as much as there is.
+    #[must_use]
+    pub fn new(name: &str, kind: Kind, url: &str) -> Channel {
+        Channel {
+            name: name.to_owned(),
+            kind,
+            url: url.to_owned(),
+            timeout: Duration::from_secs(10),
+            give_up_after: Duration::from_secs(86_400),
+            fallback: None,
+            per_minute: None,
+        }
+    }
+
     /// Who gets it, where that is somebody else than the channel itself.
     #[must_use]
     pub fn recipient(&self) -> String {
         match &self.kind {
             Kind::Smtp(mail) => mail.to.join(", "),
-            Kind::Webhook | Kind::Alertmanager => String::new(),
+            Kind::Http(_, ask) => ask.to.join(", "),
+            Kind::Webhook | Kind::Alertmanager | Kind::Exec(_) => String::new(),
         }
     }
 
@@ -74,16 +113,8 @@ impl Channel {
     pub fn check(&self) -> Result<(), String> {
         match &self.kind {
             Kind::Smtp(mail) => super::mail::check(&self.url, mail, self.timeout),
-            Kind::Webhook | Kind::Alertmanager => Ok(()),
-        }
-    }
-
-    /// Where it posts to.
-    #[must_use]
-    pub fn address(&self) -> String {
-        match self.kind {
-            Kind::Webhook | Kind::Smtp(_) => self.url.clone(),
-            Kind::Alertmanager => format!("{}/api/v2/alerts", self.url.trim_end_matches('/')),
+            Kind::Http(_, ask) => ask.check(self),
+            Kind::Webhook | Kind::Alertmanager | Kind::Exec(_) => Ok(()),
         }
     }
 }

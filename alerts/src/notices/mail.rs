@@ -9,13 +9,10 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::channel::{Channel, Mail};
 use super::sender::Outcome;
-use super::told::{Notice, Status, Told};
-use crate::base::clock::rfc3339;
-use crate::base::text::{escaped_html, headline};
+use super::told::{Notice, Told};
+use super::words::{ALERTS_MAX, labels, level, plain, span, subject, summary};
+use crate::base::text::escaped_html;
 
-/// So many alerts are written out, and of the others how many there are.
-const ALERTS_MAX: usize = 100;
-const SUBJECT_LETTERS_MAX: usize = 200;
 /// So many threads a mail is said to belong to.
 const THREADS_MAX: usize = 10;
 
@@ -86,58 +83,6 @@ fn message(mail: &Mail, notice: &Notice, external_url: &str) -> Result<Message, 
 /// What mails of one fault have in common.
 fn thread(own: &Told) -> String {
     format!("<{}.{}@fournines>", own.alert, own.starts_ms)
-}
-
-fn summary(own: &Told) -> &str {
-    let text = headline(|name| own.annotations.get(name).map(String::as_str));
-    text.or_else(|| own.labels.get("alertname").map(String::as_str)).unwrap_or_default()
-}
-
-/// `critical`, `warning`, `resolved`
-fn level(own: &Told) -> &str {
-    match own.status {
-        Status::Firing => &own.severity,
-        Status::Resolved => Status::Resolved.name(),
-    }
-}
-
-/// One line, whatever stands in the texts.
-fn subject(notice: &Notice) -> String {
-    let text = match notice.alerts.as_slice() {
-        [own] => format!("[{}] {}", level(own), summary(own)),
-        all => {
-            let fires = all.iter().filter(|own| own.status == Status::Firing).count();
-            let has = |wanted: &str| all.iter().any(|own| level(own) == wanted);
-            let gravest = ["critical", "warning"].into_iter().find(|own| has(own)).unwrap_or("resolved");
-            format!("[{gravest}] {fires} firing, {} resolved", all.len() - fires)
-        }
-    };
-    let line = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    line.take(SUBJECT_LETTERS_MAX).collect()
-}
-
-fn span(own: &Told) -> String {
-    match own.ends_ms.filter(|_| own.status == Status::Resolved) {
-        Some(ends_ms) => format!("{} to {}", rfc3339(Some(own.starts_ms)), rfc3339(Some(ends_ms))),
-        None => format!("since {}", rfc3339(Some(own.starts_ms))),
-    }
-}
-
-fn labels(own: &Told) -> String {
-    own.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect::<Vec<_>>().join(", ")
-}
-
-fn plain(notice: &Notice, external_url: &str) -> String {
-    let mut text = String::new();
-    for own in notice.alerts.iter().take(ALERTS_MAX) {
-        text.push_str(&format!("[{}] {}\n  {}\n  {}\n\n", level(own), summary(own), span(own), labels(own)));
-    }
-    if notice.alerts.len() > ALERTS_MAX {
-        text.push_str(&format!("and {} more\n\n", notice.alerts.len() - ALERTS_MAX));
-    }
-    text.push_str(external_url);
-    text.push('\n');
-    text
 }
 
 fn html(notice: &Notice, external_url: &str) -> String {

@@ -5,19 +5,30 @@
 
 mod body;
 mod channel;
+mod exec;
+mod http;
 mod mail;
 mod outbox;
+mod route;
 mod rows;
 mod sender;
 mod told;
+mod words;
 
-pub use channel::{Channel, Kind, Mail};
+pub use channel::{Channel, Kind, Mail, Program};
+pub use http::{Each, HttpAsk, READY, ReadyMade};
 pub use outbox::{Firing, Outbox};
+pub use route::Route;
 pub use sender::{Outcome, Sender};
 pub use told::{Notice, Status, Told, notices};
 
 /// Tells a channel of an alert that fires now and is over in a minute, to see whether it takes that.
 pub async fn test(channel: &Channel, external_url: &str) -> Outcome {
+    Sender::default().send(channel, &sample(channel), external_url).await
+}
+
+/// A notice that is nobody's.
+fn sample(channel: &Channel) -> Notice {
     let now_ms = crate::base::clock::now_ms();
     let labels = [("alertname", "Test"), ("severity", "warning")];
     let annotations = [("summary", "A test: somebody wanted to know whether this arrives.")];
@@ -35,6 +46,5 @@ pub async fn test(channel: &Channel, external_url: &str) -> Outcome {
         severity: "warning".into(),
     };
     let (group, id) = ("test".into(), told.alert.clone());
-    let notice = Notice { id, channel: channel.name.clone(), group, queued_ms: now_ms, alerts: vec![told] };
-    Sender::default().send(channel, &notice, external_url).await
+    Notice { id, channel: channel.name.clone(), group, queued_ms: now_ms, alerts: vec![told] }
 }

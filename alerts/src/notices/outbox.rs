@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tsdb::{Batch, DEFAULT_SCHEMA, RowError, Store};
 
-use super::body;
 use super::channel::{Channel, Kind};
+use super::route::{Route, Routes};
 use super::rows;
 use super::sender::{Outcome, Sender};
 use super::told::{Notice, Told};
 use crate::base::clock::{Clock, now_ms};
 use crate::base::keep_on::keep_on;
+use crate::state::{Event, EventKind};
 
-/// So long a notice is tried.
-const TRIED_MS: i64 = 24 * 3_600_000;
-/// So far back it is looked for in the store. One that is older than it is tried has its last attempt then: a server that was
-/// away for days still says what became of it.
-const LOOKED_FOR_MS: i64 = 30 * TRIED_MS;
+/// So far back a notice is looked for in the store. One that is older than it is tried has its last attempt then: a server
+/// that was away for days still says what became of it.
+const LOOKED_FOR_MS: i64 = 30 * 24 * 3_600_000;
+/// What a channel takes in a minute is counted over this time.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Behind the first failure the next attempt comes so soon; behind each further one in twice the time.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -39,7 +41,6 @@ pub type Firing = Arc<dyn Fn() -> Vec<Told> + Send + Sync>;
 /// Tells channels what they have to be told, each by a task of its own.
 pub struct Outbox {
     shared: Arc<Shared>,
-    workers: Mutex<BTreeMap<String, Worker>>,
 }
 
 impl std::fmt::Debug for Outbox {
@@ -54,6 +55,9 @@ struct Shared {
     clock: Arc<Clock>,
     sender: Sender,
     external_url: String,
+    /// By the names of channels.
+    workers: Mutex<BTreeMap<String, Worker>>,
+    routes: Mutex<Routes>,
 }
 
 struct Worker {
@@ -74,18 +78,33 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Notice, i64)>> {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// What is told next, with the number of attempts: the first, or all that wait where a channel takes few.
+    fn next(&self) -> Vec<(Notice, i64)> {
+        let count = if self.channel.per_minute.is_some() { WAITING_MAX } else { 1 };
+        self.lock().iter().take(count).cloned().collect()
+    }
+
+    /// So many were tried: they are still the first, as only one task takes them.
+    fn tried(&self, count: usize, again: bool) {
+        let mut waiting = self.lock();
+        match again {
+            true => waiting.iter_mut().take(count).for_each(|own| own.1 += 1),
+            false => drop(waiting.drain(..count)),
+        }
+    }
 }
 
 impl Outbox {
     /// One without channels.
     #[must_use]
     pub fn new(store: Arc<Store>, external_url: String) -> Outbox {
-        let shared = Shared { store, clock: Arc::default(), sender: Sender::default(), external_url };
-        Outbox { shared: Arc::new(shared), workers: Mutex::default() }
+        let (clock, sender, workers, routes) = Default::default();
+        Outbox { shared: Arc::new(Shared { store, clock, sender, external_url, workers, routes }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Worker>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock()
     }
 
     /// The names of its channels.
@@ -101,6 +120,27 @@ impl Outbox {
     /// The store cannot be read.
     pub fn open(&self) -> Result<Vec<(Notice, i64)>, tsdb::Error> {
         rows::open(&self.shared.store, now_ms() - LOOKED_FOR_MS, &self.shared.clock)
+    }
+
+    /// Alerts go to channels by these routes from now on; whoever was told of one is told of its end.
+    pub fn route(&self, routes: Vec<Route>, channels: &[Channel]) {
+        self.shared.routes().replace(routes, channels);
+    }
+
+    /// Who was told that an alert fires, by an earlier start.
+    pub fn remember(&self, alert: &str, channels: Vec<String>) {
+        self.shared.routes().remember(alert, channels);
+    }
+
+    /// Who is told of an event; and of an alert that goes on, who was.
+    #[must_use]
+    pub fn whom(&self, event: &Event) -> Vec<String> {
+        let mut routes = self.shared.routes();
+        match event.kind {
+            EventKind::Firing if event.is_new() => routes.begin(&event.alert(), &event.labels),
+            EventKind::Recovered => routes.end(&event.alert(), &event.labels),
+            _ => routes.who(&event.alert()).cloned().unwrap_or_default(),
+        }
     }
 
     /// Goes on with these channels instead, and at a start with what is open of an earlier one. A channel that is the same,
@@ -144,29 +184,13 @@ impl Outbox {
     ///
     /// A row cannot be taken.
     pub fn record(&self, notices: &[Notice], batch: &mut Batch) -> Result<(), RowError> {
-        let workers = self.lock();
-        let recipient = |notice: &Notice| workers.get(&notice.channel).map(|own| own.queue.channel.recipient());
-        let queue = |notice| rows::queue(notice, &recipient(notice).unwrap_or_default(), &self.shared.clock, batch);
+        let queue = |notice| rows::queue(notice, &self.shared.recipient(notice), &self.shared.clock, batch);
         notices.iter().try_for_each(queue)
     }
 
     /// Tells it, as soon as may be.
     pub fn tell(&self, notices: Vec<Notice>) {
-        let workers = self.lock();
-        for notice in notices {
-            if let Some(worker) = workers.get(&notice.channel) {
-                let mut waiting = worker.queue.lock();
-                if waiting.iter().any(|(other, _)| other.id == notice.id) {
-                    continue; // it was read from the store already
-                }
-                match waiting.len() < WAITING_MAX && !worker.queue.has_more.load(Ordering::Relaxed) {
-                    true => waiting.push_back((notice, 0)),
-                    false => worker.queue.has_more.store(true, Ordering::Relaxed),
-                }
-                drop(waiting);
-                worker.queue.wake.notify_one();
-            }
-        }
+        self.shared.tell(notices);
     }
 
     /// Tells nobody any more. What is left is told after the next start.
@@ -184,9 +208,9 @@ impl Drop for Outbox {
 async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
     let mut repeat = tokio::time::interval(REPEAT);
     repeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told_at = VecDeque::new();
     loop {
-        let next = queue.lock().front().cloned();
-        let Some((notice, attempts)) = next else {
+        if queue.lock().is_empty() {
             if queue.has_more.swap(false, Ordering::Relaxed) {
                 if let Err(error) = shared.read_more(&queue).await {
                     queue.has_more.store(true, Ordering::Relaxed);
@@ -204,28 +228,67 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
                 }
             }
             continue;
-        };
-        let pause = shared.attempt(&queue.channel, &notice, attempts + 1).await;
-        // It is still the first: only this task takes it.
-        let Some(pause) = pause else {
-            queue.lock().pop_front();
-            continue;
-        };
-        if let Some(first) = queue.lock().front_mut() {
-            first.1 = attempts + 1;
         }
-        tokio::time::sleep(pause).await;
+        queue.channel.wait_for_turn(&mut told_at).await;
+        let together = queue.next();
+        let pause = shared.attempt(&queue.channel, &together).await;
+        queue.tried(together.len(), pause.is_some());
+        tokio::time::sleep(pause.unwrap_or_default()).await;
+    }
+}
+
+impl Channel {
+    /// Waits until it takes another notice.
+    async fn wait_for_turn(&self, told_at: &mut VecDeque<Instant>) {
+        let Some(per_minute) = self.per_minute else { return };
+        while told_at.len() >= per_minute.max(1) as usize {
+            if let Some(first) = told_at.pop_front() {
+                tokio::time::sleep_until(first + MINUTE).await;
+            }
+        }
+        told_at.push_back(Instant::now());
     }
 }
 
 impl Shared {
-    /// Tries once. What comes back is how long to wait until it is tried again; nothing if that is not to be.
-    async fn attempt(&self, channel: &Channel, notice: &Notice, attempt: i64) -> Option<Duration> {
-        let now = now_ms();
-        let (event, error, pause) = match self.sender.send(channel, notice, &self.external_url).await {
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells it, as soon as may be.
+    fn tell(&self, notices: Vec<Notice>) {
+        let workers = self.lock();
+        for notice in notices {
+            if let Some(worker) = workers.get(&notice.channel) {
+                let mut waiting = worker.queue.lock();
+                if waiting.iter().any(|(other, _)| other.id == notice.id) {
+                    continue; // it was read from the store already
+                }
+                match waiting.len() < WAITING_MAX && !worker.queue.has_more.load(Ordering::Relaxed) {
+                    true => waiting.push_back((notice, 0)),
+                    false => worker.queue.has_more.store(true, Ordering::Relaxed),
+                }
+                drop(waiting);
+                worker.queue.wake.notify_one();
+            }
+        }
+    }
+
+    /// Tries once to tell notices as one. What comes back is how long to wait until they are tried again; nothing if that
+    /// is not to be.
+    async fn attempt(&self, channel: &Channel, together: &[(Notice, i64)]) -> Option<Duration> {
+        let notice = Notice::together(together.iter().map(|(notice, _)| notice));
+        let attempt = together.iter().map(|(_, attempts)| attempts + 1).max().unwrap_or(1);
+        let given_ms = i64::try_from(channel.give_up_after.as_millis()).unwrap_or(i64::MAX);
+        let is_late = now_ms() - notice.queued_ms > given_ms;
+        let (event, error, pause) = match self.sender.send(channel, &notice, &self.external_url).await {
             Outcome::Sent => ("sent", None, None),
             Outcome::Refused(error) => ("gave_up", Some(error), None),
-            Outcome::Failed { error, .. } if now - notice.queued_ms > TRIED_MS => ("gave_up", Some(error), None),
+            Outcome::Failed { error, .. } if is_late => ("gave_up", Some(error), None),
             Outcome::Failed { error, after } => {
                 let doubled = FIRST_PAUSE.saturating_mul(1 << (attempt - 1).clamp(0, 10));
                 ("failed", Some(error), Some(after.unwrap_or(doubled).min(PAUSE_MAX)))
@@ -239,7 +302,12 @@ impl Shared {
             ("failed", Some(error)) if attempt == 1 => tracing::warn!("{} is not told yet: {error}", channel.name),
             _ => {}
         }
-        self.record(channel, notice, event, attempt, error).await;
+        let others = match (event, &channel.fallback) {
+            ("gave_up", Some(other)) => together.iter().map(|(notice, _)| notice.instead(other, now_ms())).collect(),
+            _ => Vec::new(),
+        };
+        self.record(channel, together, event, error, others.clone()).await;
+        self.tell(others);
         pause
     }
 
@@ -260,33 +328,46 @@ impl Shared {
         Ok(())
     }
 
+    /// Adds the rows of what became of notices, and of those that are queued instead.
     async fn record(
         &self,
         channel: &Channel,
-        notice: &Notice,
+        together: &[(Notice, i64)],
         event: &'static str,
-        attempt: i64,
         error: Option<String>,
+        instead: Vec<Notice>,
     ) {
-        let (store, clock, notice) = (self.store.clone(), self.clock.clone(), notice.clone());
+        let (store, clock, together) = (self.store.clone(), self.clock.clone(), together.to_vec());
         let recipient = channel.recipient();
+        let others: Vec<(Notice, String)> =
+            instead.into_iter().map(|notice| (self.recipient(&notice), notice)).map(|(to, own)| (own, to)).collect();
         let written = tokio::task::spawn_blocking(move || {
             let mut batch = store.batch(DEFAULT_SCHEMA);
-            rows::ended((&notice, &recipient), event, attempt, error.as_deref(), &clock, &mut batch)
-                .map_err(|error| error.to_string())
-                .and_then(|()| store.write(batch).map_err(|error| error.to_string()))
+            let ended = together.iter().try_for_each(|(notice, attempts)| {
+                rows::ended((notice, &recipient), event, attempts + 1, error.as_deref(), &clock, &mut batch)
+            });
+            let mut queued = || others.iter().try_for_each(|(notice, to)| rows::queue(notice, to, &clock, &mut batch));
+            ended.and_then(|()| queued()).map_err(|error| error.to_string())?;
+            store.write(batch).map_err(|error| error.to_string())
         });
         if let Ok(Err(error)) = written.await {
             tracing::error!("what became of a notice is not stored: {error}");
         }
     }
 
+    /// Who gets a notice, by its channel.
+    fn recipient(&self, notice: &Notice) -> String {
+        let workers = self.lock();
+        workers.get(&notice.channel).map(|own| own.queue.channel.recipient()).unwrap_or_default()
+    }
+
     /// Tells an Alertmanager again of all that fires.
     async fn repeat(&self, channel: &Channel, firing: Vec<Told>) {
+        let is_told = |own: &Told| self.routes().who(&own.alert).is_none_or(|who| who.contains(&channel.name));
+        let firing: Vec<Told> = firing.into_iter().filter(is_told).collect();
         for some in firing.chunks(REPEATED_MAX) {
-            let body = body::alertmanager(some, &self.external_url, now_ms()).to_string();
             if let Outcome::Failed { error, .. } | Outcome::Refused(error) =
-                self.sender.send_body(channel, "", body).await
+                self.sender.alertmanager(channel, "", some, &self.external_url).await
             {
                 tracing::warn!("{} does not hear what fires: {error}", channel.name);
                 return;

@@ -55,8 +55,8 @@ impl Told {
     /// What is to be told of an event, if anything is: what was pending only is nobody's concern.
     fn of(event: &Event) -> Option<Told> {
         let ends_ms = match event.kind {
-            EventKind::Pending => return None,
-            EventKind::Firing => None,
+            EventKind::Firing if event.is_new() => None,
+            EventKind::Pending | EventKind::Suppressed | EventKind::Unknown | EventKind::Firing => return None,
             EventKind::Recovered => Some(event.at_ms),
         };
         let (labels, annotations) = (&event.labels, &event.annotations);
@@ -106,26 +106,56 @@ pub struct Notice {
     pub alerts: Vec<Told>,
 }
 
-/// What channels have to be told of events: one notice a group of rules and channel.
-pub fn notices<'a>(events: &[Event], channels: impl Iterator<Item = &'a str>) -> Vec<Notice> {
-    let mut groups: BTreeMap<&str, (i64, Vec<Told>)> = BTreeMap::new();
-    for event in events {
-        if let Some(told) = Told::of(event) {
-            let own = groups.entry(&event.group).or_insert((event.at_ms, Vec::new()));
-            own.1.push(told);
+impl Notice {
+    /// Several as one: of each alert what is newest, in the order in which they were found.
+    pub(super) fn together<'a>(all: impl Iterator<Item = &'a Notice>) -> Notice {
+        let all: Vec<&Notice> = all.collect();
+        let (first, newest) = match all.as_slice() {
+            [] => unreachable!("nobody is told nothing"),
+            [one] => return (*one).clone(),
+            [first, .., newest] => (*first, *newest),
+        };
+        let mut alerts: Vec<Told> = Vec::new();
+        for own in all.iter().flat_map(|notice| &notice.alerts) {
+            match alerts.iter_mut().find(|before| before.alert == own.alert) {
+                Some(before) => *before = own.clone(),
+                None => alerts.push(own.clone()),
+            }
+        }
+        Notice {
+            id: id(all.iter().map(|notice| notice.id.as_str())),
+            alerts,
+            group: newest.group.clone(),
+            ..first.clone()
         }
     }
-    let of_channel = |channel: &str| -> Vec<Notice> {
-        let notice = |(group, (queued_ms, alerts)): (&&str, &(i64, Vec<Told>))| Notice {
-            id: id_of_notice(channel, group, *queued_ms, alerts),
-            channel: channel.to_owned(),
-            group: (*group).to_owned(),
-            queued_ms: *queued_ms,
-            alerts: alerts.clone(),
-        };
-        groups.iter().map(notice).collect()
+
+    /// The same for another channel.
+    pub(super) fn instead(&self, channel: &str, queued_ms: i64) -> Notice {
+        let id = id([self.id.as_str(), channel]);
+        Notice { id, channel: channel.to_owned(), queued_ms, ..self.clone() }
+    }
+}
+
+/// What channels have to be told of events, each with those that are told of it: one notice a group of rules and channel.
+#[must_use]
+pub fn notices(events: &[(Event, Vec<String>)]) -> Vec<Notice> {
+    let mut all: BTreeMap<(&str, &str), (i64, Vec<Told>)> = BTreeMap::new();
+    for (event, channels) in events {
+        let Some(told) = Told::of(event) else { continue };
+        for channel in channels {
+            let own = all.entry((channel, &event.group)).or_insert((event.at_ms, Vec::new()));
+            own.1.push(told.clone());
+        }
+    }
+    let notice = |((channel, group), (queued_ms, alerts)): ((&str, &str), (i64, Vec<Told>))| Notice {
+        id: id_of_notice(channel, group, queued_ms, &alerts),
+        channel: channel.to_owned(),
+        group: group.to_owned(),
+        queued_ms,
+        alerts,
     };
-    channels.flat_map(of_channel).collect()
+    all.into_iter().map(notice).collect()
 }
 
 fn id_of_notice(channel: &str, group: &str, queued_ms: i64, alerts: &[Told]) -> String {

@@ -1,15 +1,18 @@
 //! What slots say.
 
+use std::collections::HashSet;
+
 use promql::base::labels::Labels;
 
+use super::group::Confirm;
 use super::slots::{Became, Known, Slot, Slots, Watched};
+use crate::base::clock::rfc3339;
 use crate::rules::Ready;
-use crate::state::{Bad, Judgement};
+use crate::state::{Bad, Hinders, Judgement};
 
-/// So many of the last slots are looked at, and so many of them have to be alike.
-const LAST: usize = 3;
-const ALIKE: usize = 2;
 const DAY_MS: i64 = 86_400_000;
+/// So long a change of content is told as one.
+const CHANGED_MS: i64 = 3_600_000;
 
 /// What is known of a series or a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,19 +28,44 @@ impl Slots {
     pub fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Judgement {
         let mut judgement = Judgement::default();
         for (watched, places) in &self.series {
+            if !self.has(&watched.target, ready) {
+                continue;
+            }
             let labels = &self.labels(watched, places);
+            let confirm = self.confirm(&watched.target);
             let places: Vec<&Known> = places.values().collect();
             match ready {
                 Ready::Down => {
-                    let (verdict, bad) = most(&places, at_ms, |slot| slot.became == Became::Bad);
+                    let (verdict, bad) = most(&places, confirm, at_ms, |slot| slot.became == Became::Bad);
                     add(&mut judgement, labels, verdict, || down_texts(labels, &bad, places.len()));
                 }
                 Ready::Slow => {
-                    let (down, _) = most(&places, at_ms, |slot| slot.became == Became::Bad);
+                    let (down, _) = most(&places, confirm, at_ms, |slot| slot.became == Became::Bad);
                     // A slot that is down is not good either: what is not slow any more has to be fast.
-                    let (verdict, bad) = most(&places, at_ms, |slot| slot.became == Became::Slow);
+                    let (verdict, bad) = most(&places, confirm, at_ms, |slot| slot.became == Became::Slow);
                     let verdict = if down == Verdict::Bad { Verdict::Unknown } else { verdict };
                     add(&mut judgement, labels, verdict, || slow_texts(labels, &bad, places.len()));
+                }
+                Ready::EdgeIsStale => {
+                    // Of a target that is no edge nothing of this is known.
+                    if places.iter().any(|known| known.slots.values().flatten().any(|slot| slot.is_stale.is_some())) {
+                        let (verdict, bad) = most(&places, confirm, at_ms, |slot| slot.is_stale == Some(true));
+                        add(&mut judgement, labels, verdict, || stale_texts(labels, bad.len(), places.len()));
+                    }
+                }
+                Ready::ContentChanges => {
+                    let Some(changed_ms) = places.iter().filter_map(|known| known.content).max().map(|(_, ms)| ms)
+                    else {
+                        continue;
+                    };
+                    let verdict = match changed_ms {
+                        Some(ms) if at_ms - ms < CHANGED_MS => Verdict::Bad,
+                        Some(_) => Verdict::Good,
+                        // It was not watched for long enough: a change that is told may still be one.
+                        None if self.read_since_ms.is_some_and(|since| at_ms - since >= CHANGED_MS) => Verdict::Good,
+                        None => Verdict::Unknown,
+                    };
+                    add(&mut judgement, labels, verdict, || content_texts(labels, changed_ms.unwrap_or(at_ms)));
                 }
                 Ready::CertificateEnds { within_s } => {
                     let Some(ends_ms) = places.iter().filter_map(|own| own.certificate).map(|(_, ends)| ends).min()
@@ -52,15 +80,75 @@ impl Slots {
         }
         let is_gone = |own: &&Labels| {
             let watched = Watched { target: own.get("target").to_owned(), edge: own.get("edge").to_owned() };
+            if !self.has(&watched.target, ready) {
+                return true;
+            }
             match self.series.get(&watched) {
                 // Of another group now.
                 Some(places) => self.labels(&watched, places) != **own,
-                None => !self.configured.contains(&watched.target),
+                None => !self.configured.contains_key(&watched.target),
             }
         };
         judgement.gone = active.iter().filter(is_gone).cloned().collect();
         judgement
     }
+
+    /// What explains an alert at a time: a target that is down or about to be, or of which that is not known yet.
+    #[must_use]
+    pub fn hindrance(&self, what: &Hinders<'_>, at_ms: i64) -> Option<String> {
+        let mut left: Vec<&str> = what.others.iter().chain(self.parents(what.target)).map(String::as_str).collect();
+        let mut seen: HashSet<&str> = HashSet::from([what.target]);
+        if what.is_itself && self.look(what.target, what.since_ms, at_ms) == Look::Down {
+            return Some(format!("{} is down", what.target));
+        }
+        while let Some(name) = left.pop() {
+            if !seen.insert(name) {
+                continue;
+            }
+            match self.look(name, what.since_ms, at_ms) {
+                Look::Down => return Some(format!("{name} is down")),
+                Look::NotYet => return Some(format!("whether {name} is up is not known yet")),
+                Look::Up => left.extend(self.parents(name).iter().map(String::as_str)),
+            }
+        }
+        None
+    }
+
+    /// What is known of a target as a whole: of all its edges.
+    fn look(&self, target: &str, since_ms: i64, at_ms: i64) -> Look {
+        let first = Watched { target: target.to_owned(), edge: String::new() };
+        let all = self.series.range(first..).take_while(|(watched, _)| watched.target == target);
+        let (mut is_down, mut is_late) = (None, false);
+        for (_, places) in all {
+            let places: Vec<&Known> = places.values().collect();
+            is_down = Some(is_down.unwrap_or(true) && is_failing(&places, self.confirm(target), at_ms));
+            is_late |= places.iter().all(|known| known.is_late(since_ms, at_ms));
+        }
+        match is_down {
+            Some(true) => Look::Down,
+            Some(false) if is_late => Look::NotYet,
+            // One of which nothing was ever heard explains nothing.
+            Some(false) | None => Look::Up,
+        }
+    }
+}
+
+/// What is known of a target that others depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Down,
+    NotYet,
+    Up,
+}
+
+/// Is it down, or was its newest slot bad at most of the places that know?
+fn is_failing(places: &[&Known], confirm: Confirm, at_ms: i64) -> bool {
+    let (verdict, _) = most(places, confirm, at_ms, |slot| slot.became == Became::Bad);
+    let newest: Vec<bool> = places
+        .iter()
+        .filter_map(|known| known.counted(1, at_ms).first().map(|slot| slot.became == Became::Bad))
+        .collect();
+    verdict == Verdict::Bad || newest.iter().filter(|is_bad| **is_bad).count() * 2 > newest.len()
 }
 
 /// Texts and value of an alert.
@@ -78,15 +166,20 @@ fn add(judgement: &mut Judgement, labels: &Labels, verdict: Verdict, texts: impl
 }
 
 /// What more than half of the places that know say; and the newest slot of each that finds it so.
-fn most<'a>(places: &[&'a Known], at_ms: i64, is: impl Fn(&Slot) -> bool) -> (Verdict, Vec<&'a Slot>) {
+fn most<'a>(
+    places: &[&'a Known],
+    confirm: Confirm,
+    at_ms: i64,
+    is: impl Fn(&Slot) -> bool,
+) -> (Verdict, Vec<&'a Slot>) {
     let (mut bad, mut good) = (Vec::new(), 0);
     for known in places {
-        let slots = known.counted(LAST, at_ms);
+        let slots = known.counted(confirm.of, at_ms);
         let count = slots.iter().filter(|slot| is(slot)).count();
-        let others = slots.iter().take(ALIKE).filter(|slot| !is(slot)).count();
-        if count >= ALIKE {
+        let others = slots.iter().take(confirm.needed).filter(|slot| !is(slot)).count();
+        if count >= confirm.needed {
             bad.extend(slots.iter().find(|slot| is(slot)));
-        } else if others == ALIKE {
+        } else if others == confirm.needed {
             good += 1;
         }
     }
@@ -125,6 +218,16 @@ fn slow_texts(labels: &Labels, bad: &[&Slot], places: usize) -> Texts {
     (owned(&[("summary", &summary)]), slowest)
 }
 
+fn stale_texts(labels: &Labels, bad: usize, places: usize) -> Texts {
+    let summary = format!("{} is stale{}", name_of(labels), of_places(bad, places));
+    (owned(&[("summary", &summary)]), bad as f64)
+}
+
+fn content_texts(labels: &Labels, changed_ms: i64) -> Texts {
+    let summary = format!("the content of {} changed at {}", name_of(labels), rfc3339(Some(changed_ms)));
+    (owned(&[("summary", &summary)]), changed_ms as f64 / 1000.0)
+}
+
 fn certificate_texts(labels: &Labels, left_ms: i64) -> Texts {
     let days = left_ms.div_euclid(DAY_MS);
     let when = match days {
@@ -143,11 +246,12 @@ fn owned(texts: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::HashMap;
 
     use tsdb::{Options, Row, Store, Value};
 
     use super::*;
+    use crate::ready::{Kinds, Watch};
 
     /// Slots of a target at a place, one every 10 s: `.` is good, `s` slow, `x` down, `-` missed, `m` of maintenance, a blank none.
     fn write(store: &Store, target: &str, location: &str, slots: &str) {
@@ -173,13 +277,20 @@ mod tests {
         store.write(batch).unwrap();
     }
 
+    const ALL: Kinds =
+        Kinds { down: true, slow: true, certificate: true, content: true, stale: true, disk: true, no_data: true };
+
     fn verdict(ready: Ready, places: &[(&str, &str)]) -> &'static str {
+        verdict_of(Watch::default(), ready, places)
+    }
+
+    fn verdict_of(watch: Watch, ready: Ready, places: &[(&str, &str)]) -> &'static str {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Options::default()).unwrap();
         let longest = places.iter().map(|(_, slots)| slots.len()).max().unwrap();
         places.iter().for_each(|(location, slots)| write(&store, "t", location, slots));
         let mut slots = Slots::default();
-        slots.configure(HashSet::from(["t".to_owned()]), "a");
+        slots.configure(HashMap::from([("t".to_owned(), watch)]), ALL, "a");
         let at_ms = longest as i64 * 10_000;
         slots.read(&store, at_ms).unwrap();
         let judgement = slots.judge(ready, at_ms, &[]);
@@ -237,6 +348,29 @@ mod tests {
         }
     }
 
+    /// A target can want more slots than others, or fewer, and leave rules out.
+    #[test]
+    fn a_target_says_how_it_is_watched() {
+        let confirmed = |needed: usize, of: usize, slots: &str| {
+            let watch = Watch { confirm: Some(Confirm { needed, of }), ..Watch::default() };
+            verdict_of(watch, Ready::Down, &[("a", slots)])
+        };
+        for (needed, of, slots, expected) in [
+            (1, 1, "..x", "bad"),
+            (1, 1, "xx.", "good"),
+            (3, 5, "..xxx", "bad"),
+            (3, 5, "x.x.x", "bad"),
+            (3, 5, "..x.x", "unknown"),
+            (3, 5, "xxx...", "good"),
+            (4, 4, "xxx", "unknown"),
+        ] {
+            assert_eq!(confirmed(needed, of, slots), expected, "{needed} of {of}: {slots}");
+        }
+        let watch = Watch { ready: Some(Kinds { slow: true, ..Kinds::default() }), ..Watch::default() };
+        assert_eq!(verdict_of(watch.clone(), Ready::Down, &[("a", "xxx")]), "unknown");
+        assert_eq!(verdict_of(watch, Ready::Slow, &[("a", "sss")]), "bad");
+    }
+
     /// What is not looked at any more is gone; what nobody could look at is not.
     #[test]
     fn only_what_is_not_there_is_gone() {
@@ -246,10 +380,11 @@ mod tests {
             write(&store, target, location, "xxx");
         }
         let mut slots = Slots::default();
-        let configured = ["here", "new", "removed"].map(str::to_owned);
-        slots.configure(HashSet::from(configured), "a");
+        let of =
+            |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), Watch::default())).collect::<HashMap<_, _>>();
+        slots.configure(of(&["here", "new", "removed"]), ALL, "a");
         slots.read(&store, 30_000).unwrap();
-        slots.configure(HashSet::from(["here".to_owned(), "new".to_owned()]), "a");
+        slots.configure(of(&["here", "new"]), ALL, "a");
         slots.read(&store, 31_000).unwrap();
         let alert = |target: &str, group: &str| Labels::new([("target", target), ("group", group)]);
         let active = [
@@ -266,5 +401,41 @@ mod tests {
         let mut bad: Vec<&str> = judgement.bad.iter().map(|own| own.labels.get("target")).collect();
         bad.sort_unstable();
         assert_eq!(bad, ["elsewhere", "here"]);
+    }
+
+    /// Behind a gateway that is down nobody is told of forty sites: of the gateway only. A site may be looked at before
+    /// the gateway is: it waits for that, but not forever.
+    #[test]
+    fn what_stands_behind_another_one_is_explained_by_it() {
+        let explained = |gateway: &str, since_s: i64| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), Options::default()).unwrap();
+            write(&store, "gateway", "a", gateway);
+            write(&store, "site", "a", "...xxx");
+            let mut slots = Slots::default();
+            let parents = [("site", vec!["switch"]), ("switch", vec!["gateway"]), ("gateway", vec!["site"])];
+            let owned = |(name, own): (&str, Vec<&str>)| {
+                let depends_on = own.into_iter().map(str::to_owned).collect();
+                (name.to_owned(), Watch { depends_on, ..Watch::default() })
+            };
+            slots.configure(parents.map(owned).into(), ALL, "a");
+            slots.read(&store, 60_000).unwrap();
+            let what = Hinders { target: "site", is_itself: false, others: &[], since_ms: since_s * 1000 };
+            slots.hindrance(&what, 60_000)
+        };
+        let down = Some("gateway is down".to_owned());
+        for (gateway, since_s, expected) in [
+            ("....xx", 45, down.clone()),
+            // One bad slot says enough: the next one says whether it is down.
+            (".....x", 45, down.clone()),
+            ("......", 45, None),
+            // Its last slot is older than the alert.
+            ("...", 45, Some("whether gateway is up is not known yet".into())),
+            // It had two of its intervals to say something.
+            ("...", 35, None),
+            ("", 45, None),
+        ] {
+            assert_eq!(explained(gateway, since_s), expected, "{gateway:?} {since_s}");
+        }
     }
 }

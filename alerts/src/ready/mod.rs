@@ -1,8 +1,8 @@
-//! What every target has without a file of rules: whether it is down, slow, or its certificate ends.
+//! What every target and host has without a file of rules.
 
 mod group;
 mod judge;
 mod slots;
 
-pub use group::{GROUP, Kinds, group};
-pub use slots::Slots;
+pub use group::{Confirm, GROUP, Kinds, Watch, groups};
+pub use slots::{KEPT_MAX, Slots};

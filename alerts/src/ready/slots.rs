@@ -1,16 +1,18 @@
 //! The last slots of every series of `probe`, read as they come.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use domain::tables::PROBE;
 use promql::base::labels::Labels;
 use tsdb::{DEFAULT_SCHEMA, ScanRequest, Store, TIME_COLUMN};
 
+use super::group::{Confirm, Kinds, Watch};
 use crate::base::clock::NS_PER_MS;
 use crate::base::rows::{Rows, columns_there};
+use crate::rules::Ready;
 
-/// So many slots of a series are kept.
-const KEPT_MAX: usize = 6;
+/// So many slots of a series are kept: a target is judged by no more.
+pub const KEPT_MAX: usize = 10;
 /// Rows are written when a check has ended, at the time when it began: so far back is read again at every look, and so
 /// much farther now and then.
 const AGAIN_MS: i64 = 15_000;
@@ -37,6 +39,8 @@ pub(super) struct Slot {
     /// The class of what was wrong, and its sentence.
     pub error: String,
     pub message: String,
+    /// Of an edge, if that is known: does it keep what it should not any more?
+    pub is_stale: Option<bool>,
 }
 
 /// What a place knows of a target.
@@ -50,6 +54,8 @@ pub(super) struct Known {
     pub group: String,
     /// When its certificate ends, in ms, by the newest slot that says so.
     pub certificate: Option<(i64, i64)>,
+    /// The newest slot that says whether its content is another one, and when that was the case last, in ms.
+    pub content: Option<(i64, Option<i64>)>,
 }
 
 impl Known {
@@ -62,6 +68,12 @@ impl Known {
         let times: Vec<i64> = self.slots.keys().copied().collect();
         let steps = times.windows(2).map(|pair| (pair[1] - pair[0]) / NS_PER_MS);
         if self.interval_ms > 0 { self.interval_ms } else { steps.min().unwrap_or(0) }
+    }
+
+    /// Has it said nothing since a time, and may still be about to? It has two of its intervals for that.
+    pub(super) fn is_late(&self, since_ms: i64, at_ms: i64) -> bool {
+        let newest_ms = self.newest() / NS_PER_MS;
+        newest_ms < since_ms && at_ms - since_ms < self.step_ms().saturating_mul(2)
     }
 
     /// The newest slots that count, the newest first, as far as they are of one stretch of time.
@@ -84,26 +96,46 @@ pub(super) struct Watched {
 #[derive(Debug, Default)]
 pub struct Slots {
     /// By what is watched, and the place that looks.
-    pub(super) series: HashMap<Watched, BTreeMap<String, Known>>,
+    pub(super) series: BTreeMap<Watched, BTreeMap<String, Known>>,
     read_ms: Option<i64>,
+    /// Since when slots are known, in ms.
+    pub(super) read_since_ms: Option<i64>,
     read_far_ms: i64,
-    /// The targets that are looked at from here.
-    pub(super) configured: HashSet<String>,
+    /// The targets that are looked at from here, and how each is watched.
+    pub(super) configured: HashMap<String, Watch>,
+    /// Which rules those have that say nothing of it.
+    default: Kinds,
     /// What the place is called.
     location: String,
 }
 
 impl Slots {
-    /// These are the targets that are looked at from here, and the place is called so. Of others that were looked at from
-    /// here nothing is known any more.
-    pub fn configure(&mut self, targets: HashSet<String>, location: &str) {
+    /// These are the targets that are looked at from here, with how each is watched; the rules of all others; and what the
+    /// place is called. Of others that were looked at from here nothing is known any more.
+    pub fn configure(&mut self, targets: HashMap<String, Watch>, default: Kinds, location: &str) {
         self.series.retain(|watched, places| {
-            if !targets.contains(&watched.target) {
+            if !targets.contains_key(&watched.target) {
                 places.remove(location);
             }
             !places.is_empty()
         });
-        (self.configured, self.location) = (targets, location.to_owned());
+        (self.configured, self.default, self.location) = (targets, default, location.to_owned());
+    }
+
+    /// Does a target have a ready rule?
+    pub(super) fn has(&self, target: &str, ready: Ready) -> bool {
+        let own = self.configured.get(target).and_then(|watch| watch.ready);
+        own.unwrap_or(self.default).has(ready)
+    }
+
+    /// How many slots of a target have to be alike.
+    pub(super) fn confirm(&self, target: &str) -> Confirm {
+        self.configured.get(target).and_then(|watch| watch.confirm).unwrap_or_default()
+    }
+
+    /// What a target stands behind.
+    pub(super) fn parents(&self, target: &str) -> &[String] {
+        self.configured.get(target).map_or(&[], |watch| &watch.depends_on)
     }
 
     /// The labels of alerts of what is watched: its group as it is called here, or else at the first place by name.
@@ -119,7 +151,7 @@ impl Slots {
     ///
     /// The store cannot be read.
     pub fn read(&mut self, store: &Store, at_ms: i64) -> Result<(), tsdb::Error> {
-        const WANTED: [&str; 12] = [
+        const WANTED: [&str; 14] = [
             TIME_COLUMN,
             "target",
             "group",
@@ -132,12 +164,15 @@ impl Slots {
             "cert_expires_s",
             "interval_ms",
             "up",
+            "content_changed",
+            "freshness",
         ];
         let Some(columns) = columns_there(store, PROBE.name, &WANTED) else { return Ok(()) };
         if self.read_ms.is_none() {
             let (rows, _) = store.last_rows(DEFAULT_SCHEMA, PROBE.name, Some(&columns), &[])?;
             self.take(&Rows::new(&rows));
         }
+        self.read_since_ms.get_or_insert(at_ms - FIRST_MS);
         let from_ms = match self.read_ms {
             None => at_ms - FIRST_MS,
             // A clock that was set: what it says now.
@@ -164,7 +199,7 @@ impl Slots {
             let text = |column: &str| rows.text(column, at).unwrap_or_default();
             let (target, Some(time)) = (text("target"), rows.whole(TIME_COLUMN, at)) else { continue };
             let location = text("location");
-            if location == self.location && !self.configured.contains(&target) {
+            if location == self.location && !self.configured.contains_key(&target) {
                 continue;
             }
             let places = self.series.entry(Watched { target, edge: text("edge") }).or_default();
@@ -182,6 +217,7 @@ impl Slots {
                 total_ms: number("total_ms").unwrap_or(f64::NAN),
                 error: text("error"),
                 message: text("message"),
+                is_stale: rows.text("freshness", at).map(|freshness| freshness == "stale"),
             });
             known.slots.insert(time, slot);
             while known.slots.len() > KEPT_MAX {
@@ -190,6 +226,11 @@ impl Slots {
             if time == known.newest() {
                 known.interval_ms = number("interval_ms").unwrap_or(0.0) as i64;
                 known.group = text("group");
+            }
+            if let Some(is_changed) = rows.truth("content_changed", at) {
+                let (newest, changed_ms) = known.content.unwrap_or((time, None));
+                let own_ms = is_changed.then_some(time / NS_PER_MS);
+                known.content = Some((newest.max(time), changed_ms.max(own_ms)));
             }
             let ends_ms = rows.whole("cert_expires_s", at).map(|left_s| time / NS_PER_MS + left_s.saturating_mul(1000));
             if let Some(ends_ms) = ends_ms.filter(|_| known.certificate.is_none_or(|(before, _)| before <= time)) {

@@ -12,9 +12,18 @@ pub enum Ready {
         /// How many.
         within_s: i64,
     },
+    /// What is watched (`watch_content`) was another one within the last hour.
+    ContentChanges,
+    /// Two of the last three slots found an edge of a CDN stale.
+    EdgeIsStale,
 }
 
 impl Ready {
+    /// Does a target explain it that the one that it is of depends on?
+    pub(crate) fn is_explained(self) -> bool {
+        matches!(self, Ready::Down | Ready::Slow | Ready::EdgeIsStale)
+    }
+
     /// In words, where other rules show their question.
     #[must_use]
     pub fn describe(self) -> String {
@@ -24,6 +33,8 @@ impl Ready {
             Ready::CertificateEnds { within_s } => {
                 format!("ready: the certificate ends within {} days", within_s / 86_400)
             }
+            Ready::ContentChanges => "ready: the content changed within the last hour".into(),
+            Ready::EdgeIsStale => "ready: 2 of the last 3 slots are stale".into(),
         }
     }
 }

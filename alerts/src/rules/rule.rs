@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use promql::syntax::Expr;
 
+use super::level::Levels;
 use super::ready::Ready;
-use crate::template::Template;
+use crate::template::{Template, TemplateError};
 
 /// A file with groups of rules.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct Rule {
 pub enum Asks {
     /// A question in PromQL.
     Expr(Arc<Expr>),
+    /// A statement in SQL: its column `value`, by its columns of texts.
+    Sql(Arc<str>),
     /// What needs no file.
     Ready(Ready),
 }
@@ -77,6 +80,15 @@ impl Text {
     pub fn pair(&self) -> (&str, &str) {
         (&self.name, &self.source)
     }
+
+    /// Parses a label or an annotation.
+    ///
+    /// # Errors
+    ///
+    /// It is no template.
+    pub fn parse(name: &str, source: &str) -> Result<Text, TemplateError> {
+        Ok(Text { name: name.into(), template: Template::parse(source)?, source: source.into() })
+    }
 }
 
 /// What a rule makes.
@@ -93,6 +105,25 @@ pub enum Kind {
         /// Texts beside its labels.
         annotations: Vec<Text>,
     },
+    /// Alerts by bounds of values.
+    Levels(Levels),
+}
+
+impl Kind {
+    /// Does it make alerts?
+    #[must_use]
+    pub fn is_alert(&self) -> bool {
+        !matches!(self, Kind::Record)
+    }
+
+    /// Texts of its alerts.
+    #[must_use]
+    pub fn annotations(&self) -> &[Text] {
+        match self {
+            Kind::Record => &[],
+            Kind::Alert { annotations, .. } | Kind::Levels(Levels { annotations, .. }) => annotations,
+        }
+    }
 }
 
 impl Group {
@@ -120,12 +151,14 @@ impl Rule {
         let is_same_kind = match (&self.kind, &other.kind) {
             (Kind::Record, Kind::Record) => true,
             (
-                Kind::Alert { for_ms, keep_firing_for_ms, annotations },
-                Kind::Alert { for_ms: other_for, keep_firing_for_ms: other_keep, annotations: others },
-            ) => for_ms == other_for && keep_firing_for_ms == other_keep && texts(annotations).eq(texts(others)),
+                Kind::Alert { for_ms, keep_firing_for_ms, .. },
+                Kind::Alert { for_ms: other_for, keep_firing_for_ms: other_keep, .. },
+            ) => for_ms == other_for && keep_firing_for_ms == other_keep,
+            (Kind::Levels(own), Kind::Levels(other)) => own.is_same(other),
             _ => false,
         };
         is_same_kind
+            && texts(self.kind.annotations()).eq(texts(other.kind.annotations()))
             && self.name == other.name
             && self.query == other.query
             && texts(&self.labels).eq(texts(&other.labels))

@@ -12,17 +12,19 @@ use super::event::{Event, EventKind};
 pub enum Phase {
     /// It was found, and does not fire yet.
     Pending,
+    /// It would fire, and is not told: something else explains it.
+    Suppressed,
     /// It fires.
     Firing,
 }
 
 impl Phase {
-    /// As the label `alertstate` has it.
+    /// As the label `alertstate` has it: those who read it know two, and telling is another matter.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Phase::Pending => "pending",
-            Phase::Firing => "firing",
+            Phase::Suppressed | Phase::Firing => "firing",
         }
     }
 }
@@ -42,10 +44,45 @@ pub struct Active {
     pub fired_at_ms: Option<i64>,
     /// Since when it fires only because its rule keeps it so.
     pub keep_firing_since_ms: Option<i64>,
+    /// Nothing is known of it any more.
+    pub is_unknown: bool,
 }
 
+impl Active {
+    /// One that was found just now.
+    pub(super) fn new(annotations: Texts, value: f64, at_ms: i64) -> Active {
+        Active {
+            phase: Phase::Pending,
+            annotations,
+            value,
+            active_at_ms: at_ms,
+            fired_at_ms: None,
+            keep_firing_since_ms: None,
+            is_unknown: false,
+        }
+    }
+
+    /// It fires, unless something else explains it; what happened to it, if anything did, and why.
+    pub(super) fn fire(&mut self, at_ms: i64, hindrance: Option<String>) -> Option<(EventKind, Option<String>)> {
+        match hindrance {
+            None => {
+                (self.phase, self.fired_at_ms) = (Phase::Firing, Some(at_ms));
+                Some((EventKind::Firing, None))
+            }
+            Some(_) if self.phase == Phase::Suppressed => None,
+            Some(why) => {
+                self.phase = Phase::Suppressed;
+                Some((EventKind::Suppressed, Some(why)))
+            }
+        }
+    }
+}
+
+/// Texts by name.
+pub(super) type Texts = Vec<(String, String)>;
+
 /// What an evaluation found: texts and value of each alert, by its labels.
-pub(super) type Found = BTreeMap<Labels, (Vec<(String, String)>, f64)>;
+pub(super) type Found = BTreeMap<Labels, (Texts, f64)>;
 
 /// How long a rule waits.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +92,11 @@ pub(super) struct Holds {
     pub limit: usize,
 }
 
-/// Takes what was found at a time, and tells what that changes: labels of alerts, and what happened to each.
+/// What happened to an alert, and why where that is not what was found.
+pub(super) type Happened = (EventKind, Option<String>);
+
+/// Takes what was found at a time, and tells what that changes: labels of alerts, and what happened to each. `hindrance`
+/// is what explains an alert that would fire, so that it is not told.
 ///
 /// # Errors
 ///
@@ -65,7 +106,8 @@ pub(super) fn step(
     found: Found,
     at_ms: i64,
     holds: Holds,
-    mut tell: impl FnMut(&Labels, &Active, EventKind),
+    hindrance: impl Fn(&Labels, &Active) -> Option<String>,
+    mut tell: impl FnMut(&Labels, &Active, Happened),
 ) -> Result<(), String> {
     let gone: Vec<Labels> = active.keys().filter(|labels| !found.contains_key(*labels)).cloned().collect();
     for labels in gone {
@@ -78,7 +120,7 @@ pub(super) fn step(
             }
         }
         let (labels, own) = entry.remove_entry();
-        tell(&labels, &own, EventKind::Recovered);
+        tell(&labels, &own, (EventKind::Recovered, None));
     }
     for (labels, (annotations, value)) in found {
         let own = match active.entry(labels.clone()) {
@@ -88,26 +130,20 @@ pub(super) fn step(
                 own
             }
             Entry::Vacant(entry) => {
-                let new = Active {
-                    phase: Phase::Pending,
-                    annotations,
-                    value,
-                    active_at_ms: at_ms,
-                    fired_at_ms: None,
-                    keep_firing_since_ms: None,
-                };
-                let own = entry.insert(new);
+                let own = entry.insert(Active::new(annotations, value, at_ms));
                 if holds.for_ms > 0 {
-                    tell(&labels, own, EventKind::Pending);
+                    tell(&labels, own, (EventKind::Pending, None));
                 }
                 own
             }
         };
         // A clock that was set back: it is active since now, at the latest.
         own.active_at_ms = own.active_at_ms.min(at_ms);
-        if own.phase == Phase::Pending && at_ms - own.active_at_ms >= holds.for_ms {
-            (own.phase, own.fired_at_ms) = (Phase::Firing, Some(at_ms));
-            tell(&labels, own, EventKind::Firing);
+        if own.phase != Phase::Firing && at_ms - own.active_at_ms >= holds.for_ms {
+            let hindrance = hindrance(&labels, own);
+            if let Some(happened) = own.fire(at_ms, hindrance) {
+                tell(&labels, own, happened);
+            }
         }
     }
     if holds.limit > 0 && active.len() > holds.limit {
@@ -122,8 +158,7 @@ pub(super) fn event(
     at_ms: i64,
     labels: &Labels,
     own: &Active,
-    kind: EventKind,
-    reason: Option<&str>,
+    (kind, reason): Happened,
 ) -> Event {
     Event {
         kind,
@@ -135,7 +170,7 @@ pub(super) fn event(
         value: own.value,
         active_at_ms: own.active_at_ms,
         fired_at_ms: own.fired_at_ms,
-        reason: reason.map(str::to_owned),
+        reason,
     }
 }
 
@@ -153,8 +188,8 @@ mod tests {
         for (at, is_found) in [1, 0, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1].into_iter().enumerate() {
             let found = (is_found == 1).then(|| (labels.clone(), (Vec::new(), 1.0)));
             let at = at as i64;
-            step(&mut active, found.into_iter().collect(), at, holds, |_, _, kind| told.push((at, kind.name())))
-                .unwrap();
+            let tell = |_: &Labels, _: &Active, (kind, _): Happened| told.push((at, kind.name()));
+            step(&mut active, found.into_iter().collect(), at, holds, |_, _| None, tell).unwrap();
         }
         let expected = [
             (0, "pending"),
@@ -176,8 +211,9 @@ mod tests {
         let (mut active, mut fired) = (BTreeMap::new(), Vec::new());
         for at in [3600, 1, 2, 3] {
             let found = Found::from([(labels.clone(), (Vec::new(), 1.0))]);
-            let tell = |_: &Labels, _: &Active, kind| fired.extend((kind == EventKind::Firing).then_some(at));
-            step(&mut active, found, at, holds, tell).unwrap();
+            let tell =
+                |_: &Labels, _: &Active, (kind, _): Happened| fired.extend((kind == EventKind::Firing).then_some(at));
+            step(&mut active, found, at, holds, |_, _| None, tell).unwrap();
         }
         assert_eq!(fired, [3]);
     }

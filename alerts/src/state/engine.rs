@@ -50,6 +50,19 @@ pub struct Judgement {
     pub gone: Vec<Labels>,
 }
 
+/// Which targets explain an alert while they are down.
+#[derive(Debug, Clone, Copy)]
+pub struct Hinders<'a> {
+    /// What those are that this target depends on; nothing if the alert is of none.
+    pub target: &'a str,
+    /// Does the target itself?
+    pub is_itself: bool,
+    /// These do, with what they depend on.
+    pub others: &'a [String],
+    /// Since when the alert is active, in milliseconds: what others are is to be known from then on.
+    pub since_ms: i64,
+}
+
 /// Where samples lie that rules ask of, and where what they make is kept.
 pub trait Engine {
     /// What a question finds at a time, in milliseconds.
@@ -58,6 +71,16 @@ pub trait Engine {
     ///
     /// Why there is no answer.
     fn ask(&self, expr: &Expr, at_ms: i64) -> Result<Vec<(Labels, Sample)>, String>;
+
+    /// What a statement in SQL finds at a time, by its columns of texts: `value`, or nothing where that is NULL.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    fn ask_sql(&self, statement: &str, at_ms: i64) -> Result<Vec<(Labels, Option<f64>)>, String>;
+
+    /// What explains that nobody is told of an alert that would fire at a time: a silence, or a target that is down.
+    fn hindrance(&self, labels: &Labels, targets: Option<&Hinders<'_>>, at_ms: i64) -> Option<String>;
 
     /// What is known at a time of what a ready rule looks for; `active` are the labels of its alerts.
     ///

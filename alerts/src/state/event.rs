@@ -10,19 +10,28 @@ use crate::rules::Severity;
 pub enum EventKind {
     /// It was found; it fires if that lasts.
     Pending,
-    /// It fires.
+    /// It would fire, and is not told: something else explains it.
+    Suppressed,
+    /// It fires; or is known again to fire.
     Firing,
+    /// It fired, and nothing is known of it any more.
+    Unknown,
     /// It is over, or was pending and is not found any more.
     Recovered,
 }
 
 impl EventKind {
+    const ALL: [EventKind; 5] =
+        [EventKind::Pending, EventKind::Suppressed, EventKind::Firing, EventKind::Unknown, EventKind::Recovered];
+
     /// Its name in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             EventKind::Pending => "pending",
+            EventKind::Suppressed => "suppressed",
             EventKind::Firing => "firing",
+            EventKind::Unknown => "unknown",
             EventKind::Recovered => "recovered",
         }
     }
@@ -30,7 +39,7 @@ impl EventKind {
     /// The kind of a name.
     #[must_use]
     pub fn of_name(name: &str) -> Option<EventKind> {
-        [EventKind::Pending, EventKind::Firing, EventKind::Recovered].into_iter().find(|kind| kind.name() == name)
+        EventKind::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -64,6 +73,12 @@ impl Event {
     #[must_use]
     pub fn alert(&self) -> String {
         id_of(&self.group, &self.rule, &self.labels)
+    }
+
+    /// Does it fire since just now? What is known again was told when it began.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.kind == EventKind::Firing && self.fired_at_ms == Some(self.at_ms)
     }
 
     /// How grave it is.

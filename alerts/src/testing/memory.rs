@@ -9,7 +9,7 @@ use promql::model::samples::{Sample, Samples};
 use promql::syntax::Expr;
 
 use crate::rules::Ready;
-use crate::state::{Engine, Judgement, Made, instant};
+use crate::state::{Engine, Hinders, Judgement, Made, instant};
 
 type Series = BTreeMap<i64, Sample>;
 
@@ -61,6 +61,14 @@ impl Source for Memory {
 impl Engine for Memory {
     fn ask(&self, expr: &Expr, at_ms: i64) -> Result<Vec<(Labels, Sample)>, String> {
         instant(expr, at_ms, &Settings::default(), self, &Allowance::default())
+    }
+
+    fn ask_sql(&self, _: &str, _: i64) -> Result<Vec<(Labels, Option<f64>)>, String> {
+        Err("there are no tables here".into())
+    }
+
+    fn hindrance(&self, _: &Labels, _: Option<&Hinders<'_>>, _: i64) -> Option<String> {
+        None
     }
 
     fn judge(&self, _: Ready, _: i64, _: &[Labels]) -> Result<Judgement, String> {

@@ -11,7 +11,7 @@ pub const ALERT_EVENTS: Table = Table {
     name: "alert_events",
     tags: &["rule", "target", "group", "severity", "alert"],
     fields: &[
-        // pending, firing, recovered
+        // pending, suppressed, firing, unknown, recovered
         Column::text("event"),
         // The evaluation that saw it.
         Column::instant("slot_ns"),
@@ -19,6 +19,8 @@ pub const ALERT_EVENTS: Table = Table {
         Column::text("message"),
         // Since when it is active.
         Column::instant("since_ns"),
+        // Since when it fires, or fired.
+        Column::instant("fired_ns"),
         Column::text("actor"),
         Column::text("reason"),
         // Names and values, as JSON.
@@ -26,5 +28,7 @@ pub const ALERT_EVENTS: Table = Table {
         Column::text("annotations"),
         // The group of rules: its file and its name.
         Column::text("rule_group"),
+        // Who was told that it fires, as JSON.
+        Column::text("channels"),
     ],
 };

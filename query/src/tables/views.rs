@@ -42,8 +42,10 @@ const VIEWS: [(&str, &str); 8] = [
     (
         "alerts",
         "WITH numbered AS (
-            SELECT time, target, \"group\", severity, rule, alert, event, message, value, actor,
-                sum(CASE WHEN event = 'firing' THEN 1 ELSE 0 END) OVER (PARTITION BY alert ORDER BY time) AS number
+            SELECT time, target, \"group\", severity, rule, alert, message, value, actor,
+                CASE WHEN event = 'firing' AND fired < slot THEN 'known again' ELSE event END AS event,
+                sum(CASE WHEN event = 'firing' AND (fired IS NULL OR fired >= slot) THEN 1 ELSE 0 END)
+                    OVER (PARTITION BY alert ORDER BY time) AS number
             FROM alert_events)
         SELECT min(CASE WHEN event = 'firing' THEN time END) AS time, target, \"group\", severity, CAST(NULL AS VARCHAR) AS channel, rule, alert,
             min(CASE WHEN event = 'firing' THEN message END) AS message, min(CASE WHEN event = 'firing' THEN value END) AS value,

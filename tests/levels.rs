@@ -1,0 +1,105 @@
+//! `[[alert]]`: values of SQL and PromQL against bounds, with two levels, through kills.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::notices::{Answer, Receiver};
+use crate::ready::told;
+use crate::server::{Server, wait_for};
+
+const ALERTS: &str = r#"
+rules.ready = ["down"]
+[[alert]]
+name = "Full"
+sql = "SELECT host, last_value(value ORDER BY time) AS value FROM load WHERE time > now() - INTERVAL '1 hour' GROUP BY host"
+warning = { raise = ">= 80", clear = "< 70" }
+critical = { raise = ">= 95", clear = "< 90" }
+interval = "100ms"
+labels = { team = "{{ $labels.host }}s" }
+
+[[alert]]
+name = "Loud"
+promql = "load"
+critical = { raise = "> 50" }
+interval = "100ms"
+no_data = "keep"
+texts = { summary = "{{ $labels.host }} makes {{ $value }} dB", runbook = "http://wiki.example/loud" }
+"#;
+
+fn start(dir: &Path, receiver: &Receiver, more: &str) -> Server {
+    let channel = format!("[[channel]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"{}\"\n", receiver.url);
+    Server::start(&dir.join("data"), &format!("{more}\n{channel}"))
+}
+
+/// A value that jumps over both bounds is told as critical, once; falling it is a warning that is told then; between its
+/// bounds nothing changes; and killed in the midst the server goes on with what it knew.
+#[test]
+fn values_are_told_level_by_level() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    let heard = |name: &str| -> Vec<String> {
+        let all = told(&receiver).into_iter();
+        all.filter(|text| text.contains(name)).collect()
+    };
+    let mut server = start(dir.path(), &receiver, ALERTS);
+    let mut expected = Vec::new();
+    for (value, more) in [
+        (10, vec![]),
+        (97, vec!["firing critical Full of a: 97 (>= 95)"]),
+        (92, vec![]),
+        // It is still above what the warning ends at.
+        (75, vec!["resolved critical Full of a: 92 (>= 95)", "firing warning Full of a: 75 (>= 80)"]),
+        (85, vec![]),
+        (65, vec!["resolved warning Full of a: 85 (>= 80)"]),
+        (75, vec![]),
+    ] {
+        server.write("", format!("load,host=a value={value}").as_bytes());
+        expected.extend(more);
+        wait_for(&format!("what is told of {value}"), || heard("Full").len() >= expected.len());
+        server.kill();
+        server = start(dir.path(), &receiver, ALERTS);
+        // Several evaluations, of which none tells it again.
+        std::thread::sleep(Duration::from_millis(400));
+        assert_eq!(heard("Full"), expected, "at {value}");
+    }
+    let events = "SELECT severity, string_agg(event, ' ' ORDER BY time) FROM alert_events WHERE rule = 'Full' GROUP BY severity ORDER BY severity";
+    assert_eq!(server.rows(events), [["critical", "firing recovered"], ["warning", "suppressed firing recovered"]]);
+    wait_for("the other alert", || heard("dB").len() == 1);
+    assert_eq!(heard("dB"), ["firing critical a makes 97 dB"]);
+    let alert = &receiver.heard()[0]["alerts"][0];
+    assert_eq!((alert["labels"]["team"].as_str(), alert["labels"]["host"].as_str()), (Some("as"), Some("a")));
+}
+
+/// Where nothing comes any more nothing is over: an event says that it is not known. What is critical by itself then is
+/// told.
+#[test]
+fn no_data_resolves_nothing() {
+    let alert = |name: &str, no_data: &str| {
+        format!(
+            "[[alert]]\nname = \"{name}\"\npromql = \"load\"\ncritical = {{ raise = \"> 50\" }}\ninterval = \"100ms\"\n{no_data}"
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    // A sample is the newest one of its series for so long.
+    let config = format!(
+        "rules.ready = []\npromql.lookback = \"1s\"\n{}{}",
+        alert("Loud", ""),
+        alert("Silent", "no_data = \"critical\"\n")
+    );
+    let server = start(dir.path(), &receiver, &config);
+    server.write("", b"load,host=a value=60");
+    server.write("", b"load,host=b value=10");
+    let of = |name: &str| -> Vec<String> { told(&receiver).into_iter().filter(|text| text.contains(name)).collect() };
+    wait_for("what is critical by itself", || of("Silent").len() == 2);
+    let events = |rule: &str| {
+        server.rows(&format!("SELECT string_agg(event, ' ' ORDER BY time) FROM alert_events WHERE rule = '{rule}'"))
+    };
+    wait_for("nothing to be known", || events("Loud") == [["firing unknown"]]);
+    server.write("", b"load,host=a value=60");
+    wait_for("it to be known again", || events("Loud")[0][0].starts_with("firing unknown firing"));
+    server.write("", b"load,host=a value=10");
+    wait_for("its end", || events("Loud")[0][0].ends_with("recovered"));
+    assert_eq!(of("Loud").len(), 2, "{:?}", of("Loud"));
+    assert_eq!(server.rows("SELECT count(*), count(closed) FROM alerts WHERE rule = 'Loud'"), [["1", "1"]]);
+}
