@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::agents::get;
 use crate::clients::python;
 use crate::notices::{Answer, Receiver};
 use crate::parts::free_port;
@@ -142,6 +143,18 @@ fn services_take_what_they_are_told() {
         let of = |name: &str| rows.iter().find(|row| row[0] == name).map(|row| row[1..].join(" ")).unwrap_or_default();
         of("dingtalk") == "2 1 0" && of("wecom") == "0 0 2" && of("slack") == "2 0 0"
     });
+    let metrics = get(&format!("{}/metrics", server.url));
+    for line in [
+        "fournines_notices_total{channel=\"dingtalk\",event=\"failed\"} 1",
+        "fournines_notices_total{channel=\"wecom\",event=\"gave_up\"} 2",
+        "fournines_notices_total{channel=\"slack\",event=\"sent\"} 2",
+        "fournines_notices_waiting{channel=\"slack\"} 0",
+        "fournines_alerts{state=\"firing\"} 0",
+        "fournines_rules_failing 0",
+        "fournines_rules_late 0",
+    ] {
+        assert!(metrics.lines().any(|own| own.starts_with(line)), "{line} is not in {metrics}");
+    }
 }
 
 /// A program is given what a webhook is; its exit code says what became of it. One that does not end is killed.

@@ -97,7 +97,7 @@ impl Server {
         guard: Guard,
         options: Options,
     ) -> Server {
-        let metrics = Metrics::new(store.clone(), ingest.clone());
+        let metrics = Metrics::new(store.clone(), ingest.clone(), rules.clone());
         let (data_dir, promql) = (options.data_dir.clone(), options.promql.clone());
         Server {
             services: Arc::new(Services {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alerts::live::Live;
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow::error::ArrowError;
 use ingest::stats::ProtocolStats;
@@ -28,8 +29,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Counts for a store and what takes rows for it.
-    pub fn new(store: Arc<Store>, ingest: Arc<Ingest>) -> Metrics {
+    /// Counts for a store, what takes rows for it, and what is evaluated over it.
+    pub fn new(store: Arc<Store>, ingest: Arc<Ingest>, rules: Arc<Live>) -> Metrics {
         let mut registry = Registry::with_prefix("fournines");
         let requests = Family::default();
         registry.register("http_requests", "Requests answered, by path and status", requests.clone());
@@ -38,6 +39,7 @@ impl Metrics {
         registry.register("http_connections_refused", help, connections_refused.clone());
         registry.register_collector(Box::new(StoreMetrics(store)));
         registry.register_collector(Box::new(IngestMetrics(ingest)));
+        registry.register_collector(Box::new(RuleMetrics(rules)));
         Metrics { registry, requests, connections_refused }
     }
 
@@ -160,6 +162,50 @@ impl Collector for IngestMetrics {
         let labels: Vec<_> = all.iter().map(|stats| [("protocol", stats.protocol.name())]).collect();
         let times = labels.iter().zip(&all).map(|(labels, stats)| (&labels[..], &stats.request_ns, NS));
         quantiles(&mut encoder, "ingest_request_seconds", "Time from a request's head to its answer", times)
+    }
+}
+
+/// What rules and channels do.
+#[derive(Debug)]
+struct RuleMetrics(Arc<Live>);
+
+impl Collector for RuleMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), std::fmt::Error> {
+        let stats = self.0.stats();
+        for (name, help, value) in [
+            ("rules_evaluations", "Evaluations of groups of rules since the start", stats.evaluations as f64),
+            ("rules_evaluation_seconds", "Time that they took together", stats.took.as_secs_f64()),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        for (name, help, value) in [
+            ("rules_failing", "Rules whose last evaluation did not work", stats.failing),
+            ("rules_late", "1 if a group of rules is not evaluated in time", u64::from(stats.late)),
+            ("silences", "Silences that hold", stats.silences),
+        ] {
+            let gauge = ConstGauge::new(value as f64);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        let gauge = ConstGauge::new(0f64);
+        let mut alerts = encoder.encode_descriptor("alerts", "Alerts, by state", None, gauge.metric_type())?;
+        for (state, count) in &stats.alerts {
+            ConstGauge::new(*count as f64).encode(alerts.encode_family(&[("state", *state)])?)?;
+        }
+        let help = "Notices that wait in memory, by channel";
+        let mut waiting = encoder.encode_descriptor("notices_waiting", help, None, gauge.metric_type())?;
+        for channel in &stats.channels {
+            ConstGauge::new(channel.waiting as f64).encode(waiting.encode_family(&[("channel", &*channel.name)])?)?;
+        }
+        let (counter, help) = (ConstCounter::new(0u64), "What became of notices, by channel");
+        let mut ended = encoder.encode_descriptor("notices", help, None, counter.metric_type())?;
+        for channel in &stats.channels {
+            for (event, count) in channel.ended {
+                let labels = [("channel", &*channel.name), ("event", event)];
+                ConstCounter::new(count).encode(ended.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use super::over_store::OverStore;
 use super::sql::Sql;
 use crate::base::clock::now_ms;
 use crate::base::keep_on::keep_on;
-use crate::notices::{Channel, Firing, Outbox, Route, Told};
+use crate::notices::{Channel, ChannelStats, Firing, Outbox, Route, Told};
 use crate::ready::{self, Kinds, Slots, Watch};
 use crate::rules::{Asks, Group, Rule, RuleFile};
 use crate::silences::Silences;
@@ -126,6 +127,8 @@ struct Evaluator {
     slots: Mutex<Slots>,
     /// So many groups with questions in PromQL are evaluated at a time as queries have threads.
     turns: Semaphore,
+    /// Evaluations, and the ns that they took.
+    evaluated: (AtomicU64, AtomicU64),
 }
 
 impl Live {
@@ -147,8 +150,19 @@ impl Live {
         let outbox = Outbox::new(store.clone(), options.outside.url.clone());
         let (metrics, ledger, silences, slots) = Default::default();
         let turns = Semaphore::new(runner.limits().threads.max(1));
-        let evaluator =
-            Arc::new(Evaluator { store, runner, sql, metrics, options, ledger, silences, outbox, slots, turns });
+        let evaluator = Arc::new(Evaluator {
+            store,
+            runner,
+            sql,
+            metrics,
+            options,
+            ledger,
+            silences,
+            outbox,
+            slots,
+            turns,
+            evaluated: Default::default(),
+        });
         let own = evaluator.clone();
         let read = move || {
             own.silences.open(&own.store)?;
@@ -248,6 +262,17 @@ impl Live {
         self.groups().iter().find(|own| is_late(own)).map(|own| own.group.name.clone())
     }
 
+    /// Evaluations since the start, and how long they took together.
+    pub(super) fn evaluated(&self) -> (u64, Duration) {
+        let (count, ns) = &self.evaluator.evaluated;
+        (count.load(Ordering::Relaxed), Duration::from_nanos(ns.load(Ordering::Relaxed)))
+    }
+
+    /// What channels do.
+    pub(super) fn channels(&self) -> Vec<ChannelStats> {
+        self.evaluator.outbox.stats()
+    }
+
     /// The silences that there are.
     #[must_use]
     pub fn silences(&self) -> &Silences {
@@ -343,6 +368,8 @@ impl Evaluator {
         };
         match tokio::task::spawn_blocking(work).await {
             Ok((state, unkept)) => {
+                self.evaluated.0.fetch_add(1, Ordering::Relaxed);
+                self.evaluated.1.fetch_add(state.took.as_nanos() as u64, Ordering::Relaxed);
                 let before = own.state();
                 own.publish(state);
                 tell(&own.group, &before, &own.state(), &unkept);

@@ -6,7 +6,9 @@ mod ledger;
 mod over_store;
 mod show;
 mod sql;
+mod stats;
 
 pub use grid::Grid;
 pub use groups::{Changes, Live, Options, Plan};
 pub use sql::Sql;
+pub use stats::Stats;

@@ -17,7 +17,7 @@ mod words;
 
 pub use channel::{Channel, Kind, Mail, Program};
 pub use http::{Each, HttpAsk, READY, ReadyMade};
-pub use outbox::{Firing, Outbox};
+pub use outbox::{ChannelStats, Firing, Outbox};
 pub use route::Route;
 pub use sender::{Outcome, Sender};
 pub use told::{Notice, Status, Told, notices};

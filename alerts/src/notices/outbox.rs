@@ -1,7 +1,7 @@
 //! What is to be told, channel by channel, in its order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,26 @@ struct Queue {
     /// Are there others in the store?
     has_more: AtomicBool,
     wake: Notify,
+    ended: Ended,
+}
+
+/// What became of attempts since the start.
+#[derive(Debug, Default)]
+struct Ended {
+    sent: AtomicU64,
+    failed: AtomicU64,
+    gave_up: AtomicU64,
+}
+
+/// What a channel does, as numbers.
+#[derive(Debug, Clone)]
+pub struct ChannelStats {
+    /// Its name.
+    pub name: String,
+    /// Notices that wait in memory.
+    pub waiting: u64,
+    /// Notices since the start, or since the channel is as it is: `sent` and `gave_up`, and attempts that `failed`.
+    pub ended: [(&'static str, u64); 3],
 }
 
 impl Queue {
@@ -167,7 +187,8 @@ impl Outbox {
             }
             let name = channel.name.clone();
             let has_more = AtomicBool::new(has_more);
-            let queue = Arc::new(Queue { channel, notices: Mutex::new(notices), has_more, wake: Notify::new() });
+            let (notices, wake, ended) = (Mutex::new(notices), Notify::new(), Ended::default());
+            let queue = Arc::new(Queue { channel, notices, has_more, wake, ended });
             let (shared, own, firing) = (self.shared.clone(), queue.clone(), firing.clone());
             let task = tokio::spawn(async move {
                 let what = format!("telling the channel {:?}", own.channel.name);
@@ -186,6 +207,21 @@ impl Outbox {
     pub fn record(&self, notices: &[Notice], batch: &mut Batch) -> Result<(), RowError> {
         let queue = |notice| rows::queue(notice, &self.shared.recipient(notice), &self.shared.clock, batch);
         notices.iter().try_for_each(queue)
+    }
+
+    /// What channels do.
+    #[must_use]
+    pub fn stats(&self) -> Vec<ChannelStats> {
+        let of = |worker: &Worker| {
+            let Ended { sent, failed, gave_up } = &worker.queue.ended;
+            let ended = [("sent", sent), ("failed", failed), ("gave_up", gave_up)];
+            ChannelStats {
+                name: worker.queue.channel.name.clone(),
+                waiting: worker.queue.lock().len() as u64,
+                ended: ended.map(|(name, count)| (name, count.load(Ordering::Relaxed))),
+            }
+        };
+        self.lock().values().map(of).collect()
     }
 
     /// Tells it, as soon as may be.
@@ -231,7 +267,7 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
         }
         queue.channel.wait_for_turn(&mut told_at).await;
         let together = queue.next();
-        let pause = shared.attempt(&queue.channel, &together).await;
+        let pause = shared.attempt(&queue, &together).await;
         queue.tried(together.len(), pause.is_some());
         tokio::time::sleep(pause.unwrap_or_default()).await;
     }
@@ -280,7 +316,8 @@ impl Shared {
 
     /// Tries once to tell notices as one. What comes back is how long to wait until they are tried again; nothing if that
     /// is not to be.
-    async fn attempt(&self, channel: &Channel, together: &[(Notice, i64)]) -> Option<Duration> {
+    async fn attempt(&self, queue: &Queue, together: &[(Notice, i64)]) -> Option<Duration> {
+        let channel = &queue.channel;
         let notice = Notice::together(together.iter().map(|(notice, _)| notice));
         let attempt = together.iter().map(|(_, attempts)| attempts + 1).max().unwrap_or(1);
         let given_ms = i64::try_from(channel.give_up_after.as_millis()).unwrap_or(i64::MAX);
@@ -302,6 +339,12 @@ impl Shared {
             ("failed", Some(error)) if attempt == 1 => tracing::warn!("{} is not told yet: {error}", channel.name),
             _ => {}
         }
+        let (counter, count) = match event {
+            "sent" => (&queue.ended.sent, together.len()),
+            "gave_up" => (&queue.ended.gave_up, together.len()),
+            _ => (&queue.ended.failed, 1),
+        };
+        counter.fetch_add(count as u64, Ordering::Relaxed);
         let others = match (event, &channel.fallback) {
             ("gave_up", Some(other)) => together.iter().map(|(notice, _)| notice.instead(other, now_ms())).collect(),
             _ => Vec::new(),
