@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use promql::base::labels::Labels;
 
 use super::group::Confirm;
-use super::slots::{Became, Known, Slot, Slots, Watched};
+use super::slots::{Became, Known, Slot, Slots};
 use crate::base::clock::rfc3339;
 use crate::rules::Ready;
 use crate::state::{Bad, Hinders, Judgement};
@@ -27,12 +27,11 @@ impl Slots {
     #[must_use]
     pub fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Judgement {
         let mut judgement = Judgement::default();
-        for (watched, places) in &self.series {
-            if !self.has(&watched.target, ready) {
-                continue;
-            }
-            let labels = &self.labels(watched, places);
-            let confirm = self.confirm(&watched.target);
+        let wanted = self.series.iter().filter(|(target, _)| self.has(target, ready));
+        for (target, (edge, places)) in wanted.flat_map(|(target, edges)| edges.iter().map(move |edge| (target, edge)))
+        {
+            let labels = &self.labels(target, edge, places);
+            let confirm = self.confirm(target);
             let places: Vec<&Known> = places.values().collect();
             match ready {
                 Ready::Down => {
@@ -79,14 +78,14 @@ impl Slots {
             }
         }
         let is_gone = |own: &&Labels| {
-            let watched = Watched { target: own.get("target").to_owned(), edge: own.get("edge").to_owned() };
-            if !self.has(&watched.target, ready) {
+            let (target, edge) = (own.get("target"), own.get("edge"));
+            if !self.has(target, ready) {
                 return true;
             }
-            match self.series.get(&watched) {
+            match self.series.get(target).and_then(|edges| edges.get(edge)) {
                 // Of another group now.
-                Some(places) => self.labels(&watched, places) != **own,
-                None => !self.configured.contains_key(&watched.target),
+                Some(places) => self.labels(target, edge, places) != **own,
+                None => !self.configured.contains_key(target),
             }
         };
         judgement.gone = active.iter().filter(is_gone).cloned().collect();
@@ -116,10 +115,8 @@ impl Slots {
 
     /// What is known of a target as a whole: of all its edges.
     fn look(&self, target: &str, since_ms: i64, at_ms: i64) -> Look {
-        let first = Watched { target: target.to_owned(), edge: String::new() };
-        let all = self.series.range(first..).take_while(|(watched, _)| watched.target == target);
         let (mut is_down, mut is_late) = (None, false);
-        for (_, places) in all {
+        for places in self.series.get(target).into_iter().flat_map(|edges| edges.values()) {
             let places: Vec<&Known> = places.values().collect();
             is_down = Some(is_down.unwrap_or(true) && is_failing(&places, self.confirm(target), at_ms));
             is_late |= places.iter().all(|known| known.is_late(since_ms, at_ms));

@@ -85,18 +85,14 @@ impl Known {
     }
 }
 
-/// What is watched: a target, and the address of its edge if it has several.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Watched {
-    pub target: String,
-    pub edge: String,
-}
+/// What places know of a target or an edge of it, by their names.
+pub(super) type Places = BTreeMap<String, Known>;
 
 /// The last slots of all series.
 #[derive(Debug, Default)]
 pub struct Slots {
-    /// By what is watched, and the place that looks.
-    pub(super) series: BTreeMap<Watched, BTreeMap<String, Known>>,
+    /// By the target, the address of its edge if it has several, and the place that looks.
+    pub(super) series: HashMap<String, BTreeMap<String, Places>>,
     read_ms: Option<i64>,
     /// Since when slots are known, in ms.
     pub(super) read_since_ms: Option<i64>,
@@ -113,12 +109,7 @@ impl Slots {
     /// These are the targets that are looked at from here, with how each is watched; the rules of all others; and what the
     /// place is called. Of others that were looked at from here nothing is known any more.
     pub fn configure(&mut self, targets: HashMap<String, Watch>, default: Kinds, location: &str) {
-        self.series.retain(|watched, places| {
-            if !targets.contains_key(&watched.target) {
-                places.remove(location);
-            }
-            !places.is_empty()
-        });
+        self.retain(|target, place, _| place != location || targets.contains_key(target));
         (self.configured, self.default, self.location) = (targets, default, location.to_owned());
     }
 
@@ -139,10 +130,10 @@ impl Slots {
     }
 
     /// The labels of alerts of what is watched: its group as it is called here, or else at the first place by name.
-    pub(super) fn labels(&self, watched: &Watched, places: &BTreeMap<String, Known>) -> Labels {
+    pub(super) fn labels(&self, target: &str, edge: &str, places: &Places) -> Labels {
         let known = places.get(&self.location).or_else(|| places.values().next());
         let group = known.map_or("", |known| known.group.as_str());
-        Labels::new([("target", watched.target.as_str()), ("edge", watched.edge.as_str()), ("group", group)])
+        Labels::new([("target", target), ("edge", edge), ("group", group)])
     }
 
     /// Reads what has come.
@@ -202,8 +193,8 @@ impl Slots {
             if location == self.location && !self.configured.contains_key(&target) {
                 continue;
             }
-            let places = self.series.entry(Watched { target, edge: text("edge") }).or_default();
-            let known = places.entry(location).or_default();
+            let edges = self.series.entry(target).or_default();
+            let known = edges.entry(text("edge")).or_default().entry(location).or_default();
             let number = |column: &str| rows.float(column, at);
             let became = match (text("outcome").as_str(), rows.truth("up", at)) {
                 ("ok", _) | ("", Some(true)) => Some(Became::Good),
@@ -240,12 +231,20 @@ impl Slots {
     }
 
     fn forget(&mut self, at_ms: i64) {
-        self.series.retain(|_, places| {
-            places.retain(|_, known| {
-                let kept_ms = FORGOTTEN_MS.max(known.step_ms().saturating_mul(10));
-                known.newest() / NS_PER_MS >= at_ms.saturating_sub(kept_ms)
+        self.retain(|_, _, known| {
+            let kept_ms = FORGOTTEN_MS.max(known.step_ms().saturating_mul(10));
+            known.newest() / NS_PER_MS >= at_ms.saturating_sub(kept_ms)
+        });
+    }
+
+    /// Keeps what this says of it: by target, place, and what that knows.
+    fn retain(&mut self, mut is_kept: impl FnMut(&str, &str, &Known) -> bool) {
+        self.series.retain(|target, edges| {
+            edges.retain(|_, places| {
+                places.retain(|place, known| is_kept(target, place, known));
+                !places.is_empty()
             });
-            !places.is_empty()
+            !edges.is_empty()
         });
     }
 }
