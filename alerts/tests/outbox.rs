@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use alerts::base::clock::now_ms;
-use alerts::notices::{Channel, Kind, Notice, Outbox, Status, Told};
+use alerts::notices::{Channel, Held, Kind, Notice, Outbox, Status, Told};
+use serde_json::Value;
 use tsdb::{Options, Store};
 
 /// More than wait in memory.
 const NOTICES: usize = 1300;
 
-/// Answers requests of a connection once all is well, and keeps the ids of notices that it takes.
-fn answer(stream: &TcpStream, is_well: &AtomicBool, heard: &Mutex<Vec<String>>) -> Option<()> {
+/// Answers requests of a connection once all is well, and keeps what it is told.
+fn answer(stream: &TcpStream, is_well: &AtomicBool, heard: &Mutex<Vec<Value>>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut length = 0;
@@ -34,13 +35,37 @@ fn answer(stream: &TcpStream, is_well: &AtomicBool, heard: &Mutex<Vec<String>>) 
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
-        let body: serde_json::Value = serde_json::from_slice(&body).ok()?;
+        let body: Value = serde_json::from_slice(&body).ok()?;
         while !is_well.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        heard.lock().unwrap().push(body["notice"].as_str()?.to_owned());
+        heard.lock().unwrap().push(body);
         let mut stream = stream;
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").ok()?;
+    }
+}
+
+/// Somebody who is told.
+struct Receiver {
+    url: String,
+    /// Does it answer?
+    is_well: Arc<AtomicBool>,
+    heard: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Receiver {
+    fn start(is_well: bool) -> Receiver {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let (is_well, heard) = (Arc::new(AtomicBool::new(is_well)), Arc::new(Mutex::new(Vec::new())));
+        let (own, taken) = (is_well.clone(), heard.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (own, taken) = (own.clone(), taken.clone());
+                std::thread::spawn(move || answer(&stream.unwrap(), &own, &taken));
+            }
+        });
+        Receiver { url, is_well, heard }
     }
 }
 
@@ -61,6 +86,7 @@ fn notice(number: usize) -> Notice {
         group: "g".into(),
         queued_ms: now_ms(),
         alerts: vec![told],
+        held: None,
     }
 }
 
@@ -92,16 +118,7 @@ fn what_is_too_old_is_tried_once_and_given_up() {
 /// What does not fit into memory waits in the store. All of it is told, in its order, and each once.
 #[test]
 fn what_waits_for_a_receiver_is_told_in_its_order() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let (is_well, heard) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-    let (own, taken) = (is_well.clone(), heard.clone());
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (own, taken) = (own.clone(), taken.clone());
-            std::thread::spawn(move || answer(&stream.unwrap(), &own, &taken));
-        }
-    });
+    let Receiver { url, is_well, heard } = Receiver::start(false);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let options = Options { durability: tsdb::Durability::Process, ..Options::default() };
@@ -127,6 +144,84 @@ fn what_waits_for_a_receiver_is_told_in_its_order() {
     }
     std::thread::sleep(Duration::from_millis(200));
     let expected: Vec<String> = (0..NOTICES).map(|number| format!("{number:016x}")).collect();
-    assert_eq!(*heard.lock().unwrap(), expected);
+    let ids: Vec<String> =
+        heard.lock().unwrap().iter().map(|body| body["notice"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids, expected);
     assert!(outbox.open().unwrap().is_empty());
+}
+
+/// Of forty shops behind one line each alert was a mail. What comes within the wait of a group is one notice; what comes
+/// behind it waits for the interval; another group does not wait for either; what began and ended meanwhile is told to nobody.
+#[test]
+fn groups_wait_for_others_of_theirs() {
+    let Receiver { url, heard, .. } = Receiver::start(true);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(dir.path(), Options::default()).unwrap());
+    let _inside = runtime.enter();
+    let outbox = Outbox::new(store.clone(), String::new());
+    let nothing = || Arc::new(Vec::new) as _;
+    outbox.replace(vec![Channel::new("r", Kind::Webhook, &url)], None, &nothing());
+    let (mut number, begun) = (0, Instant::now());
+    let mut tell = |outbox: &Outbox, group: &str, target: &str, status: Status| {
+        number += 1;
+        let mut own = notice(number);
+        own.alerts[0].alert = format!("{group}{target}");
+        own.alerts[0].status = status;
+        let labels = BTreeMap::from([("group".to_owned(), group.to_owned())]);
+        own.held = Some(Held { labels, route: 0, wait_ms: 400, interval_ms: 1500 });
+        let mut batch = store.batch("public");
+        outbox.record(std::slice::from_ref(&own), &mut batch).unwrap();
+        store.write(batch).unwrap();
+        outbox.tell(vec![own]);
+    };
+    let told = || -> Vec<String> {
+        let heard = heard.lock().unwrap();
+        let text = |body: &Value| {
+            let alerts = body["alerts"].as_array().unwrap().iter();
+            let texts = alerts
+                .map(|own| format!("{} {}", own["fingerprint"].as_str().unwrap(), own["status"].as_str().unwrap()));
+            texts.collect::<Vec<_>>().join(", ")
+        };
+        heard.iter().map(text).collect()
+    };
+    let wait = |count: usize| {
+        while told().len() < count {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", told());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        begun.elapsed()
+    };
+    for target in ["1", "2"] {
+        tell(&outbox, "a", target, Status::Firing);
+    }
+    // Soon over: nobody heard of it.
+    tell(&outbox, "a", "3", Status::Firing);
+    tell(&outbox, "a", "3", Status::Resolved);
+    let first = wait(1);
+    assert!(first >= Duration::from_millis(400), "{first:?}");
+    tell(&outbox, "a", "1", Status::Resolved);
+    tell(&outbox, "b", "1", Status::Firing);
+    wait(2);
+    // Killed while the group waits for its interval: the next server tells it.
+    outbox.stop();
+    let next = Outbox::new(store.clone(), String::new());
+    let open = next.open().unwrap();
+    assert_eq!(open.len(), 1);
+    assert_eq!(open[0].0.held.as_ref().map(|held| held.labels["group"].as_str()), Some("a"));
+    next.replace(vec![Channel::new("r", Kind::Webhook, &url)], Some(open), &nothing());
+    wait(3);
+    assert_eq!(told(), ["a1 firing, a2 firing", "b1 firing", "a1 resolved"]);
+    let third = begun.elapsed();
+    tell(&next, "a", "1", Status::Firing);
+    wait(4);
+    assert!(begun.elapsed() - third >= Duration::from_millis(1300), "the interval of the group is kept");
+    // Over before it was told.
+    tell(&next, "a", "9", Status::Firing);
+    tell(&next, "a", "9", Status::Resolved);
+    while !next.open().unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(told()[3..], ["a1 firing"]);
 }

@@ -9,6 +9,7 @@ use tsdb::{Batch, DEFAULT_SCHEMA, Row, RowError, Store, TIME_COLUMN, Value};
 use crate::base::clock::{Clock, NS_PER_MS};
 use crate::base::rows::{Rows, columns_there};
 use crate::base::text::{headline, target};
+use crate::notices::Going;
 use crate::state::{Active, Event, EventKind, Phase};
 
 /// An alert that was active when the server stopped.
@@ -20,7 +21,7 @@ pub(super) struct Open {
     pub labels: Labels,
     pub active: Active,
     /// Who was told that it fires; nothing if that is not known.
-    pub channels: Option<Vec<String>>,
+    pub channels: Option<Vec<Going>>,
 }
 
 /// Writes events, at times that rise strictly.
@@ -31,7 +32,7 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// Adds a row for an event. Its time is that of the evaluation, or just behind the last one.
-    pub(super) fn push(&self, event: &Event, channels: &[String], batch: &mut Batch) -> Result<(), RowError> {
+    pub(super) fn push(&self, event: &Event, channels: &[Going], batch: &mut Batch) -> Result<(), RowError> {
         let wanted = event.at_ms.saturating_mul(NS_PER_MS);
         let time = self.clock.next(wanted);
         let labels = json(event.labels.iter());

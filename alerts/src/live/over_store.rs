@@ -16,7 +16,7 @@ use tsdb::{Batch, DEFAULT_SCHEMA, Store, Value};
 use super::ledger::Ledger;
 use super::sql::{Sql, values_of};
 use crate::base::clock::NS_PER_MS;
-use crate::notices::{Notice, Outbox, notices};
+use crate::notices::{Going, Notice, Outbox, notices};
 use crate::ready::Slots;
 use crate::rules::Ready;
 use crate::silences::Silences;
@@ -74,7 +74,7 @@ impl Engine for OverStore<'_> {
     }
 
     fn keep(&self, made: &Made) -> Result<(), String> {
-        let events: Vec<(Event, Vec<String>)> =
+        let events: Vec<(Event, Vec<Going>)> =
             made.events.iter().map(|event| (event.clone(), self.outbox.whom(event))).collect();
         let notices = notices(&events);
         let (mut written, mut refused) = (Ok(()), None);
@@ -109,7 +109,7 @@ impl OverStore<'_> {
     fn batch(
         &self,
         made: &[(Labels, i64, Sample)],
-        events: &[(Event, Vec<String>)],
+        events: &[(Event, Vec<Going>)],
         notices: &[Notice],
     ) -> (Batch, Option<String>) {
         let mut batch = self.store.batch(DEFAULT_SCHEMA);

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::channel::Channel;
+use super::route::Held;
 use super::told::{Notice, Status, Told};
 use crate::base::clock::rfc3339;
 
 /// So long an Alertmanager takes an alert for firing, if it hears of it no more: four times what it waits for.
 pub(super) const BELIEVED_MS: i64 = 4 * 60_000;
+
+/// What notices that wait for nothing have in common.
+static NONE: BTreeMap<String, String> = BTreeMap::new();
 
 /// As Alertmanager's webhook, version 4, with the id of the notice.
 pub(super) fn webhook(notice: &Notice, channel: &Channel, external_url: &str) -> Value {
@@ -18,11 +22,11 @@ pub(super) fn webhook(notice: &Notice, channel: &Channel, external_url: &str) ->
     json!({
         "version": "4",
         "notice": notice.id,
-        "groupKey": format!("{{}}/{}", notice.group),
+        "groupKey": notice.held.as_ref().map_or_else(|| format!("{{}}/{}", notice.group), Held::key),
         "truncatedAlerts": 0,
         "status": if is_firing { "firing" } else { "resolved" },
         "receiver": channel.name,
-        "groupLabels": {},
+        "groupLabels": notice.held.as_ref().map(|held| &held.labels).unwrap_or(&NONE),
         "commonLabels": common(notice.alerts.iter().map(|own| &own.labels)),
         "commonAnnotations": common(notice.alerts.iter().map(|own| &own.annotations)),
         "externalURL": external_url,

@@ -18,7 +18,7 @@ mod words;
 pub use channel::{Channel, Kind, Mail, Program};
 pub use http::{Each, HttpAsk, READY, ReadyMade};
 pub use outbox::{ChannelStats, Firing, Outbox};
-pub use route::Route;
+pub use route::{Going, Grouping, Held, Route};
 pub use sender::{Outcome, Sender};
 pub use told::{Notice, Status, Told, notices};
 
@@ -46,5 +46,5 @@ fn sample(channel: &Channel) -> Notice {
         severity: "warning".into(),
     };
     let (group, id) = ("test".into(), told.alert.clone());
-    Notice { id, channel: channel.name.clone(), group, queued_ms: now_ms, alerts: vec![told] }
+    Notice { id, channel: channel.name.clone(), group, queued_ms: now_ms, alerts: vec![told], held: None }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tsdb::{Batch, DEFAULT_SCHEMA, RowError, Store};
 
 use super::channel::{Channel, Kind};
-use super::route::{Route, Routes};
+use super::route::{Going, Held, Route, Routes};
 use super::rows;
 use super::sender::{Outcome, Sender};
 use super::told::{Notice, Told};
@@ -22,6 +22,8 @@ use crate::state::{Event, EventKind};
 /// So far back a notice is looked for in the store. One that is older than it is tried has its last attempt then: a server
 /// that was away for days still says what became of it.
 const LOOKED_FOR_MS: i64 = 30 * 24 * 3_600_000;
+/// The clock is looked at so often while notices wait for others.
+const LOOK: Duration = Duration::from_millis(500);
 /// What a channel takes in a minute is counted over this time.
 const MINUTE: Duration = Duration::from_secs(60);
 /// Behind the first failure the next attempt comes so soon; behind each further one in twice the time.
@@ -99,19 +101,64 @@ impl Queue {
         self.notices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is told next, with the number of attempts: the first, or all that wait where a channel takes few.
-    fn next(&self) -> Vec<(Notice, i64)> {
-        let count = if self.channel.per_minute.is_some() { WAITING_MAX } else { 1 };
-        self.lock().iter().take(count).cloned().collect()
+    /// What is told next. `groups` says when each group was told last, in milliseconds.
+    fn next(&self, groups: &BTreeMap<String, i64>, now_ms: i64) -> Next {
+        let waiting = self.lock();
+        let takes_few = self.channel.per_minute.is_some();
+        // Mostly so.
+        if let Some(first) = waiting.front().filter(|(notice, _)| notice.held.is_none() && !takes_few) {
+            return Next::Now(vec![first.clone()]);
+        }
+        let mut due_of: BTreeMap<Option<String>, i64> = BTreeMap::new();
+        let of = |notice: &Notice| notice.held.as_ref().map(Held::key);
+        for (notice, _) in waiting.iter() {
+            due_of.entry(of(notice)).or_insert_with(|| due_ms(notice, groups, now_ms));
+        }
+        let is_due = |notice: &Notice| due_of.get(&of(notice)).is_some_and(|due| *due <= now_ms);
+        let Some((first, _)) = waiting.iter().find(|(notice, _)| is_due(notice)) else {
+            return match due_of.values().min() {
+                None => Next::Nothing,
+                Some(due) => Next::Later(Duration::from_millis((due - now_ms).unsigned_abs())),
+            };
+        };
+        let key = of(first);
+        let together = |notice: &Notice| {
+            is_due(notice) && (takes_few || if key.is_some() { of(notice) == key } else { notice.id == first.id })
+        };
+        Next::Now(waiting.iter().filter(|(notice, _)| together(notice)).cloned().collect())
     }
 
-    /// So many were tried: they are still the first, as only one task takes them.
-    fn tried(&self, count: usize, again: bool) {
+    /// These were tried: with what comes meanwhile they are still in it, as only one task takes them.
+    fn tried(&self, together: &[(Notice, i64)], again: bool) {
         let mut waiting = self.lock();
+        let is_one = |notice: &Notice| together.iter().any(|(own, _)| own.id == notice.id);
         match again {
-            true => waiting.iter_mut().take(count).for_each(|own| own.1 += 1),
-            false => drop(waiting.drain(..count)),
+            true => waiting.iter_mut().filter(|(notice, _)| is_one(notice)).for_each(|own| own.1 += 1),
+            false => waiting.retain(|(notice, _)| !is_one(notice)),
         }
+    }
+}
+
+/// What a channel is told next.
+enum Next {
+    /// Nothing waits.
+    Nothing,
+    /// What waits has to wait for so long still.
+    Later(Duration),
+    /// These, as one, each with the number of its attempts.
+    Now(Vec<(Notice, i64)>),
+}
+
+/// When the first notice of a group is told: when it has waited for others, or, where the group was told not long ago, when
+/// its interval is over.
+fn due_ms(notice: &Notice, groups: &BTreeMap<String, i64>, now_ms: i64) -> i64 {
+    let Some(held) = &notice.held else { return now_ms };
+    // A clock that was set back: it waits from now on.
+    let queued_ms = notice.queued_ms.min(now_ms);
+    let last_ms = groups.get(&held.key()).copied().filter(|last| *last <= now_ms);
+    match last_ms.map(|last| last.saturating_add(held.interval_ms)) {
+        Some(next) if queued_ms < next => next,
+        _ => queued_ms.saturating_add(held.wait_ms),
     }
 }
 
@@ -148,13 +195,13 @@ impl Outbox {
     }
 
     /// Who was told that an alert fires, by an earlier start.
-    pub fn remember(&self, alert: &str, channels: Vec<String>) {
+    pub fn remember(&self, alert: &str, channels: Vec<Going>) {
         self.shared.routes().remember(alert, channels);
     }
 
     /// Who is told of an event; and of an alert that goes on, who was.
     #[must_use]
-    pub fn whom(&self, event: &Event) -> Vec<String> {
+    pub fn whom(&self, event: &Event) -> Vec<Going> {
         let mut routes = self.shared.routes();
         match event.kind {
             EventKind::Firing if event.is_new() => routes.begin(&event.alert(), &event.labels),
@@ -244,10 +291,19 @@ impl Drop for Outbox {
 async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
     let mut repeat = tokio::time::interval(REPEAT);
     repeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut told_at = VecDeque::new();
+    let (mut told_at, mut groups) = (VecDeque::new(), BTreeMap::new());
     loop {
-        if queue.lock().is_empty() {
-            if queue.has_more.swap(false, Ordering::Relaxed) {
+        let pause = match queue.next(&groups, now_ms()) {
+            Next::Now(together) => {
+                queue.channel.wait_for_turn(&mut told_at).await;
+                let pause = shared.attempt(&queue, &together).await;
+                queue.tried(&together, pause.is_some());
+                let keys = together.iter().filter_map(|(notice, _)| Some((notice.held.as_ref()?.key(), now_ms())));
+                groups.extend(keys);
+                tokio::time::sleep(pause.unwrap_or_default()).await;
+                continue;
+            }
+            Next::Nothing if queue.has_more.swap(false, Ordering::Relaxed) => {
                 if let Err(error) = shared.read_more(&queue).await {
                     queue.has_more.store(true, Ordering::Relaxed);
                     tracing::error!("what waits for {} is not read: {error}", queue.channel.name);
@@ -255,21 +311,19 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
                 }
                 continue;
             }
-            tokio::select! {
-                () = queue.wake.notified() => {}
-                _ = repeat.tick() => {
-                    if queue.channel.kind == Kind::Alertmanager {
-                        shared.repeat(&queue.channel, firing()).await;
-                    }
+            Next::Nothing => PAUSE_MAX,
+            // The clock may be set meanwhile.
+            Next::Later(pause) => pause.min(LOOK),
+        };
+        tokio::select! {
+            () = queue.wake.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            _ = repeat.tick() => {
+                if queue.channel.kind == Kind::Alertmanager {
+                    shared.repeat(&queue.channel, firing()).await;
                 }
             }
-            continue;
         }
-        queue.channel.wait_for_turn(&mut told_at).await;
-        let together = queue.next();
-        let pause = shared.attempt(&queue, &together).await;
-        queue.tried(together.len(), pause.is_some());
-        tokio::time::sleep(pause.unwrap_or_default()).await;
     }
 }
 
@@ -322,6 +376,10 @@ impl Shared {
         let attempt = together.iter().map(|(_, attempts)| attempts + 1).max().unwrap_or(1);
         let given_ms = i64::try_from(channel.give_up_after.as_millis()).unwrap_or(i64::MAX);
         let is_late = now_ms() - notice.queued_ms > given_ms;
+        if notice.alerts.is_empty() {
+            self.record(channel, together, "over", None, Vec::new()).await;
+            return None;
+        }
         let (event, error, pause) = match self.sender.send(channel, &notice, &self.external_url).await {
             Outcome::Sent => ("sent", None, None),
             Outcome::Refused(error) => ("gave_up", Some(error), None),
@@ -406,7 +464,9 @@ impl Shared {
 
     /// Tells an Alertmanager again of all that fires.
     async fn repeat(&self, channel: &Channel, firing: Vec<Told>) {
-        let is_told = |own: &Told| self.routes().who(&own.alert).is_none_or(|who| who.contains(&channel.name));
+        let is_told = |own: &Told| {
+            self.routes().who(&own.alert).is_none_or(|who| who.iter().any(|own| own.channel == channel.name))
+        };
         let firing: Vec<Told> = firing.into_iter().filter(is_told).collect();
         for some in firing.chunks(REPEATED_MAX) {
             if let Outcome::Failed { error, .. } | Outcome::Refused(error) =

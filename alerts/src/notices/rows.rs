@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::tables::NOTICES;
 use tsdb::{Batch, DEFAULT_SCHEMA, Row, RowError, ScanRequest, Store, Value};
 
+use super::route::Held;
 use super::told::{Notice, Told};
 use crate::base::clock::{Clock, NS_PER_MS, now_ms};
 use crate::base::rows::{Rows, columns_there};
@@ -13,7 +14,8 @@ use crate::base::text::target;
 /// Adds the rows of a notice that is queued.
 pub(super) fn queue(notice: &Notice, recipient: &str, clock: &Clock, batch: &mut Batch) -> Result<(), RowError> {
     for own in &notice.alerts {
-        let text = serde_json::to_string(&(&notice.group, own)).expect("what is told always becomes JSON");
+        let text =
+            serde_json::to_string(&(&notice.group, own, &notice.held)).expect("what is told always becomes JSON");
         let target = target(|name| own.labels.get(name).map(String::as_str));
         let fields = [
             ("notice", Value::Str(&notice.id)),
@@ -57,7 +59,7 @@ fn push(
     batch.push(&Row { measurement: NOTICES.name, tags: &tags, time, fields })
 }
 
-/// The notices that were queued since a time in ms, and are neither sent nor given up, in the order in which they were
+/// The notices that were queued since a time in ms, and are neither sent nor given up nor over, in the order in which they were
 /// queued; each with the number of its attempts.
 ///
 /// # Errors
@@ -83,15 +85,16 @@ pub(super) fn open(store: &Store, since_ms: i64, clock: &Clock) -> Result<Vec<(N
     for (time, channel, id, event, attempt, text) in rows {
         clock.pass(time);
         match event.as_str() {
-            "sent" | "gave_up" => drop(open.remove(&id)),
+            "sent" | "gave_up" | "over" => drop(open.remove(&id)),
             "failed" => {
                 if let Some(own) = open.get_mut(&id) {
                     own.2 = attempt.unwrap_or(own.2);
                 }
             }
             _ => {
-                let Ok((group, told)) = serde_json::from_str::<(String, Told)>(&text) else { continue };
-                let new = || Notice { id: id.clone(), channel, group, queued_ms: time / NS_PER_MS, alerts: Vec::new() };
+                let Some((group, told, held)) = told_of(&text) else { continue };
+                let queued_ms = time / NS_PER_MS;
+                let new = || Notice { id: id.clone(), channel, group, queued_ms, alerts: Vec::new(), held };
                 open.entry(id.clone()).or_insert_with(|| (time, new(), 0)).1.alerts.push(told);
             }
         }
@@ -99,4 +102,10 @@ pub(super) fn open(store: &Store, since_ms: i64, clock: &Clock) -> Result<Vec<(N
     let mut open: Vec<_> = open.into_values().collect();
     open.sort_by_key(|own| own.0);
     Ok(open.into_iter().map(|(_, notice, attempt)| (notice, attempt)).collect())
+}
+
+/// What a row says of an alert, its group of rules, and what it waits for; those of earlier versions wait for nothing.
+fn told_of(text: &str) -> Option<(String, Told, Option<Held>)> {
+    let of_two = || serde_json::from_str::<(String, Told)>(text).ok().map(|(group, told)| (group, told, None));
+    serde_json::from_str(text).ok().or_else(of_two)
 }

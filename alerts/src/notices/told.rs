@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use promql::base::labels::Labels;
 use serde::{Deserialize, Serialize};
 
+use super::route::{Going, Held};
 use crate::base::text::id;
 use crate::rules::Severity;
 use crate::state::{Active, Event, EventKind, id_of};
@@ -104,6 +105,8 @@ pub struct Notice {
     pub queued_ms: i64,
     /// What.
     pub alerts: Vec<Told>,
+    /// The group in which it waits for others.
+    pub held: Option<Held>,
 }
 
 impl Notice {
@@ -115,13 +118,17 @@ impl Notice {
             [one] => return (*one).clone(),
             [first, .., newest] => (*first, *newest),
         };
-        let mut alerts: Vec<Told> = Vec::new();
+        let mut alerts: Vec<(Status, Told)> = Vec::new();
         for own in all.iter().flat_map(|notice| &notice.alerts) {
-            match alerts.iter_mut().find(|before| before.alert == own.alert) {
-                Some(before) => *before = own.clone(),
-                None => alerts.push(own.clone()),
+            match alerts.iter_mut().find(|(_, before)| before.alert == own.alert) {
+                Some((_, before)) => *before = own.clone(),
+                None => alerts.push((own.status, own.clone())),
             }
         }
+        // What began and ended while its group waited was never told, and is not now.
+        let is_over = |(first, own): &(Status, Told)| *first == Status::Firing && own.status == Status::Resolved;
+        alerts.retain(|own| first.held.is_none() || !is_over(own));
+        let alerts = alerts.into_iter().map(|(_, own)| own).collect();
         Notice {
             id: id(all.iter().map(|notice| notice.id.as_str())),
             alerts,
@@ -137,23 +144,26 @@ impl Notice {
     }
 }
 
-/// What channels have to be told of events, each with those that are told of it: one notice a group of rules and channel.
+/// What channels have to be told of events, each with those that are told of it: one notice a channel, a
+/// group of rules, and what is told together by a route.
 #[must_use]
-pub fn notices(events: &[(Event, Vec<String>)]) -> Vec<Notice> {
-    let mut all: BTreeMap<(&str, &str), (i64, Vec<Told>)> = BTreeMap::new();
-    for (event, channels) in events {
+pub fn notices(events: &[(Event, Vec<Going>)]) -> Vec<Notice> {
+    type Of<'a> = (&'a str, &'a str, Option<&'a Held>);
+    let mut all: BTreeMap<Of<'_>, (i64, Vec<Told>)> = BTreeMap::new();
+    for (event, going) in events {
         let Some(told) = Told::of(event) else { continue };
-        for channel in channels {
-            let own = all.entry((channel, &event.group)).or_insert((event.at_ms, Vec::new()));
+        for Going { channel, held } in going {
+            let own = all.entry((channel, &event.group, held.as_ref())).or_insert((event.at_ms, Vec::new()));
             own.1.push(told.clone());
         }
     }
-    let notice = |((channel, group), (queued_ms, alerts)): ((&str, &str), (i64, Vec<Told>))| Notice {
+    let notice = |((channel, group, held), (queued_ms, alerts)): (Of<'_>, (i64, Vec<Told>))| Notice {
         id: id_of_notice(channel, group, queued_ms, &alerts),
         channel: channel.to_owned(),
         group: group.to_owned(),
         queued_ms,
         alerts,
+        held: held.cloned(),
     };
     all.into_iter().map(notice).collect()
 }
