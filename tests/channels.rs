@@ -229,6 +229,39 @@ fn what_waits_is_told_as_one() {
     let expected = ["firing critical www.portal.example", "firing critical b", "resolved critical www.portal.example"];
     assert_eq!(texts, expected);
     assert_eq!(receiver.heard().len(), 2);
+    let counts = "SELECT target, status, notices FROM notice_counts ORDER BY target, status";
+    let expected =
+        [["b", "firing", "1"], ["www.portal.example", "firing", "1"], ["www.portal.example", "resolved", "1"]];
+    assert_eq!(server.rows(counts), expected);
+}
+
+/// A view that counts what was told: an alert that began and ended while its group waited is in no message, and of one that
+/// ended and began again only the newest is.
+#[test]
+fn what_a_group_passes_over_is_not_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    let channel = format!("[[channel]]\nname = \"ops\"\nkind = \"webhook\"\nurl = \"{}\"\n", receiver.url);
+    let route = "[[route]]\nchannels = [\"ops\"]\nwait = \"3s\"\ninterval = \"10ms\"\n";
+    let server = Server::start(&dir.path().join("data"), &(ALERT.to_owned() + &channel + route));
+    let queued = |count: usize| {
+        let rows = "SELECT count(*) FROM notices WHERE event = 'queued'";
+        wait_for("rows", || server.rows(rows) == [[count.to_string()]]);
+    };
+    for (at, text) in ["a value=9", "b value=9", "a value=1"].iter().enumerate() {
+        server.write("", format!("load,target={text}").as_bytes());
+        queued(at + 1);
+    }
+    wait_for("one message", || receiver.heard().len() == 1);
+    let texts: Vec<String> = told(&receiver).iter().map(|text| text[..text.find(" has").unwrap()].to_owned()).collect();
+    assert_eq!(texts, ["firing critical b"]);
+    wait_for("its rows", || server.rows("SELECT count(*) FROM notices WHERE event IN ('sent', 'over')") == [["3"]]);
+    assert_eq!(server.rows("SELECT target, status, notices FROM notice_counts"), [["b", "firing", "1"]]);
+    server.kill();
+    let server = Server::start(&dir.path().join("data"), &(ALERT.to_owned() + &channel + route));
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(receiver.heard().len(), 1, "nothing is told again");
+    drop(server);
 }
 
 /// Each level goes to whom its route names, and the end to whoever heard of the beginning: also where routes are others by

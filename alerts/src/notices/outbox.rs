@@ -1,6 +1,6 @@
 //! What is to be told, channel by channel, in its order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::channel::{Channel, Kind};
 use super::route::{Going, Held, Route, Routes};
 use super::rows;
 use super::sender::{Outcome, Sender};
-use super::told::{Notice, Told};
+use super::told::{Notice, Together, Told};
 use crate::base::clock::{Clock, now_ms};
 use crate::base::keep_on::keep_on;
 use crate::state::{Event, EventKind};
@@ -372,12 +372,12 @@ impl Shared {
     /// is not to be.
     async fn attempt(&self, queue: &Queue, together: &[(Notice, i64)]) -> Option<Duration> {
         let channel = &queue.channel;
-        let notice = Notice::together(together.iter().map(|(notice, _)| notice));
+        let Together { notice, passed_over } = Together::of(together.iter().map(|(notice, _)| notice));
         let attempt = together.iter().map(|(_, attempts)| attempts + 1).max().unwrap_or(1);
         let given_ms = i64::try_from(channel.give_up_after.as_millis()).unwrap_or(i64::MAX);
         let is_late = now_ms() - notice.queued_ms > given_ms;
         if notice.alerts.is_empty() {
-            self.record(channel, together, "over", None, Vec::new()).await;
+            self.record(channel, together, ("sent", None), Vec::new(), passed_over).await;
             return None;
         }
         let (event, error, pause) = match self.sender.send(channel, &notice, &self.external_url).await {
@@ -407,7 +407,7 @@ impl Shared {
             ("gave_up", Some(other)) => together.iter().map(|(notice, _)| notice.instead(other, now_ms())).collect(),
             _ => Vec::new(),
         };
-        self.record(channel, together, event, error, others.clone()).await;
+        self.record(channel, together, (event, error), others.clone(), passed_over).await;
         self.tell(others);
         pause
     }
@@ -434,9 +434,9 @@ impl Shared {
         &self,
         channel: &Channel,
         together: &[(Notice, i64)],
-        event: &'static str,
-        error: Option<String>,
+        (event, error): (&'static str, Option<String>),
         instead: Vec<Notice>,
+        passed_over: BTreeSet<(String, String)>,
     ) {
         let (store, clock, together) = (self.store.clone(), self.clock.clone(), together.to_vec());
         let recipient = channel.recipient();
@@ -445,7 +445,16 @@ impl Shared {
         let written = tokio::task::spawn_blocking(move || {
             let mut batch = store.batch(DEFAULT_SCHEMA);
             let ended = together.iter().try_for_each(|(notice, attempts)| {
-                rows::ended((notice, &recipient), event, attempts + 1, error.as_deref(), &clock, &mut batch)
+                let of = (notice, recipient.as_str());
+                let is_over = |own: &&Told| passed_over.contains(&(notice.id.clone(), own.alert.clone()));
+                let over: Vec<&Told> = notice.alerts.iter().filter(is_over).collect();
+                if event == "sent" {
+                    over.iter().try_for_each(|own| rows::over(of, own, &clock, &mut batch))?;
+                    if over.len() == notice.alerts.len() {
+                        return Ok(());
+                    }
+                }
+                rows::ended(of, event, attempts + 1, error.as_deref(), &clock, &mut batch)
             });
             let mut queued = || others.iter().try_for_each(|(notice, to)| rows::queue(notice, to, &clock, &mut batch));
             ended.and_then(|()| queued()).map_err(|error| error.to_string())?;

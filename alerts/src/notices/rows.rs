@@ -47,6 +47,22 @@ pub(super) fn ended(
     push(notice, recipient, &fields, clock.next(now_ms().saturating_mul(NS_PER_MS)), batch)
 }
 
+/// Adds the row of an alert of a notice that is not told: something newer of it is, or it began and ended meanwhile.
+pub(super) fn over(
+    (notice, recipient): (&Notice, &str),
+    own: &Told,
+    clock: &Clock,
+    batch: &mut Batch,
+) -> Result<(), RowError> {
+    let fields = [
+        ("notice", Value::Str(&notice.id)),
+        ("event", Value::Str("over")),
+        ("alert", Value::Str(&own.alert)),
+        ("status", Value::Str(own.status.name())),
+    ];
+    push(notice, recipient, &fields, clock.next(now_ms().saturating_mul(NS_PER_MS)), batch)
+}
+
 fn push(
     notice: &Notice,
     recipient: &str,

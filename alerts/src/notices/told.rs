@@ -1,6 +1,6 @@
 //! What is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use promql::base::labels::Labels;
 use serde::{Deserialize, Serialize};
@@ -109,34 +109,51 @@ pub struct Notice {
     pub held: Option<Held>,
 }
 
-impl Notice {
-    /// Several as one: of each alert what is newest, in the order in which they were found.
-    pub(super) fn together<'a>(all: impl Iterator<Item = &'a Notice>) -> Notice {
+/// Notices that are told as one.
+#[derive(Debug)]
+pub(super) struct Together {
+    /// What is told.
+    pub notice: Notice,
+    /// What of them is not, as something newer is or nothing is: ids of notices, and alerts.
+    pub passed_over: BTreeSet<(String, String)>,
+}
+
+impl Together {
+    /// Of each alert what is newest, in the order in which they were found. There is one notice at the least.
+    pub(super) fn of<'a>(all: impl Iterator<Item = &'a Notice>) -> Together {
         let all: Vec<&Notice> = all.collect();
         let (first, newest) = match all.as_slice() {
             [] => unreachable!("nobody is told nothing"),
-            [one] => return (*one).clone(),
+            [one] => return Together { notice: (*one).clone(), passed_over: BTreeSet::new() },
             [first, .., newest] => (*first, *newest),
         };
-        let mut alerts: Vec<(Status, Told)> = Vec::new();
-        for own in all.iter().flat_map(|notice| &notice.alerts) {
-            match alerts.iter_mut().find(|(_, before)| before.alert == own.alert) {
-                Some((_, before)) => *before = own.clone(),
-                None => alerts.push((own.status, own.clone())),
+        let key = |notice: &Notice, own: &Told| (notice.id.clone(), own.alert.clone());
+        let mut passed_over = BTreeSet::new();
+        // With what was found first of each.
+        let mut alerts: Vec<(Status, &Notice, &Told)> = Vec::new();
+        for (notice, own) in all.iter().flat_map(|notice| notice.alerts.iter().map(|own| (*notice, own))) {
+            match alerts.iter_mut().find(|(_, _, before)| before.alert == own.alert) {
+                Some((_, notice_before, before)) => {
+                    passed_over.insert(key(notice_before, before));
+                    (*notice_before, *before) = (notice, own);
+                }
+                None => alerts.push((own.status, notice, own)),
             }
         }
         // What began and ended while its group waited was never told, and is not now.
-        let is_over = |(first, own): &(Status, Told)| *first == Status::Firing && own.status == Status::Resolved;
-        alerts.retain(|own| first.held.is_none() || !is_over(own));
-        let alerts = alerts.into_iter().map(|(_, own)| own).collect();
-        Notice {
-            id: id(all.iter().map(|notice| notice.id.as_str())),
-            alerts,
-            group: newest.group.clone(),
-            ..first.clone()
-        }
+        let is_over = |(status, _, own): &(Status, &Notice, &Told)| {
+            first.held.is_some() && *status == Status::Firing && own.status == Status::Resolved
+        };
+        passed_over.extend(alerts.iter().filter(|own| is_over(own)).map(|(_, notice, own)| key(notice, own)));
+        alerts.retain(|own| !is_over(own));
+        let alerts = alerts.into_iter().map(|(_, _, own)| own.clone()).collect();
+        let id = id(all.iter().map(|notice| notice.id.as_str()));
+        let notice = Notice { id, alerts, group: newest.group.clone(), ..first.clone() };
+        Together { notice, passed_over }
     }
+}
 
+impl Notice {
     /// The same for another channel.
     pub(super) fn instead(&self, channel: &str, queued_ms: i64) -> Notice {
         let id = id([self.id.as_str(), channel]);

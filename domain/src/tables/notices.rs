@@ -10,7 +10,7 @@ pub const NOTICES: Table = Table {
     fields: &[
         // The same for all rows of a notice; a receiver sees it, too.
         Column::text("notice"),
-        // queued: a row for each alert in it; sent, failed, gave_up, over: one row.
+        // queued: a row for each alert in it; sent, failed, gave_up: one row; over: a row for each alert that is not told.
         Column::text("event"),
         Column::text("alert"),
         Column::text("target"),

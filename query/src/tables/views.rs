@@ -65,6 +65,7 @@ const VIEWS: [(&str, &str); 8] = [
         "notice_counts",
         "SELECT date_trunc('day', time) AS day, channel, recipient, target, severity, status, count(*) AS notices
         FROM notices WHERE event = 'queued' AND notice IN (SELECT notice FROM notices WHERE event = 'sent')
+            AND notice || alert NOT IN (SELECT notice || alert FROM notices WHERE event = 'over' AND alert IS NOT NULL)
         GROUP BY day, channel, recipient, target, severity, status",
     ),
 ];
