@@ -203,6 +203,10 @@ fn groups_wait_for_others_of_theirs() {
     tell(&outbox, "a", "1", Status::Resolved);
     tell(&outbox, "b", "1", Status::Firing);
     wait(2);
+    // Heard is not yet written down.
+    while outbox.open().unwrap().len() > 1 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     // Killed while the group waits for its interval: the next server tells it.
     outbox.stop();
     let next = Outbox::new(store.clone(), String::new());
