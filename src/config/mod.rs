@@ -694,7 +694,7 @@ mod tests {
         assert!(all() == all());
         assert_eq!(
             all().iter().map(Target::kind).collect::<Vec<_>>().join(" "),
-            "http tls http http http http http http http http tcp http tcp tcp postgres redis mysql smtp websocket grpc dns \
+            "http http tls http http http http http http http http tcp http tcp tcp postgres redis mysql smtp websocket grpc dns \
              domain icmp steps links tcp tcp udp postgres dns heartbeat scrape host cdn"
         );
     }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
 use super::channel::Program;
-use super::sender::Outcome;
+use super::outcome::Outcome;
 
 /// Of what a program writes to its standard error so much is read.
 const OUTPUT_BYTES_MAX: u64 = 4 << 10;

@@ -8,7 +8,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::channel::{Channel, Mail};
-use super::sender::Outcome;
+use super::outcome::Outcome;
 use super::told::{Notice, Told};
 use super::words::{ALERTS_MAX, labels, level, plain, span, subject, summary};
 use crate::base::text::escaped_html;

@@ -9,6 +9,7 @@ mod exec;
 mod http;
 mod mail;
 mod outbox;
+mod outcome;
 mod route;
 mod rows;
 mod sender;
@@ -18,8 +19,9 @@ mod words;
 pub use channel::{Channel, Kind, Mail, Program};
 pub use http::{Each, HttpAsk, READY, ReadyMade};
 pub use outbox::{ChannelStats, Firing, Outbox};
+pub use outcome::Outcome;
 pub use route::{Going, Grouping, Held, Route};
-pub use sender::{Outcome, Sender};
+pub use sender::Sender;
 pub use told::{Notice, Status, Told, notices};
 
 /// Tells a channel of an alert that fires now and is over in a minute, to see whether it takes that.

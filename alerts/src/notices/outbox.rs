@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use tsdb::{Batch, DEFAULT_SCHEMA, RowError, Store};
 
 use super::channel::{Channel, Kind};
+use super::outcome::Outcome;
 use super::route::{Going, Held, Route, Routes};
 use super::rows;
-use super::sender::{Outcome, Sender};
+use super::sender::Sender;
 use super::told::{Notice, Together, Told};
 use crate::base::clock::{Clock, now_ms};
 use crate::base::keep_on::keep_on;

@@ -10,31 +10,13 @@ use hyper::{HeaderMap, Request, StatusCode, header};
 
 use super::channel::{Channel, Kind};
 use super::http::{HttpAsk, Meaning};
+use super::outcome::Outcome;
 use super::told::{Notice, Told};
 use super::{body, exec, mail};
 use crate::base::clock::now_ms;
 
 /// Of an answer so much is read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// Of an error so much is kept.
-const ERROR_LETTERS_MAX: usize = 300;
-
-/// What came of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was taken.
-    Sent,
-    /// It may be taken another time.
-    Failed {
-        /// Why not.
-        error: String,
-        /// Not before, if the receiver said so.
-        after: Option<Duration>,
-    },
-    /// It will never be taken.
-    Refused(String),
-}
-
 /// Posts what is to be told, and trusts whom the system trusts.
 #[derive(Debug, Clone, Default)]
 pub struct Sender(OnceLock<HttpClient>);
@@ -161,22 +143,6 @@ impl Answer {
 
     fn failed(&self) -> Outcome {
         let after = self.headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-        Outcome::Failed { error: shortened(self.said()), after: after.map(Duration::from_secs) }
+        Outcome::failed_until(self.said(), after.map(Duration::from_secs))
     }
-}
-
-impl Outcome {
-    pub(super) fn failed(error: String) -> Outcome {
-        Outcome::Failed { error: shortened(error), after: None }
-    }
-
-    pub(super) fn refused(error: String) -> Outcome {
-        Outcome::Refused(shortened(error))
-    }
-}
-
-/// Without what would break a line of a log.
-fn shortened(text: String) -> String {
-    let plain = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    plain.take(ERROR_LETTERS_MAX).collect::<String>().trim_end().trim_end_matches(':').to_owned()
 }
