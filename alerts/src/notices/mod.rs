@@ -10,6 +10,7 @@ mod http;
 mod mail;
 mod outbox;
 mod outcome;
+mod queue;
 mod route;
 mod rows;
 mod sender;
@@ -18,8 +19,9 @@ mod words;
 
 pub use channel::{Channel, Kind, Mail, Program};
 pub use http::{Each, HttpAsk, READY, ReadyMade};
-pub use outbox::{ChannelStats, Firing, Outbox};
+pub use outbox::{Firing, Outbox};
 pub use outcome::Outcome;
+pub use queue::ChannelStats;
 pub use route::{Going, Grouping, Held, Route};
 pub use sender::Sender;
 pub use told::{Notice, Status, Told, notices};

@@ -1,18 +1,18 @@
 //! What is to be told, channel by channel, in its order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tsdb::{Batch, DEFAULT_SCHEMA, RowError, Store};
 
 use super::channel::{Channel, Kind};
 use super::outcome::Outcome;
-use super::route::{Going, Held, Route, Routes};
+use super::queue::{ChannelStats, Next, Queue, WAITING_MAX};
+use super::route::{Going, Route, Routes};
 use super::rows;
 use super::sender::Sender;
 use super::told::{Notice, Together, Told};
@@ -34,9 +34,6 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 const REPEAT: Duration = Duration::from_secs(60);
 /// So many alerts are posted at a time.
 const REPEATED_MAX: usize = 64;
-
-/// So many notices of a channel wait in memory. What comes behind them is read from the store when these are told.
-const WAITING_MAX: usize = 1000;
 
 /// What fires.
 pub type Firing = Arc<dyn Fn() -> Vec<Told> + Send + Sync>;
@@ -66,101 +63,6 @@ struct Shared {
 struct Worker {
     queue: Arc<Queue>,
     task: AbortHandle,
-}
-
-/// What a channel has to be told.
-struct Queue {
-    channel: Channel,
-    notices: Mutex<VecDeque<(Notice, i64)>>,
-    /// Are there others in the store?
-    has_more: AtomicBool,
-    wake: Notify,
-    ended: Ended,
-}
-
-/// What became of attempts since the start.
-#[derive(Debug, Default)]
-struct Ended {
-    sent: AtomicU64,
-    failed: AtomicU64,
-    gave_up: AtomicU64,
-}
-
-/// What a channel does, as numbers.
-#[derive(Debug, Clone)]
-pub struct ChannelStats {
-    /// Its name.
-    pub name: String,
-    /// Notices that wait in memory.
-    pub waiting: u64,
-    /// Notices since the start, or since the channel is as it is: `sent` and `gave_up`, and attempts that `failed`.
-    pub ended: [(&'static str, u64); 3],
-}
-
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Notice, i64)>> {
-        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is told next. `groups` says when each group was told last, in milliseconds.
-    fn next(&self, groups: &BTreeMap<String, i64>, now_ms: i64) -> Next {
-        let waiting = self.lock();
-        let takes_few = self.channel.per_minute.is_some();
-        // Mostly so.
-        if let Some(first) = waiting.front().filter(|(notice, _)| notice.held.is_none() && !takes_few) {
-            return Next::Now(vec![first.clone()]);
-        }
-        let mut due_of: BTreeMap<Option<String>, i64> = BTreeMap::new();
-        let of = |notice: &Notice| notice.held.as_ref().map(Held::key);
-        for (notice, _) in waiting.iter() {
-            due_of.entry(of(notice)).or_insert_with(|| due_ms(notice, groups, now_ms));
-        }
-        let is_due = |notice: &Notice| due_of.get(&of(notice)).is_some_and(|due| *due <= now_ms);
-        let Some((first, _)) = waiting.iter().find(|(notice, _)| is_due(notice)) else {
-            return match due_of.values().min() {
-                None => Next::Nothing,
-                Some(due) => Next::Later(Duration::from_millis((due - now_ms).unsigned_abs())),
-            };
-        };
-        let key = of(first);
-        let together = |notice: &Notice| {
-            is_due(notice) && (takes_few || if key.is_some() { of(notice) == key } else { notice.id == first.id })
-        };
-        Next::Now(waiting.iter().filter(|(notice, _)| together(notice)).cloned().collect())
-    }
-
-    /// These were tried: with what comes meanwhile they are still in it, as only one task takes them.
-    fn tried(&self, together: &[(Notice, i64)], again: bool) {
-        let mut waiting = self.lock();
-        let is_one = |notice: &Notice| together.iter().any(|(own, _)| own.id == notice.id);
-        match again {
-            true => waiting.iter_mut().filter(|(notice, _)| is_one(notice)).for_each(|own| own.1 += 1),
-            false => waiting.retain(|(notice, _)| !is_one(notice)),
-        }
-    }
-}
-
-/// What a channel is told next.
-enum Next {
-    /// Nothing waits.
-    Nothing,
-    /// What waits has to wait for so long still.
-    Later(Duration),
-    /// These, as one, each with the number of its attempts.
-    Now(Vec<(Notice, i64)>),
-}
-
-/// When the first notice of a group is told: when it has waited for others, or, where the group was told not long ago, when
-/// its interval is over.
-fn due_ms(notice: &Notice, groups: &BTreeMap<String, i64>, now_ms: i64) -> i64 {
-    let Some(held) = &notice.held else { return now_ms };
-    // A clock that was set back: it waits from now on.
-    let queued_ms = notice.queued_ms.min(now_ms);
-    let last_ms = groups.get(&held.key()).copied().filter(|last| *last <= now_ms);
-    match last_ms.map(|last| last.saturating_add(held.interval_ms)) {
-        Some(next) if queued_ms < next => next,
-        _ => queued_ms.saturating_add(held.wait_ms),
-    }
 }
 
 impl Outbox {
@@ -234,9 +136,7 @@ impl Outbox {
                 has_more = worker.queue.has_more.load(Ordering::Relaxed);
             }
             let name = channel.name.clone();
-            let has_more = AtomicBool::new(has_more);
-            let (notices, wake, ended) = (Mutex::new(notices), Notify::new(), Ended::default());
-            let queue = Arc::new(Queue { channel, notices, has_more, wake, ended });
+            let queue = Arc::new(Queue::new(channel, notices, has_more));
             let (shared, own, firing) = (self.shared.clone(), queue.clone(), firing.clone());
             let task = tokio::spawn(async move {
                 let what = format!("telling the channel {:?}", own.channel.name);
@@ -260,16 +160,7 @@ impl Outbox {
     /// What channels do.
     #[must_use]
     pub fn stats(&self) -> Vec<ChannelStats> {
-        let of = |worker: &Worker| {
-            let Ended { sent, failed, gave_up } = &worker.queue.ended;
-            let ended = [("sent", sent), ("failed", failed), ("gave_up", gave_up)];
-            ChannelStats {
-                name: worker.queue.channel.name.clone(),
-                waiting: worker.queue.lock().len() as u64,
-                ended: ended.map(|(name, count)| (name, count.load(Ordering::Relaxed))),
-            }
-        };
-        self.lock().values().map(of).collect()
+        self.lock().values().map(|worker| worker.queue.stats()).collect()
     }
 
     /// Tells it, as soon as may be.
@@ -398,12 +289,7 @@ impl Shared {
             ("failed", Some(error)) if attempt == 1 => tracing::warn!("{} is not told yet: {error}", channel.name),
             _ => {}
         }
-        let (counter, count) = match event {
-            "sent" => (&queue.ended.sent, together.len()),
-            "gave_up" => (&queue.ended.gave_up, together.len()),
-            _ => (&queue.ended.failed, 1),
-        };
-        counter.fetch_add(count as u64, Ordering::Relaxed);
+        queue.count(event, together.len());
         let others = match (event, &channel.fallback) {
             ("gave_up", Some(other)) => together.iter().map(|(notice, _)| notice.instead(other, now_ms())).collect(),
             _ => Vec::new(),

@@ -157,7 +157,8 @@ impl Notice {
     /// The same for another channel.
     pub(super) fn instead(&self, channel: &str, queued_ms: i64) -> Notice {
         let id = id([self.id.as_str(), channel]);
-        Notice { id, channel: channel.to_owned(), queued_ms, ..self.clone() }
+        // Who stands in does not wait for others again.
+        Notice { id, channel: channel.to_owned(), queued_ms, held: None, ..self.clone() }
     }
 }
 
