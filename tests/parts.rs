@@ -52,9 +52,14 @@ pub fn free_port() -> u16 {
 
 /// The last row of each target, by its name: outcome, class and sentence.
 pub fn last_rows(server: &Server, columns: &str) -> BTreeMap<String, Vec<String>> {
+    last_rows_where(server, columns, "true")
+}
+
+/// The same of those rows only for which this holds.
+pub fn last_rows_where(server: &Server, columns: &str, condition: &str) -> BTreeMap<String, Vec<String>> {
     let sql = format!(
         "SELECT target, {columns} FROM (SELECT *, row_number() OVER (PARTITION BY target ORDER BY time DESC) AS n \
-         FROM probe WHERE outcome <> 'missed') WHERE n = 1"
+         FROM probe WHERE outcome <> 'missed' AND {condition}) WHERE n = 1"
     );
     server.rows(&sql).into_iter().map(|row| (row[0].clone(), row[1..].to_vec())).collect()
 }

@@ -26,7 +26,7 @@ pub const METADATA: &str = "metric_metadata";
 pub const EXEMPLARS: &str = "exemplars";
 
 /// The tables that SQL knows whether rows were written or not.
-pub const KNOWN: [&Table; 6] = [&PROBE, &MAINTENANCE, &EXCLUSIONS, &ALERT_EVENTS, &NOTICES, &SILENCES];
+pub const KNOWN: [&Table; 7] = [&PROBE, &HOST, &MAINTENANCE, &EXCLUSIONS, &ALERT_EVENTS, &NOTICES, &SILENCES];
 
 /// A known table by its name.
 pub fn known(name: &str) -> Option<&'static Table> {

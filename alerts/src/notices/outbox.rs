@@ -94,7 +94,10 @@ impl Outbox {
 
     /// Alerts go to channels by these routes from now on; whoever was told of one is told of its end.
     pub fn route(&self, routes: Vec<Route>, channels: &[Channel]) {
-        self.shared.routes().replace(routes, channels);
+        // Who stands in for somebody else is told instead of them.
+        let stand_ins: BTreeSet<&String> = channels.iter().filter_map(|channel| channel.fallback.as_ref()).collect();
+        let others = channels.iter().filter(|channel| !stand_ins.contains(&channel.name));
+        self.shared.routes().replace(routes, others.map(|channel| channel.name.clone()).collect());
     }
 
     /// Who was told that an alert fires, by an earlier start.

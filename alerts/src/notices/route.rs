@@ -1,12 +1,10 @@
 //! What goes to whom.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use promql::base::labels::Labels;
 use promql::syntax::Matcher;
 use serde::{Deserialize, Serialize};
-
-use super::channel::Channel;
 
 /// Alerts that go to some channels.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,11 +64,8 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn replace(&mut self, routes: Vec<Route>, channels: &[Channel]) {
-        // Who stands in for somebody else is told instead of them.
-        let stand_ins: BTreeSet<&String> = channels.iter().filter_map(|channel| channel.fallback.as_ref()).collect();
-        let others = channels.iter().filter(|channel| !stand_ins.contains(&channel.name));
-        (self.routes, self.everybody) = (routes, others.map(|channel| channel.name.clone()).collect());
+    pub(super) fn replace(&mut self, routes: Vec<Route>, everybody: Vec<String>) {
+        (self.routes, self.everybody) = (routes, everybody);
     }
 
     /// Who was told that an alert fires.
@@ -140,7 +135,6 @@ mod tests {
     use promql::syntax::parse_selector;
 
     use super::*;
-    use crate::notices::Kind;
 
     fn route(matchers: &str, channels: &[&str], goes_on: bool) -> Route {
         let channels = channels.iter().map(|name| (*name).to_owned()).collect();
@@ -150,18 +144,17 @@ mod tests {
     #[test]
     fn the_first_route_that_is_about_an_alert_says_who_is_told() {
         let mut routes = Routes::default();
-        let sms = Channel { fallback: Some("modem".into()), ..Channel::new("sms", Kind::Webhook, "") };
-        let channels = [sms, Channel::new("ops", Kind::Webhook, ""), Channel::new("modem", Kind::Webhook, "")];
+        let everybody = || ["sms", "ops"].map(str::to_owned).to_vec();
         let labels = |severity: &str, target: &str| Labels::new([("severity", severity), ("target", target)]);
         let names = |all: Vec<Going>| all.into_iter().map(|going| going.channel).collect::<Vec<_>>();
-        routes.replace(Vec::new(), &channels);
+        routes.replace(Vec::new(), everybody());
         assert_eq!(names(routes.of(&labels("critical", "a"))), ["sms", "ops"]);
         let all = vec![
             route("{severity=\"critical\"}", &["sms"], true),
             route("{target=~\"shop.*\"}", &["modem", "sms"], false),
             route("{severity=\"warning\"}", &["ops"], false),
         ];
-        routes.replace(all, &channels);
+        routes.replace(all, everybody());
         for (severity, target, expected) in [
             ("critical", "a", vec!["sms"]),
             ("critical", "shop1", vec!["sms", "modem"]),
@@ -173,7 +166,7 @@ mod tests {
         }
         // Whoever was told is told of the end, whatever routes say by then.
         assert_eq!(names(routes.begin("1", &labels("warning", "a"))), ["ops"]);
-        routes.replace(Vec::new(), &channels);
+        routes.replace(Vec::new(), everybody());
         assert_eq!(names(routes.end("1", &labels("warning", "a"))), ["ops"]);
     }
 }
