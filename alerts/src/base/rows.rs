@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampNanosecondType};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, PrimitiveArray, RecordBatch, StringArray};
 use arrow_schema::DataType;
 use tsdb::{DEFAULT_SCHEMA, Store};
 
@@ -26,17 +26,21 @@ impl<'a> Rows<'a> {
     }
 
     pub(crate) fn text(&self, column: &str, at: usize) -> Option<String> {
-        let column = self.0.column_by_name(column)?;
-        if column.is_null(at) {
-            return None;
-        }
+        self.texts(column).at(at).map(str::to_owned)
+    }
+
+    /// A column of texts, to be looked at row by row.
+    pub(crate) fn texts(&self, column: &str) -> Texts<'a> {
+        let Some(column) = self.0.column_by_name(column) else { return Texts::None };
         match column.data_type() {
             DataType::Dictionary(..) => {
-                let dictionary = column.as_dictionary_opt::<Int32Type>()?;
-                let key = usize::try_from(dictionary.keys().value(at)).ok()?;
-                Some(dictionary.values().as_string_opt::<i32>()?.value(key).to_owned())
+                let parts = || {
+                    let dictionary = column.as_dictionary_opt::<Int32Type>()?;
+                    Some(Texts::Dictionary(dictionary.keys(), dictionary.values().as_string_opt::<i32>()?))
+                };
+                parts().unwrap_or(Texts::None)
             }
-            _ => Some(column.as_string_opt::<i32>()?.value(at).to_owned()),
+            _ => column.as_string_opt::<i32>().map_or(Texts::None, Texts::Plain),
         }
     }
 
@@ -56,5 +60,24 @@ impl<'a> Rows<'a> {
         let column = self.0.column_by_name(column)?;
         let values = column.as_primitive_opt::<Float64Type>()?;
         (!values.is_null(at)).then(|| values.value(at))
+    }
+}
+
+/// A column of texts; one that is not there has none.
+pub(crate) enum Texts<'a> {
+    Dictionary(&'a PrimitiveArray<Int32Type>, &'a StringArray),
+    Plain(&'a StringArray),
+    None,
+}
+
+impl<'a> Texts<'a> {
+    pub(crate) fn at(&self, at: usize) -> Option<&'a str> {
+        match self {
+            Texts::Dictionary(keys, values) if keys.is_valid(at) => {
+                Some(values.value(usize::try_from(keys.value(at)).ok()?))
+            }
+            Texts::Plain(values) if values.is_valid(at) => Some(values.value(at)),
+            _ => None,
+        }
     }
 }

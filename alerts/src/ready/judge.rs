@@ -23,57 +23,25 @@ enum Verdict {
 }
 
 impl Slots {
-    /// What is known of all targets; `active` are the labels of alerts.
+    /// What is known of all targets; `active` are the labels of alerts. That something is good is said of these only.
     #[must_use]
     pub fn judge(&self, ready: Ready, at_ms: i64, active: &[Labels]) -> Judgement {
         let mut judgement = Judgement::default();
-        let wanted = self.series.iter().filter(|(target, _)| self.has(target, ready));
-        for (target, (edge, places)) in wanted.flat_map(|(target, edges)| edges.iter().map(move |edge| (target, edge)))
-        {
-            let labels = &self.labels(target, edge, places);
-            let confirm = self.confirm(target);
-            let places: Vec<&Known> = places.values().collect();
-            match ready {
-                Ready::Down => {
-                    let (verdict, bad) = most(&places, confirm, at_ms, |slot| slot.became == Became::Bad);
-                    add(&mut judgement, labels, verdict, || down_texts(labels, &bad, places.len()));
-                }
-                Ready::Slow => {
-                    let (down, _) = most(&places, confirm, at_ms, |slot| slot.became == Became::Bad);
-                    // A slot that is down is not good either: what is not slow any more has to be fast.
-                    let (verdict, bad) = most(&places, confirm, at_ms, |slot| slot.became == Became::Slow);
-                    let verdict = if down == Verdict::Bad { Verdict::Unknown } else { verdict };
-                    add(&mut judgement, labels, verdict, || slow_texts(labels, &bad, places.len()));
-                }
-                Ready::EdgeIsStale => {
-                    // Of a target that is no edge nothing of this is known.
-                    if places.iter().any(|known| known.slots.values().flatten().any(|slot| slot.is_stale.is_some())) {
-                        let (verdict, bad) = most(&places, confirm, at_ms, |slot| slot.is_stale == Some(true));
-                        add(&mut judgement, labels, verdict, || stale_texts(labels, bad.len(), places.len()));
+        let is_active: HashSet<(&str, &str)> = active.iter().map(|own| (own.get("target"), own.get("edge"))).collect();
+        for (target, edges) in self.series.iter().filter(|(target, _)| self.has(target, ready)) {
+            for (edge, places) in edges {
+                let known: Vec<&Known> = places.values().collect();
+                // Most are good, of most of which nobody was told otherwise: they cost no labels.
+                match self.look_for(ready, target, &known, at_ms) {
+                    Finding::Good if is_active.contains(&(target, edge)) => {
+                        judgement.good.insert(self.labels(target, edge, places));
                     }
-                }
-                Ready::ContentChanges => {
-                    let Some(changed_ms) = places.iter().filter_map(|known| known.content).max().map(|(_, ms)| ms)
-                    else {
-                        continue;
-                    };
-                    let verdict = match changed_ms {
-                        Some(ms) if at_ms - ms < CHANGED_MS => Verdict::Bad,
-                        Some(_) => Verdict::Good,
-                        // It was not watched for long enough: a change that is told may still be one.
-                        None if self.read_since_ms.is_some_and(|since| at_ms - since >= CHANGED_MS) => Verdict::Good,
-                        None => Verdict::Unknown,
-                    };
-                    add(&mut judgement, labels, verdict, || content_texts(labels, changed_ms.unwrap_or(at_ms)));
-                }
-                Ready::CertificateEnds { within_s } => {
-                    let Some(ends_ms) = places.iter().filter_map(|own| own.certificate).map(|(_, ends)| ends).min()
-                    else {
-                        continue;
-                    };
-                    let left_ms = ends_ms - at_ms;
-                    let verdict = if left_ms < within_s.saturating_mul(1000) { Verdict::Bad } else { Verdict::Good };
-                    add(&mut judgement, labels, verdict, || certificate_texts(labels, left_ms));
+                    Finding::Good | Finding::Unknown => {}
+                    Finding::Bad(texts) => {
+                        let labels = self.labels(target, edge, places);
+                        let (texts, value) = texts(&labels);
+                        judgement.bad.push(Bad { labels, texts, value });
+                    }
                 }
             }
         }
@@ -90,6 +58,56 @@ impl Slots {
         };
         judgement.gone = active.iter().filter(is_gone).cloned().collect();
         judgement
+    }
+
+    fn look_for<'a>(&self, ready: Ready, target: &str, places: &[&'a Known], at_ms: i64) -> Finding<'a> {
+        let (confirm, count) = (self.confirm(target), places.len());
+        let most = |is: fn(&Slot) -> bool| most(places, confirm, at_ms, is);
+        match ready {
+            Ready::Down => {
+                let (verdict, bad) = most(|slot| slot.became == Became::Bad);
+                verdict.with(move |labels| down_texts(labels, &bad, count))
+            }
+            Ready::Slow => {
+                let (verdict, bad) = most(|slot| slot.became == Became::Slow);
+                // A slot that is down is not good either: what is not slow any more has to be fast.
+                match verdict == Verdict::Unknown || most(|slot| slot.became == Became::Bad).0 == Verdict::Bad {
+                    true => Finding::Unknown,
+                    false => verdict.with(move |labels| slow_texts(labels, &bad, count)),
+                }
+            }
+            Ready::EdgeIsStale => {
+                // Of a target that is no edge nothing of this is known.
+                let is_edge = |known: &&Known| known.slots.values().flatten().any(|slot| slot.is_stale.is_some());
+                if !places.iter().any(is_edge) {
+                    return Finding::Unknown;
+                }
+                let (verdict, bad) = most(|slot| slot.is_stale == Some(true));
+                verdict.with(move |labels| stale_texts(labels, bad.len(), count))
+            }
+            Ready::ContentChanges => {
+                let Some((_, changed_ms)) = places.iter().filter_map(|known| known.content).max() else {
+                    return Finding::Unknown;
+                };
+                let verdict = match changed_ms {
+                    Some(ms) if at_ms - ms < CHANGED_MS => Verdict::Bad,
+                    Some(_) => Verdict::Good,
+                    // It was not watched for long enough: a change that is told may still be one.
+                    None if self.read_since_ms.is_some_and(|since| at_ms - since >= CHANGED_MS) => Verdict::Good,
+                    None => Verdict::Unknown,
+                };
+                verdict.with(move |labels| content_texts(labels, changed_ms.unwrap_or(at_ms)))
+            }
+            Ready::CertificateEnds { within_s } => {
+                let Some((_, ends_ms)) = places.iter().filter_map(|own| own.certificate).min_by_key(|(_, ends)| *ends)
+                else {
+                    return Finding::Unknown;
+                };
+                let left_ms = ends_ms - at_ms;
+                let verdict = if left_ms < within_s.saturating_mul(1000) { Verdict::Bad } else { Verdict::Good };
+                verdict.with(move |labels| certificate_texts(labels, left_ms))
+            }
+        }
     }
 
     /// What explains an alert at a time: a target that is down or about to be, or of which that is not known yet.
@@ -148,19 +166,25 @@ fn is_failing(places: &[&Known], confirm: Confirm, at_ms: i64) -> bool {
     verdict == Verdict::Bad || newest.iter().filter(|is_bad| **is_bad).count() * 2 > newest.len()
 }
 
-/// Texts and value of an alert.
-type Texts = (Vec<(String, String)>, f64);
+/// What is found of an edge by a rule; where it is bad, what makes the texts and value of its alert.
+enum Finding<'a> {
+    Bad(Box<dyn FnOnce(&Labels) -> Texts + 'a>),
+    Good,
+    Unknown,
+}
 
-fn add(judgement: &mut Judgement, labels: &Labels, verdict: Verdict, texts: impl FnOnce() -> Texts) {
-    match verdict {
-        Verdict::Bad => {
-            let (texts, value) = texts();
-            judgement.bad.push(Bad { labels: labels.clone(), texts, value });
+impl Verdict {
+    fn with<'a>(self, texts: impl FnOnce(&Labels) -> Texts + 'a) -> Finding<'a> {
+        match self {
+            Verdict::Bad => Finding::Bad(Box::new(texts)),
+            Verdict::Good => Finding::Good,
+            Verdict::Unknown => Finding::Unknown,
         }
-        Verdict::Good => drop(judgement.good.insert(labels.clone())),
-        Verdict::Unknown => {}
     }
 }
+
+/// Texts and value of an alert.
+type Texts = (Vec<(String, String)>, f64);
 
 /// What more than half of the places that know say; and the newest slot of each that finds it so.
 fn most<'a>(
@@ -290,8 +314,8 @@ mod tests {
         slots.configure(HashMap::from([("t".to_owned(), watch)]), ALL, "a");
         let at_ms = longest as i64 * 10_000;
         slots.read(&store, at_ms).unwrap();
-        let judgement = slots.judge(ready, at_ms, &[]);
         let labels = Labels::new([("target", "t"), ("group", "g")]);
+        let judgement = slots.judge(ready, at_ms, std::slice::from_ref(&labels));
         match (judgement.bad.first().map(|own| &own.labels), judgement.good.contains(&labels)) {
             (Some(own), false) if *own == labels => "bad",
             (None, true) => "good",

@@ -99,6 +99,8 @@ pub struct Slots {
     read_far_ms: i64,
     /// The targets that are looked at from here, and how each is watched.
     pub(super) configured: HashMap<String, Watch>,
+    /// Does one of them say something of its own?
+    has_own: bool,
     /// Which rules those have that say nothing of it.
     default: Kinds,
     /// What the place is called.
@@ -110,18 +112,23 @@ impl Slots {
     /// place is called. Of others that were looked at from here nothing is known any more.
     pub fn configure(&mut self, targets: HashMap<String, Watch>, default: Kinds, location: &str) {
         self.retain(|target, place, _| place != location || targets.contains_key(target));
+        self.has_own = targets.values().any(|watch| watch.ready.is_some() || watch.confirm.is_some());
         (self.configured, self.default, self.location) = (targets, default, location.to_owned());
     }
 
     /// Does a target have a ready rule?
     pub(super) fn has(&self, target: &str, ready: Ready) -> bool {
-        let own = self.configured.get(target).and_then(|watch| watch.ready);
-        own.unwrap_or(self.default).has(ready)
+        self.own(target).and_then(|watch| watch.ready).unwrap_or(self.default).has(ready)
     }
 
     /// How many slots of a target have to be alike.
     pub(super) fn confirm(&self, target: &str) -> Confirm {
-        self.configured.get(target).and_then(|watch| watch.confirm).unwrap_or_default()
+        self.own(target).and_then(|watch| watch.confirm).unwrap_or_default()
+    }
+
+    /// How a target is watched, where that may be otherwise than others. It is asked of all targets once a second.
+    fn own(&self, target: &str) -> Option<&Watch> {
+        if self.has_own { self.configured.get(target) } else { None }
     }
 
     /// What a target stands behind.
@@ -186,17 +193,26 @@ impl Slots {
     }
 
     fn take(&mut self, rows: &Rows<'_>) {
+        // Most rows were looked at before, and of those that were not most are good: no text of them is copied.
+        let texts = |column: &str| rows.texts(column);
+        let (targets, edges, locations) = (texts("target"), texts("edge"), texts("location"));
+        let (groups, outcomes, errors, messages) = (texts("group"), texts("outcome"), texts("error"), texts("message"));
+        let freshness = texts("freshness");
         for at in 0..rows.len() {
-            let text = |column: &str| rows.text(column, at).unwrap_or_default();
-            let (target, Some(time)) = (text("target"), rows.whole(TIME_COLUMN, at)) else { continue };
-            let location = text("location");
-            if location == self.location && !self.configured.contains_key(&target) {
+            let (target, Some(time)) = (targets.at(at).unwrap_or_default(), rows.whole(TIME_COLUMN, at)) else {
+                continue;
+            };
+            let location = locations.at(at).unwrap_or_default();
+            if location == self.location && !self.configured.contains_key(target) {
                 continue;
             }
-            let edges = self.series.entry(target).or_default();
-            let known = edges.entry(text("edge")).or_default().entry(location).or_default();
+            if !self.series.contains_key(target) {
+                self.series.insert(target.to_owned(), BTreeMap::new());
+            }
+            let Some(of_target) = self.series.get_mut(target) else { continue };
+            let known = entry(entry(of_target, edges.at(at).unwrap_or_default()), location);
             let number = |column: &str| rows.float(column, at);
-            let became = match (text("outcome").as_str(), rows.truth("up", at)) {
+            let became = match (outcomes.at(at).unwrap_or_default(), rows.truth("up", at)) {
                 ("ok", _) | ("", Some(true)) => Some(Became::Good),
                 ("slow", _) => Some(Became::Slow),
                 ("fail", _) | ("", Some(false)) => Some(Became::Bad),
@@ -206,9 +222,9 @@ impl Slots {
             let slot = became.map(|became| Slot {
                 became,
                 total_ms: number("total_ms").unwrap_or(f64::NAN),
-                error: text("error"),
-                message: text("message"),
-                is_stale: rows.text("freshness", at).map(|freshness| freshness == "stale"),
+                error: errors.at(at).unwrap_or_default().to_owned(),
+                message: messages.at(at).unwrap_or_default().to_owned(),
+                is_stale: freshness.at(at).map(|freshness| freshness == "stale"),
             });
             known.slots.insert(time, slot);
             while known.slots.len() > KEPT_MAX {
@@ -216,7 +232,10 @@ impl Slots {
             }
             if time == known.newest() {
                 known.interval_ms = number("interval_ms").unwrap_or(0.0) as i64;
-                known.group = text("group");
+                let group = groups.at(at).unwrap_or_default();
+                if known.group != group {
+                    known.group = group.to_owned();
+                }
             }
             if let Some(is_changed) = rows.truth("content_changed", at) {
                 let (newest, changed_ms) = known.content.unwrap_or((time, None));
@@ -247,4 +266,12 @@ impl Slots {
             !edges.is_empty()
         });
     }
+}
+
+/// What is known by a name, which is copied only where nothing is yet.
+fn entry<'a, V: Default>(map: &'a mut BTreeMap<String, V>, name: &str) -> &'a mut V {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), V::default());
+    }
+    map.get_mut(name).expect("it is there since just now")
 }

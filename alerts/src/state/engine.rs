@@ -44,7 +44,7 @@ pub struct Bad {
 pub struct Judgement {
     /// Where it is so.
     pub bad: Vec<Bad>,
-    /// Where it is not so. Of all others nothing is known, and their alerts stay.
+    /// Alerts of which it is not so. Of all others nothing is known, and they stay.
     pub good: HashSet<Labels>,
     /// What is not there any more: its alerts are over.
     pub gone: Vec<Labels>,
