@@ -105,3 +105,46 @@ fn no_data_resolves_nothing() {
     assert_eq!(of("Loud").len(), 2, "{:?}", of("Loud"));
     assert_eq!(server.rows("SELECT count(*), count(closed) FROM alerts WHERE rule = 'Loud'"), [["1", "1"]]);
 }
+
+/// What hosts have without a rule: a disk that is full is told; and the statements that look at days, which are asked once
+/// an hour, find what grows and what will be full, and nobody else.
+#[test]
+fn hosts_are_watched() {
+    let dir = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start(|| Answer::Status("200 OK"));
+    let server = start(dir.path(), &receiver, "rules.ready = [\"disk\", \"no_data\"]");
+    let now_s = jiff::Timestamp::now().as_second();
+    let mut lines = String::new();
+    // From three days ago on: one grows by 5 % a day, one stands, one is too new to say anything, one fell silent.
+    for hour in 0..71 {
+        let time = now_s - (71 - hour) * 3600;
+        lines.push_str(&format!("host,host=grows disk_fullest_percent={} {time}\n", 70.0 + hour as f64 * 5.0 / 24.0));
+        lines.push_str(&format!("host,host=stands disk_fullest_percent=40 {time}\n"));
+        if hour > 60 {
+            lines.push_str(&format!("host,host=new disk_fullest_percent={} {time}\n", hour - 60));
+        }
+    }
+    lines.push_str(&format!(
+        "host,host=full disk_fullest_percent=97 {now_s}\nhost,host=stands disk_fullest_percent=40 {now_s}\n"
+    ));
+    assert_eq!(server.write("?precision=s", lines.as_bytes()).status, 204);
+    wait_for("a full disk", || {
+        told(&receiver).iter().any(|text| text == "firing warning a disk of full is 97.0 % full")
+    });
+    let rules: serde_json::Value =
+        serde_json::from_str(&crate::agents::get(&format!("{}/api/v1/rules", server.url))).unwrap();
+    let rules = rules["data"]["groups"].as_array().unwrap().iter().map(|group| &group["rules"][0]);
+    let found = |name: &str, is_bad: &dyn Fn(f64) -> bool| -> Vec<String> {
+        let rule = rules.clone().find(|rule| rule["name"] == name).unwrap();
+        let rows = server.rows(rule["query"].as_str().unwrap());
+        let bad = rows.iter().filter(|row| is_bad(row[1].parse().unwrap()));
+        let mut hosts: Vec<String> = bad.map(|row| row[0].clone()).collect();
+        hosts.sort();
+        hosts
+    };
+    assert_eq!(found("DiskGrows", &|percent| (percent - 5.0).abs() < 0.01), ["grows"]);
+    // 84.6 % an hour ago, and 5 % a day.
+    assert_eq!(found("DiskWillBeFull", &|days| days < 7.0), ["grows"]);
+    assert_eq!(found("DiskWillBeFull", &|days| (2.9..3.2).contains(&days)), ["grows"]);
+    assert_eq!(found("NoData", &|age_s| age_s > 180.0), ["grows", "new"]);
+}

@@ -87,6 +87,7 @@ fn notice(number: usize) -> Notice {
         queued_ms: now_ms(),
         alerts: vec![told],
         held: None,
+        may_be_heard: false,
     }
 }
 
@@ -228,4 +229,63 @@ fn groups_wait_for_others_of_theirs() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(told()[3..], ["a1 firing"]);
+}
+
+/// A group was told, and the server killed before it knew; or the receiver hung up. By then the alert was over: it began and
+/// ended while its group waited, it seemed, and whoever had heard of it was not told of its end.
+#[test]
+fn what_may_have_been_heard_is_told_to_its_end() {
+    let Receiver { url, is_well, heard } = Receiver::start(false);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(dir.path(), Options::default()).unwrap());
+    let _inside = runtime.enter();
+    let tell = |outbox: &Outbox, number: usize, alert: &str, status: Status| {
+        let mut own = notice(number);
+        (own.alerts[0].alert, own.alerts[0].status) = (alert.to_owned(), status);
+        own.held = Some(Held { labels: BTreeMap::new(), route: 0, wait_ms: 1, interval_ms: 1 });
+        let mut batch = store.batch("public");
+        outbox.record(std::slice::from_ref(&own), &mut batch).unwrap();
+        store.write(batch).unwrap();
+        outbox.tell(vec![own]);
+    };
+    let channel = Channel { timeout: Duration::from_millis(300), ..Channel::new("r", Kind::Webhook, &url) };
+    let outbox = Outbox::new(store.clone(), String::new());
+    outbox.replace(vec![channel.clone()], None, &(Arc::new(Vec::new) as _));
+    // Read by the receiver, which answers too late; and over before the next attempt.
+    tell(&outbox, 1, "a", Status::Firing);
+    std::thread::sleep(Duration::from_millis(500));
+    tell(&outbox, 2, "a", Status::Resolved);
+    let told = || -> Vec<(String, String)> {
+        let heard = heard.lock().unwrap();
+        let text = |body: &Value| {
+            let status = body["alerts"][0]["status"].as_str().unwrap();
+            (body["notice"].as_str().unwrap().to_owned(), status.to_owned())
+        };
+        heard.iter().map(text).collect()
+    };
+    is_well.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    while !told().iter().any(|(_, status)| status == "resolved") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", told());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Every time that it was told to fire was the same notice.
+    let ids: std::collections::BTreeSet<String> =
+        told().into_iter().filter(|(_, status)| status == "firing").map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 1, "{:?}", told());
+    // The same through a kill: an earlier start may have told what this one finds.
+    outbox.stop();
+    let before = told().len();
+    for (number, status) in [(3, Status::Firing), (4, Status::Resolved)] {
+        tell(&outbox, number, "b", status);
+    }
+    let next = Outbox::new(store.clone(), String::new());
+    let open = next.open().unwrap();
+    next.replace(vec![channel], Some(open), &(Arc::new(Vec::new) as _));
+    while told().len() == before {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", told());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(told().last().unwrap().1, "resolved");
 }

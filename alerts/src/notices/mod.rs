@@ -50,5 +50,13 @@ fn sample(channel: &Channel) -> Notice {
         severity: "warning".into(),
     };
     let (group, id) = ("test".into(), told.alert.clone());
-    Notice { id, channel: channel.name.clone(), group, queued_ms: now_ms, alerts: vec![told], held: None }
+    Notice {
+        id,
+        channel: channel.name.clone(),
+        group,
+        queued_ms: now_ms,
+        alerts: vec![told],
+        held: None,
+        may_be_heard: false,
+    }
 }

@@ -189,13 +189,19 @@ async fn work(shared: Arc<Shared>, queue: Arc<Queue>, firing: Firing) {
     let (mut told_at, mut groups) = (VecDeque::new(), BTreeMap::new());
     loop {
         let pause = match queue.next(&groups, now_ms()) {
-            Next::Now(together) => {
-                queue.channel.wait_for_turn(&mut told_at).await;
-                let pause = shared.attempt(&queue, &together).await;
-                queue.tried(&together, pause.is_some());
+            Next::Now(mut together) => {
+                // The same again until it is taken or given up, whatever comes meanwhile: whoever heard it knows it by its id.
+                loop {
+                    queue.channel.wait_for_turn(&mut told_at).await;
+                    queue.begin(&together);
+                    let Some(pause) = shared.attempt(&queue, &together).await else { break };
+                    queue.failed(&together);
+                    together.iter_mut().for_each(|(_, attempts)| *attempts += 1);
+                    tokio::time::sleep(pause).await;
+                }
+                queue.ended(&together);
                 let keys = together.iter().filter_map(|(notice, _)| Some((notice.held.as_ref()?.key(), now_ms())));
                 groups.extend(keys);
-                tokio::time::sleep(pause.unwrap_or_default()).await;
                 continue;
             }
             Next::Nothing if queue.has_more.swap(false, Ordering::Relaxed) => {

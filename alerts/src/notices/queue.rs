@@ -21,12 +21,12 @@ pub(super) struct Queue {
     /// Are there others in the store?
     pub has_more: AtomicBool,
     pub wake: Notify,
-    ended: Ended,
+    became: Became,
 }
 
 /// What became of attempts since the start.
 #[derive(Debug, Default)]
-struct Ended {
+struct Became {
     sent: AtomicU64,
     failed: AtomicU64,
     gave_up: AtomicU64,
@@ -46,7 +46,7 @@ pub struct ChannelStats {
 impl Queue {
     pub(super) fn new(channel: Channel, notices: VecDeque<(Notice, i64)>, has_more: bool) -> Queue {
         let (notices, has_more) = (Mutex::new(notices), AtomicBool::new(has_more));
-        Queue { channel, notices, has_more, wake: Notify::new(), ended: Ended::default() }
+        Queue { channel, notices, has_more, wake: Notify::new(), became: Became::default() }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, VecDeque<(Notice, i64)>> {
@@ -80,31 +80,44 @@ impl Queue {
         Next::Now(waiting.iter().filter(|(notice, _)| together(notice)).cloned().collect())
     }
 
-    /// These were tried: with what comes meanwhile they are still in it, as only one task takes them.
-    pub(super) fn tried(&self, together: &[(Notice, i64)], again: bool) {
-        let mut waiting = self.lock();
-        let is_one = |notice: &Notice| together.iter().any(|(own, _)| own.id == notice.id);
-        match again {
-            true => waiting.iter_mut().filter(|(notice, _)| is_one(notice)).for_each(|own| own.1 += 1),
-            false => waiting.retain(|(notice, _)| !is_one(notice)),
-        }
+    /// These are tried now: somebody may hear them from here on.
+    pub(super) fn begin(&self, together: &[(Notice, i64)]) {
+        self.each(together, |(notice, _)| notice.may_be_heard = true);
     }
+
+    /// These were not taken, and are tried again: by another task, too, where the channel is another one by then.
+    pub(super) fn failed(&self, together: &[(Notice, i64)]) {
+        self.each(together, |(_, attempts)| *attempts += 1);
+    }
+
+    /// These wait no more.
+    pub(super) fn ended(&self, together: &[(Notice, i64)]) {
+        self.lock().retain(|(notice, _)| !is_one_of(together, notice));
+    }
+
+    fn each(&self, together: &[(Notice, i64)], change: impl FnMut(&mut (Notice, i64))) {
+        self.lock().iter_mut().filter(|(notice, _)| is_one_of(together, notice)).for_each(change);
+    }
+}
+
+fn is_one_of(together: &[(Notice, i64)], notice: &Notice) -> bool {
+    together.iter().any(|(own, _)| own.id == notice.id)
 }
 
 impl Queue {
     /// Counts what became of notices.
     pub(super) fn count(&self, event: &str, notices: usize) {
         let (counter, count) = match event {
-            "sent" => (&self.ended.sent, notices),
-            "gave_up" => (&self.ended.gave_up, notices),
-            _ => (&self.ended.failed, 1),
+            "sent" => (&self.became.sent, notices),
+            "gave_up" => (&self.became.gave_up, notices),
+            _ => (&self.became.failed, 1),
         };
         counter.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// What the channel does.
     pub(super) fn stats(&self) -> ChannelStats {
-        let Ended { sent, failed, gave_up } = &self.ended;
+        let Became { sent, failed, gave_up } = &self.became;
         let ended = [("sent", sent), ("failed", failed), ("gave_up", gave_up)];
         ChannelStats {
             name: self.channel.name.clone(),

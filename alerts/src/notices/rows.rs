@@ -110,7 +110,8 @@ pub(super) fn open(store: &Store, since_ms: i64, clock: &Clock) -> Result<Vec<(N
             _ => {
                 let Some((group, told, held)) = told_of(&text) else { continue };
                 let queued_ms = time / NS_PER_MS;
-                let new = || Notice { id: id.clone(), channel, group, queued_ms, alerts: Vec::new(), held };
+                let (id, alerts) = (id.clone(), Vec::new());
+                let new = || Notice { id: id.clone(), channel, group, queued_ms, alerts, held, may_be_heard: true };
                 open.entry(id.clone()).or_insert_with(|| (time, new(), 0)).1.alerts.push(told);
             }
         }

@@ -107,6 +107,8 @@ pub struct Notice {
     pub alerts: Vec<Told>,
     /// The group in which it waits for others.
     pub held: Option<Held>,
+    /// Was it tried, or may an earlier start have tried it? Then somebody may have heard it, whatever came of it.
+    pub may_be_heard: bool,
 }
 
 /// Notices that are told as one.
@@ -129,20 +131,20 @@ impl Together {
         };
         let key = |notice: &Notice, own: &Told| (notice.id.clone(), own.alert.clone());
         let mut passed_over = BTreeSet::new();
-        // With what was found first of each.
-        let mut alerts: Vec<(Status, &Notice, &Told)> = Vec::new();
+        // With whether its beginning is among them, and nobody can have heard it.
+        let mut alerts: Vec<(bool, &Notice, &Told)> = Vec::new();
         for (notice, own) in all.iter().flat_map(|notice| notice.alerts.iter().map(|own| (*notice, own))) {
             match alerts.iter_mut().find(|(_, _, before)| before.alert == own.alert) {
                 Some((_, notice_before, before)) => {
                     passed_over.insert(key(notice_before, before));
                     (*notice_before, *before) = (notice, own);
                 }
-                None => alerts.push((own.status, notice, own)),
+                None => alerts.push((own.status == Status::Firing && !notice.may_be_heard, notice, own)),
             }
         }
         // What began and ended while its group waited was never told, and is not now.
-        let is_over = |(status, _, own): &(Status, &Notice, &Told)| {
-            first.held.is_some() && *status == Status::Firing && own.status == Status::Resolved
+        let is_over = |(is_unheard, _, own): &(bool, &Notice, &Told)| {
+            first.held.is_some() && *is_unheard && own.status == Status::Resolved
         };
         passed_over.extend(alerts.iter().filter(|own| is_over(own)).map(|(_, notice, own)| key(notice, own)));
         alerts.retain(|own| !is_over(own));
@@ -158,7 +160,7 @@ impl Notice {
     pub(super) fn instead(&self, channel: &str, queued_ms: i64) -> Notice {
         let id = id([self.id.as_str(), channel]);
         // Who stands in does not wait for others again.
-        Notice { id, channel: channel.to_owned(), queued_ms, held: None, ..self.clone() }
+        Notice { id, channel: channel.to_owned(), queued_ms, held: None, may_be_heard: false, ..self.clone() }
     }
 }
 
@@ -182,6 +184,7 @@ pub fn notices(events: &[(Event, Vec<Going>)]) -> Vec<Notice> {
         queued_ms,
         alerts,
         held: held.cloned(),
+        may_be_heard: false,
     };
     all.into_iter().map(notice).collect()
 }

@@ -392,6 +392,62 @@ mod tests {
         assert_eq!(verdict_of(watch, Ready::Slow, &[("a", "sss")]), "bad");
     }
 
+    /// A page was changed by somebody who was not to. That is told for an hour, and what happened before anybody looked is not
+    /// known; an edge is stale by its own slots, and what is no edge is not.
+    #[test]
+    fn contents_and_edges_are_judged_by_what_slots_say_of_them() {
+        let at = |changes: &[(i64, bool)], first_look_s: i64, at_s: i64| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), Options::default()).unwrap();
+            let mut batch = store.batch("public");
+            for (time_s, is_changed) in changes {
+                let fields = [("outcome", Value::Str("ok")), ("content_changed", Value::Bool(*is_changed))];
+                let tags = [("target", "t"), ("location", "a")];
+                let time = time_s * 1_000_000_000;
+                batch.push(&Row { measurement: "probe", tags: &tags, time, fields: &fields }).unwrap();
+            }
+            store.write(batch).unwrap();
+            let mut slots = Slots::default();
+            slots.configure(HashMap::from([("t".to_owned(), Watch::default())]), ALL, "a");
+            slots.read(&store, first_look_s * 1000).unwrap();
+            let labels = Labels::new([("target", "t")]);
+            let judgement = slots.judge(Ready::ContentChanges, at_s * 1000, std::slice::from_ref(&labels));
+            (judgement.bad.len(), judgement.good.contains(&labels))
+        };
+        for (changes, first_look_s, at_s, expected) in [
+            (vec![(1000, false), (1010, true), (1020, false)], 1020, 1020, (1, false)),
+            (vec![(1000, false), (1010, true), (1020, false)], 1020, 1010 + 3599, (1, false)),
+            (vec![(1000, false), (1010, true), (1020, false)], 1020, 1010 + 3600, (0, true)),
+            // It may have changed before.
+            (vec![(1000, false), (1010, false)], 1010, 1020, (0, false)),
+            (vec![(1000, false), (1010, false)], 1010, 1010 + 3600, (0, true)),
+        ] {
+            assert_eq!(at(&changes, first_look_s, at_s), expected, "{changes:?} {at_s}");
+        }
+        let stale = |slots: &[&str]| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path(), Options::default()).unwrap();
+            let mut batch = store.batch("public");
+            for (number, freshness) in slots.iter().enumerate() {
+                let mut fields = vec![("outcome", Value::Str("ok")), ("interval_ms", Value::F64(10_000.0))];
+                fields.extend((!freshness.is_empty()).then_some(("freshness", Value::Str(freshness))));
+                let tags = [("target", "t"), ("location", "a"), ("edge", "192.0.2.1")];
+                let time = number as i64 * 10_000_000_000;
+                batch.push(&Row { measurement: "probe", tags: &tags, time, fields: &fields }).unwrap();
+            }
+            store.write(batch).unwrap();
+            let mut own = Slots::default();
+            own.configure(HashMap::from([("t".to_owned(), Watch::default())]), ALL, "a");
+            own.read(&store, 30_000).unwrap();
+            let labels = Labels::new([("target", "t"), ("edge", "192.0.2.1")]);
+            let judgement = own.judge(Ready::EdgeIsStale, 30_000, std::slice::from_ref(&labels));
+            (judgement.bad.len(), judgement.good.contains(&labels))
+        };
+        assert_eq!(stale(&["current", "stale", "stale"]), (1, false));
+        assert_eq!(stale(&["stale", "current", "current"]), (0, true));
+        assert_eq!(stale(&["", "", ""]), (0, false));
+    }
+
     /// What is not looked at any more is gone; what nobody could look at is not.
     #[test]
     fn only_what_is_not_there_is_gone() {

@@ -235,7 +235,15 @@ mod tests {
             severity: "critical".into(),
         };
         let alerts = (0..count).map(told).collect();
-        Notice { id: "00ff".into(), channel: "a".into(), group: text.to_owned(), queued_ms: 0, alerts, held: None }
+        Notice {
+            id: "00ff".into(),
+            channel: "a".into(),
+            group: text.to_owned(),
+            queued_ms: 0,
+            alerts,
+            held: None,
+            may_be_heard: false,
+        }
     }
 
     /// Quotes, line ends, scripts, letters of all kinds, and 100 kB of them: what a target says in its errors breaks no
