@@ -154,7 +154,7 @@ const DISK_GROWS: OfHosts = OfHosts {
     name: "DiskGrows",
     interval_ms: DAYS_MS,
     statement: "SELECT target, t.slope_per_day AS value FROM (SELECT host AS target, trend(disk_fullest_percent, time) AS t FROM host \
-                WHERE time > now() - INTERVAL '3 days' GROUP BY host HAVING max(time) - min(time) > INTERVAL '2 days')",
+                WHERE time > now() - INTERVAL '3 days' GROUP BY host HAVING max(time) > min(time) + INTERVAL '2 days')",
     warning: Some(["> 2", "< 1.5"]),
     critical: None,
     for_ms: 0,
@@ -167,7 +167,7 @@ const DISK_WILL_BE_FULL: OfHosts = OfHosts {
     statement: "SELECT target, CASE WHEN t.slope_per_day > 0.1 \
                 THEN (CAST(reaches(t, 100.0) AS BIGINT) - CAST(now() AS BIGINT)) / 86400e9 ELSE 36500 END AS value \
                 FROM (SELECT host AS target, trend(disk_fullest_percent, time) AS t FROM host \
-                WHERE time > now() - INTERVAL '3 days' GROUP BY host HAVING max(time) - min(time) > INTERVAL '2 days')",
+                WHERE time > now() - INTERVAL '3 days' GROUP BY host HAVING max(time) > min(time) + INTERVAL '2 days')",
     warning: Some(["< 7", "> 10"]),
     critical: None,
     for_ms: 0,
